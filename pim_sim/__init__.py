@@ -1,0 +1,1 @@
+"""Energy, delay and area of a neural network's layers, digital and in memory."""

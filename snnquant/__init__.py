@@ -1,0 +1,1 @@
+"""Hyperspectral classifiers as quantized spiking neural networks."""
