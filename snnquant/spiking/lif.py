@@ -1,0 +1,179 @@
+r"""The leaky integrate-and-fire neuron as pure functions on tensors, with explicit state.
+
+Symbols: :math:`I` input current, :math:`u` membrane potential, :math:`o` spikes (0 or 1),
+:math:`\lambda` leak, :math:`V` threshold. A neuron spikes when its potential is strictly above
+the threshold. What a spike does to the potential is the reset convention:
+
+delayed (ACE-SNN, Datta et al. 2022; the default)
+    :math:`u[t] = \lambda u[t-1] + I[t] - V o[t-1]`, :math:`o[t] = 1` if :math:`u[t] > V`
+same_step (soft reset before the next leak, as in DIET-SNN's code)
+    :math:`v[t] = \lambda u[t-1] + I[t]`, :math:`o[t] = 1` if :math:`v[t] > V`,
+    :math:`u[t] = v[t] - V o[t]`
+zero (hard reset)
+    :math:`v[t] = \lambda u[t-1] + I[t]`, :math:`o[t] = 1` if :math:`v[t] > V`,
+    :math:`u[t] = v[t] (1 - o[t])`
+
+The three differ: on one input about a quarter of the spikes move, so the convention belongs to
+the model and is stored with it.
+
+Gradient: the spike is a step in :math:`z = u/V - 1`, and its derivative is replaced by a
+`Surrogate`. Nothing is detached. Gradients reach the current, the leak, the initial state and the
+threshold; the threshold through :math:`z` and through the reset term :math:`-V o`; and the reset
+passes gradient to the spike, and through its surrogate to the potential.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from snnquant.errors import InputError
+
+RESETS = ("delayed", "same_step", "zero")
+SURROGATES = ("triangle", "arctan", "boxcar")
+
+
+@dataclass(frozen=True)
+class Surrogate:
+    r"""What stands in for the derivative :math:`do/dz` of the spike, :math:`z = u/V - 1`.
+
+    With height :math:`\gamma` (``scale``) and half width :math:`w` (``width``, in thresholds):
+
+    - triangle: :math:`\gamma \max(0, 1 - |z|/w)` (ACE-SNN, with :math:`\gamma = 0.3, w = 1`)
+    - arctan: :math:`\gamma / (1 + (z/w)^2)`, the derivative of :math:`\gamma w \arctan(z/w)`
+    - boxcar: :math:`\gamma` where :math:`|z| < w`, else 0
+
+    Raises `InputError` for an unknown kind and for a scale or width that is not above 0.
+    """
+
+    kind: str = "triangle"
+    scale: float = 0.3
+    width: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.kind not in SURROGATES:
+            raise InputError(f"surrogate: found {self.kind!r}, expected one of {SURROGATES}")
+        for name in ("scale", "width"):
+            if not getattr(self, name) > 0:
+                raise InputError(f"surrogate {name}: found {getattr(self, name)}, expected above 0")
+
+    def derivative(self, z: Tensor) -> Tensor:
+        """Value of the surrogate at ``z``, of the same shape."""
+        if self.kind == "triangle":
+            return (1 - z.abs() / self.width).clamp_(min=0).mul_(self.scale)
+        if self.kind == "arctan":
+            return self.scale / (1 + (z / self.width).square_())
+        return (z.abs() < self.width).to(z.dtype).mul_(self.scale)
+
+
+ACE_SNN = Surrogate()
+"""The paper's surrogate, and the default."""
+
+
+@dataclass(frozen=True)
+class LIFParameters:
+    """What the neurons of a layer share: leak and threshold (scalars), and the reset convention.
+
+    Raises `InputError` for an unknown reset or a leak or threshold that is not a scalar.
+    """
+
+    leak: Tensor
+    threshold: Tensor
+    reset: str = "delayed"
+
+    def __post_init__(self) -> None:
+        if self.reset not in RESETS:
+            raise InputError(f"reset: found {self.reset!r}, expected one of {RESETS}")
+        for name in ("leak", "threshold"):
+            value = getattr(self, name)
+            if value.ndim:
+                raise InputError(f"{name}: found shape {tuple(value.shape)}, expected a scalar")
+
+
+@dataclass(frozen=True)
+class LIFState:
+    """What a step hands to the next: potential u[t] and spikes o[t], both of shape [N, ...].
+
+    The potential is taken after the step's own reset; with the delayed reset that is before the
+    spike's subtraction, which is why the spikes are part of the state.
+    """
+
+    potential: Tensor
+    spikes: Tensor
+
+
+def initial_state(current: Tensor, parameters: LIFParameters, initial: float = 0.0) -> LIFState:
+    """State before the first step: potential ``initial`` times the threshold, no spikes.
+
+    ``current`` is [T, N, ...]. One half corrects a converted network's rounding (QCFS, Bu et al.
+    2022). The gradient of the threshold runs through the potential too. Raises nothing.
+    """
+    potential = initial * parameters.threshold.to(current.dtype)
+    return LIFState(potential.expand(current.shape[1:]), current.new_zeros(current.shape[1:]))
+
+
+class _Spike(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, z: Tensor, surrogate: Surrogate) -> Tensor:
+        ctx.save_for_backward(z)
+        ctx.surrogate = surrogate
+        return (z > 0).to(z.dtype)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Any) -> Any:
+        (z,) = ctx.saved_tensors
+        return grads[0] * ctx.surrogate.derivative(z), None
+
+
+def spike(z: Tensor, surrogate: Surrogate) -> Tensor:
+    """1 where z > 0, else 0, in z's dtype and shape; backward multiplies by the surrogate."""
+    spikes: Tensor = _Spike.apply(z, surrogate)  # type: ignore[no-untyped-call]
+    return spikes
+
+
+def lif_step(
+    current: Tensor, parameters: LIFParameters, state: LIFState, surrogate: Surrogate
+) -> tuple[Tensor, LIFState]:
+    """One time step for current [N, ...]: the spikes [N, ...] and the next state.
+
+    Leak and threshold are cast to the current's dtype. See the module for the recurrences.
+    """
+    leak = parameters.leak.to(current.dtype)
+    threshold = parameters.threshold.to(current.dtype)
+    potential = leak * state.potential + current
+    if parameters.reset == "delayed":
+        potential = potential - threshold * state.spikes
+    # z = u/V - 1, written so that its sign is exactly that of u - V.
+    spikes = spike((potential - threshold) / threshold, surrogate)
+    if parameters.reset == "same_step":
+        potential = potential - threshold * spikes
+    elif parameters.reset == "zero":
+        potential = potential * (1 - spikes)
+    return spikes, LIFState(potential, spikes)
+
+
+def lif_sequence(
+    current: Tensor,
+    parameters: LIFParameters,
+    state: LIFState | None = None,
+    surrogate: Surrogate = ACE_SNN,
+) -> tuple[Tensor, LIFState]:
+    """Run T steps over current [T, N, ...]: spikes [T, N, ...] and the last state.
+
+    Without a state the neurons start at potential 0. A current that repeats may be an expanded
+    view (stride 0 over T); it is not copied, and its gradient is summed over T.
+    Raises `InputError` for a current that is not floating point or has no time axis.
+    """
+    if not current.is_floating_point() or current.ndim < 2:
+        found = f"{current.dtype} of shape {tuple(current.shape)}"
+        raise InputError(f"current: found {found}, expected floating point [T, N, ...]")
+    if state is None:
+        state = initial_state(current, parameters)
+    spikes = []
+    for step_current in current.unbind():
+        step_spikes, state = lif_step(step_current, parameters, state, surrogate)
+        spikes.append(step_spikes)
+    return torch.stack(spikes), state
