@@ -1,43 +1,97 @@
 """What a run can be told: frozen dataclasses, read by the command line and stored in every run.
 
-Only the standard library is imported here, so that `snnquant --help` stays fast.
-Every class checks its own values and raises `InputError` naming the option.
+On the command line and in TOML files every option stands by its own flat name (`--bits`,
+`bits = 6`); in Python the options are grouped by the room that reads them. Torch is not imported
+here, so that `snnquant --help` stays fast. Every class checks its own values.
 """
 
 from __future__ import annotations
 
+import dataclasses
+import json
+import tomllib
+import typing
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Any, Literal
+
+from cyclopts import Parameter
 
 from snnquant.errors import InputError
+
+FLAT = Parameter(name="*")
 
 
 def _require(condition: bool, option: str, found: object, expected: str) -> None:
     if not condition:
-        raise InputError(f"{option}: found {found}, expected {expected}")
+        raise InputError(f"--{option.replace('_', '-')}: found {found}, expected {expected}")
+
+
+def _require_choices(config: Any) -> None:
+    """Check the fields declared as a Literal, for callers other than the command line."""
+    for name, hint in typing.get_type_hints(type(config)).items():
+        if typing.get_origin(hint) is Literal:
+            allowed = typing.get_args(hint)
+            _require(
+                getattr(config, name) in allowed, name, getattr(config, name), f"one of {allowed}"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
 class SplitConfig:
     """How the labelled pixels are divided into training, validation and test."""
 
-    protocol: Literal["random", "blocks", "mask"] = "random"
-    """random: stratified by class; blocks: whole spatial blocks with a guard band; mask: the scene card's fixed mask."""
+    protocol: Annotated[Literal["random", "blocks", "mask"], Parameter(name="--split")] = "random"
+    """random: stratified by class; blocks: whole blocks and a guard band; mask: the card's own."""
     train_fraction: float = 0.4
-    """Share of the labelled pixels (random) or of the blocks (blocks) given to training, validation included."""
+    """Share of the labelled pixels given to training, validation included (not for a mask)."""
     validation_fraction: float = 0.1
     """Share of the training pixels held out for every choice that is made."""
     block_size: int = 16
     """Side of a spatial block in pixels (blocks only)."""
 
     def __post_init__(self) -> None:
-        protocols = ("random", "blocks", "mask")
-        _require(self.protocol in protocols, "--split.protocol", self.protocol, f"one of {protocols}")
+        _require(
+            self.protocol in ("random", "blocks", "mask"),
+            "split",
+            self.protocol,
+            "random, blocks or mask",
+        )
         for name in ("train_fraction", "validation_fraction"):
             value = getattr(self, name)
-            _require(0 < value < 1, f"--split.{name}", value, "a number between 0 and 1")
-        _require(self.block_size >= 2, "--split.block_size", self.block_size, "at least 2 pixels")
+            _require(0 < value < 1, name, value, "a number between 0 and 1")
+        _require(self.block_size >= 2, "block_size", self.block_size, "at least 2 pixels")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig:
+    """The shape of the network, CNN and SNN alike."""
+
+    name: Annotated[Literal["cnn32h", "cnn3d"], Parameter(name="--model")] = "cnn32h"
+    """cnn3d: 3-D convolutions throughout; cnn32h: 3-D, then 2-D with bands folded into channels."""
+    window: int = 5
+    """Side of the square patch around a pixel, odd."""
+    widths: Annotated[tuple[int, ...] | None, Parameter(consume_multiple=True, negative="")] = None
+    """Filters of each convolution; none takes the model's own."""
+    dropout: float = 0.2
+    """Share of the last hidden values dropped in training."""
+
+    def __post_init__(self) -> None:
+        _require(self.name in ("cnn32h", "cnn3d"), "model", self.name, "cnn32h or cnn3d")
+        _require(
+            self.window >= 1 and self.window % 2 == 1,
+            "window",
+            self.window,
+            "an odd number of pixels",
+        )
+        _require(0 <= self.dropout < 1, "dropout", self.dropout, "0 or more, below 1")
+        _require(
+            self.widths is None or all(w >= 1 for w in self.widths),
+            "widths",
+            self.widths,
+            "1 or more each",
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,25 +101,19 @@ class QuantizationConfig:
     bits: int = 6
     """Bits of a weight, 2 to 8."""
     scheme: Literal["symmetric", "affine"] = "symmetric"
-    """symmetric: levels -(2^(b-1)-1) .. 2^(b-1)-1 around 0; affine: 2^b levels between minimum and maximum."""
+    """symmetric: 2^b - 1 levels around 0; affine: 2^b levels from the minimum to the maximum."""
     granularity: Literal["channel", "tensor"] = "channel"
     """One scale an output channel, or one a tensor."""
     clip: Literal["max", "mse"] = "max"
     """max: the range follows the largest weight; mse: fixed where the squared error is least."""
     neuron_bits: int | None = None
-    """Fixed-point bits of leak and threshold; none leaves them in floating point."""
+    """Fixed-point bits of leak and threshold, 2 to 16; none leaves them in floating point."""
 
     def __post_init__(self) -> None:
-        _require(2 <= self.bits <= 8, "--quantization.bits", self.bits, "2 to 8")
+        _require(2 <= self.bits <= 8, "bits", self.bits, "2 to 8")
+        _require_choices(self)
         if self.neuron_bits is not None:
-            _require(2 <= self.neuron_bits <= 16, "--quantization.neuron_bits", self.neuron_bits, "2 to 16")
-        for name, allowed in (
-            ("scheme", ("symmetric", "affine")),
-            ("granularity", ("channel", "tensor")),
-            ("clip", ("max", "mse")),
-        ):
-            value = getattr(self, name)
-            _require(value in allowed, f"--quantization.{name}", value, f"one of {allowed}")
+            _require(2 <= self.neuron_bits <= 16, "neuron_bits", self.neuron_bits, "2 to 16")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,21 +123,124 @@ class NeuronConfig:
     time_steps: int = 5
     """Time steps T of one classification."""
     reset: Literal["delayed", "same_step", "zero"] = "delayed"
-    """delayed: V is taken off one step after the spike (ACE-SNN); same_step: at once; zero: the potential restarts at 0."""
+    """delayed: V is taken off a step after the spike (ACE-SNN); same_step: at once; zero: to 0."""
+    initial: float = 0.5
+    """Membrane potential before the first step, in thresholds; 0.5 centres the rounding (QCFS)."""
     surrogate: Literal["triangle", "arctan", "boxcar"] = "triangle"
     """Stands in for the derivative of the spike."""
-    surrogate_scale: float = 0.3
-    """Height of the surrogate (gamma)."""
+    surrogate_scale: float = 1.0
+    """Height of the surrogate (gamma); ACE-SNN's neighbours use 0.3."""
     surrogate_width: float = 1.0
-    """Half width of the surrogate in units of the threshold."""
+    """Half width of the surrogate, in thresholds."""
 
     def __post_init__(self) -> None:
-        _require(self.time_steps >= 1, "--neuron.time_steps", self.time_steps, "at least 1")
-        _require(self.surrogate_scale > 0, "--neuron.surrogate_scale", self.surrogate_scale, "above 0")
-        _require(self.surrogate_width > 0, "--neuron.surrogate_width", self.surrogate_width, "above 0")
-        for name, allowed in (
-            ("reset", ("delayed", "same_step", "zero")),
-            ("surrogate", ("triangle", "arctan", "boxcar")),
-        ):
-            value = getattr(self, name)
-            _require(value in allowed, f"--neuron.{name}", value, f"one of {allowed}")
+        _require(self.time_steps >= 1, "time_steps", self.time_steps, "at least 1")
+        _require(0 <= self.initial <= 1, "initial", self.initial, "0 to 1")
+        _require(self.surrogate_scale > 0, "surrogate_scale", self.surrogate_scale, "above 0")
+        _require(self.surrogate_width > 0, "surrogate_width", self.surrogate_width, "above 0")
+        _require_choices(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingConfig:
+    """The loop that trains the CNN, the quantized CNN and the SNN."""
+
+    cnn_epochs: int = 30
+    """Epochs of the 32-bit CNN."""
+    quantized_epochs: int = 5
+    """Epochs of the quantized CNN, which starts from the 32-bit one."""
+    snn_epochs: int = 30
+    """Epochs of the SNN, which starts from the converted CNN."""
+    batch_size: int = 64
+    """Patches a step."""
+    learning_rate: float = 2e-3
+    """Peak of the CNN's one-cycle schedule; the quantized CNN and the SNN peak at half of it."""
+    weight_decay: float = 1e-4
+    """AdamW's decay of the weights."""
+    distillation: float = 0.5
+    """Weight of the CNN's soft labels in the loss of the SNN and of the quantized CNN."""
+    patience: int = 15
+    """Epochs without a better validation score after which a stage stops."""
+
+    def __post_init__(self) -> None:
+        for name in ("cnn_epochs", "quantized_epochs", "snn_epochs", "batch_size", "patience"):
+            _require(getattr(self, name) >= 1, name, getattr(self, name), "at least 1")
+        _require(self.learning_rate > 0, "learning_rate", self.learning_rate, "above 0")
+        _require(self.weight_decay >= 0, "weight_decay", self.weight_decay, "0 or more")
+        _require(0 <= self.distillation <= 1, "distillation", self.distillation, "0 to 1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunConfig:
+    """Everything that decides a run's result."""
+
+    scene: str = "indian_pines"
+    """A scene card's name, the path of your own card (.toml), or synthetic:HxWxB."""
+    seed: int = 0
+    """Seed of the split, the initial weights and the order of the patches."""
+    hardware: str = "sram_65nm"
+    """In-memory hardware that prices the first layer: a name or a TOML file."""
+    split: Annotated[SplitConfig, FLAT] = field(default_factory=SplitConfig)
+    model: Annotated[ModelConfig, FLAT] = field(default_factory=ModelConfig)
+    quantization: Annotated[QuantizationConfig, FLAT] = field(default_factory=QuantizationConfig)
+    neuron: Annotated[NeuronConfig, FLAT] = field(default_factory=NeuronConfig)
+    training: Annotated[TrainingConfig, FLAT] = field(default_factory=TrainingConfig)
+
+    def __post_init__(self) -> None:
+        _require(self.seed >= 0, "seed", self.seed, "0 or more")
+
+
+def _options(cls: type) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Flat option names of a config class with the path of the field each one sets."""
+    for name, hint in typing.get_type_hints(cls, include_extras=True).items():
+        base, *extras = typing.get_args(hint) if typing.get_origin(hint) is Annotated else (hint,)
+        if dataclasses.is_dataclass(base):
+            yield from (
+                (option, (name, *path)) for option, path in _options(typing.cast(type, base))
+            )
+        else:
+            given = next(
+                (list(p.name)[0] for p in extras if isinstance(p, Parameter) and p.name), name
+            )
+            yield given.removeprefix("--"), (name,)
+
+
+def write_config(config: RunConfig) -> str:
+    """The flat TOML text of a run's configuration; `None` is left out, being every such default."""
+    lines = []
+    for option, path in _options(RunConfig):
+        value: Any = config
+        for name in path:
+            value = getattr(value, name)
+        if value is not None:
+            # JSON's strings, numbers and arrays are TOML's too.
+            lines.append(f"{option} = {json.dumps(value)}\n")
+    return "".join(lines)
+
+
+def read_config(path: Path) -> RunConfig:
+    """Read what `write_config` wrote.
+
+    Raises InputError where the file is missing, is no TOML or holds an unknown option.
+    """
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file, expected a run's configuration") from None
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise InputError(f"{path}: not a readable TOML file ({error})") from None
+    groups: dict[str, dict[str, Any]] = {}
+    own: dict[str, Any] = {}
+    for option, path_of_field in _options(RunConfig):
+        if option in values:
+            value = values.pop(option)
+            value = tuple(value) if isinstance(value, list) else value
+            target = groups.setdefault(path_of_field[0], {}) if len(path_of_field) == 2 else own
+            target[path_of_field[-1]] = value
+    if values:
+        raise InputError(f"{path}: unknown option {next(iter(values))!r}")
+    hints = typing.get_type_hints(RunConfig)
+    try:
+        return RunConfig(**own, **{name: hints[name](**group) for name, group in groups.items()})
+    except (InputError, TypeError) as error:
+        raise InputError(f"{path}: {error}") from None
