@@ -200,7 +200,7 @@ def _options(cls: type) -> Iterator[tuple[str, tuple[str, ...]]]:
             )
         else:
             given = next(
-                (list(p.name)[0] for p in extras if isinstance(p, Parameter) and p.name), name
+                (next(iter(p.name)) for p in extras if isinstance(p, Parameter) and p.name), name
             )
             yield given.removeprefix("--"), (name,)
 

@@ -1,0 +1,172 @@
+"""The two networks as tables of convolutions, and the table of layers that any of them yields."""
+
+from __future__ import annotations
+
+import copy
+from collections import OrderedDict
+from dataclasses import asdict, dataclass
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from snnquant.config import ModelConfig, NeuronConfig
+from snnquant.errors import InputError
+from snnquant.spiking import LIF, SpikingNetwork, Surrogate
+
+
+class Convolution(NamedTuple):
+    """One row of a network's table; the spectral kernel is None where the bands are channels."""
+
+    filters: int
+    spectral_kernel: int | None
+    spectral_stride: int
+    spatial_kernel: int
+
+
+# Both start with a wide spectral kernel whose stride is about half of it: neighbouring bands are
+# nearly equal, so this drops little and keeps the first layer, the only one that multiplies, small.
+# The spatial kernels eat the 5x5 window down to one position in two layers; what follows works along
+# the spectrum, or on the folded bands, alone.
+CONVOLUTIONS: dict[str, tuple[Convolution, ...]] = {
+    "cnn3d": (
+        Convolution(16, 7, 4, 3),
+        Convolution(32, 3, 2, 3),
+        Convolution(64, 3, 2, 1),
+        Convolution(64, 3, 2, 1),
+    ),
+    "cnn32h": (
+        Convolution(8, 7, 4, 3),
+        Convolution(16, 5, 3, 1),
+        Convolution(128, None, 1, 3),
+        Convolution(128, None, 1, 1),
+    ),
+}
+
+
+def build_model(
+    config: ModelConfig, bands: int, classes: int, *, batch_norm: bool = False
+) -> nn.Sequential:
+    """The CNN that maps patches [N, 1, bands, window, window] to logits [N, classes].
+
+    Modules are named conv1, norm1, relu1, ..., fold, flatten, dropout, classifier. Batch norm helps
+    training; `snnquant.conversion.fold_batch_norm` takes it out again before anything is deployed.
+    A kernel larger than what is left of the spectrum or the window shrinks to it.
+
+    Raises InputError where `widths` does not name every convolution.
+    """
+    table = CONVOLUTIONS[config.name]
+    widths = config.widths or tuple(row.filters for row in table)
+    if len(widths) != len(table):
+        raise InputError(
+            f"--widths: found {len(widths)} numbers, expected {len(table)} for model {config.name}"
+        )
+    modules: OrderedDict[str, nn.Module] = OrderedDict()
+    channels, depth, side = 1, bands, config.window
+    for i, (row, width) in enumerate(zip(table, widths, strict=True), start=1):
+        spatial = min(row.spatial_kernel, side)
+        side -= spatial - 1
+        if row.spectral_kernel is not None:
+            spectral = min(row.spectral_kernel, depth)
+            stride = min(row.spectral_stride, spectral)
+            depth = (depth - spectral) // stride + 1
+            modules[f"conv{i}"] = nn.Conv3d(
+                channels, width, (spectral, spatial, spatial), (stride, 1, 1)
+            )
+            norm: nn.Module = nn.BatchNorm3d(width)
+        else:
+            if depth:
+                modules["fold"] = nn.Flatten(1, 2)
+                channels, depth = channels * depth, 0
+            modules[f"conv{i}"] = nn.Conv2d(channels, width, spatial)
+            norm = nn.BatchNorm2d(width)
+        if batch_norm:
+            modules[f"norm{i}"] = norm
+        modules[f"relu{i}"] = nn.ReLU()
+        channels = width
+    modules["flatten"] = nn.Flatten()
+    modules["dropout"] = nn.Dropout(config.dropout)
+    modules["classifier"] = nn.Linear(channels * max(depth, 1) * side**2, classes)
+    return nn.Sequential(modules)
+
+
+def to_spiking(cnn: nn.Sequential, config: NeuronConfig) -> SpikingNetwork:
+    """A copy of a CNN with every ReLU replaced by a LIF layer (relu1 becomes lif1), threshold 1.
+
+    The weights stay as they are: `snnquant.conversion` sets thresholds and rescales them.
+    """
+    surrogate = Surrogate(config.surrogate, config.surrogate_scale, config.surrogate_width)
+    layers: OrderedDict[str, nn.Module] = OrderedDict()
+    for name, module in cnn.named_children():
+        if isinstance(module, nn.ReLU):
+            layers[name.replace("relu", "lif")] = LIF(
+                reset=config.reset, surrogate=surrogate, initial=config.initial
+            )
+        else:
+            layers[name] = copy.deepcopy(module)
+    return SpikingNetwork(layers, config.time_steps)
+
+
+KINDS: dict[type[nn.Module], str] = {nn.Conv3d: "conv3d", nn.Conv2d: "conv2d", nn.Linear: "linear"}
+
+
+@dataclass(frozen=True)
+class LayerInfo:
+    """One synaptic layer: shapes without the batch, and its multiply-accumulates a pass."""
+
+    name: str
+    kind: str
+    input_shape: tuple[int, ...]
+    weight_shape: tuple[int, ...]
+    output_shape: tuple[int, ...]
+    stride: tuple[int, ...]
+    padding: tuple[int, ...]
+    mac: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields as JSON values."""
+        return asdict(self)
+
+
+def layer_table(model: nn.Module, example: Tensor) -> list[LayerInfo]:
+    """The convolutions and dense layers of a network in the order in which they run.
+
+    Counted by hooks on a real forward pass of `example` [1, 1, bands, window, window], so it holds
+    for a CNN and, T steps folded into its batch, for an SNN alike.
+    """
+    rows: list[LayerInfo] = []
+
+    def record(name: str, kind: str) -> Any:
+        def hook(module: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+            weight = module.weight
+            out = tuple(output.shape[1:])
+            spatial = () if kind == "linear" else module.stride
+            padding = () if kind == "linear" else module.padding
+            mac = weight[0].numel() * output[0].numel()
+            shape = tuple(inputs[0].shape[1:])
+            rows.append(
+                LayerInfo(name, kind, shape, tuple(weight.shape), out, spatial, padding, mac)
+            )
+
+        return hook
+
+    handles = [
+        module.register_forward_hook(record(name, kind))
+        for name, module in model.named_modules()
+        for cls, kind in KINDS.items()
+        if isinstance(module, cls)
+    ]
+    training = model.training
+    try:
+        with torch.no_grad():
+            model.eval()(example)
+    finally:
+        model.train(training)
+        for handle in handles:
+            handle.remove()
+    return rows
+
+
+def parameter_count(model: nn.Module) -> int:
+    """Trainable numbers of a model; a quantized weight counts once."""
+    return sum(parameter.numel() for parameter in model.parameters())

@@ -1,0 +1,218 @@
+"""The training loop, to be read from top to bottom: CNN, quantized CNN and SNN alike."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import math
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from snnquant.errors import InputError
+from snnquant.sampling import Patches
+from snnquant.training.tensorfile import read_tensors, write_tensors
+
+WARM_UP = 0.2
+"""Share of the steps in which the learning rate rises to its peak."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What the loop needs to know; the fields are those of `TrainingConfig` for one stage."""
+
+    stage: str
+    epochs: int
+    learning_rate: float
+    batch_size: int
+    weight_decay: float
+    distillation: float
+    patience: int
+    seed: int
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Labelled pixels: flat indices and class numbers from 0, both int64 [N], and their patches."""
+
+    patches: Patches
+    indices: Tensor
+    classes: Tensor
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """A row of the history."""
+
+    stage: str
+    epoch: int
+    loss: float
+    validation_accuracy: float
+    validation_loss: float
+
+
+@torch.no_grad()
+def predict(network: nn.Module, patches: Patches, indices: Tensor, batch_size: int = 512) -> Tensor:
+    """Logits [N, K] of the pixels with flat `indices` [N], in evaluation mode."""
+    was_training = network.training
+    network.eval()
+    logits = [network(patches.gather(batch)) for batch in indices.split(batch_size)]
+    network.train(was_training)
+    return torch.cat(logits)
+
+
+def train(
+    network: nn.Module,
+    training: Samples,
+    validation: Samples,
+    recipe: Recipe,
+    state_path: Path,
+    *,
+    teacher: nn.Module | None = None,
+    on_epoch: Callable[[Epoch], None] = lambda epoch: None,
+) -> list[Epoch]:
+    """Train `network` in place and leave it with the weights of its best validation epoch.
+
+    AdamW on a one-cycle schedule; the loss is cross-entropy and, with a `teacher` CNN and
+    distillation d, (1 - d) of it plus d times the divergence from the teacher's soft labels. Best
+    means the highest validation accuracy, among equals the lowest loss; `patience` epochs without a
+    better one end the training.
+
+    After every epoch the whole state goes to `state_path`. Where that file exists, training
+    continues from it, and ends bit for bit as if it had never stopped: every random number is
+    drawn from a seed made of (seed, stage, epoch). Raises InputError for another stage's file.
+    """
+    optimizer = torch.optim.AdamW(
+        network.parameters(), recipe.learning_rate, weight_decay=recipe.weight_decay
+    )
+    history: list[Epoch] = []
+    best = copy.deepcopy(network.state_dict())
+    if state_path.exists():
+        history, best = _restore(state_path, network, optimizer, recipe)
+        for epoch in history:
+            on_epoch(epoch)
+    clamp = getattr(network, "clamp_", lambda: None)
+    steps = math.ceil(len(training.indices) / recipe.batch_size)
+    while len(history) < recipe.epochs and _since_best(history) < recipe.patience:
+        epoch_number = len(history)
+        torch.manual_seed(_seed(recipe, epoch_number))
+        network.train()
+        total = 0.0
+        order = torch.randperm(len(training.indices))
+        for step, batch in enumerate(order.split(recipe.batch_size)):
+            progress = (epoch_number * steps + step) / (recipe.epochs * steps)
+            for group in optimizer.param_groups:
+                group["lr"] = recipe.learning_rate * one_cycle(progress)
+            patches = flip(training.patches.gather(training.indices[batch]))
+            loss = _loss(network, patches, training.classes[batch], teacher, recipe.distillation)
+            optimizer.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+            clamp()
+            total += loss.item() * len(batch)
+        accuracy, validation_loss = _validate(network, validation)
+        row = Epoch(recipe.stage, epoch_number, total / len(order), accuracy, validation_loss)
+        if not math.isfinite(row.loss):
+            raise InputError(
+                f"--learning-rate: the loss of {recipe.stage} became {row.loss} in epoch "
+                f"{epoch_number + 1} at {recipe.learning_rate}, expected a lower rate"
+            )
+        history.append(row)
+        if _since_best(history) == 0:
+            best = copy.deepcopy(network.state_dict())
+        _save(state_path, network, optimizer, recipe, history, best)
+        on_epoch(row)
+    network.load_state_dict(best)
+    network.eval()
+    return history
+
+
+def one_cycle(progress: float) -> float:
+    """Learning rate over its peak at `progress` 0..1: linear warm-up, then half a cosine down."""
+    if progress < WARM_UP:
+        return 0.04 + 0.96 * progress / WARM_UP
+    return 0.5 * (1 + math.cos(math.pi * (progress - WARM_UP) / (1 - WARM_UP)))
+
+
+def flip(patches: Tensor) -> Tensor:
+    """The batch mirrored or transposed at random: a field looks the same from every side."""
+    rows, columns, diagonal = torch.rand(3).lt(0.5).tolist()
+    if rows:
+        patches = patches.flip(-2)
+    if columns:
+        patches = patches.flip(-1)
+    return patches.transpose(-1, -2) if diagonal else patches
+
+
+def _loss(
+    network: nn.Module, patches: Tensor, classes: Tensor, teacher: nn.Module | None, share: float
+) -> Tensor:
+    logits = network(patches)
+    loss = functional.cross_entropy(logits, classes)
+    if teacher is None or share == 0:
+        return loss
+    with torch.no_grad():
+        target = teacher(patches).log_softmax(1)
+    divergence = functional.kl_div(
+        logits.log_softmax(1), target, log_target=True, reduction="batchmean"
+    )
+    return (1 - share) * loss + share * divergence
+
+
+def _validate(network: nn.Module, samples: Samples) -> tuple[float, float]:
+    logits = predict(network, samples.patches, samples.indices)
+    accuracy = (logits.argmax(1) == samples.classes).double().mean().item()
+    return accuracy, functional.cross_entropy(logits, samples.classes).item()
+
+
+def _since_best(history: list[Epoch]) -> int:
+    """Epochs since the best one; 0 where there is none yet."""
+    if not history:
+        return 0
+    scores = [(row.validation_accuracy, -row.validation_loss) for row in history]
+    return len(history) - 1 - scores.index(max(scores))
+
+
+def _seed(recipe: Recipe, epoch: int) -> int:
+    text = f"{recipe.seed} {recipe.stage} {epoch}"
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:6], "big")
+
+
+def _save(
+    path: Path,
+    network: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    recipe: Recipe,
+    history: list[Epoch],
+    best: dict[str, Tensor],
+) -> None:
+    tensors = {f"network.{k}": v for k, v in network.state_dict().items()}
+    tensors |= {f"best.{k}": v for k, v in best.items()}
+    for index, state in optimizer.state_dict()["state"].items():
+        tensors |= {f"optimizer.{index}.{key}": value for key, value in state.items()}
+    header = {"what": "training", "recipe": asdict(recipe), "history": [asdict(e) for e in history]}
+    write_tensors(path, tensors, header)
+
+
+def _restore(
+    path: Path, network: nn.Module, optimizer: torch.optim.Optimizer, recipe: Recipe
+) -> tuple[list[Epoch], dict[str, Tensor]]:
+    tensors, header = read_tensors(path)
+    if header.get("what") != "training" or header.get("recipe") != asdict(recipe):
+        raise InputError(f"{path}: found another training's state, expected {recipe}")
+    parts: dict[str, dict[str, Tensor]] = {"network": {}, "best": {}, "optimizer": {}}
+    for name, tensor in tensors.items():
+        part, key = name.split(".", 1)
+        parts[part][key] = tensor
+    network.load_state_dict(parts["network"])
+    state: dict[int, dict[str, Any]] = {}
+    for name, tensor in parts["optimizer"].items():
+        index, key = name.split(".")
+        state.setdefault(int(index), {})[key] = tensor
+    optimizer.load_state_dict(optimizer.state_dict() | {"state": state})
+    return [Epoch(**row) for row in header["history"]], parts["best"]

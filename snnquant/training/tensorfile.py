@@ -1,0 +1,59 @@
+"""Tensors and a JSON header in one safetensors file, whole or not at all, checked by digest."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from snnquant.errors import InputError
+from snnquant.files import replacing
+
+
+def _digest(tensors: dict[str, Tensor], header: str) -> str:
+    parts = hashlib.sha256(header.encode())
+    for name in sorted(tensors):
+        tensor = tensors[name].detach().contiguous()
+        parts.update(f" {name} {tensor.dtype} {tuple(tensor.shape)} ".encode())
+        parts.update(tensor.reshape(-1).numpy().tobytes())
+    return parts.hexdigest()
+
+
+def write_tensors(path: Path, tensors: dict[str, Tensor], header: dict[str, Any]) -> None:
+    """Write tensors and a JSON header; InputError where the disk is full or read-only."""
+    tensors = {name: tensor.detach().clone().contiguous() for name, tensor in tensors.items()}
+    text = json.dumps(header, sort_keys=True)
+    content = save(tensors, {"header": text, "sha256": _digest(tensors, text)})
+    with replacing(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Read what `write_tensors` wrote.
+
+    Raises InputError, one line, for a file that is missing, a pickle, truncated, without our header
+    or changed since it was written. Nothing in the file is ever executed.
+    """
+    try:
+        with path.open("rb") as file:
+            start = file.read(2)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+    if start in (b"PK", b"\x80\x02"):
+        raise InputError(f"{path}: found a pickled PyTorch file, expected a safetensors checkpoint")
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError, ValueError) as error:
+        raise InputError(f"{path}: damaged, expected a safetensors checkpoint ({error})") from None
+    if "header" not in metadata or "sha256" not in metadata:
+        raise InputError(f"{path}: found no header, expected a checkpoint written by snnquant")
+    if _digest(tensors, metadata["header"]) != metadata["sha256"]:
+        raise InputError(f"{path}: changed since it was written: its sha256 does not match")
+    return tensors, json.loads(metadata["header"])
