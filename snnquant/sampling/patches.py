@@ -1,0 +1,84 @@
+"""Normalised patches around pixels, gathered from one padded cube."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from snnquant.errors import InputError
+from snnquant.scenes import Scene
+
+
+def check_window(window: int, height: int, width: int) -> None:
+    """InputError unless `window` is odd, at least 1 and no larger than the scene."""
+    if window < 1 or window % 2 == 0:
+        raise InputError(f"window: found {window}, expected an odd number of pixels")
+    if window > min(height, width):
+        limit = f"at most {min(height, width)} (the scene is {height}x{width})"
+        raise InputError(f"window: found {window}, expected {limit}")
+
+
+@dataclass(frozen=True, eq=False)
+class Normalisation:
+    """Standard score a band: (value - mean) / std, `mean` and `std` float32 [B]."""
+
+    mean: NDArray[np.float32]
+    std: NDArray[np.float32]
+
+    @classmethod
+    def fit(cls, scene: Scene, train_indices: NDArray[np.int64]) -> Normalisation:
+        """Statistics of the training pixels (flat indices) alone; a constant band gets std 1."""
+        spectra = scene.cube.reshape(-1, scene.bands)[train_indices].astype(np.float64)
+        std = spectra.std(axis=0).astype(np.float32)
+        # Rounding leaves a constant band a std of about 1e-16 times its value: compare the range.
+        std[(np.ptp(spectra, axis=0) == 0) | (std == 0)] = 1
+        return cls(spectra.mean(axis=0).astype(np.float32), std)
+
+    def apply(self, cube: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Normalised copy of `cube` [..., B]."""
+        scores = cube - self.mean
+        scores /= self.std
+        return scores
+
+
+class Patches:
+    """Patches of `window` x `window` pixels around any pixel of a scene.
+
+    The normalised cube is held once, padded by reflection so that border pixels have whole
+    windows. `cube` is raw, float32 [H, W, B]. Raises InputError for an even window or one larger
+    than the scene.
+    """
+
+    def __init__(
+        self, cube: NDArray[np.float32], window: int, normalisation: Normalisation
+    ) -> None:
+        self.height, self.width, self.bands = cube.shape
+        check_window(window, self.height, self.width)
+        self.window = window
+        margin = window // 2
+        padding = ((margin, margin), (margin, margin), (0, 0))
+        padded = np.pad(normalisation.apply(cube), padding, mode="reflect")
+        # Bands last: gathering copies one run of memory for each pixel of a window.
+        self._spectra = torch.from_numpy(padded).view(-1, self.bands)
+        self._row_length = self.width + 2 * margin
+        steps = torch.arange(window)
+        self._offsets = (steps[:, None] * self._row_length + steps).ravel()
+
+    def gather(self, indices: Tensor | NDArray[np.int64]) -> Tensor:
+        """Patches around the pixels with flat `indices` [N]: float32 [N, 1, B, window, window].
+
+        Raises IndexError for an index outside the scene.
+        """
+        pixels = torch.as_tensor(indices)
+        last = self.height * self.width - 1
+        if len(pixels) and not 0 <= int(pixels.min()) <= int(pixels.max()) <= last:
+            raise IndexError(f"pixel index outside 0..{last}")
+        corners = pixels // self.width * self._row_length + pixels % self.width
+        positions = (corners[:, None] + self._offsets).ravel()
+        spectra = self._spectra.index_select(0, positions)
+        patches = spectra.view(len(pixels), -1, self.bands).transpose(1, 2)
+        return patches.reshape(len(pixels), 1, self.bands, self.window, self.window)

@@ -1,0 +1,135 @@
+"""The three ways of dividing a scene's labelled pixels."""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from snnquant.config import SplitConfig
+from snnquant.errors import InputError
+from snnquant.sampling.blocks import draw_test_blocks
+from snnquant.sampling.patches import check_window
+from snnquant.sampling.split import Split
+from snnquant.scenes import FixedMask, Scene
+
+Pixels: TypeAlias = NDArray[np.int64]
+
+
+def make_split(
+    scene: Scene, config: SplitConfig, window: int, seed: int, mask: FixedMask | None = None
+) -> Split:
+    """Divide the labelled pixels of `scene` as `config` says; equal arguments give equal splits.
+
+    random: of every class the share `train_fraction` is drawn, of which `validation_fraction`
+    validates; every class has at least 1 pixel in each set.
+    blocks: whole blocks are test; training pixels nearer than `window` pixels (Chebyshev) to a
+    test block are dropped, so no training pixel's patch meets a test pixel's patch.
+    mask: training (and test, else all other labelled pixels) as the published mask says, without
+    a guard band. The mask's class numbers are matched to the scene's by majority vote.
+
+    Under blocks and mask, validation is drawn by class from the training side's pixels. Whole
+    validation blocks would take small classes, which fill two or three blocks, out of training
+    altogether. A class without training pixels is not tested, one without test pixels is
+    trained; the split's notes name both.
+
+    Raises InputError for a window that is even or larger than the scene, a class too small
+    (random), a scene too small (blocks), and a mask that is missing or belongs elsewhere.
+    """
+    check_window(window, scene.height, scene.width)
+    draw = np.random.default_rng(seed)
+    if config.protocol == "random":
+        return _random_split(scene, config, seed, draw)
+    if config.protocol == "blocks":
+        learn, test = draw_test_blocks(scene, config, window, draw)
+        notes: list[str] = []
+    else:
+        learn, test, notes = _from_mask(scene, mask)
+    test, unbalanced = _testable(scene, learn, test)
+    if not len(test):
+        expected = "expected at least one class with training and test pixels"
+        raise InputError(f"split: found none in {scene.name} by {config.protocol}, {expected}")
+    train, val = _hold_out(scene.labels.ravel(), learn, config.validation_fraction, draw)
+    return Split(train, val, test, config.protocol, seed, tuple(notes + unbalanced))
+
+
+def _rounded(share: float, count: int) -> int:
+    return int(share * count + 0.5)
+
+
+def _random_split(scene: Scene, config: SplitConfig, seed: int, draw: np.random.Generator) -> Split:
+    labels = scene.labels.ravel()
+    parts: list[list[Pixels]] = [[], [], []]
+    for number, name in enumerate(scene.class_names, start=1):
+        pixels = np.flatnonzero(labels == number)
+        if len(pixels) < 3:
+            needed = "expected at least 3 (1 each for training, validation and test)"
+            raise InputError(f"{scene.name}: class '{name}' has {len(pixels)} pixels, {needed}")
+        drawn = min(max(_rounded(config.train_fraction, len(pixels)), 2), len(pixels) - 1)
+        held = min(max(_rounded(config.validation_fraction, drawn), 1), drawn - 1)
+        shuffled = draw.permutation(pixels)
+        for part, chosen in zip(parts, np.split(shuffled, [drawn - held, drawn]), strict=True):
+            part.append(chosen)
+    train, val, test = (np.sort(np.concatenate(part)) for part in parts)
+    return Split(train, val, test, "random", seed)
+
+
+def _hold_out(
+    labels: NDArray[np.integer], learn: Pixels, fraction: float, draw: np.random.Generator
+) -> tuple[Pixels, Pixels]:
+    """Take validation out of `learn` class by class; a class with a single pixel keeps it."""
+    held = [learn[:0]]
+    for number in np.unique(labels[learn]):
+        pixels = learn[labels[learn] == number]
+        count = min(max(_rounded(fraction, len(pixels)), 1), len(pixels) - 1)
+        held.append(draw.permutation(pixels)[:count])
+    val = np.sort(np.concatenate(held))
+    return np.setdiff1d(learn, val), val
+
+
+def _testable(scene: Scene, learn: Pixels, test: Pixels) -> tuple[Pixels, list[str]]:
+    """Drop the test pixels of classes that were never trained, and say what is one-sided."""
+    labels = scene.labels.ravel()
+    learnt = np.bincount(labels[learn], minlength=scene.classes + 1)
+    tested = np.bincount(labels[test], minlength=scene.classes + 1)
+    notes = []
+    for number, name in enumerate(scene.class_names, start=1):
+        if not learnt[number]:
+            found = f"no training pixel, {tested[number]} test pixels"
+            notes.append(f"class '{name}' is left out: {found}")
+        elif not tested[number]:
+            notes.append(f"class '{name}' is trained but not scored: no test pixel")
+    return test[learnt[labels[test]] > 0], notes
+
+
+def _from_mask(scene: Scene, mask: FixedMask | None) -> tuple[Pixels, Pixels, list[str]]:
+    if mask is None:
+        raise InputError(f"split: found mask, but scene {scene.name} has no fixed mask")
+    learn, notes = _agreeing(scene, mask.train, "training")
+    if mask.test is None:
+        return learn, np.flatnonzero((scene.labels > 0) & (mask.train == 0)), notes
+    test, more_notes = _agreeing(scene, mask.test, "test")
+    return learn, np.setdiff1d(test, learn), notes + more_notes
+
+
+def _agreeing(scene: Scene, raw: NDArray[np.integer], side: str) -> tuple[Pixels, list[str]]:
+    """Pixels of a raw mask whose class, translated by majority vote, is the scene's; a note."""
+    if raw.shape != scene.labels.shape:
+        found = f"found shape {raw.shape}, expected {scene.labels.shape}"
+        raise InputError(f"{scene.name}: {side} mask: {found}")
+    marked = np.flatnonzero(raw)
+    labels, numbers = scene.labels.ravel()[marked], raw.ravel()[marked]
+    agrees = np.zeros(len(marked), bool)
+    for number in np.unique(numbers[labels > 0]):
+        votes = np.bincount(labels[(numbers == number) & (labels > 0)])
+        agrees |= (numbers == number) & (labels == votes.argmax())
+    other, unlabelled = int((~agrees & (labels > 0)).sum()), int((labels == 0).sum())
+    # A mask of another scene, or one that marks pixels without naming classes, must not pass.
+    if agrees.sum() <= other:
+        found = f"{agrees.sum()} pixels agree with the scene's labels, {other} do not"
+        raise InputError(f"{scene.name}: {side} mask: {found}, expected more than half to agree")
+    if not other + unlabelled:
+        return marked[agrees], []
+    dropped = f"{other} pixels of another class and {unlabelled} unlabelled ones"
+    return marked[agrees], [f"{side} mask: left out {dropped} (by the scene's labels)"]

@@ -1,0 +1,136 @@
+"""The pixels of a run, and two measures of how much their positions give away."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import zipfile
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import maximum_filter
+from scipy.spatial import cKDTree
+
+from snnquant.errors import InputError
+
+_SETS = ("train", "val", "test")
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """Flat pixel indices (row * width + column) of training, validation and test: sorted, disjoint.
+
+    `notes` holds one sentence for each thing a reader of the score has to know, such as a class
+    that cannot be tested; it is no part of the digest.
+    Raises InputError when a set is unsorted, negative or overlaps another, or when training or
+    test is empty.
+    """
+
+    train: NDArray[np.int64]
+    val: NDArray[np.int64]
+    test: NDArray[np.int64]
+    protocol: str
+    seed: int
+    notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name in _SETS:
+            pixels = getattr(self, name)
+            if pixels.ndim != 1 or pixels.dtype != np.int64:
+                found = f"{pixels.ndim} dimensions of {pixels.dtype}"
+                raise InputError(f"split {name}: found {found}, expected 1 dimension of int64")
+            if len(pixels) and (pixels[0] < 0 or (np.diff(pixels) <= 0).any()):
+                raise InputError(f"split {name}: expected pixel indices, rising, from 0 on")
+        for name in ("train", "test"):
+            if not len(getattr(self, name)):
+                raise InputError(f"split {name}: found no pixel, expected at least 1")
+        everything = np.concatenate([self.train, self.val, self.test])
+        shared = len(everything) - len(np.unique(everything))
+        if shared:
+            raise InputError(f"split: found {shared} pixels in more than one set, expected none")
+
+    def leakage(self, window: int, width: int) -> float:
+        """Share (0..1) of test pixels whose window holds a training or validation pixel.
+
+        `window` is the odd side of the patch, `width` that of the scene, both in pixels.
+        """
+        pixels = max(int(s[-1]) for s in (self.train, self.val, self.test) if len(s)) + 1
+        seen = np.zeros(-(-pixels // width) * width, np.uint8)
+        seen[self.train] = 1
+        seen[self.val] = 1
+        near = maximum_filter(seen.reshape(-1, width), size=window, mode="constant", cval=0)
+        return float(near.ravel()[self.test].mean())
+
+    @property
+    def digest(self) -> str:
+        """sha256 of protocol, seed and the three sets; the same on every machine."""
+        parts = hashlib.sha256(f"{self.protocol} {self.seed}".encode())
+        for name in _SETS:
+            pixels = getattr(self, name)
+            parts.update(f" {name} {len(pixels)} ".encode())
+            parts.update(pixels.astype("<i8").tobytes())
+        return parts.hexdigest()
+
+    def save(self, path: Path | str) -> None:
+        """Write an .npz without pickles, whole or not at all; InputError if that fails."""
+        path = Path(path)
+        temporary = path.with_name(f".{path.name}.{os.getpid()}")
+        try:
+            with temporary.open("wb") as file:
+                np.savez_compressed(
+                    file,
+                    train=self.train,
+                    val=self.val,
+                    test=self.test,
+                    protocol=np.array(self.protocol),
+                    seed=np.array(self.seed),
+                    notes=np.array(self.notes, dtype=np.str_),
+                )
+            temporary.replace(path)
+        except OSError as error:
+            raise InputError(f"{path}: cannot be written: {error.strerror}") from error
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    @classmethod
+    def load(cls, path: Path | str) -> Split:
+        """Read what `save` wrote; InputError names the file and what is wrong with it."""
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                return cls(
+                    train=file["train"],
+                    val=file["val"],
+                    test=file["test"],
+                    protocol=str(file["protocol"]),
+                    seed=int(file["seed"]),
+                    notes=tuple(str(note) for note in file["notes"]),
+                )
+        except FileNotFoundError as error:
+            raise InputError(f"{path}: no such file, expected a saved split (.npz)") from error
+        except InputError as error:
+            raise InputError(f"{path}: {error}") from error
+        except (OSError, ValueError, TypeError, KeyError, EOFError) as error:
+            raise InputError(f"{path}: not a saved split (.npz)") from error
+        except (zipfile.BadZipFile, zlib.error) as error:
+            raise InputError(f"{path}: damaged, expected a saved split (.npz)") from error
+
+
+def coordinates_only_accuracy(split: Split, labels: NDArray[np.integer]) -> float:
+    """Overall accuracy (0..1) of a classifier that sees a test pixel's row and column alone.
+
+    It answers with the label of the nearest (Euclidean) training pixel; ties go to the smaller
+    row, then the smaller column. `labels` is [H, W].
+    """
+    height, width = labels.shape
+    flat = labels.ravel()
+    # Squared distances are integers, so a shift of the query too small to bridge a gap of 1
+    # decides ties alone; by rows first, because the column's part is smaller than any row's.
+    shift_row = 1 / (8 * height)
+    shift = np.array([shift_row, shift_row / (4 * width)])
+    train = np.stack(np.divmod(split.train, width), axis=1)
+    test = np.stack(np.divmod(split.test, width), axis=1) - shift
+    _, nearest = cKDTree(train).query(test)
+    return float((flat[split.train[nearest]] == flat[split.test]).mean())
