@@ -26,8 +26,8 @@ class Convolution(NamedTuple):
 
 # Both start with a wide spectral kernel whose stride is about half of it: neighbouring bands are
 # nearly equal, so this drops little and keeps the first layer, the only one that multiplies, small.
-# The spatial kernels eat the 5x5 window down to one position in two layers; what follows works along
-# the spectrum, or on the folded bands, alone.
+# The spatial kernels eat the 5x5 window down to one position in two layers; what follows works
+# along the spectrum, or on the folded bands, alone.
 CONVOLUTIONS: dict[str, tuple[Convolution, ...]] = {
     "cnn3d": (
         Convolution(16, 7, 4, 3),

@@ -61,7 +61,7 @@ def predict(network: nn.Module, patches: Patches, indices: Tensor, batch_size: i
     """Logits [N, K] of the pixels with flat `indices` [N], in evaluation mode."""
     was_training = network.training
     network.eval()
-    logits = [network(patches.gather(batch)) for batch in indices.split(batch_size)]
+    logits = [network(patches.gather(batch)) for batch in torch.split(indices, batch_size)]
     network.train(was_training)
     return torch.cat(logits)
 
@@ -104,7 +104,7 @@ def train(
         network.train()
         total = 0.0
         order = torch.randperm(len(training.indices))
-        for step, batch in enumerate(order.split(recipe.batch_size)):
+        for step, batch in enumerate(torch.split(order, recipe.batch_size)):
             progress = (epoch_number * steps + step) / (recipe.epochs * steps)
             for group in optimizer.param_groups:
                 group["lr"] = recipe.learning_rate * one_cycle(progress)

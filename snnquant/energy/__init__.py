@@ -1,0 +1,15 @@
+"""What a classification costs: operations counted on the real network, energy by named tables."""
+
+from snnquant.energy.costs import CostTable, load_costs
+from snnquant.energy.operations import LayerActivity, measure, operations, spike_rates
+from snnquant.energy.workload import to_workload
+
+__all__ = [
+    "CostTable",
+    "LayerActivity",
+    "load_costs",
+    "measure",
+    "operations",
+    "spike_rates",
+    "to_workload",
+]
