@@ -4,15 +4,15 @@ from snnquant.spiking.layers import LIF
 from snnquant.spiking.lif import (
     LIFParameters,
     LIFState,
-    Surrogate,
     initial_state,
     lif_sequence,
     lif_step,
-    spike,
 )
 from snnquant.spiking.network import SpikingNetwork
+from snnquant.spiking.surrogate import ACE_SNN, Surrogate, spike
 
 __all__ = [
+    "ACE_SNN",
     "LIF",
     "LIFParameters",
     "LIFState",

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from snnquant.errors import InputError
-from snnquant.spiking.lif import ACE_SNN, LIFParameters, Surrogate, initial_state, lif_sequence
+from snnquant.spiking.lif import LIFParameters, initial_state, lif_sequence
+from snnquant.spiking.surrogate import ACE_SNN, Surrogate
 
 LEAST_THRESHOLD = 1e-3
 """Smallest threshold that `LIF.clamp_` leaves: the neuron divides by it."""

@@ -25,52 +25,14 @@ passes gradient to the spike, and through its surrogate to the potential.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
-import torch
 from torch import Tensor
 
 from snnquant.errors import InputError
+from snnquant.spiking.fused import LIFSequence
+from snnquant.spiking.surrogate import ACE_SNN, Surrogate, spike
 
 RESETS = ("delayed", "same_step", "zero")
-SURROGATES = ("triangle", "arctan", "boxcar")
-
-
-@dataclass(frozen=True)
-class Surrogate:
-    r"""What stands in for the derivative :math:`do/dz` of the spike, :math:`z = u/V - 1`.
-
-    With height :math:`\gamma` (``scale``) and half width :math:`w` (``width``, in thresholds):
-
-    - triangle: :math:`\gamma \max(0, 1 - |z|/w)` (ACE-SNN, with :math:`\gamma = 0.3, w = 1`)
-    - arctan: :math:`\gamma / (1 + (z/w)^2)`, the derivative of :math:`\gamma w \arctan(z/w)`
-    - boxcar: :math:`\gamma` where :math:`|z| < w`, else 0
-
-    Raises `InputError` for an unknown kind and for a scale or width that is not above 0.
-    """
-
-    kind: str = "triangle"
-    scale: float = 0.3
-    width: float = 1.0
-
-    def __post_init__(self) -> None:
-        if self.kind not in SURROGATES:
-            raise InputError(f"surrogate: found {self.kind!r}, expected one of {SURROGATES}")
-        for name in ("scale", "width"):
-            if not getattr(self, name) > 0:
-                raise InputError(f"surrogate {name}: found {getattr(self, name)}, expected above 0")
-
-    def derivative(self, z: Tensor) -> Tensor:
-        """Value of the surrogate at ``z``, of the same shape."""
-        if self.kind == "triangle":
-            return (1 - z.abs() / self.width).clamp_(min=0).mul_(self.scale)
-        if self.kind == "arctan":
-            return self.scale / (1 + (z / self.width).square_())
-        return (z.abs() < self.width).to(z.dtype).mul_(self.scale)
-
-
-ACE_SNN = Surrogate()
-"""The paper's surrogate, and the default."""
 
 
 @dataclass(frozen=True)
@@ -109,29 +71,11 @@ def initial_state(current: Tensor, parameters: LIFParameters, initial: float = 0
     """State before the first step: potential ``initial`` times the threshold, no spikes.
 
     ``current`` is [T, N, ...]. One half corrects a converted network's rounding (QCFS, Bu et al.
-    2022). The gradient of the threshold runs through the potential too. Raises nothing.
+    2022). The gradient of the threshold runs through the potential too.
     """
     potential = initial * parameters.threshold.to(current.dtype)
-    return LIFState(potential.expand(current.shape[1:]), current.new_zeros(current.shape[1:]))
-
-
-class _Spike(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, z: Tensor, surrogate: Surrogate) -> Tensor:
-        ctx.save_for_backward(z)
-        ctx.surrogate = surrogate
-        return (z > 0).to(z.dtype)
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Any) -> Any:
-        (z,) = ctx.saved_tensors
-        return grads[0] * ctx.surrogate.derivative(z), None
-
-
-def spike(z: Tensor, surrogate: Surrogate) -> Tensor:
-    """1 where z > 0, else 0, in z's dtype and shape; backward multiplies by the surrogate."""
-    spikes: Tensor = _Spike.apply(z, surrogate)  # type: ignore[no-untyped-call]
-    return spikes
+    shape = current.shape[1:]
+    return LIFState(potential.expand(shape), current.new_zeros(()).expand(shape))
 
 
 def lif_step(
@@ -165,15 +109,20 @@ def lif_sequence(
 
     Without a state the neurons start at potential 0. A current that repeats may be an expanded
     view (stride 0 over T); it is not copied, and its gradient is summed over T.
-    Raises `InputError` for a current that is not floating point or has no time axis.
+    Raises `InputError` for a current that is not floating point or has no time axis or no step.
     """
-    if not current.is_floating_point() or current.ndim < 2:
+    if not current.is_floating_point() or current.ndim < 2 or not len(current):
         found = f"{current.dtype} of shape {tuple(current.shape)}"
-        raise InputError(f"current: found {found}, expected floating point [T, N, ...]")
+        raise InputError(f"current: found {found}, expected floating point [T, N, ...], T >= 1")
     if state is None:
         state = initial_state(current, parameters)
-    spikes = []
-    for step_current in current.unbind():
-        step_spikes, state = lif_step(step_current, parameters, state, surrogate)
-        spikes.append(step_spikes)
-    return torch.stack(spikes), state
+    spikes, potential = LIFSequence.apply(  # type: ignore[no-untyped-call]
+        current,
+        parameters.leak.to(current.dtype),
+        parameters.threshold.to(current.dtype),
+        state.potential,
+        state.spikes,
+        parameters.reset,
+        surrogate,
+    )
+    return spikes, LIFState(potential, spikes[-1])

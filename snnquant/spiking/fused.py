@@ -1,0 +1,111 @@
+r"""All time steps of a LIF layer as one autograd function, with its backward written by hand.
+
+It computes what a loop over `snnquant.spiking.lif.lif_step` under autograd computes, without a
+graph of some ten nodes a step: in place, keeping only potentials and spikes.
+
+Backward, from the last step to the first, with :math:`v[t]` the potential that meets the
+threshold, :math:`u[t]` the one handed to the next step, :math:`g_x` the gradient of :math:`x`,
+:math:`\bar g` the gradient of the spikes from outside, and :math:`\sigma` the surrogate at
+:math:`z[t] = v[t]/V - 1`:
+
+.. math::
+    g_u[t] &= \lambda\, g_v[t+1] \\
+    g_o[t] &= \bar g[t] - \{V g_v[t+1],\; V g_u[t],\; v[t] g_u[t]\}
+        \quad\text{for delayed, same_step, zero} \\
+    g_v[t] &= g_u[t]\, \{1,\; 1,\; 1 - o[t]\} + g_o[t]\, \sigma / V \\
+    g_I[t] &= g_v[t], \qquad g_\lambda = \sum_t g_v[t]\, u[t-1] \\
+    g_V &= -\sum_t g_o[t]\, \sigma\, v[t] / V^2
+        - \sum_t \{g_v[t]\, o[t-1],\; g_u[t]\, o[t],\; 0\}
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from snnquant.spiking.surrogate import Surrogate
+
+
+class LIFSequence(torch.autograd.Function):
+    """(current [T, N, ...], leak, threshold, potential, spikes, reset, surrogate) of one dtype.
+
+    Gives the spikes [T, N, ...] and the last potential [N, ...]; potential and spikes going in are
+    the state before the first step, [N, ...].
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        current: Tensor,
+        leak: Tensor,
+        threshold: Tensor,
+        potential: Tensor,
+        spikes: Tensor,
+        reset: str,
+        surrogate: Surrogate,
+    ) -> tuple[Tensor, Tensor]:
+        """Run the recurrence; see the class for the arguments."""
+        all_v = torch.empty(current.shape, dtype=current.dtype, device=current.device)
+        all_spikes = torch.empty_like(all_v)
+        u, o = potential, spikes
+        for t in range(len(current)):
+            # Multiply, then add: a fused multiply-add would round otherwise than the oracles do.
+            v = torch.mul(u, leak, out=all_v[t]).add_(current[t])
+            if reset == "delayed":
+                v.addcmul_(o, threshold, value=-1)
+            o = torch.gt(v, threshold, out=all_spikes[t])
+            u = _handed_on(v, o, threshold, reset)
+        ctx.save_for_backward(all_v, all_spikes, leak, threshold, potential, spikes)
+        ctx.reset, ctx.surrogate = reset, surrogate
+        return all_spikes, u
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad_spikes: Tensor, grad_u: Tensor) -> tuple[Tensor | None, ...]:
+        """Gradients of the five tensors, of those of the spikes and of the last potential."""
+        all_v, all_spikes, leak, threshold, potential, spikes = ctx.saved_tensors
+        reset = ctx.reset
+        grad_current = torch.empty_like(all_v)
+        grad_leak, grad_threshold = torch.zeros_like(leak), torch.zeros_like(threshold)
+        grad_v = torch.zeros_like(potential)  # of the step after; none follows the last
+        for t in reversed(range(len(all_v))):
+            v, o = all_v[t], all_spikes[t]
+            if reset == "delayed":
+                grad_o = torch.addcmul(grad_spikes[t], grad_v, threshold, value=-1)
+                grad_threshold -= _dot(grad_v, o)
+            elif reset == "same_step":
+                grad_o = torch.addcmul(grad_spikes[t], grad_u, threshold, value=-1)
+                grad_threshold -= _dot(grad_u, o)
+            else:
+                grad_o = torch.addcmul(grad_spikes[t], grad_u, v, value=-1)
+                grad_u = grad_u * (1 - o)
+            grad_z = ctx.surrogate.derivative((v - threshold).div_(threshold)).mul_(grad_o)
+            grad_threshold -= _dot(grad_z, v) / threshold**2
+            grad_v = torch.add(grad_u, grad_z.div_(threshold), out=grad_current[t])
+            if t:
+                u_before = _handed_on(all_v[t - 1], all_spikes[t - 1], threshold, reset)
+                grad_leak += _dot(grad_v, u_before)
+            grad_u = grad_v * leak
+        # No dot for the initial state: it may be an expanded scalar, whose strides BLAS refuses.
+        grad_leak += (grad_v * potential).sum()
+        grad_initial_spikes = None
+        if reset == "delayed":
+            grad_threshold -= (grad_v * spikes).sum()
+            grad_initial_spikes = -threshold * grad_v
+        return grad_current, grad_leak, grad_threshold, grad_u, grad_initial_spikes, None, None
+
+
+def _handed_on(v: Tensor, o: Tensor, threshold: Tensor, reset: str) -> Tensor:
+    """Potential u[t] that the next step starts from, of v[t] and o[t]."""
+    if reset == "same_step":
+        return v - threshold * o
+    if reset == "zero":
+        return v * (1 - o)
+    return v
+
+
+def _dot(a: Tensor, b: Tensor) -> Tensor:
+    return torch.dot(a.reshape(-1), b.reshape(-1))

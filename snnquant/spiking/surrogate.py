@@ -1,0 +1,69 @@
+"""The spike, a step forward and a surrogate backward."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from snnquant.errors import InputError
+
+SURROGATES = ("triangle", "arctan", "boxcar")
+
+
+@dataclass(frozen=True)
+class Surrogate:
+    r"""What stands in for the derivative :math:`do/dz` of the spike, :math:`z = u/V - 1`.
+
+    With height :math:`\gamma` (``scale``) and half width :math:`w` (``width``, in thresholds):
+
+    - triangle: :math:`\gamma \max(0, 1 - |z|/w)` (ACE-SNN, with :math:`\gamma = 0.3, w = 1`)
+    - arctan: :math:`\gamma / (1 + (z/w)^2)`, the derivative of :math:`\gamma w \arctan(z/w)`
+    - boxcar: :math:`\gamma` where :math:`|z| < w`, else 0
+
+    Raises `InputError` for an unknown kind and for a scale or width that is not above 0.
+    """
+
+    kind: str = "triangle"
+    scale: float = 0.3
+    width: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.kind not in SURROGATES:
+            raise InputError(f"surrogate: found {self.kind!r}, expected one of {SURROGATES}")
+        for name in ("scale", "width"):
+            if not getattr(self, name) > 0:
+                raise InputError(f"surrogate {name}: found {getattr(self, name)}, expected above 0")
+
+    def derivative(self, z: Tensor) -> Tensor:
+        """Value of the surrogate at ``z``, of the same shape."""
+        if self.kind == "triangle":
+            return z.abs().div_(-self.width).add_(1).clamp_(min=0).mul_(self.scale)
+        if self.kind == "arctan":
+            return self.scale / (1 + (z / self.width).square_())
+        return (z.abs() < self.width).to(z.dtype).mul_(self.scale)
+
+
+ACE_SNN = Surrogate()
+"""The paper's surrogate, and the default."""
+
+
+class _Spike(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, z: Tensor, surrogate: Surrogate) -> Tensor:
+        ctx.save_for_backward(z)
+        ctx.surrogate = surrogate
+        return (z > 0).to(z.dtype)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Any) -> Any:
+        (z,) = ctx.saved_tensors
+        return grads[0] * ctx.surrogate.derivative(z), None
+
+
+def spike(z: Tensor, surrogate: Surrogate) -> Tensor:
+    """1 where z > 0, else 0, in z's dtype and shape; backward multiplies by the surrogate."""
+    spikes: Tensor = _Spike.apply(z, surrogate)  # type: ignore[no-untyped-call]
+    return spikes
