@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import pickle
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file
+from torch import Tensor, nn
 
 from snnquant.config import ModelConfig, NeuronConfig, QuantizationConfig
 from snnquant.errors import InputError
@@ -32,6 +35,11 @@ class Checkpoint:
     split_digest: str
     quantization: QuantizationConfig | None = None
     neuron: NeuronConfig | None = None
+
+    @property
+    def bits(self) -> int | None:
+        """Bits of a weight; None for floating point."""
+        return self.quantization.bits if self.quantization else None
 
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
@@ -96,3 +104,47 @@ def load_checkpoint(path: Path) -> Checkpoint:
         reason = " ".join(str(error).split())
         raise InputError(f"{path}: weights do not fit model {model.name} ({reason})") from None
     return checkpoint
+
+
+def is_checkpoint(path: Path) -> bool:
+    """Whether a file is a safetensors file with our header, rather than a bare state dict."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            return "header" in (file.metadata() or {})
+    except (SafetensorError, OSError, ValueError):
+        return False
+
+
+def load_state_dict(path: Path) -> dict[str, Tensor]:
+    """The tensors of a PyTorch (.pt, .pth) or safetensors state dict; no code in it is run.
+
+    Raises InputError for a missing or damaged file, a pickle of anything but tensors, and weights
+    that are not finite.
+    """
+    try:
+        if path.suffix == ".safetensors":
+            state: Any = load_file(path)
+        else:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror or error})") from None
+    except pickle.UnpicklingError:
+        raise InputError(
+            f"{path}: found a pickle that would run code or holds more than tensors, expected a "
+            "state dict: save it with torch.save(model.state_dict(), path)"
+        ) from None
+    except (SafetensorError, RuntimeError, ValueError, EOFError, KeyError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"{path}: damaged, expected a state dict ({reason})") from None
+    if not isinstance(state, dict) or not all(isinstance(t, Tensor) for t in state.values()):
+        raise InputError(f"{path}: found {type(state).__name__}, expected a state dict of tensors")
+    _require_finite(path, state)
+    return state
+
+
+def _require_finite(path: Path, state: dict[str, Tensor]) -> None:
+    for name, tensor in state.items():
+        if not torch.isfinite(tensor).all():
+            raise InputError(
+                f"{path}: {name} holds NaN or infinite values, expected finite weights"
+            )

@@ -1,0 +1,57 @@
+"""`snnquant convert`: a CNN becomes an SNN."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import Parameter
+
+from snnquant.cli.options import (
+    DEFAULTS,
+    NO_START,
+    Config,
+    StartOptions,
+    carry_out,
+    reopen,
+    show,
+    start,
+)
+from snnquant.errors import InputError
+
+if TYPE_CHECKING:
+    from snnquant.run import Progress, Run
+
+
+def convert(
+    cnn: Annotated[
+        Path,
+        Parameter(
+            help="Folder of a run with a CNN, a snnquant checkpoint, or a PyTorch state dict."
+        ),
+    ],
+    config: Config = DEFAULTS,
+    options: StartOptions = NO_START,
+) -> None:
+    """Convert a CNN: thresholds calibrated, their factors searched on the validation pixels.
+
+    A folder is worked on in place and keeps its own options; a file starts a new run.
+    """
+    from snnquant import stages
+
+    in_place = cnn.is_dir()
+    if in_place and (config != DEFAULTS or options.output or options.resume or options.config):
+        raise InputError(f"{cnn}: found options beside a run's folder, expected its own alone")
+
+    def open_run(progress: Progress) -> Run:
+        return reopen(cnn, progress) if in_place else start(config, options, progress)
+
+    def work(run: Run) -> dict[str, Any]:
+        if not in_place and not run.has("cnn_fp32"):
+            for remark in stages.adopt_cnn(run, cnn):
+                print(f"{cnn}: {remark}", file=sys.stderr)
+        stages.convert_cnn(run)
+        return stages.evaluate(run)
+
+    show(carry_out(open_run, work), options.json)

@@ -1,0 +1,21 @@
+"""`snnquant finetune`: the converted SNN is trained under quantization."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from snnquant.cli.options import Json, RunFolder, carry_out, reopen, show
+
+if TYPE_CHECKING:
+    from snnquant.run import Run
+
+
+def finetune(folder: RunFolder, /, *, json: Json = False) -> None:
+    """Train weights, leaks and thresholds of a run's converted SNN; resumes where it stopped."""
+    from snnquant import stages
+
+    def work(run: Run) -> dict[str, Any]:
+        stages.train_snn(run)
+        return stages.evaluate(run)
+
+    show(carry_out(lambda progress: reopen(folder, progress), work), json)

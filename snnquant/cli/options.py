@@ -1,0 +1,116 @@
+"""Options that verbs share, and how they open a run, show progress and print results."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import Parameter
+
+from snnquant.config import FLAT, RunConfig
+from snnquant.errors import InputError
+
+if TYPE_CHECKING:
+    from snnquant.run import Progress, Run
+
+Json = Annotated[bool, Parameter(negative="")]
+RunFolder = Annotated[Path, Parameter(help="Folder of a run.")]
+Config = Annotated[RunConfig, FLAT]
+DEFAULTS = RunConfig()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Start:
+    """Where a run goes and where its options come from."""
+
+    output: Path | None = None
+    """New folder of the run; by default runs/SCENE-MODEL-SPLIT-seedN."""
+    config: Path | None = None
+    """TOML file of options, such as a run's config.toml; the command line beats it."""
+    resume: Path | None = None
+    """Folder of a run to go on with; its own configuration holds and no other option is allowed."""
+    json: Json = False
+    """Print the metrics as one JSON object and nothing else on stdout."""
+
+
+StartOptions = Annotated[Start, FLAT]
+NO_START = Start()
+
+
+def start(config: RunConfig, options: Start, progress: Progress) -> Run:
+    """The run that the options ask for, new or resumed."""
+    from snnquant.memory import keep_freed_memory
+    from snnquant.run import Run
+
+    keep_freed_memory()
+    if options.resume is None:
+        return Run.create(config, options.output, progress)
+    if config != DEFAULTS or options.output or options.config:
+        raise InputError("--resume: found other options beside it, expected the run's own alone")
+    return Run.open(options.resume, progress)
+
+
+def reopen(folder: Path, progress: Progress) -> Run:
+    """The run in a folder."""
+    from snnquant.memory import keep_freed_memory
+    from snnquant.run import Run
+
+    keep_freed_memory()
+    return Run.open(folder, progress)
+
+
+@contextmanager
+def progress_bars() -> Iterator[Progress]:
+    """Progress bars on a terminal's stderr; elsewhere a line where a stage starts and ends."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    console = Console(stderr=True)
+    columns = (
+        TextColumn("{task.description:<13}"),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("{task.fields[remark]}"),
+    )
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bars:
+        tasks: dict[str, Any] = {}
+
+        def update(stage: str, done: int, total: int, remark: str) -> None:
+            if stage not in tasks:
+                tasks[stage] = bars.add_task(stage, total=total, remark="")
+            bars.update(tasks[stage], completed=done, total=total, remark=remark)
+            if not console.is_terminal and done in (0, total):
+                print(f"{stage}: {done}/{total} {remark}".rstrip(), file=sys.stderr, flush=True)
+
+        yield update
+
+
+def show(metrics: dict[str, Any], as_json: bool) -> None:
+    """Print the metrics as one JSON object, or as the table that ends with the run's folder."""
+    if as_json:
+        print(json.dumps(metrics))
+        return
+    from rich.console import Console
+
+    from snnquant.report import print_table
+
+    print_table(metrics, Console())
+    print(f"run: {metrics['run']}")
+
+
+def carry_out(open_run: Callable[[Progress], Run], work: Callable[[Run], Any]) -> Any:
+    """Open a run, work on it under progress bars, and say how to go on where Ctrl-C stops it."""
+    with progress_bars() as progress:
+        run = open_run(progress)
+        try:
+            return work(run)
+        except KeyboardInterrupt:
+            progress_line = f"snnquant: go on with: snnquant run --resume {run.path}"
+            print(progress_line, file=sys.stderr)
+            raise

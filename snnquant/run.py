@@ -1,0 +1,222 @@
+"""A run directory: the configuration, the split, the networks and what the stages share."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, fields
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from numpy import int64
+from numpy.typing import NDArray
+from torch import nn
+
+from pim_sim import load_hardware
+from snnquant.config import RunConfig, read_config, write_config
+from snnquant.errors import InputError
+from snnquant.files import replacing
+from snnquant.sampling import Normalisation, Patches, Split, make_split
+from snnquant.scenes import Scene, load_mask, load_scene
+from snnquant.training import (
+    Checkpoint,
+    Epoch,
+    Recipe,
+    Samples,
+    load_checkpoint,
+    save_checkpoint,
+    train,
+)
+
+CHECKPOINTS = {
+    "cnn_fp32": "cnn.safetensors",
+    "cnn_quantized": "cnn_quantized.safetensors",
+    "snn_converted": "snn_converted.safetensors",
+    "snn_trained": "snn.safetensors",
+}
+"""The four networks of a run, as they are called in metrics.json, and their files."""
+Progress = Callable[[str, int, int, str], None]
+"""Told the stage, how much of it is done, how much there is, and a remark."""
+
+
+def silent(stage: str, done: int, total: int, remark: str) -> None:
+    """The progress of a library caller who wants none."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run directory and what its stages share."""
+
+    path: Path
+    config: RunConfig
+    progress: Progress = silent
+
+    @classmethod
+    def create(
+        cls, config: RunConfig, path: Path | None = None, progress: Progress = silent
+    ) -> Run:
+        """Start a run in `path`, by default in a new folder under `runs`.
+
+        Raises InputError where `path` holds files already, cannot be written, or the scene, the
+        split, the window or the hardware cannot be had; nothing is written then.
+        """
+        if path is not None and path.exists() and (not path.is_dir() or any(path.iterdir())):
+            raise InputError(f"{path}: exists and is not empty, expected a new folder or --resume")
+        run = cls(path or Path(), config, progress)
+        load_hardware(config.hardware)
+        split, _ = run.split, run.patches
+        run = cls(path or _free_folder(run.scene, config), config, progress)
+        with replacing(run.path / "config.toml") as temporary:
+            temporary.write_text(write_config(config), encoding="utf-8")
+        split.save(run.path / "split.npz")
+        return run
+
+    @classmethod
+    def open(cls, path: Path, progress: Progress = silent) -> Run:
+        """Go on with the run in `path`; InputError where there is none, or its scene changed."""
+        if not path.is_dir():
+            raise InputError(f"{path}: no such folder, expected a run directory")
+        run = cls(path, read_config(path / "config.toml"), progress)
+        if (path / "split.npz").exists():
+            saved = Split.load(path / "split.npz")
+            if saved.digest != run.split.digest:
+                raise InputError(
+                    f"{path}/split.npz: found a split that scene and options don't give"
+                )
+        else:
+            run.split.save(path / "split.npz")
+        return run
+
+    @cached_property
+    def scene(self) -> Scene:
+        """The scene, read once."""
+        return load_scene(self.config.scene)
+
+    @cached_property
+    def split(self) -> Split:
+        """Training, validation and test pixels; a function of the configuration alone."""
+        mask = load_mask(self.config.scene) if self.config.split.protocol == "mask" else None
+        config = self.config
+        return make_split(self.scene, config.split, config.model.window, config.seed, mask)
+
+    @cached_property
+    def normalisation(self) -> Normalisation:
+        """Statistics of the training pixels, or those of the CNN that was brought along."""
+        file = self.path / CHECKPOINTS["cnn_fp32"]
+        if file.exists():
+            return load_checkpoint(file).normalisation
+        return Normalisation.fit(self.scene, self.split.train)
+
+    @cached_property
+    def patches(self) -> Patches:
+        """Patches of the normalised scene."""
+        return Patches(self.scene.cube, self.config.model.window, self.normalisation)
+
+    def samples(self, pixels: NDArray[int64]) -> Samples:
+        """Pixels with their classes from 0."""
+        classes = self.scene.labels.reshape(-1)[pixels] - 1
+        return Samples(self.patches, torch.from_numpy(pixels), torch.from_numpy(classes))
+
+    def has(self, name: str) -> bool:
+        """Whether the network `name` of CHECKPOINTS is there."""
+        return (self.path / CHECKPOINTS[name]).exists()
+
+    def present(self) -> list[str]:
+        """Names of the networks that are there; InputError where there is none."""
+        names = [name for name in CHECKPOINTS if self.has(name)]
+        if not names:
+            raise InputError(f"{self.path}: holds no trained network, expected at least a CNN")
+        return names
+
+    def load(self, name: str) -> Checkpoint:
+        """The network `name` of CHECKPOINTS.
+
+        Raises InputError where its stage has not run, or it belongs to another scene.
+        """
+        file = self.path / CHECKPOINTS[name]
+        if not file.exists():
+            raise InputError(f"{file}: no such file, expected the result of an earlier stage")
+        checkpoint = load_checkpoint(file)
+        expected = (self.scene.bands, self.scene.classes, self.config.model.window)
+        if (checkpoint.bands, checkpoint.classes, checkpoint.model.window) != expected:
+            raise InputError(f"{file}: made for another scene or window than {self.config.scene}")
+        return checkpoint
+
+    def save(self, name: str, network: nn.Module, **configs: Any) -> None:
+        """Write the network `name` of CHECKPOINTS; `configs` are its quantization and neuron."""
+        checkpoint = Checkpoint(
+            network,
+            self.config.model,
+            self.scene.bands,
+            self.scene.classes,
+            self.normalisation,
+            self.scene.digest,
+            self.split.digest,
+            **configs,
+        )
+        save_checkpoint(self.path / CHECKPOINTS[name], checkpoint)
+
+    def fit(
+        self, network: nn.Module, stage: str, epochs: int, rate: float, teacher: nn.Module | None
+    ) -> None:
+        """Train a network on the training pixels, with progress, history and resumable state."""
+        settings = self.config.training
+        recipe = Recipe(
+            stage,
+            epochs,
+            rate,
+            settings.batch_size,
+            settings.weight_decay,
+            settings.distillation,
+            settings.patience,
+            self.config.seed,
+        )
+
+        def report(row: Epoch) -> None:
+            remark = f"loss {row.loss:.4f}  validation OA {100 * row.validation_accuracy:.2f} %"
+            self.progress(stage, row.epoch + 1, epochs, remark)
+
+        self.progress(stage, 0, epochs, "")
+        history = train(
+            network,
+            self.samples(self.split.train),
+            self.samples(self.split.val),
+            recipe,
+            self._state(stage),
+            teacher=teacher,
+            on_epoch=report,
+        )
+        _write_history(self.path / "history.csv", stage, history)
+        self.progress(stage, epochs, epochs, f"{len(history)} epochs")
+
+    def finish(self, stage: str) -> None:
+        """Forget the resumable state of a stage whose network is saved."""
+        self._state(stage).unlink(missing_ok=True)
+
+    def _state(self, stage: str) -> Path:
+        return self.path / f"{stage}.state.safetensors"
+
+
+def _free_folder(scene: Scene, config: RunConfig) -> Path:
+    """`runs/SCENE-MODEL-SPLIT-seedN`, numbered where that is taken."""
+    scene_name = "".join(c if c.isalnum() or c in "._" else "-" for c in scene.name)
+    name = f"{scene_name}-{config.model.name}-{config.split.protocol}-seed{config.seed}"
+    path, number = Path("runs") / name, 1
+    while path.exists():
+        number += 1
+        path = Path("runs") / f"{name}-{number}"
+    return path
+
+
+def _write_history(path: Path, stage: str, history: list[Epoch]) -> None:
+    """Put a stage's epochs into history.csv, in place of what it held of them."""
+    rows: list[dict[str, Any]] = []
+    if path.exists():
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = [row for row in csv.DictReader(file) if row["stage"] != stage]
+    with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, [field.name for field in fields(Epoch)])
+        writer.writeheader()
+        writer.writerows([*rows, *(asdict(row) for row in history)])

@@ -1,0 +1,284 @@
+"""The stages of a run, each reading and writing the run directory, so that any can be the last.
+
+train_cnn -> quantize_cnn -> convert_cnn -> train_snn -> evaluate -> draw_map. A stage whose result
+is there already is not run again, and every stage starts from files, never from what an earlier
+one left in memory: a run that was killed and resumed ends like one that was not.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from pim_sim import load_hardware, simulate
+from snnquant.conversion import convert, fold_batch_norm
+from snnquant.energy import (
+    LayerActivity,
+    load_costs,
+    measure,
+    operations,
+    spike_rates,
+    to_workload,
+)
+from snnquant.errors import InputError
+from snnquant.files import replacing
+from snnquant.inference import classify_scene, write_map
+from snnquant.models import build_model, parameter_count
+from snnquant.quantization import quantize
+from snnquant.report import write_html
+from snnquant.run import CHECKPOINTS, Run
+from snnquant.sampling import coordinates_only_accuracy
+from snnquant.spiking import SpikingNetwork
+from snnquant.training import (
+    Scores,
+    confusion,
+    is_checkpoint,
+    load_checkpoint,
+    load_state_dict,
+    predict,
+    save_checkpoint,
+)
+
+CALIBRATION_PATCHES = 1024
+"""Training patches that the thresholds are calibrated on."""
+
+
+def train_cnn(run: Run) -> None:
+    """Train the 32-bit CNN; its batch norms are folded into the convolutions at the end."""
+    if run.has("cnn_fp32"):
+        return
+    config = run.config
+    torch.manual_seed(config.seed)
+    cnn = build_model(config.model, run.scene.bands, run.scene.classes, batch_norm=True)
+    run.fit(cnn, "cnn", config.training.cnn_epochs, config.training.learning_rate, None)
+    run.save("cnn_fp32", fold_batch_norm(cnn))
+    run.finish("cnn")
+
+
+def adopt_cnn(run: Run, file: Path) -> list[str]:
+    """Take a CNN trained elsewhere into the run: a snnquant checkpoint or a PyTorch state dict.
+
+    Returns what the user should know about it. A state dict (`weights_only`, or safetensors) must
+    fit the run's model, with or without its batch norms.
+    """
+    if is_checkpoint(file):
+        checkpoint = load_checkpoint(file)
+        if checkpoint.neuron or checkpoint.quantization:
+            raise InputError(f"{file}: found an SNN or a quantized CNN, expected a 32-bit CNN")
+        if checkpoint.model != run.config.model:
+            raise InputError(f"{file}: found {checkpoint.model}, expected {run.config.model}")
+        save_checkpoint(run.path / CHECKPOINTS["cnn_fp32"], checkpoint)
+        if checkpoint.split_digest == run.split.digest:
+            return []
+        return ["trained on another split: this run's test pixels may be its training pixels"]
+    state = load_state_dict(file)
+    plain = not any("running_mean" in key for key in state)
+    cnn = build_model(run.config.model, run.scene.bands, run.scene.classes, batch_norm=not plain)
+    try:
+        cnn.load_state_dict(state)
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())
+        raise InputError(
+            f"{file}: weights do not fit model {run.config.model.name} ({reason})"
+        ) from None
+    run.save("cnn_fp32", fold_batch_norm(cnn))
+    return [
+        "its training pixels and normalisation are unknown: this run's training statistics are "
+        "used, and this run's test pixels may be among the CNN's training pixels"
+    ]
+
+
+def quantize_cnn(run: Run) -> None:
+    """Train the 32-bit CNN on under quantization: the 6-bit CNN that the SNN is compared with."""
+    if run.has("cnn_quantized"):
+        return
+    config = run.config
+    teacher, cnn = run.load("cnn_fp32").network, run.load("cnn_fp32").network
+    quantize(cnn, config.quantization)
+    rate = config.training.learning_rate / 2
+    run.fit(cnn, "cnn_quantized", config.training.quantized_epochs, rate, teacher)
+    run.save("cnn_quantized", cnn, quantization=config.quantization)
+    run.finish("cnn_quantized")
+
+
+def convert_cnn(run: Run) -> None:
+    """Turn the 32-bit CNN into an SNN, its thresholds calibrated and searched on validation."""
+    if run.has("snn_converted"):
+        return
+    run.progress("conversion", 0, 1, "")
+    cnn = run.load("cnn_fp32").network
+    assert isinstance(cnn, nn.Sequential)
+    validation = run.samples(run.split.val)
+
+    def accuracy(network: nn.Module) -> float:
+        logits = predict(network, validation.patches, validation.indices)
+        return (logits.argmax(1) == validation.classes).double().mean().item()
+
+    pixels = np.random.default_rng(run.config.seed).permutation(run.split.train)
+    calibration = run.patches.gather(pixels[:CALIBRATION_PATCHES])
+    snn, report = convert(cnn, run.config.neuron, calibration, accuracy)
+    _write_json(run.path / "conversion.json", report.to_dict())
+    run.save("snn_converted", snn, neuron=run.config.neuron)
+    remark = f"validation OA {100 * report.validation_accuracy:.2f} %"
+    run.progress("conversion", 1, 1, remark)
+
+
+def train_snn(run: Run) -> None:
+    """Train weights, leaks and thresholds of the converted SNN together, under quantization."""
+    if run.has("snn_trained"):
+        return
+    config = run.config
+    snn = run.load("snn_converted").network
+    quantize(snn, config.quantization)
+    teacher = run.load("cnn_fp32").network
+    run.fit(snn, "snn", config.training.snn_epochs, config.training.learning_rate / 2, teacher)
+    run.save("snn_trained", snn, quantization=config.quantization, neuron=config.neuron)
+    run.finish("snn")
+
+
+def evaluate(run: Run) -> dict[str, Any]:
+    """Score and price every network that the run has; writes metrics.json and workload.json.
+
+    The test pixels are used here and nowhere else. The keys are those of `metrics.json`, the same
+    for the same configuration on the same machine.
+    """
+    present = run.present()
+    test = run.samples(run.split.test)
+    metrics: dict[str, Any] = {"schema": 1, "run": str(run.path), "seed": run.config.seed}
+    activity: dict[str, list[LayerActivity]] = {}
+    for done, name in enumerate(present):
+        run.progress("evaluation", done, len(present), name)
+        network = run.load(name).network
+        predictions = predict(network, test.patches, test.indices).argmax(1)
+        table = confusion(test.classes.numpy(), predictions.numpy(), run.scene.classes)
+        metrics[name] = asdict(Scores.from_confusion(table))
+        activity[name] = measure(network, test.patches, test.indices)
+        if name == "snn_trained":
+            assert isinstance(network, SpikingNetwork)
+            metrics["spike_rates"] = spike_rates(network, test.patches, test.indices)
+    run.progress("evaluation", len(present), len(present), "")
+    metrics |= _describe(run, activity[present[-1]]) | price(run, activity)
+    _write_json(run.path / "metrics.json", metrics)
+    return metrics
+
+
+def price(run: Run, activity: dict[str, list[LayerActivity]]) -> dict[str, Any]:
+    """Operations and energy of the networks, and the first layer of the SNN in memory."""
+    config = run.config
+    energy: dict[str, dict[str, float]] = {}
+    ratio: dict[str, dict[str, float]] = {}
+    for costs in load_costs():
+        energy[costs.name] = {
+            name: costs.energy_pj(layers, run.load(name).bits) for name, layers in activity.items()
+        }
+        spent = energy[costs.name].get("snn_trained")
+        if spent is not None:
+            ratio[costs.name] = {
+                name: pj / spent for name, pj in energy[costs.name].items() if "cnn" in name
+            }
+    result: dict[str, Any] = {
+        "operations": {name: operations(layers) for name, layers in activity.items()},
+        "energy_pj": energy,
+        "energy_ratio": ratio,
+    }
+    if "snn_trained" in activity:
+        layers = activity["snn_trained"]
+        name = f"{run.scene.name} {config.model.name}"
+        workload = to_workload(name, layers, config.quantization, config.neuron.time_steps)
+        workload.to_json(run.path / "workload.json")
+        report = simulate(workload, load_hardware(config.hardware)).to_dict()
+        result["pim"] = {"hardware": config.hardware, **report["ratio"]}
+    return result
+
+
+def energy_by_layer(run: Run) -> list[dict[str, Any]]:
+    """Operations and energy in pJ of every layer of every network that the run has."""
+    rows: list[dict[str, Any]] = []
+    test = run.samples(run.split.test)
+    for name in run.present():
+        checkpoint = run.load(name)
+        for layer in measure(checkpoint.network, test.patches, test.indices):
+            rows.append(
+                {
+                    "network": name,
+                    "layer": layer.info.name.removeprefix("layers."),
+                    "input_density": layer.input_density,
+                    "mac": layer.mac,
+                    "ac": layer.ac,
+                    "energy_pj": {
+                        costs.name: costs.energy_pj([layer], checkpoint.bits)
+                        for costs in load_costs()
+                    },
+                }
+            )
+    return rows
+
+
+def draw_map(run: Run, name: str = "snn_trained") -> Path:
+    """Classify every pixel of the scene with a network of the run; returns the map's PNG."""
+    network = run.load(name).network
+
+    def classes(patches: Tensor) -> Tensor:
+        with torch.no_grad():
+            logits: Tensor = network(patches)
+        return logits.argmax(1)
+
+    def progress(done: int, total: int) -> None:
+        run.progress("map", done, total, "")
+
+    scene = run.scene
+    class_map = classify_scene(classes, run.patches, scene.height, scene.width, progress=progress)
+    write_map(run.path / "map", class_map, scene)
+    return run.path / "map.png"
+
+
+def run_all(run: Run) -> dict[str, Any]:
+    """Every stage in turn, then the map and the report; returns the metrics."""
+    for stage in (train_cnn, quantize_cnn, convert_cnn, train_snn):
+        stage(run)
+    metrics = evaluate(run)
+    write_html(metrics, draw_map(run), run.path / "report.html")
+    return metrics
+
+
+def _describe(run: Run, layers: list[LayerActivity]) -> dict[str, Any]:
+    """The scene, the model and the split in metrics.json."""
+    scene, split, config = run.scene, run.split, run.config
+    network = run.load("snn_trained" if run.has("snn_trained") else "cnn_fp32").network
+    return {
+        "scene": {
+            "name": scene.name,
+            "shape": list(scene.cube.shape),
+            "labelled": int((scene.labels > 0).sum()),
+            "class_names": list(scene.class_names),
+        },
+        "model": {
+            "name": config.model.name,
+            "window": config.model.window,
+            "parameters": parameter_count(network),
+            "time_steps": config.neuron.time_steps,
+            "bits": config.quantization.bits,
+            "layers": [layer.info.to_dict() for layer in layers],
+        },
+        "split": {
+            "protocol": split.protocol,
+            "seed": split.seed,
+            "train": len(split.train),
+            "val": len(split.val),
+            "test": len(split.test),
+            "leakage": split.leakage(config.model.window, scene.width),
+            "coordinates_only_oa": coordinates_only_accuracy(split, scene.labels),
+            "notes": list(split.notes),
+        },
+    }
+
+
+def _write_json(path: Path, content: dict[str, Any]) -> None:
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
