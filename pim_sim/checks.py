@@ -34,9 +34,9 @@ def check_table(found: object, what: str) -> dict[str, object]:
 def check_keys(found: Collection[str], expected: Collection[str]) -> None:
     """Neither an unknown nor a missing field; the first of either is named."""
     if unknown := sorted(set(found) - set(expected)):
-        raise InputError(f"{shown(unknown[0])}: unknown field, expected {_listed(expected)}")
+        raise InputError(f"unknown field {shown(unknown[0])}, expected {_listed(expected)}")
     if missing := [name for name in expected if name not in found]:
-        raise InputError(f"{missing[0]}: the field is missing")
+        raise InputError(f"missing field {shown(missing[0])}")
 
 
 def check_integer(field: str, value: object, least: int, most: int = LARGEST_INTEGER) -> int:

@@ -137,6 +137,11 @@ class Layer:
         return math.prod(self.output_shape)
 
     @property
+    def inputs(self) -> int:
+        """Input values of one application of the layer, padding left out."""
+        return math.prod(self.input_shape)
+
+    @property
     def weights(self) -> int:
         """Weights of the layer."""
         return math.prod(self.weight_shape)
@@ -217,7 +222,7 @@ def _no_repeated_key(pairs: list[tuple[str, object]]) -> dict[str, object]:
     if len(table) < len(pairs):
         names = [name for name, _ in pairs]
         repeated = next(name for name in names if names.count(name) > 1)
-        raise InputError(f"{shown(repeated)}: the field is given twice")
+        raise InputError(f"the field {shown(repeated)} is given twice")
     return table
 
 

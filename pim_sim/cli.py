@@ -1,0 +1,113 @@
+"""The command line: ``pim-sim run`` and ``pim-sim hardware``.
+
+Exit codes: 0 done, 2 the user's input is wrong (one line on stderr), 1 a defect.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+from cyclopts import App, CycloptsError, Parameter
+
+from pim_sim.errors import InputError
+from pim_sim.hardware import hardware_file, known_hardware, load_hardware
+from pim_sim.model import simulate
+from pim_sim.summary import summarise
+from pim_sim.workload import Workload
+
+app = App(
+    name="pim-sim",
+    help="Energy and delay of a network's first layer, digital and in memory.",
+    version_flags=(),
+    result_action="return_value",
+)
+hardware_app = App(name="hardware", help="List, show and check hardware files.")
+app.command(hardware_app)
+
+
+@app.command
+def run(
+    *,
+    run_dir: Annotated[Path | None, Parameter(name="--run")] = None,
+    workload: Path | None = None,
+    hardware: str = "sram_65nm",
+    as_json: Annotated[bool, Parameter(name="--json", negative=())] = False,
+) -> None:
+    """Simulate the first layer of a run or of a workload file.
+
+    Parameters
+    ----------
+    run_dir
+        Run directory; its workload.json is read.
+    workload
+        Workload file, instead of --run.
+    hardware
+        Known name, or a path ending in .toml.
+    as_json
+        Print one JSON object and nothing else.
+    """
+    if run_dir is not None and workload is None:
+        path = run_dir / "workload.json"
+    elif workload is not None and run_dir is None:
+        path = workload
+    else:
+        raise InputError("give either --run DIR or --workload FILE")
+    report = simulate(Workload.from_json(path), load_hardware(hardware))
+    print(json.dumps(report.to_dict()) if as_json else summarise(report))
+
+
+@hardware_app.default
+@hardware_app.command(name="list")
+def list_hardware() -> None:
+    """List the hardware files that come with the package."""
+    for name in known_hardware():
+        print(f"{name:16}{load_hardware(name).description}")
+
+
+@hardware_app.command
+def show(name: str) -> None:
+    """Print a hardware file, with the unit and source of every number.
+
+    Parameters
+    ----------
+    name
+        Known name, or a path ending in .toml.
+    """
+    load_hardware(name)  # so that what is shown is known to be right
+    print(hardware_file(name).read_text(encoding="utf-8"), end="")
+
+
+@hardware_app.command
+def check(file: str) -> None:
+    """Check a hardware file of your own.
+
+    Parameters
+    ----------
+    file
+        Path ending in .toml, or a known name.
+    """
+    print(f"{file}: {load_hardware(file).description}")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run ``pim-sim``; wrong input becomes one line on stderr and exit code 2."""
+    try:
+        app(arguments, exit_on_error=False, print_error=False)
+        sys.stdout.flush()
+    except (InputError, CycloptsError) as error:
+        _refuse(str(error))
+    except OSError as error:
+        # only standard output is left to fail; what it still holds must not be flushed at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if not isinstance(error, BrokenPipeError):  # a reader like `head` may leave early
+            _refuse(f"standard output: {error.strerror or error}")
+
+
+def _refuse(message: str) -> NoReturn:
+    print(f"pim-sim: {' '.join(message.split())}", file=sys.stderr)
+    sys.exit(2)

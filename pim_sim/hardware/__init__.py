@@ -1,0 +1,16 @@
+"""Hardware descriptions: strict TOML files and the frozen dataclasses they become."""
+
+from pim_sim.hardware.adc import ADC
+from pim_sim.hardware.files import hardware_file, known_hardware, load_hardware
+from pim_sim.hardware.parts import Array, Digital, Hardware, Memory
+
+__all__ = [
+    "ADC",
+    "Array",
+    "Digital",
+    "Hardware",
+    "Memory",
+    "hardware_file",
+    "known_hardware",
+    "load_hardware",
+]

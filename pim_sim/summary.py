@@ -1,0 +1,75 @@
+"""A report as text for the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from pim_sim.results import ACE_SNN_PERCENT, Design, Report
+
+
+def summarise(report: Report) -> str:
+    """Totals, both readings of "better by" beside ACE-SNN's, the breakdown and the placement."""
+    sections = (_heading(report), _totals(report), _published(), _breakdown(report))
+    return "\n\n".join("\n".join(section) for section in (*sections, _placement(report)))
+
+
+def _heading(report: Report) -> Iterable[str]:
+    layer = report.layer
+    shape = "x".join(map(str, layer.weight_shape))
+    yield f"Layer {layer.name} ({layer.kind} {shape}) on {report.hardware}"
+    yield (
+        f"{layer.macs:,} multiply-accumulates, {layer.outputs:,} outputs, "
+        f"{layer.weight_bits}-bit weights, {layer.input_bits}-bit inputs"
+    )
+    steps = f"{layer.time_steps} time step{'s' if layer.time_steps > 1 else ''}"
+    yield f"computed {layer.applications} x for {steps} of one classification"
+
+
+def _totals(report: Report) -> Iterable[str]:
+    digital, in_memory = report.digital.total, report.in_memory.total
+    ratio = report.comparison
+    yield f"{'':14}{'digital':>12}{'in memory':>12}{'factor':>9}{'saved':>9}"
+    for name, first, second, versus in (
+        ("energy, nJ", digital.energy_pj / 1e3, in_memory.energy_pj / 1e3, ratio.energy),
+        ("delay, us", digital.delay_ns / 1e3, in_memory.delay_ns / 1e3, ratio.delay),
+        ("EDP, nJ us", digital.edp / 1e6, in_memory.edp / 1e6, ratio.edp),
+    ):
+        yield f"{name:14}{first:12,.4g}{second:12,.4g}{versus.factor:9.3f}{versus.saved:9.1%}"
+
+
+def _published() -> Iterable[str]:
+    energy, delay, edp = ACE_SNN_PERCENT.values()
+    as_factors = [1 + percent / 100 for percent in (energy, delay)]
+    as_savings = [1 - percent / 100 for percent in (energy, delay)]
+    yield f"ACE-SNN reports {energy} / {delay} / {edp} % better energy / delay / EDP:"
+    product = as_factors[0] * as_factors[1]
+    yield f"  read as factors {as_factors[0]:.2f} x {as_factors[1]:.2f} = {product:.2f}"
+    product = 1 - as_savings[0] * as_savings[1]
+    yield f"  read as savings 1 - {as_savings[0]:.2f} x {as_savings[1]:.2f} = {product:.1%}"
+
+
+def _breakdown(report: Report) -> Iterable[str]:
+    yield f"{'where it goes':32}{'energy, nJ':>12}{'share':>8}{'delay, us':>12}"
+    for title, design in (("digital", report.digital), ("in memory", report.in_memory)):
+        yield from _components(title, design)
+
+
+def _components(title: str, design: Design) -> Iterable[str]:
+    total = design.total
+    for name, cost in design.components.items():
+        label = f"{title}: {name.replace('_', ' ')}"
+        share = cost.energy_pj / total.energy_pj
+        yield (f"{label:32}{cost.energy_pj / 1e3:12,.4g}{share:8.1%}{cost.delay_ns / 1e3:12,.4g}")
+
+
+def _placement(report: Report) -> Iterable[str]:
+    place = report.placement
+    yield (
+        f"In memory: {place.columns_per_group} columns a sum, {place.groups_per_row} sums a "
+        f"functional read, {place.word_rows} word rows on {place.arrays} array"
+        f"{'s' if place.arrays > 1 else ''};"
+    )
+    yield (
+        f"{place.reads:,} functional reads, {place.conversions:,} conversions, "
+        f"{place.column_utilisation:.1%} of the columns used"
+    )
