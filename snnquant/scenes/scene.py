@@ -44,17 +44,17 @@ class Scene:
     @property
     def height(self) -> int:
         """Rows H."""
-        return self.cube.shape[0]
+        return int(self.cube.shape[0])
 
     @property
     def width(self) -> int:
         """Columns W."""
-        return self.cube.shape[1]
+        return int(self.cube.shape[1])
 
     @property
     def bands(self) -> int:
         """Spectral bands B."""
-        return self.cube.shape[2]
+        return int(self.cube.shape[2])
 
     @property
     def classes(self) -> int:

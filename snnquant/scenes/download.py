@@ -1,0 +1,90 @@
+"""Downloads that go on where they broke off: the part of pooch that pooch leaves to others."""
+
+from __future__ import annotations
+
+import http.client
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import pooch
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn
+
+from snnquant.errors import InputError
+
+_BLOCK = 1 << 16
+_SILENCE_S = 30.0
+"""Seconds without a byte after which a connection counts as broken."""
+
+
+def download(url: str, target: Path, sha256: str) -> None:
+    """Download a file to `target`, which appears whole and checked, or not at all.
+
+    What a broken connection brought stays in `<target>.part`, and the next call asks for the rest.
+    Progress goes to stderr.
+
+    Raises `InputError` naming the address, the file and the way round, or both digests.
+    """
+    part = target.with_name(f"{target.name}.part")
+
+    def resume(address: str, output_file: str, _: object) -> None:
+        _fill(address, part)
+        found = pooch.file_hash(str(part))
+        if found != sha256:
+            part.unlink()
+            raise InputError(
+                f"{address}: found sha256 {found[:12]}, expected {sha256[:12]}; "
+                f"the download of {target.name} was thrown away"
+            )
+        part.replace(output_file)
+
+    try:
+        pooch.retrieve(url, f"sha256:{sha256}", target.name, target.parent, downloader=resume)
+    except OSError as error:
+        raise InputError(
+            f"{target}: cannot be written ({error.strerror or error}), expected a writable "
+            "cache folder (XDG_CACHE_HOME moves it)"
+        ) from error
+
+
+def _fill(url: str, part: Path) -> None:
+    """Fetch what `part` lacks; a broken connection is tried again while each try brings bytes."""
+    while True:
+        before = part.stat().st_size if part.exists() else 0
+        try:
+            if _fetch_rest(url, part, before):
+                return
+            reason = "the connection closed early"
+        except urllib.error.HTTPError as error:
+            if error.code == http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE and before:
+                return  # nothing is left to fetch; the digest tells whether that is so
+            reason = f"HTTP {error.code} {error.reason}"
+        except (OSError, http.client.HTTPException) as error:
+            reason = str(getattr(error, "reason", error)) or type(error).__name__
+        if not part.exists() or part.stat().st_size <= before:
+            raise InputError(
+                f"{url}: cannot be downloaded ({reason}); get {part.stem} another way "
+                "and name its folder in SNNQUANT_DATA"
+            )
+
+
+def _fetch_rest(url: str, part: Path, start: int) -> bool:
+    """Append one connection's bytes to `part`; True when the server sent all it announced."""
+    headers = {"User-Agent": "snnquant"} | ({"Range": f"bytes={start}-"} if start else {})
+    request = urllib.request.Request(url, headers=headers)
+    with urllib.request.urlopen(request, timeout=_SILENCE_S) as response:
+        if response.status != http.HTTPStatus.PARTIAL_CONTENT:
+            start = 0  # the server sends the whole file again
+        length = response.headers["Content-Length"]
+        end = None if length is None else start + int(length)
+        columns = ("{task.description}", BarColumn(), DownloadColumn(), TimeRemainingColumn())
+        with (
+            part.open("ab" if start else "wb") as file,
+            Progress(*columns, console=Console(stderr=True)) as progress,
+        ):
+            task = progress.add_task(part.stem, completed=start, total=end)
+            while block := response.read(_BLOCK):
+                file.write(block)
+                progress.advance(task, len(block))
+            return end is None or file.tell() == end

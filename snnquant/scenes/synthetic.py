@@ -1,0 +1,173 @@
+"""Synthetic scenes of any size: fields of a few materials, seen by an imperfect spectrometer.
+
+A pixel's reflectance is
+
+    r(p, λ) = g(p) · [(1 − m) · s₁(λ) + m · s₂(λ)] + n(p, λ)
+
+with s₁, s₂ the spectra of its own and of the nearest other parcel, m ≤ 1/2 the mixing, which falls
+off with the distance to the border between the two, g a smooth illumination, and n sensor noise. A
+parcel's spectrum is its class's (a continuum less Gaussian absorption features) with a brightness
+and a tilt of its own. All draws come from one seed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial import cKDTree
+
+from snnquant.errors import InputError
+from snnquant.scenes.scene import Scene
+
+Floats = NDArray[np.float32]
+
+_VERSION = 1
+"""Part of the digest: raise it when the same name starts to give other pixels."""
+_SPEC = re.compile(r"synthetic:(\d+)x(\d+)x(\d+)(?::(\d+))?")
+_SMALLEST = (8, 8, 4)
+_PARCEL_SIDE = 16
+_MIXING_WIDTH = 1.0
+"""Difference of the distances to two parcel centres, in pixels, at which mixing falls to 1/(2e)."""
+_UNLABELLED_PARCELS = 0.3
+_UNLABELLED_MIXING = 0.35
+"""Pixels mixed more than this stay unlabelled, as a surveyor would leave the field's edge out."""
+_WATER_NM = (1400.0, 1900.0)
+_NOISE = (0.005, 0.05)
+"""Standard deviation of the noise away from the water bands and at their centres (reflectance)."""
+_CHUNK_VALUES = 1 << 22
+"""Cube values worked on at a time: what is needed beside the cube itself stays at some 100 MB."""
+_NAMES = ("Soil", "Corn", "Grass", "Forest", "Wheat", "Asphalt", "Gravel", "Roof")
+_COLOURS = (
+    *("#8c6d31", "#ffb000", "#7fc97f", "#0b5c2a"),
+    *("#f781bf", "#555555", "#9ecae1", "#e41a1c"),
+)
+
+
+@dataclass(frozen=True)
+class _Parcels:
+    centres: NDArray[np.float64]
+    """[P, 2] row and column in pixels."""
+    classes: NDArray[np.int64]
+    """[P] 0..K-1."""
+    labelled: NDArray[np.bool_]
+    """[P]."""
+    spectra: Floats
+    """[P, B] reflectance."""
+
+
+def synthetic_scene(name: str) -> Scene:
+    """Make the scene "synthetic:HxWxB" or "synthetic:HxWxB:SEED" (seed 0 otherwise).
+
+    Bands lie evenly from 400 to 2500 nm; at most 8 classes, of falling size, fewer where there is
+    no room. The same name gives the same scene.
+
+    Raises `InputError` for a name of another form, a scene too small, or one too big for memory.
+    """
+    match = _SPEC.fullmatch(name)
+    if match is None:
+        raise InputError(f"scene: found {name}, expected synthetic:HxWxB or synthetic:HxWxB:SEED")
+    height, width, bands, seed = (int(number or 0) for number in match.groups())
+    if any(n < least for n, least in zip((height, width, bands), _SMALLEST, strict=True)):
+        raise InputError(f"scene: found {name}, expected at least {'x'.join(map(str, _SMALLEST))}")
+    full_name = f"synthetic:{height}x{width}x{bands}:{seed}"
+    wavelengths = np.linspace(400.0, 2500.0, bands)
+    random = np.random.default_rng(seed)
+    try:
+        cube = np.empty((height, width, bands), dtype=np.float32)
+        labels = np.empty((height, width), dtype=np.int64)
+    except (MemoryError, ValueError) as error:
+        raise InputError(f"scene: found {name}, expected one that fits into memory") from error
+    parcels = _lay_out(random, height, width, wavelengths)
+    _paint(random, cube, labels, parcels, wavelengths)
+    classes = int(parcels.classes.max()) + 1
+    return Scene(
+        name=full_name,
+        cube=cube,
+        labels=labels,
+        class_names=_NAMES[:classes],
+        colours=_COLOURS[:classes],
+        wavelengths_nm=wavelengths,
+        digest=hashlib.sha256(f"{full_name} version {_VERSION}".encode()).hexdigest(),
+    )
+
+
+def _lay_out(
+    random: np.random.Generator, height: int, width: int, wavelengths: NDArray[np.float64]
+) -> _Parcels:
+    """Parcels on a jittered grid; each class has one labelled parcel at least."""
+    classes = min(len(_NAMES), height * width // 32)
+    side = min(_PARCEL_SIDE, int(np.sqrt(height * width / (2 * classes))))
+    rows, columns = max(2, round(height / side)), max(2, round(width / side))
+    grid = np.stack(np.meshgrid(np.arange(rows), np.arange(columns), indexing="ij"), axis=-1)
+    # A quarter of a cell either way keeps centres half a cell apart, so no parcel is squeezed out.
+    jitter = random.uniform(0.25, 0.75, size=(rows, columns, 2))
+    centres = (grid + jitter).reshape(-1, 2) * (height / rows, width / columns)
+    count = len(centres)
+    shares = 1.0 / np.arange(1, classes + 1)
+    kinds = random.choice(classes, size=count, p=shares / shares.sum())
+    labelled = random.random(count) >= _UNLABELLED_PARCELS
+    one_each = random.permutation(count)[:classes]
+    kinds[one_each] = np.arange(classes)
+    labelled[one_each] = True
+    return _Parcels(centres, kinds, labelled, _parcel_spectra(random, kinds, wavelengths))
+
+
+def _parcel_spectra(
+    random: np.random.Generator, kinds: NDArray[np.int64], wavelengths: NDArray[np.float64]
+) -> Floats:
+    """[P, B]: the class's spectrum times a brightness and a tilt of the parcel's own."""
+    position = (wavelengths - 1450.0) / 1050.0  # -1 at 400 nm, 1 at 2500 nm
+    spectra = np.empty((int(kinds.max()) + 1, len(wavelengths)))
+    for spectrum in spectra:
+        level, slope, bend = random.uniform((0.25, -0.1, -0.1), (0.5, 0.1, 0.1))
+        spectrum[:] = level + slope * position + bend * position**2
+        features = random.integers(3, 7)
+        centres = np.concatenate([random.uniform(400.0, 2500.0, features), _WATER_NM])
+        widths = random.uniform(20.0, 150.0, len(centres))
+        depths = random.uniform(0.05, 0.4, len(centres))
+        for centre, spread, depth in zip(centres, widths, depths, strict=True):
+            spectrum *= 1 - depth * np.exp(-0.5 * ((wavelengths - centre) / spread) ** 2)
+    brightness = random.normal(1.0, 0.04, size=(len(kinds), 1))
+    tilt = random.normal(0.0, 0.03, size=(len(kinds), 1))
+    return (spectra[kinds] * (brightness + tilt * position)).astype(np.float32)
+
+
+def _paint(
+    random: np.random.Generator,
+    cube: Floats,
+    labels: NDArray[np.int64],
+    parcels: _Parcels,
+    wavelengths: NDArray[np.float64],
+) -> None:
+    """Fill cube and labels in place, some rows at a time."""
+    height, width, bands = cube.shape
+    tree = cKDTree(parcels.centres)
+    water = np.exp(-0.5 * ((wavelengths[:, None] - _WATER_NM) / 60.0) ** 2).sum(axis=1)
+    noise = (_NOISE[0] + (_NOISE[1] - _NOISE[0]) * water).astype(np.float32)
+    waves = random.uniform((-3.0, -3.0, 0.0), (3.0, 3.0, 2 * np.pi), size=(4, 3))
+    step = max(1, _CHUNK_VALUES // (width * bands))
+    for start in range(0, height, step):
+        rows = np.arange(start, min(start + step, height))
+        points = np.stack(np.meshgrid(rows, np.arange(width), indexing="ij"), axis=-1) + 0.5
+        distances, nearest = tree.query(points, k=2)
+        own, other = nearest[..., 0], nearest[..., 1]
+        mixing = 0.5 * np.exp((distances[..., 0] - distances[..., 1]) / _MIXING_WIDTH)
+        light = _illumination(points / (height, width), waves)
+        part = cube[rows[0] : rows[-1] + 1]
+        random.standard_normal(dtype=np.float32, out=part)
+        part *= noise
+        for parcel, share in ((own, 1.0 - mixing), (other, mixing)):
+            part += (share * light).astype(np.float32)[..., None] * parcels.spectra[parcel]
+        known = parcels.labelled[own] & (mixing <= _UNLABELLED_MIXING)
+        labels[rows] = np.where(known, parcels.classes[own] + 1, 0)
+
+
+def _illumination(place: NDArray[np.float64], waves: NDArray[np.float64]) -> NDArray[np.float64]:
+    """0.7 to 1.3 over the scene: four cosines of up to three periods; place is 0..1 each way."""
+    phases = 2 * np.pi * (place @ waves[:, :2].T) + waves[:, 2]
+    light: NDArray[np.float64] = 1.0 + 0.3 * np.cos(phases).mean(axis=-1)
+    return light
