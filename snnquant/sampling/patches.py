@@ -16,10 +16,10 @@ from snnquant.scenes import Scene
 def check_window(window: int, height: int, width: int) -> None:
     """InputError unless `window` is odd, at least 1 and no larger than the scene."""
     if window < 1 or window % 2 == 0:
-        raise InputError(f"window: found {window}, expected an odd number of pixels")
+        raise InputError(f"--window: found {window}, expected an odd number of pixels")
     if window > min(height, width):
         limit = f"at most {min(height, width)} (the scene is {height}x{width})"
-        raise InputError(f"window: found {window}, expected {limit}")
+        raise InputError(f"--window: found {window}, expected {limit}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,5 +80,5 @@ class Patches:
         corners = pixels // self.width * self._row_length + pixels % self.width
         positions = (corners[:, None] + self._offsets).ravel()
         spectra = self._spectra.index_select(0, positions)
-        patches = spectra.view(len(pixels), -1, self.bands).transpose(1, 2)
+        patches = spectra.view(len(pixels), self.window**2, self.bands).transpose(1, 2)
         return patches.reshape(len(pixels), 1, self.bands, self.window, self.window)

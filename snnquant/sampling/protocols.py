@@ -39,40 +39,41 @@ def make_split(
     """
     check_window(window, scene.height, scene.width)
     draw = np.random.default_rng(seed)
+    notes: list[str] = []
     if config.protocol == "random":
-        return _random_split(scene, config, seed, draw)
-    if config.protocol == "blocks":
+        learn, test = _draw_by_class(scene, config.train_fraction, draw)
+    elif config.protocol == "blocks":
         learn, test = draw_test_blocks(scene, config, window, draw)
-        notes: list[str] = []
     else:
         learn, test, notes = _from_mask(scene, mask)
-    test, unbalanced = _testable(scene, learn, test)
-    if not len(test):
-        expected = "expected at least one class with training and test pixels"
-        raise InputError(f"split: found none in {scene.name} by {config.protocol}, {expected}")
+    test, one_sided = _testable(scene, learn, test)
     train, val = _hold_out(scene.labels.ravel(), learn, config.validation_fraction, draw)
-    return Split(train, val, test, config.protocol, seed, tuple(notes + unbalanced))
+    if not len(val) or not len(test):
+        found = f"{len(test)} test and {len(val)} validation pixels by {config.protocol}"
+        expected = "expected a class with two training pixels and a test pixel"
+        raise InputError(f"--split: found {found} in {scene.name}, {expected}")
+    return Split(train, val, test, config.protocol, seed, tuple(notes + one_sided))
 
 
 def _rounded(share: float, count: int) -> int:
     return int(share * count + 0.5)
 
 
-def _random_split(scene: Scene, config: SplitConfig, seed: int, draw: np.random.Generator) -> Split:
+def _draw_by_class(
+    scene: Scene, fraction: float, draw: np.random.Generator
+) -> tuple[Pixels, Pixels]:
+    """Give `fraction` of every class to training and validation, the rest to test."""
     labels = scene.labels.ravel()
-    parts: list[list[Pixels]] = [[], [], []]
+    learn: list[Pixels] = []
     for number, name in enumerate(scene.class_names, start=1):
         pixels = np.flatnonzero(labels == number)
         if len(pixels) < 3:
             needed = "expected at least 3 (1 each for training, validation and test)"
             raise InputError(f"{scene.name}: class '{name}' has {len(pixels)} pixels, {needed}")
-        drawn = min(max(_rounded(config.train_fraction, len(pixels)), 2), len(pixels) - 1)
-        held = min(max(_rounded(config.validation_fraction, drawn), 1), drawn - 1)
-        shuffled = draw.permutation(pixels)
-        for part, chosen in zip(parts, np.split(shuffled, [drawn - held, drawn]), strict=True):
-            part.append(chosen)
-    train, val, test = (np.sort(np.concatenate(part)) for part in parts)
-    return Split(train, val, test, "random", seed)
+        count = min(max(_rounded(fraction, len(pixels)), 2), len(pixels) - 1)
+        learn.append(draw.permutation(pixels)[:count])
+    drawn = np.sort(np.concatenate(learn))
+    return drawn, np.setdiff1d(np.flatnonzero(labels), drawn)
 
 
 def _hold_out(
@@ -105,7 +106,7 @@ def _testable(scene: Scene, learn: Pixels, test: Pixels) -> tuple[Pixels, list[s
 
 def _from_mask(scene: Scene, mask: FixedMask | None) -> tuple[Pixels, Pixels, list[str]]:
     if mask is None:
-        raise InputError(f"split: found mask, but scene {scene.name} has no fixed mask")
+        raise InputError(f"--split: found mask, but scene {scene.name} has no fixed mask")
     learn, notes = _agreeing(scene, mask.train, "training")
     if mask.test is None:
         return learn, np.flatnonzero((scene.labels > 0) & (mask.train == 0)), notes

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import zipfile
 import zlib
 from dataclasses import dataclass
@@ -15,8 +14,19 @@ from scipy.ndimage import maximum_filter
 from scipy.spatial import cKDTree
 
 from snnquant.errors import InputError
+from snnquant.files import replacing
 
 _SETS = ("train", "val", "test")
+_UNREADABLE = (
+    OSError,
+    ValueError,
+    TypeError,
+    KeyError,
+    EOFError,
+    zipfile.BadZipFile,
+    zlib.error,
+    NotImplementedError,  # a zip file in a compression that Python does not know
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,46 +86,30 @@ class Split:
 
     def save(self, path: Path | str) -> None:
         """Write an .npz without pickles, whole or not at all; InputError if that fails."""
-        path = Path(path)
-        temporary = path.with_name(f".{path.name}.{os.getpid()}")
-        try:
-            with temporary.open("wb") as file:
-                np.savez_compressed(
-                    file,
-                    train=self.train,
-                    val=self.val,
-                    test=self.test,
-                    protocol=np.array(self.protocol),
-                    seed=np.array(self.seed),
-                    notes=np.array(self.notes, dtype=np.str_),
-                )
-            temporary.replace(path)
-        except OSError as error:
-            raise InputError(f"{path}: cannot be written: {error.strerror}") from error
-        finally:
-            temporary.unlink(missing_ok=True)
+        arrays = {name: getattr(self, name) for name in _SETS}
+        with replacing(Path(path)) as temporary, temporary.open("wb") as file:
+            np.savez_compressed(
+                file,
+                **arrays,
+                protocol=np.array(self.protocol),
+                seed=np.array(str(self.seed)),
+                notes=np.array(self.notes, dtype=np.str_),
+            )
 
     @classmethod
     def load(cls, path: Path | str) -> Split:
         """Read what `save` wrote; InputError names the file and what is wrong with it."""
         try:
             with np.load(path, allow_pickle=False) as file:
-                return cls(
-                    train=file["train"],
-                    val=file["val"],
-                    test=file["test"],
-                    protocol=str(file["protocol"]),
-                    seed=int(file["seed"]),
-                    notes=tuple(str(note) for note in file["notes"]),
-                )
+                train, val, test = (file[name] for name in _SETS)
+                notes = tuple(str(note) for note in file["notes"])
+                return cls(train, val, test, str(file["protocol"]), int(str(file["seed"])), notes)
         except FileNotFoundError as error:
             raise InputError(f"{path}: no such file, expected a saved split (.npz)") from error
         except InputError as error:
             raise InputError(f"{path}: {error}") from error
-        except (OSError, ValueError, TypeError, KeyError, EOFError) as error:
-            raise InputError(f"{path}: not a saved split (.npz)") from error
-        except (zipfile.BadZipFile, zlib.error) as error:
-            raise InputError(f"{path}: damaged, expected a saved split (.npz)") from error
+        except _UNREADABLE as error:
+            raise InputError(f"{path}: damaged or not a saved split (.npz)") from error
 
 
 def coordinates_only_accuracy(split: Split, labels: NDArray[np.integer]) -> float:
