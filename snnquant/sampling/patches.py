@@ -34,8 +34,7 @@ class Normalisation:
         """Statistics of the training pixels (flat indices) alone; a constant band gets std 1."""
         spectra = scene.cube.reshape(-1, scene.bands)[train_indices].astype(np.float64)
         std = spectra.std(axis=0).astype(np.float32)
-        # Rounding leaves a constant band a std of about 1e-16 times its value: compare the range.
-        std[(np.ptp(spectra, axis=0) == 0) | (std == 0)] = 1
+        std[std == 0] = 1
         return cls(spectra.mean(axis=0).astype(np.float32), std)
 
     def apply(self, cube: NDArray[np.float32]) -> NDArray[np.float32]:

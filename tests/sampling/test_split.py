@@ -43,19 +43,30 @@ def test_leakage_equals_a_plain_loop(split, window):
     assert split.leakage(window, WIDTH) == pytest.approx(leaking / len(split.test))
 
 
+def nearest_label_share(split: Split, labels: np.ndarray) -> float:
+    width, hits = labels.shape[1], 0
+    for row, column in (divmod(int(pixel), width) for pixel in split.test):
+        squares = (split.train // width - row) ** 2 + (split.train % width - column) ** 2
+        # Indices rise by row, then by column: the first minimum is the tie rule.
+        hits += labels.ravel()[split.train[squares.argmin()]] == labels[row, column]
+    return hits / len(split.test)
+
+
 @settings(deadline=None)
 @given(splits(), st.integers(0, 2**32))
 def test_coordinates_only_accuracy_equals_a_plain_loop(split, seed):
     labels = np.random.default_rng(seed).integers(1, 4, (HEIGHT, WIDTH))
-    hits = 0
-    for row, column in (divmod(int(pixel), WIDTH) for pixel in split.test):
-        # Indices rise by row, then by column: the first minimum is the tie rule.
-        nearest = min(
-            split.train,
-            key=lambda pixel: (pixel // WIDTH - row) ** 2 + (pixel % WIDTH - column) ** 2,
-        )
-        hits += labels.ravel()[nearest] == labels[row, column]
-    assert coordinates_only_accuracy(split, labels) == pytest.approx(hits / len(split.test))
+    expected = nearest_label_share(split, labels)
+    assert coordinates_only_accuracy(split, labels) == pytest.approx(expected)
+
+
+def test_ties_among_nearest_pixels_go_to_the_smaller_row_then_column():
+    labels = np.random.default_rng(0).integers(1, 9, (40, 40))
+    pixels = np.arange(1600)
+    board = (pixels // 40 + pixels % 40) % 2 == 0  # every test pixel has four equal neighbours
+    split = Split(pixels[board], pixels[:0], pixels[~board], "random", 0)
+    expected = nearest_label_share(split, labels)
+    assert coordinates_only_accuracy(split, labels) == pytest.approx(expected)
 
 
 @settings(deadline=None)
