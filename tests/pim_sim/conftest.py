@@ -1,0 +1,121 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from hypothesis import strategies as st
+
+from pim_sim import Hardware, Layer
+from pim_sim.cli import main
+from pim_sim.hardware import ADC, Array, Digital, Memory
+
+
+def _indian_pines_layer() -> dict[str, object]:
+    """20 filters of 3x3x3 on one 5x5 patch of 200 bands, no padding, as in a file."""
+    return {
+        "name": "conv1",
+        "kind": "conv3d",
+        "input_shape": [1, 200, 5, 5],
+        "weight_shape": [20, 1, 3, 3, 3],
+        "stride": [1, 1, 1],
+        "padding": [0, 0, 0],
+        "weight_bits": 6,
+        "input_bits": 6,
+        "signed": True,
+        "time_steps": 5,
+        "input_density": 1.0,
+        "repeats_input": True,
+    }
+
+
+@pytest.fixture
+def layer_table() -> dict[str, object]:
+    return _indian_pines_layer()
+
+
+@pytest.fixture
+def workload_table(layer_table: dict[str, object]) -> dict[str, object]:
+    return {"schema": 1, "name": "indian pines", "layers": [layer_table]}
+
+
+@pytest.fixture(scope="session")
+def conv1() -> Layer:
+    return Layer(**_indian_pines_layer())  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="session")
+def toy() -> Hardware:
+    """A 2x2 array with round numbers, for sums on paper."""
+    return Hardware(
+        name="toy",
+        description="round numbers",
+        node_nm=28,
+        memory=Memory(word_bits=4, banks=1, read_energy_pj=1, read_time_ns=1),
+        digital=Digital(
+            multipliers=2,
+            operand_bits=2,
+            multiply_energy_pj=4,
+            add_energy_pj=1,
+            multiply_time_ns=1,
+        ),
+        array=Array(
+            rows=2,
+            columns=2,
+            weight_bits_per_column=2,
+            input_bits_per_step=2,
+            functional_read_energy_pj=1,
+            functional_read_time_ns=3,
+            accumulate_energy_pj=0.5,
+            accumulate_time_ns=2,
+        ),
+        adc=ADC(bits=2, energy_law="stated", time_law="stated", energy_pj=10, time_ns=5),
+    )
+
+
+@st.composite
+def _layers(draw: st.DrawFn) -> Layer:
+    kind = draw(st.sampled_from(["conv3d", "conv2d", "linear"]))
+    axes = {"conv3d": 3, "conv2d": 2, "linear": 0}[kind]
+    channels = draw(st.integers(1, 6))
+    kernel = draw(st.tuples(*[st.integers(1, 4)] * axes))
+    padding = draw(st.tuples(*[st.integers(0, 2)] * axes))
+    extra = draw(st.tuples(*[st.integers(0, 6)] * axes))
+    spatial = [max(1, k - 2 * p) + e for k, p, e in zip(kernel, padding, extra, strict=True)]
+    return Layer(
+        name=draw(st.text(st.characters(categories=("L", "N")), min_size=1)),
+        kind=kind,  # type: ignore[arg-type]
+        input_shape=(channels, *spatial),
+        weight_shape=(draw(st.integers(1, 30)), channels, *kernel),
+        stride=draw(st.tuples(*[st.integers(1, 3)] * axes)),
+        padding=padding,
+        weight_bits=draw(st.integers(1, 12)),
+        input_bits=draw(st.integers(1, 12)),
+        signed=draw(st.booleans()),
+        time_steps=draw(st.integers(1, 10)),
+        input_density=draw(st.floats(0, 1)),
+        repeats_input=draw(st.booleans()),
+    )
+
+
+@pytest.fixture(scope="session")
+def layers() -> st.SearchStrategy[Layer]:
+    """Any small layer that can be."""
+    return _layers()
+
+
+@pytest.fixture
+def one_line_refusal(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """Runs `pim-sim` on wrong input; the one line it leaves on stderr, with exit code 2."""
+
+    def refused(*arguments: str) -> str:
+        with pytest.raises(SystemExit) as stop:
+            main(arguments)
+        output, line = capsys.readouterr()
+        assert stop.value.code == 2
+        assert output == ""
+        assert line.startswith("pim-sim: ")
+        assert line.endswith("\n")
+        assert line.count("\n") == 1
+        return line
+
+    return refused

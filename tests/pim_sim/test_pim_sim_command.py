@@ -1,0 +1,193 @@
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pim_sim import Workload, load_hardware, simulate
+from pim_sim.cli import main
+from pim_sim.hardware import hardware_file, known_hardware
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def run_dir(tmp_path: Path, workload_table: dict[str, Any]) -> Path:
+    (tmp_path / "workload.json").write_text(json.dumps(workload_table))
+    return tmp_path
+
+
+def _python(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, *arguments], capture_output=True, text=True, cwd=ROOT, check=False
+    )
+
+
+def test_json_is_the_whole_of_stdout_and_holds_the_contract(
+    run_dir: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(["run", "--run", str(run_dir), "--hardware", "sram_45nm", "--json"])
+    output, errors = capsys.readouterr()
+    answer = json.loads(output)
+    assert errors == ""
+    assert set(answer) == {"digital", "in_memory", "ratio", "breakdown", "layer", "hardware"}
+    assert answer["hardware"] == "sram_45nm"
+    assert answer["layer"]["macs"] == 962_280
+    for quantity in ("energy", "delay", "edp"):
+        assert set(answer["ratio"][quantity]) == {"factor", "saved"}
+    for design in ("digital", "in_memory"):
+        assert {"energy_pj", "delay_ns", "edp_pj_ns"} <= set(answer[design])
+        for cost in answer["breakdown"][design].values():
+            assert set(cost) == {"energy_pj", "delay_ns"}
+
+
+def test_command_and_library_answer_the_same(
+    run_dir: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(["run", "--workload", str(run_dir / "workload.json"), "--json"])
+    workload = Workload.from_json(run_dir / "workload.json")
+    report = simulate(workload, load_hardware("sram_65nm")).to_dict()
+    assert json.loads(capsys.readouterr().out) == json.loads(json.dumps(report))
+
+
+def test_text_shows_both_readings_of_the_published_percentages(
+    run_dir: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(["run", "--run", str(run_dir)])
+    text = capsys.readouterr().out
+    assert "1.30 x 1.07 = 1.39" in text
+    assert "1 - 0.70 x 0.93 = 34.9%" in text
+    for part in ("energy, nJ", "delay, us", "EDP, nJ us", "digital: multiplies", "70.3%"):
+        assert part in text
+
+
+def test_shipped_hardware_is_listed_shown_and_passes_its_check(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    main(["hardware"])
+    listed = capsys.readouterr().out
+    main(["hardware", "list"])
+    assert capsys.readouterr().out == listed
+    assert [line.split()[0] for line in listed.splitlines()] == list(known_hardware())
+    for name in known_hardware():
+        main(["hardware", "show", name])
+        assert capsys.readouterr().out == hardware_file(name).read_text(encoding="utf-8")
+        main(["hardware", "check", str(hardware_file(name))])
+        assert load_hardware(name).description in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["run"], "--run DIR or --workload FILE"),
+        (["run", "--run", "a", "--workload", "b"], "--run DIR or --workload FILE"),
+        (["run", "--run"], "--run"),
+        (["run", "--rum", "a"], "--rum"),
+        (["run", "a"], "'a'"),
+        (["run", "--run", "nowhere"], "nowhere/workload.json: No such file"),
+        (["run", "--workload", "."], "Is a directory"),
+        (["simulate"], "simulate"),
+        (["--version"], "--version"),
+        (["hardware", "show"], "argument"),
+        (["hardware", "show", "sram_66nm"], "sram_45nm, sram_65nm"),
+        (["hardware", "check", "nowhere.toml"], "nowhere.toml: No such file"),
+        (["hardware", "check", "two\nlines.toml"], "two lines.toml"),
+    ],
+)
+def test_wrong_use_is_one_line(
+    arguments: list[str], named: str, one_line_refusal: Callable[..., str]
+) -> None:
+    assert named in one_line_refusal(*arguments)
+
+
+def test_unknown_hardware_of_a_good_run_is_one_line(
+    run_dir: Path, one_line_refusal: Callable[..., str]
+) -> None:
+    assert "sram_66nm" in one_line_refusal("run", "--run", str(run_dir), "--hardware", "sram_66nm")
+
+
+def test_installed_command_runs_without_torch_numpy_or_network(run_dir: Path) -> None:
+    code = (
+        "import socket, sys\n"
+        "def refuse(*_, **__): raise AssertionError('network')\n"
+        "socket.socket = socket.create_connection = refuse\n"
+        "from pim_sim.cli import main\n"
+        f"main(['run', '--run', {str(run_dir)!r}, '--json'])\n"
+        "heavy = {'torch', 'numpy', 'scipy', 'rich', 'snnquant'} & set(sys.modules)\n"
+        "print(sorted(heavy), file=sys.stderr)\n"
+    )
+    done = _python("-c", code)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == "[]\n"
+    assert json.loads(done.stdout)["layer"]["name"] == "conv1"
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["hardware", "--help"]])
+def test_help_is_printed_and_done(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    main(arguments)
+    assert "Usage: pim-sim" in capsys.readouterr().out
+
+
+def test_wrong_input_of_the_process_is_exit_2_without_traceback(run_dir: Path) -> None:
+    (run_dir / "workload.json").write_text("{}")
+    done = _python("-c", "from pim_sim.cli import main; main()", "run", "--run", str(run_dir))
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr == f"pim-sim: {run_dir}/workload.json: missing field 'schema'\n"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full, a full disk")
+def test_full_disk_behind_stdout_is_one_line(run_dir: Path) -> None:
+    command = [sys.executable, "-c", "from pim_sim.cli import main; main()", "run", "--run"]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [*command, str(run_dir)],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=ROOT,
+            check=False,
+        )
+    assert done.returncode == 2
+    assert done.stderr == "pim-sim: standard output: No space left on device\n"
+
+
+def test_reader_that_leaves_early_is_no_error(run_dir: Path) -> None:
+    command = [sys.executable, "-c", "from pim_sim.cli import main; main()", "run", "--run"]
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        done = subprocess.run(
+            [*command, str(run_dir)],
+            stdout=writing,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=ROOT,
+            check=False,
+        )
+    finally:
+        os.close(writing)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_script_prints_what_the_command_prints(
+    run_dir: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(["run", "--run", str(run_dir), "--hardware", "sram_45nm"])
+    by_command = capsys.readouterr().out
+    for path in (run_dir, run_dir / "workload.json"):
+        done = _python("scripts/simulate_pim.py", str(path), "sram_45nm")
+        assert (done.returncode, done.stdout) == (0, by_command)
+
+
+def test_script_refuses_in_one_line(tmp_path: Path) -> None:
+    done = _python("scripts/simulate_pim.py", str(tmp_path))
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert f"{tmp_path}/workload.json: No such file" in done.stderr
