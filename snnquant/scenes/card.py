@@ -79,9 +79,3 @@ class Card:
     def label_values(self) -> tuple[int, ...]:
         """Raw class numbers, in the order of the classes."""
         return tuple(entry.label for entry in self.classes)
-
-    @property
-    def files(self) -> tuple[DataFile, ...]:
-        """Every file the card names, the cube first."""
-        masks = () if self.mask is None else (self.mask.train, self.mask.test)
-        return (self.cube, self.labels, *(file for file in masks if file is not None))

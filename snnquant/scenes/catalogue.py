@@ -10,6 +10,9 @@ from snnquant.errors import InputError
 from snnquant.scenes.card import Card
 from snnquant.scenes.card_file import read_card
 
+SYNTHETIC = "synthetic:"
+"""How the names of generated scenes begin."""
+
 
 def cards_folder() -> Path:
     """Folder of the cards that come with the package: inside a wheel, beside it in a checkout."""
@@ -33,12 +36,14 @@ def load_card(name: str) -> Card:
         if not path.is_file():
             raise InputError(f"{name}: found no such file, expected a scene card")
         return read_card(path, own=True)
+    if name.startswith(SYNTHETIC):
+        raise InputError(f"scene: found {name}, which is made up, expected a scene with a card")
     known = known_scenes()
     if name not in known:
         close = difflib.get_close_matches(name, known, n=1)
         hint = f" (did you mean {close[0]}?)" if close else ""
         raise InputError(
-            f"scene: found {name!r}{hint}, expected one of {', '.join(known)}, "
-            "a card's path ending in .toml, or synthetic:HxWxB[:SEED]"
+            f"scene: found {name}{hint}, expected one of {', '.join(known)}, "
+            f"a card's path ending in .toml, or {SYNTHETIC}HxWxB[:SEED]"
         )
     return read_card(cards_folder() / f"{name}.toml", own=False)

@@ -39,6 +39,7 @@ def download(url: str, target: Path, sha256: str) -> None:
             )
         part.replace(output_file)
 
+    pooch.get_logger().setLevel("WARNING")  # the progress bar says it already
     try:
         pooch.retrieve(url, f"sha256:{sha256}", target.name, target.parent, downloader=resume)
     except OSError as error:
