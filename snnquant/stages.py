@@ -264,7 +264,10 @@ def _describe(run: Run, layers: list[LayerActivity]) -> dict[str, Any]:
             "parameters": parameter_count(network),
             "time_steps": config.neuron.time_steps,
             "bits": config.quantization.bits,
-            "layers": [layer.info.to_dict() for layer in layers],
+            "layers": [
+                layer.info.to_dict() | {"name": layer.info.name.removeprefix("layers.")}
+                for layer in layers
+            ],
         },
         "split": {
             "protocol": split.protocol,
