@@ -5,7 +5,6 @@ Each raises `InputError` with one line: the field, what was found, what was expe
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Iterable
 
 from pim_sim.errors import InputError
@@ -46,16 +45,11 @@ def check_integer(field: str, value: object, least: int, most: int = LARGEST_INT
     return value
 
 
-def check_number(field: str, value: object, least: float, most: float = math.inf) -> float:
-    """A finite number in ``least .. most``, as a float; booleans are refused."""
-    numeric = isinstance(value, int | float) and not isinstance(value, bool)
-    if not numeric or not least <= value <= most or value == math.inf:  # type: ignore[operator]
-        limit = f"from {least:g}" if most == math.inf else f"from {least:g} to {most:g}"
-        raise refuse(field, value, f"a finite number {limit}")
-    try:
-        return float(value)  # type: ignore[arg-type]
-    except OverflowError:
-        raise refuse(field, value, "a number that fits a double") from None
+def check_number(field: str, value: object, least: float, most: float) -> float:
+    """A number in ``least .. most``, as a float; booleans and NaN are refused."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= most:
+        raise refuse(field, value, f"a number from {least:g} to {most:g}")
+    return float(value)
 
 
 def check_text(field: str, value: object) -> str:

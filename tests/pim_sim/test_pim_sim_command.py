@@ -6,7 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
 
@@ -142,35 +142,38 @@ def test_wrong_input_of_the_process_is_exit_2_without_traceback(run_dir: Path) -
     assert done.stderr == f"pim-sim: {run_dir}/workload.json: missing field 'schema'\n"
 
 
+def _command_writing_to(stdout: int | IO[str], run_dir: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "from pim_sim.cli import main; main()",
+            "run",
+            "--run",
+            str(run_dir),
+        ],
+        stdout=stdout,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+        env={**os.environ, "PYTHONUNBUFFERED": ""},  # so that the text waits for the flush
+        check=False,
+    )
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full, a full disk")
 def test_full_disk_behind_stdout_is_one_line(run_dir: Path) -> None:
-    command = [sys.executable, "-c", "from pim_sim.cli import main; main()", "run", "--run"]
     with Path("/dev/full").open("w") as full:
-        done = subprocess.run(
-            [*command, str(run_dir)],
-            stdout=full,
-            stderr=subprocess.PIPE,
-            text=True,
-            cwd=ROOT,
-            check=False,
-        )
+        done = _command_writing_to(full, run_dir)
     assert done.returncode == 2
     assert done.stderr == "pim-sim: standard output: No space left on device\n"
 
 
 def test_reader_that_leaves_early_is_no_error(run_dir: Path) -> None:
-    command = [sys.executable, "-c", "from pim_sim.cli import main; main()", "run", "--run"]
     reading, writing = os.pipe()
     os.close(reading)
     try:
-        done = subprocess.run(
-            [*command, str(run_dir)],
-            stdout=writing,
-            stderr=subprocess.PIPE,
-            text=True,
-            cwd=ROOT,
-            check=False,
-        )
+        done = _command_writing_to(writing, run_dir)
     finally:
         os.close(writing)
     assert (done.returncode, done.stderr) == (0, "")

@@ -71,7 +71,16 @@ def test_workload_that_cannot_be_written_is_named_and_leaves_nothing(
     assert [file.name for file in tmp_path.iterdir()] == ["a_file"]
 
 
-def test_failed_write_keeps_the_older_file(tmp_path: Path, conv1: Layer) -> None:
+def test_older_file_is_replaced_whole_not_written_over(tmp_path: Path, conv1: Layer) -> None:
+    path, other_name_of_it = tmp_path / "workload.json", tmp_path / "link"
+    path.write_text("older")
+    other_name_of_it.hardlink_to(path)
+    Workload(name="x", layers=(conv1,)).to_json(path)
+    assert other_name_of_it.read_text() == "older"
+    assert Workload.from_json(path).layers == (conv1,)
+
+
+def test_failed_write_leaves_no_second_file(tmp_path: Path, conv1: Layer) -> None:
     (tmp_path / "workload.json").mkdir()  # a folder cannot be replaced by a file
     with pytest.raises(InputError, match="cannot be written"):
         Workload(name="x", layers=(conv1,)).to_json(tmp_path / "workload.json")
