@@ -14,8 +14,8 @@ from numpy import int64
 from numpy.typing import NDArray
 from torch import nn
 
-from pim_sim import load_hardware
 from snnquant.config import RunConfig, read_config, write_config
+from snnquant.energy import find_hardware
 from snnquant.errors import InputError
 from snnquant.files import replacing
 from snnquant.sampling import Normalisation, Patches, Split, make_split
@@ -65,7 +65,7 @@ class Run:
         if path is not None and path.exists() and (not path.is_dir() or any(path.iterdir())):
             raise InputError(f"{path}: exists and is not empty, expected a new folder or --resume")
         run = cls(path or Path(), config, progress)
-        load_hardware(config.hardware)
+        find_hardware(config.hardware)
         split, _ = run.split, run.patches
         run = cls(path or _free_folder(run.scene, config), config, progress)
         with replacing(run.path / "config.toml") as temporary:

@@ -16,13 +16,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from pim_sim import load_hardware, simulate
 from snnquant.conversion import convert, fold_batch_norm
 from snnquant.energy import (
     LayerActivity,
     load_costs,
     measure,
     operations,
+    price_first_layer,
     spike_rates,
     to_workload,
 )
@@ -191,9 +191,8 @@ def price(run: Run, activity: dict[str, list[LayerActivity]]) -> dict[str, Any]:
         layers = activity["snn_trained"]
         name = f"{run.scene.name} {config.model.name}"
         workload = to_workload(name, layers, config.quantization, config.neuron.time_steps)
-        workload.to_json(run.path / "workload.json")
-        report = simulate(workload, load_hardware(config.hardware)).to_dict()
-        result["pim"] = {"hardware": config.hardware, **report["ratio"]}
+        report = price_first_layer(workload, config.hardware, run.path / "workload.json")
+        result["pim"] = {"hardware": config.hardware, **report.to_dict()["ratio"]}
     return result
 
 

@@ -9,10 +9,17 @@ from cyclopts import App, CycloptsError
 from cyclopts.config import Toml
 from rich.console import Console
 
-from pim_sim.errors import InputError as PimInputError
 from snnquant.errors import InputError
 
-VERBS = ("run", "train", "convert", "finetune", "evaluate", "map", "energy")
+VERBS = {
+    "run": "The whole chain: CNN, conversion, SNN under quantization, scores, prices, map.",
+    "train": "Train the CNN of a scene, in 32 bits and quantized.",
+    "convert": "Turn a CNN into an SNN.",
+    "finetune": "Train a converted SNN under quantization.",
+    "evaluate": "Score and price the networks of a run.",
+    "map": "Classify every pixel of the scene.",
+    "energy": "Operations and energy, layer by layer.",
+}
 
 app = App(
     name="snnquant",
@@ -20,9 +27,10 @@ app = App(
     version_flags=["--version"],
     help_formatter="default",
 )
-for verb in VERBS:
-    app.command(f"snnquant.cli.{verb}:{verb}", name=verb)
-app.command("snnquant.cli.scenes:app", name="scenes")
+for verb, summary in VERBS.items():
+    # By name, so that a verb is imported only when it is called.
+    app.command(f"snnquant.cli.{verb}:{verb}", name=verb, help=summary)
+app.command("snnquant.cli.scenes:app", name="scenes", help="List, show and fetch scenes.")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -38,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             error_console=console,
             result_action="return_none",
         )
-    except (InputError, PimInputError, CycloptsError) as error:
+    except (InputError, CycloptsError) as error:
         print(f"snnquant: {' '.join(str(error).split())}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:

@@ -2,14 +2,16 @@
 
 from snnquant.energy.costs import CostTable, load_costs
 from snnquant.energy.operations import LayerActivity, measure, operations, spike_rates
-from snnquant.energy.workload import to_workload
+from snnquant.energy.workload import find_hardware, price_first_layer, to_workload
 
 __all__ = [
     "CostTable",
     "LayerActivity",
+    "find_hardware",
     "load_costs",
     "measure",
     "operations",
+    "price_first_layer",
     "spike_rates",
     "to_workload",
 ]
