@@ -95,7 +95,7 @@ class _Table:
         if kind is float and type(value) is int:
             value = float(value)
         # type() and not isinstance(): true is an int to Python, not to a reader of the card.
-        if type(value) is not kind:
+        if type(value) is not kind or value == "":
             raise self.fail(key, repr(value), _KINDS[kind])
         checked: T = value
         return checked

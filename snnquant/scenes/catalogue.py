@@ -32,7 +32,7 @@ def load_card(name: str) -> Card:
     Raises `InputError` naming the card and the key.
     """
     if name.endswith(".toml"):
-        path = Path(name).expanduser()
+        path = Path(name)
         if not path.is_file():
             raise InputError(f"{name}: found no such file, expected a scene card")
         return read_card(path, own=True)

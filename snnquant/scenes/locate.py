@@ -92,7 +92,7 @@ def _data_folder() -> Path | None:
     value = os.environ.get(DATA_VARIABLE)
     if not value:
         return None
-    folder = Path(value).expanduser()
+    folder = Path(value)
     if not folder.is_dir():
         raise InputError(f"{DATA_VARIABLE}: found {value}, expected a folder")
     return folder
@@ -103,7 +103,11 @@ def _in_data_folder(entry: DataFile) -> Path | None:
     if folder is None:
         return None
     names = [name.lower() for name in (entry.file, *entry.also)]
-    matches = [path for path in folder.iterdir() if path.name.lower() in names and path.is_file()]
+    try:
+        paths = list(folder.iterdir())
+    except OSError as error:
+        raise InputError(f"{DATA_VARIABLE}: {folder} cannot be read ({error.strerror})") from error
+    matches = [path for path in paths if path.name.lower() in names and path.is_file()]
     # The card's own spelling first, where a folder has several.
     return min(matches, key=lambda path: (path.name != entry.file, path.name), default=None)
 

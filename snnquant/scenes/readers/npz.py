@@ -5,6 +5,7 @@ from __future__ import annotations
 import zipfile
 import zlib
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any
 
 import numpy as np
@@ -15,8 +16,12 @@ from snnquant.scenes.readers.common import choose, reading
 
 def read(path: Path, variable: str | None) -> NDArray[Any]:
     """Read an array; see `read_array`. Pickled objects are refused."""
-    damage = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, SyntaxError, TypeError)
-    with reading(path, ".npz", *damage), np.load(path, allow_pickle=False) as archive:
+    archive_damage = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError)
+    header_damage = (SyntaxError, TokenError, TypeError)
+    with (
+        reading(path, ".npz", *archive_damage, *header_damage),
+        np.load(path, allow_pickle=False) as archive,
+    ):
         if variable in archive.files:
             array: NDArray[Any] = archive[variable]
             return array
