@@ -213,8 +213,10 @@ def write_config(config: RunConfig) -> str:
         for name in path:
             value = getattr(value, name)
         if value is not None:
-            # JSON's strings, numbers and arrays are TOML's too.
-            lines.append(f"{option} = {json.dumps(value)}\n")
+            # JSON's strings, numbers and arrays are TOML's too, but for the two halves that JSON
+            # escapes a rare character as, and for DEL, which only TOML wants escaped.
+            text = json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+            lines.append(f"{option} = {text}\n")
     return "".join(lines)
 
 
