@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import tomllib
+import types
 import typing
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -28,14 +30,38 @@ def _require(condition: bool, option: str, found: object, expected: str) -> None
         raise InputError(f"--{option.replace('_', '-')}: found {found}, expected {expected}")
 
 
-def _require_choices(config: Any) -> None:
-    """Check the fields declared as a Literal, for callers other than the command line."""
-    for name, hint in typing.get_type_hints(type(config)).items():
-        if typing.get_origin(hint) is Literal:
-            allowed = typing.get_args(hint)
-            _require(
-                getattr(config, name) in allowed, name, getattr(config, name), f"one of {allowed}"
-            )
+def _require_types(config: Any) -> None:
+    """Check fields against their annotations: files and Python callers may give anything."""
+    hints = typing.get_type_hints(type(config))
+    for option, (name, *nested) in _options(type(config)):
+        if not nested:
+            value = getattr(config, name)
+            _require(_fits(value, hints[name]), option, repr(value), _described(hints[name]))
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    """Whether a value is of an annotated type; `bool` is no number, NaN and infinity neither."""
+    origin, inner = typing.get_origin(hint), typing.get_args(hint)
+    if origin is types.UnionType:
+        return any(_fits(value, choice) for choice in inner)
+    if origin is Literal:
+        return value in inner
+    if origin is tuple:
+        return isinstance(value, tuple) and all(_fits(item, inner[0]) for item in value)
+    if hint is float:
+        return type(value) in (int, float) and -math.inf < value < math.inf
+    return type(value) is hint
+
+
+def _described(hint: Any) -> str:
+    """An annotated type in the words of an error message."""
+    if typing.get_origin(hint) is types.UnionType:
+        return _described(typing.get_args(hint)[0])
+    if typing.get_origin(hint) is Literal:
+        *others, last = typing.get_args(hint)
+        return f"{', '.join(others)} or {last}"
+    names = {int: "a whole number", float: "a finite number", str: "text"}
+    return names.get(hint, "whole numbers")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,12 +78,7 @@ class SplitConfig:
     """Side of a spatial block in pixels (blocks only)."""
 
     def __post_init__(self) -> None:
-        _require(
-            self.protocol in ("random", "blocks", "mask"),
-            "split",
-            self.protocol,
-            "random, blocks or mask",
-        )
+        _require_types(self)
         for name in ("train_fraction", "validation_fraction"):
             value = getattr(self, name)
             _require(0 < value < 1, name, value, "a number between 0 and 1")
@@ -78,7 +99,7 @@ class ModelConfig:
     """Share of the last hidden values dropped in training."""
 
     def __post_init__(self) -> None:
-        _require(self.name in ("cnn32h", "cnn3d"), "model", self.name, "cnn32h or cnn3d")
+        _require_types(self)
         _require(
             self.window >= 1 and self.window % 2 == 1,
             "window",
@@ -110,8 +131,8 @@ class QuantizationConfig:
     """Fixed-point bits of leak and threshold, 2 to 16; none leaves them in floating point."""
 
     def __post_init__(self) -> None:
+        _require_types(self)
         _require(2 <= self.bits <= 8, "bits", self.bits, "2 to 8")
-        _require_choices(self)
         if self.neuron_bits is not None:
             _require(2 <= self.neuron_bits <= 16, "neuron_bits", self.neuron_bits, "2 to 16")
 
@@ -134,11 +155,11 @@ class NeuronConfig:
     """Half width of the surrogate, in thresholds."""
 
     def __post_init__(self) -> None:
+        _require_types(self)
         _require(self.time_steps >= 1, "time_steps", self.time_steps, "at least 1")
         _require(0 <= self.initial <= 1, "initial", self.initial, "0 to 1")
         _require(self.surrogate_scale > 0, "surrogate_scale", self.surrogate_scale, "above 0")
         _require(self.surrogate_width > 0, "surrogate_width", self.surrogate_width, "above 0")
-        _require_choices(self)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -163,6 +184,7 @@ class TrainingConfig:
     """Epochs without a better validation score after which a stage stops."""
 
     def __post_init__(self) -> None:
+        _require_types(self)
         for name in ("cnn_epochs", "quantized_epochs", "snn_epochs", "batch_size", "patience"):
             _require(getattr(self, name) >= 1, name, getattr(self, name), "at least 1")
         _require(self.learning_rate > 0, "learning_rate", self.learning_rate, "above 0")
@@ -187,6 +209,7 @@ class RunConfig:
     training: Annotated[TrainingConfig, FLAT] = field(default_factory=TrainingConfig)
 
     def __post_init__(self) -> None:
+        _require_types(self)
         _require(self.seed >= 0, "seed", self.seed, "0 or more")
 
 
@@ -223,13 +246,14 @@ def write_config(config: RunConfig) -> str:
 def read_config(path: Path) -> RunConfig:
     """Read what `write_config` wrote.
 
-    Raises InputError where the file is missing, is no TOML or holds an unknown option.
+    Raises InputError where the file is missing, is no TOML or holds an unknown option or a value
+    that the option cannot take.
     """
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise InputError(f"{path}: no such file, expected a run's configuration") from None
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise InputError(f"{path}: not a readable TOML file ({error})") from None
     groups: dict[str, dict[str, Any]] = {}
     own: dict[str, Any] = {}
@@ -244,5 +268,5 @@ def read_config(path: Path) -> RunConfig:
     hints = typing.get_type_hints(RunConfig)
     try:
         return RunConfig(**own, **{name: hints[name](**group) for name, group in groups.items()})
-    except (InputError, TypeError) as error:
+    except InputError as error:
         raise InputError(f"{path}: {error}") from None
