@@ -185,10 +185,13 @@ class TrainingConfig:
 
     def __post_init__(self) -> None:
         _require_types(self)
-        for name in ("cnn_epochs", "quantized_epochs", "snn_epochs", "batch_size", "patience"):
+        for name in ("cnn_epochs", "quantized_epochs", "snn_epochs", "patience"):
             _require(getattr(self, name) >= 1, name, getattr(self, name), "at least 1")
-        _require(self.learning_rate > 0, "learning_rate", self.learning_rate, "above 0")
-        _require(self.weight_decay >= 0, "weight_decay", self.weight_decay, "0 or more")
+        _require(self.batch_size >= 2, "batch_size", self.batch_size, "at least 2 (batch norm)")
+        # A step of AdamW moves a weight by up to the rate, and shrinks it by rate times decay.
+        rate, decay = self.learning_rate, self.weight_decay
+        _require(0 < rate <= 1, "learning_rate", rate, "above 0, at most 1")
+        _require(0 <= decay <= 1 / rate, "weight_decay", decay, "0 to 1 / learning rate")
         _require(0 <= self.distillation <= 1, "distillation", self.distillation, "0 to 1")
 
 
@@ -210,7 +213,7 @@ class RunConfig:
 
     def __post_init__(self) -> None:
         _require_types(self)
-        _require(self.seed >= 0, "seed", self.seed, "0 or more")
+        _require(0 <= self.seed < 2**64, "seed", self.seed, "0 or more, below 2^64")
 
 
 def _options(cls: type) -> Iterator[tuple[str, tuple[str, ...]]]:
