@@ -132,26 +132,27 @@ def test_an_unknown_option_is_named(file: Path):
     assert "'protocol'" in refusal(file, 'protocol = "random"\n')
 
 
-WHOLE = ["'5'", "5.0", "true", "[5]", "{a = 5}", "2024-01-01", "inf"]
-WRONG = {
-    **dict.fromkeys(
-        ["window", "bits", "neuron_bits", "time_steps", "batch_size", "patience", "seed"], WHOLE
+WRONG_TYPES = [
+    (
+        ["window", "bits", "neuron_bits", "time_steps", "batch_size", "patience", "seed"],
+        ["'5'", "5.0", "true", "[5]", "{a = 5}", "2024-01-01", "inf"],
     ),
-    **dict.fromkeys(
+    (
         ["dropout", "learning_rate", "weight_decay", "initial", "train_fraction"],
         ["'0.5'", "true", "[0.5]", "nan", "inf", "-inf", "1" + "0" * 400],
     ),
-    **dict.fromkeys(["scene", "hardware"], ["5", "true", "['a']", "{a = 5}"]),
-    **dict.fromkeys(
+    (["scene", "hardware"], ["5", "true", "['a']", "{a = 5}"]),
+    (
         ["split", "model", "scheme", "granularity", "clip", "reset", "surrogate"],
         ["5", "true", "'nonsense'", "['random']", "{name = 5}", '"two\\nlines"'],
     ),
-    "widths": ["5", "'8'", "[1.5]", "['8']", "[true]", "[[8]]", "[0]"],
-}
+    (["widths"], ["5", "'8'", "[1.5]", "['8']", "[true]", "[[8]]", "[0]"]),
+]
 
 
 @pytest.mark.parametrize(
-    ("option", "value"), [(option, value) for option, values in WRONG.items() for value in values]
+    ("option", "value"),
+    [(option, value) for options, values in WRONG_TYPES for option in options for value in values],
 )
 def test_a_value_of_the_wrong_type_names_file_and_option(file: Path, option: str, value: str):
     typed = f"--{option.replace('_', '-')}: "
