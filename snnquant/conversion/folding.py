@@ -27,4 +27,4 @@ def fold_batch_norm(cnn: nn.Sequential) -> nn.Sequential:
         else:
             modules[name] = module
             last = name
-    return nn.Sequential(modules)
+    return nn.Sequential(modules).eval()
