@@ -39,12 +39,14 @@ def activation_percentiles(cnn: nn.Sequential, calibration: Tensor) -> list[floa
     """The `PERCENTILE` of every ReLU's input, layer by layer, over the calibration patches."""
     percentiles = []
     x = calibration
+    was_training = cnn.training
     for module in cnn.eval():
         if isinstance(module, nn.ReLU):
             # kthvalue, because torch.quantile takes at most 16 million elements.
             rank = max(1, round(x.numel() * PERCENTILE / 100))
             percentiles.append(max(float(x.flatten().kthvalue(rank).values), 1e-3))
         x = module(x)
+    cnn.train(was_training)
     return percentiles
 
 
