@@ -68,6 +68,7 @@ def set_thresholds(snn: SpikingNetwork, cnn: nn.Sequential, thresholds: list[flo
         elif isinstance(module, (nn.Conv2d, nn.Conv3d, nn.Linear)):
             weight = sources[name].get_parameter("weight")
             module.weight.copy_(weight * threshold)
+            threshold = 1.0  # what comes out is in the CNN's units again
 
 
 def convert(
