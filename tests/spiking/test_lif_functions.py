@@ -89,6 +89,19 @@ def test_sequence_and_steps_agree_in_every_dtype(reset: str, dtype: torch.dtype)
 
 
 @pytest.mark.parametrize("reset", RESETS)
+def test_sequence_and_steps_have_one_gradient(reset: str) -> None:
+    leaves = [random_current(0, 6, 50), torch.tensor(0.8), torch.tensor(0.4)]
+    leaves = [leaf.double().requires_grad_() for leaf in leaves]
+    current, p = leaves[0], LIFParameters(leaves[1], leaves[2], reset)
+    start = initial_state(current, p, 0.5)
+    outer = random_current(1, 6, 50)
+    torch.testing.assert_close(
+        torch.autograd.grad(lif_sequence(current, p, start)[0], leaves, outer, retain_graph=True),
+        torch.autograd.grad(steps(current, p, start)[0], leaves, outer),
+    )
+
+
+@pytest.mark.parametrize("reset", RESETS)
 @given(seed=SEEDS, cut=st.integers(1, 5))
 @settings(deadline=None)
 def test_a_run_may_be_cut_anywhere_and_continued(reset: str, seed: int, cut: int) -> None:

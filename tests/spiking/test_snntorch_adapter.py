@@ -57,12 +57,12 @@ def test_from_snntorch_keeps_spikes(
 
 
 def test_round_trip_keeps_every_field() -> None:
-    for reset in ("delayed", "zero"):
-        lif = LIF(0.75, 0.3, reset=reset)
-        lif.leak.requires_grad_(False)
+    for reset, learned in (("delayed", "leak"), ("zero", "threshold")):
+        lif = LIF(0.75, 0.3, reset=reset).requires_grad_(False)
+        getattr(lif, learned).requires_grad_(True)
         neuron = to_snntorch(lif)
-        assert isinstance(neuron.threshold, torch.nn.Parameter)
-        assert not isinstance(neuron.beta, torch.nn.Parameter)
+        theirs = {"beta": "leak", "threshold": "threshold"}
+        assert [theirs[name] for name, _ in neuron.named_parameters()] == [learned]
         back = from_snntorch(neuron)
         assert (back.leak, back.threshold, back.reset) == (lif.leak, lif.threshold, reset)
         copy.deepcopy(neuron)  # snnTorch refuses this once the neuron has run
