@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from snnquant.config import ModelConfig
+from snnquant.conversion import fold_batch_norm
+from snnquant.models import build_model
+
+CONVOLUTIONS = {2: nn.Conv2d, 3: nn.Conv3d}
+NORMS = {2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
+PRECISION = {torch.float64: 1e-9, torch.float32: 1e-5}
+
+
+def with_random_statistics(model: nn.Sequential, seed: int) -> nn.Sequential:
+    """The model with statistics and scales of its batch norms far from 0 and 1, some negative."""
+    random = torch.Generator().manual_seed(seed)
+    for module in model:
+        if isinstance(module, (nn.BatchNorm2d, nn.BatchNorm3d)):
+            module.running_mean.normal_(0, 2, generator=random)
+            module.running_var.uniform_(0.05, 4, generator=random)
+            if module.affine:
+                nn.init.normal_(module.weight, 0, 2, generator=random)
+                nn.init.normal_(module.bias, 0, 2, generator=random)
+    return model
+
+
+def assert_same_function(folded: nn.Module, model: nn.Module, x: torch.Tensor) -> None:
+    with torch.no_grad():
+        expected, found = model.eval()(x), folded(x)
+    tolerance = PRECISION[x.dtype]
+    scale = max(1.0, float(expected.abs().max()))
+    torch.testing.assert_close(found, expected, rtol=tolerance, atol=tolerance * scale)
+
+
+@pytest.mark.parametrize("dtype", PRECISION)
+@given(
+    axes=st.sampled_from([2, 3]),
+    affine=st.booleans(),
+    bias=st.booleans(),
+    eps=st.sampled_from([1e-5, 1e-1]),
+    seed=st.integers(0, 2**32),
+)
+@example(axes=3, affine=False, bias=False, eps=1e-5, seed=0)
+@settings(deadline=None, max_examples=40)
+def test_folding_keeps_the_function(dtype, axes, affine, bias, eps, seed):
+    torch.manual_seed(seed)
+    first = CONVOLUTIONS[axes](2, 3, 2, bias=bias)
+    norm = NORMS[axes](3, eps=eps, affine=affine)
+    second, norm2 = CONVOLUTIONS[axes](3, 4, 2, stride=2), NORMS[axes](4, affine=affine)
+    model = nn.Sequential(first, norm, nn.ReLU(), second, norm2, nn.ReLU()).to(dtype)
+    with_random_statistics(model, seed)
+    folded = fold_batch_norm(model)
+    assert [type(m) for m in folded] == [type(m) for m in (first, nn.ReLU(), second, nn.ReLU())]
+    assert_same_function(folded, model, torch.randn(3, 2, *[6] * axes, dtype=dtype))
+
+
+@pytest.mark.parametrize("name", ["cnn3d", "cnn32h"])
+@pytest.mark.parametrize("dtype", PRECISION)
+@pytest.mark.parametrize("training", [True, False])
+def test_folding_a_network_leaves_the_network_itself(name, dtype, training):
+    torch.manual_seed(0)
+    model = build_model(ModelConfig(name=name), 30, 4, batch_norm=True).to(dtype)
+    with_random_statistics(model, 0).train(training)
+    before, names = copy.deepcopy(model.state_dict()), [key for key, _ in model.named_children()]
+    folded = fold_batch_norm(model)
+    assert not folded.training
+    assert model.training is training
+    assert [key for key, _ in model.named_children()] == names
+    for key, value in model.state_dict().items():
+        assert torch.equal(value, before[key]), key
+    assert [key for key, _ in folded.named_children()] == [
+        key for key in names if not key.startswith("norm")
+    ]
+    assert_same_function(folded, model, torch.randn(5, 1, 30, 5, 5, dtype=dtype))
+
+
+def test_a_folded_network_shares_no_weight_with_its_source():
+    model = build_model(ModelConfig(window=3), 20, 3, batch_norm=True)
+    before = copy.deepcopy(model.state_dict())
+    with torch.no_grad():
+        for parameter in fold_batch_norm(model).parameters():
+            parameter.fill_(7)
+    for key, value in model.state_dict().items():
+        assert torch.equal(value, before[key]), key
+
+
+def test_folding_a_network_without_batch_norm_copies_it():
+    model = build_model(ModelConfig(window=3), 20, 3)
+    folded = fold_batch_norm(model)
+    assert folded is not model
+    for key, value in folded.state_dict().items():
+        assert torch.equal(value, model.state_dict()[key]), key
