@@ -15,111 +15,6 @@ from snnquant.scenes import Scene
 Array: TypeAlias = NDArray[np.int64]
 
 
-@dataclass(frozen=True)
-class _Tiling:
-    """Where labelled pixels lie among the blocks; pixels alike in all fields are one entry.
-
-    A pixel can train if no block of the rectangle [top, bottom] x [left, right], the blocks nearer
-    than the guard band is wide (its own included), is a test block.
-    """
-
-    shape: tuple[int, int]
-    classes: int
-    label: Array
-    row: Array
-    column: Array
-    top: Array
-    bottom: Array
-    left: Array
-    right: Array
-    count: Array
-
-    def testing(self, blocks: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        """Entries inside the test blocks `blocks` [rows, columns]."""
-        return blocks[self.row, self.column]
-
-    def training(self, blocks: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        """Entries that the guard band around the test blocks leaves."""
-        total = np.zeros((self.shape[0] + 1, self.shape[1] + 1), np.int64)
-        total[1:, 1:] = blocks.cumsum(0).cumsum(1)
-        below, after = self.bottom + 1, self.right + 1
-        inside = total[below, after] - total[self.top, after]
-        inside += total[self.top, self.left] - total[below, self.left]
-        none: NDArray[np.bool_] = inside == 0
-        return none
-
-
-def _axis(position: Array, length: int, size: int, guard: int) -> tuple[int, Array, Array, Array]:
-    """Blocks along one axis: how many, each position's own, and the first and last within guard.
-
-    A remainder of less than half a block joins the last one.
-    """
-    blocks = max(1, round(length / size))
-    start = np.arange(blocks) * size
-    end = np.append(start[1:], length)
-    own = np.minimum(position // size, blocks - 1)
-    first = np.searchsorted(end, position - guard + 1, side="right")
-    last = np.searchsorted(start, position + guard, side="left") - 1
-    return blocks, own, first, last
-
-
-def _tile(scene: Scene, pixels: Array, size: int, guard: int) -> tuple[_Tiling, Array]:
-    """Tiling of the labelled `pixels` of a scene, and the entry that each belongs to."""
-    rows, row, top, bottom = _axis(pixels // scene.width, scene.height, size, guard)
-    columns, column, left, right = _axis(pixels % scene.width, scene.width, size, guard)
-    fields = np.stack([scene.labels.ravel()[pixels], row, column, top, bottom, left, right])
-    entries, entry, count = np.unique(fields, axis=1, return_inverse=True, return_counts=True)
-    return _Tiling((rows, columns), scene.classes, *np.vstack([entries, count])), entry
-
-
-def _separable(tiling: _Tiling, label: int) -> bool:
-    """Whether some block could test the class `label` and leave a training pixel of it."""
-    own = tiling.label == label
-    for row, column in np.unique(np.stack([tiling.row[own], tiling.column[own]], axis=1), axis=0):
-        rows = (tiling.top <= row) & (row <= tiling.bottom)
-        columns = (tiling.left <= column) & (column <= tiling.right)
-        if (own & ~(rows & columns)).any():
-            return True
-    return False
-
-
-def _cost(tiling: _Tiling, blocks: NDArray[np.bool_], fraction: float) -> tuple[int, float]:
-    """What a draw makes small: first the number of classes without training or without test.
-
-    Then the distance of the training share from `fraction`, of all pixels and of every class (the
-    mean), plus the share of pixels that the guard band takes.
-    """
-    label, count = tiling.label - 1, tiling.count
-    tested = np.bincount(label, count * tiling.testing(blocks), tiling.classes)
-    trained = np.bincount(label, count * tiling.training(blocks), tiling.classes)
-    used = tested + trained
-    overall = abs(trained.sum() / max(used.sum(), 1) - fraction)
-    by_class = np.abs(trained / np.maximum(used, 1) - fraction).mean()
-    lost = 1 - used.sum() / count.sum()
-    return int(((trained == 0) | (tested == 0)).sum()), float(overall + by_class + lost)
-
-
-def _change_sides(
-    tiling: _Tiling,
-    blocks: NDArray[np.bool_],
-    fraction: float,
-    draw: np.random.Generator,
-    classes_only: bool,
-) -> tuple[int, float]:
-    """Flip every labelled block once, in random order, and keep what does not raise the cost."""
-    occupied = np.unique(np.stack([tiling.row, tiling.column], axis=1), axis=0)
-    terms = 1 if classes_only else 2
-    cost = _cost(tiling, blocks, fraction)
-    for row, column in draw.permutation(occupied):
-        blocks[row, column] ^= True
-        changed = _cost(tiling, blocks, fraction)
-        if changed[:terms] > cost[:terms]:
-            blocks[row, column] ^= True
-        else:
-            cost = changed
-    return cost
-
-
 def draw_test_blocks(
     scene: Scene, config: SplitConfig, window: int, draw: np.random.Generator
 ) -> tuple[Array, Array]:
@@ -127,27 +22,151 @@ def draw_test_blocks(
 
     Blocks are drawn at random and change sides at random, so long as no class loses its training
     or its test pixels, until every class that can have both has both (or 20 draws did not give
-    it, and the best is taken). Then changes are kept while `_cost` falls.
+    it, and the best is taken). Then changes are kept while they make `_Draw.cost` fall.
     Raises InputError when no class can have both.
     """
-    fraction = config.train_fraction
     pixels = np.flatnonzero(scene.labels)
     tiling, entry = _tile(scene, pixels, config.block_size, window)
-    one_sided = sum(not _separable(tiling, label) for label in range(1, scene.classes + 1))
+    one_sided = sum(not tiling.can_have_both(label) for label in range(scene.classes))
     if one_sided == scene.classes:
         found = f"{config.block_size} on a scene of {scene.height}x{scene.width}"
         expected = f"expected blocks of one class at least {window} pixels (the window) apart"
         raise InputError(f"--block-size: found {found} ({scene.name}), {expected}")
-    labelled = np.zeros(tiling.shape, bool)
-    labelled[tiling.row, tiling.column] = True
-    draws: list[tuple[int, NDArray[np.bool_]]] = []
-    while len(draws) < 20 and (not draws or draws[-1][0] > one_sided):
-        blocks = labelled & (draw.random(tiling.shape) >= fraction)
+    draws: list[_Draw] = []
+    while len(draws) < 20 and (not draws or draws[-1].cost()[0] > one_sided):
+        sides = _Draw(tiling, config.train_fraction, draw)
         for _ in range(3):
-            missing, _ = _change_sides(tiling, blocks, fraction, draw, classes_only=True)
-        draws.append((missing, blocks))
-    blocks = min(draws, key=lambda pair: pair[0])[1]
-    cost = _cost(tiling, blocks, fraction)
-    while (changed := _change_sides(tiling, blocks, fraction, draw, classes_only=False)) < cost:
-        cost = changed
-    return pixels[tiling.training(blocks)[entry]], pixels[tiling.testing(blocks)[entry]]
+            if sides.cost()[0] > one_sided:
+                sides.change(draw, terms=1)
+        draws.append(sides)
+    best = min(draws, key=lambda sides: sides.cost()[0])
+    gain = np.inf
+    while gain > 0.001:
+        before = best.cost()
+        after = best.change(draw, terms=2)
+        gain = before[1] - after[1] if before[0] == after[0] else np.inf
+    return pixels[(best.near == 0)[entry]], pixels[best.test[tiling.block][entry]]
+
+
+@dataclass(frozen=True)
+class _Tiling:
+    """Labelled pixels by where they lie among the blocks: entries of alike pixels.
+
+    `label` (from 0), `block` and `count` are of every entry. `around` holds for every block the
+    entries nearer to it than the guard band is wide, its own included: they cannot train while the
+    block tests.
+    """
+
+    classes: int
+    label: Array
+    block: Array
+    count: Array
+    around: list[Array]
+
+    def can_have_both(self, label: int) -> bool:
+        """Whether some block could test the class and leave a training pixel of it."""
+        own = self.label == label
+        return any(
+            own.sum() > own[self.around[block]].sum() for block in np.unique(self.block[own])
+        )
+
+
+class _Draw:
+    """Which blocks test, and what follows for entries and classes; changed block by block."""
+
+    def __init__(self, tiling: _Tiling, fraction: float, draw: np.random.Generator) -> None:
+        self.tiling, self.fraction = tiling, fraction
+        self.test = np.zeros(len(tiling.around), bool)
+        self.near = np.zeros(len(tiling.label), np.int64)  # test blocks around each entry
+        self.tested = np.zeros(tiling.classes, np.int64)
+        self.trained = self._pixels(slice(None))
+        self.total = self.trained.sum()
+        for block in np.flatnonzero(draw.random(len(tiling.around)) >= fraction):
+            self._flip(block)
+
+    def cost(self) -> tuple[int, float]:
+        """What is made small: first the number of classes without training or without test.
+
+        Then the distance of the training share from the one asked for, of all pixels and of every
+        class (the mean), plus the share of pixels that the guard band takes.
+        """
+        used = self.tested + self.trained
+        overall = abs(self.trained.sum() / max(used.sum(), 1) - self.fraction)
+        by_class = np.abs(self.trained / np.maximum(used, 1) - self.fraction).mean()
+        lost = 1 - used.sum() / self.total
+        one_sided = int(((self.trained == 0) | (self.tested == 0)).sum())
+        return one_sided, float(overall + by_class + lost)
+
+    def change(self, draw: np.random.Generator, terms: int) -> tuple[int, float]:
+        """Flip every block, in random order, unless that raises the first `terms` of the cost."""
+        cost = self.cost()
+        for block in draw.permutation(len(self.test)):
+            self._flip(block)
+            changed = self.cost()
+            if changed[:terms] > cost[:terms]:
+                self._flip(block)
+            else:
+                cost = changed
+        return cost
+
+    def _flip(self, block: int) -> None:
+        sign = -1 if self.test[block] else 1
+        around = self.tiling.around[block]
+        self.trained -= self._pixels(around[self.near[around] == 0])
+        self.near[around] += sign
+        self.trained += self._pixels(around[self.near[around] == 0])
+        self.tested += sign * self._pixels(around[self.tiling.block[around] == block])
+        self.test[block] ^= True
+
+    def _pixels(self, entries: Array | slice) -> Array:
+        """Pixels of each class in the entries."""
+        tiling, pixels = self.tiling, np.zeros(self.tiling.classes, np.int64)
+        np.add.at(pixels, tiling.label[entries], tiling.count[entries])
+        return pixels
+
+
+def _tile(scene: Scene, pixels: Array, size: int, guard: int) -> tuple[_Tiling, Array]:
+    """Tiling of the labelled `pixels` of a scene, and the entry that each belongs to.
+
+    Blocks without labels are on no side and left out.
+    """
+    rows, row_kind = _axis(scene.height, size, guard)
+    columns, column_kind = _axis(scene.width, size, guard)
+    labels = scene.labels.ravel()[pixels] - 1
+    fields = (labels, row_kind[pixels // scene.width], column_kind[pixels % scene.width])
+    sizes = (scene.classes, rows.shape[1], columns.shape[1])
+    entries, entry, count = np.unique(
+        np.ravel_multi_index(fields, sizes), return_inverse=True, return_counts=True
+    )
+    label, row_kinds, column_kinds = np.unravel_index(entries, sizes)
+    row, top, bottom = rows[:, row_kinds]
+    column, left, right = columns[:, column_kinds]
+    stride = int(columns[0].max()) + 1
+    names, block = np.unique(row * stride + column, return_inverse=True)
+    pairs = []
+    for down in range((bottom - top).max() + 1):
+        for along in range((right - left).max() + 1):
+            inside = np.flatnonzero((top + down <= bottom) & (left + along <= right))
+            pairs.append(((top[inside] + down) * stride + left[inside] + along, inside))
+    name, member = np.concatenate(pairs, axis=1)
+    order = np.argsort(name, kind="stable")
+    starts, ends = (np.searchsorted(name[order], names, side=side) for side in ("left", "right"))
+    around = [member[order[i:j]] for i, j in zip(starts, ends, strict=True)]
+    return _Tiling(scene.classes, label, block, count, around), entry
+
+
+def _axis(length: int, size: int, guard: int) -> tuple[Array, Array]:
+    """Kinds of positions along one axis, and the kind of each position.
+
+    A kind [3, kinds] is the position's block, and the first and the last block within the guard
+    band. A remainder of less than half a block joins the last one.
+    """
+    blocks = max(1, round(length / size))
+    start = np.arange(blocks) * size
+    end = np.append(start[1:], length)
+    position = np.arange(length)
+    own = np.minimum(position // size, blocks - 1)
+    first = np.searchsorted(end, position - guard + 1, side="right")
+    last = np.searchsorted(start, position + guard, side="left") - 1
+    kinds, kind = np.unique(np.stack([own, first, last]), axis=1, return_inverse=True)
+    return kinds, kind

@@ -70,8 +70,10 @@ def test_normalisation_sees_training_pixels_alone(scene_of, seed, chosen):
     train = np.array(sorted(chosen))
     normalisation = Normalisation.fit(scene, train)
     scores = normalisation.apply(scene.cube).reshape(-1, 3)[train]
-    np.testing.assert_allclose(scores.mean(axis=0), 0, atol=1e-4)
-    np.testing.assert_allclose(scores.std(axis=0), 1, atol=1e-4)
+    # Values that hardly differ keep float32's rounding, which their small std then enlarges.
+    rounding = 1e-6 * (1 + np.abs(normalisation.mean) / normalisation.std)
+    assert (np.abs(scores.mean(axis=0)) <= rounding).all()
+    assert (np.abs(scores.std(axis=0) - 1) <= rounding).all()
     changed = scene.cube.copy()
     changed.reshape(-1, 3)[np.setdiff1d(np.arange(30), train)] = 1e6
     object.__setattr__(scene, "cube", changed)
