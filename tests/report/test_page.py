@@ -90,7 +90,7 @@ def test_text_from_outside_cannot_become_markup(page_of, metrics):
     metrics["scene"]["name"] = metrics["run"] = metrics["model"]["name"] = nasty
     metrics["scene"]["class_names"][0] = metrics["split"]["protocol"] = nasty
     metrics["split"]["notes"] = [nasty]
-    metrics["pim"]["hardware"] = nasty
+    metrics["pim"]["hardware"] = metrics["model"]["bits"] = nasty
     metrics["spike_rates"] = {nasty: 0.5}
     metrics["energy_pj"] = {nasty: metrics["energy_pj"]["ace_snn"]}
     page = page_of(metrics)
