@@ -53,6 +53,7 @@ def train_cnn(run: Run) -> None:
     """Train the 32-bit CNN; its batch norms are folded into the convolutions at the end."""
     if run.has("cnn_fp32"):
         return
+    run.write()
     config = run.config
     torch.manual_seed(config.seed)
     cnn = build_model(config.model, run.scene.bands, run.scene.classes, batch_norm=True)
@@ -242,7 +243,8 @@ def run_all(run: Run) -> dict[str, Any]:
     for stage in (train_cnn, quantize_cnn, convert_cnn, train_snn):
         stage(run)
     metrics = evaluate(run)
-    write_html(metrics, draw_map(run), run.path / "report.html")
+    draw_map(run)
+    write_html(metrics, run.path / "map_and_truth.png", run.path / "report.html")
     return metrics
 
 
