@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
@@ -20,7 +21,7 @@ def _digest(tensors: dict[str, Tensor], header: str) -> str:
     for name in sorted(tensors):
         tensor = tensors[name].detach().contiguous()
         parts.update(f" {name} {tensor.dtype} {tuple(tensor.shape)} ".encode())
-        parts.update(tensor.reshape(-1).numpy().tobytes())
+        parts.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
     return parts.hexdigest()
 
 
@@ -56,4 +57,10 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         raise InputError(f"{path}: found no header, expected a checkpoint written by snnquant")
     if _digest(tensors, metadata["header"]) != metadata["sha256"]:
         raise InputError(f"{path}: changed since it was written: its sha256 does not match")
-    return tensors, json.loads(metadata["header"])
+    try:
+        header = json.loads(metadata["header"])
+    except ValueError as error:
+        raise InputError(f"{path}: header is not JSON ({error})") from None
+    if not isinstance(header, dict):
+        raise InputError(f"{path}: header is {type(header).__name__}, expected a JSON object")
+    return tensors, header
