@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import warnings
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,8 @@ from snnquant.sampling import Normalisation
 from snnquant.training.tensorfile import read_tensors, write_tensors
 
 FORMAT = 1
+NUMBERS = (torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.int64)
+"""Types that a state dict may hold; int64 is batch norm's count of batches."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,14 +121,15 @@ def is_checkpoint(path: Path) -> bool:
 def load_state_dict(path: Path) -> dict[str, Tensor]:
     """The tensors of a PyTorch (.pt, .pth) or safetensors state dict; no code in it is run.
 
-    Raises InputError for a missing or damaged file, a pickle of anything but tensors, and weights
-    that are not finite.
+    Raises InputError for a missing or damaged file, a pickle of anything but dense tensors, and
+    weights that are not finite.
     """
     try:
-        if path.suffix == ".safetensors":
-            state: Any = load_file(path)
-        else:
-            state = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings(action="ignore"):  # what matters comes as an error
+            if path.suffix == ".safetensors":
+                state: Any = load_file(path)
+            else:
+                state = torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror or error})") from None
     except pickle.UnpicklingError:
@@ -133,18 +137,24 @@ def load_state_dict(path: Path) -> dict[str, Tensor]:
             f"{path}: found a pickle that would run code or holds more than tensors, expected a "
             "state dict: save it with torch.save(model.state_dict(), path)"
         ) from None
-    except (SafetensorError, RuntimeError, ValueError, EOFError, KeyError) as error:
-        reason = str(error).splitlines()[0]
+    except Exception as error:  # damage leads torch's interpreter of pickles to any of them
+        reason = " ".join(str(error).split()) or type(error).__name__
         raise InputError(f"{path}: damaged, expected a state dict ({reason})") from None
-    if not isinstance(state, dict) or not all(isinstance(t, Tensor) for t in state.values()):
+    if not isinstance(state, dict) or not all(isinstance(name, str) for name in state):
         raise InputError(f"{path}: found {type(state).__name__}, expected a state dict of tensors")
-    _require_finite(path, state)
+    _require_numbers(path, state)
     return state
 
 
-def _require_finite(path: Path, state: dict[str, Tensor]) -> None:
-    for name, tensor in state.items():
-        if not torch.isfinite(tensor).all():
+def _require_numbers(path: Path, state: dict[str, Any]) -> None:
+    """InputError for values that are not tensors, dense and in memory, of finite numbers."""
+    for name, value in state.items():
+        if not isinstance(value, Tensor):
+            raise InputError(f"{path}: {name!r} is a {type(value).__name__}, expected a tensor")
+        if value.dtype not in NUMBERS or value.layout != torch.strided or value.is_meta:
+            found = f"{value.layout} {value.dtype} on {value.device}"
+            raise InputError(f"{path}: {name!r} is {found}, expected dense floating-point numbers")
+        if not torch.isfinite(value).all():
             raise InputError(
-                f"{path}: {name} holds NaN or infinite values, expected finite weights"
+                f"{path}: {name!r} holds NaN or infinite values, expected finite weights"
             )
