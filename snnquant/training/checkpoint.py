@@ -67,21 +67,21 @@ def load_checkpoint(path: Path) -> Checkpoint:
     """
     tensors, header = read_tensors(path)
     if header.get("what") != "checkpoint" or header.get("format") != FORMAT:
-        found = f"{header.get('what')} of format {header.get('format')}"
-        raise InputError(f"{path}: found a {found}, expected a checkpoint of format {FORMAT}")
+        found = f"{header.get('what')!r} of format {header.get('format')!r}"
+        raise InputError(f"{path}: found {found}, expected a checkpoint of format {FORMAT}")
+    _require_numbers(path, tensors)
     state = {k.removeprefix("network."): v for k, v in tensors.items() if k.startswith("network.")}
-    for name, tensor in state.items():
-        if not torch.isfinite(tensor).all():
-            raise InputError(
-                f"{path}: {name} holds NaN or infinite values, expected finite weights"
-            )
     try:
         if header["model"]["widths"] is not None:
             header["model"]["widths"] = tuple(header["model"]["widths"])
         model = ModelConfig(**header["model"])
         neuron = header["neuron"] and NeuronConfig(**header["neuron"])
         quantization = header["quantization"] and QuantizationConfig(**header["quantization"])
-        network: nn.Module = build_model(model, header["bands"], header["classes"])
+        bands = header["bands"]
+        mean, std = (tensors[f"normalisation.{name}"].numpy() for name in ("mean", "std"))
+        if not bands or mean.shape != (bands,) or std.shape != (bands,):
+            raise InputError(f"bands: found {bands!r}, expected one for each of {len(mean)} means")
+        network: nn.Module = build_model(model, bands, header["classes"])
         if neuron:
             assert isinstance(network, nn.Sequential)
             network = to_spiking(network, neuron)
@@ -91,18 +91,17 @@ def load_checkpoint(path: Path) -> Checkpoint:
         checkpoint = Checkpoint(
             network.eval(),
             model,
-            header["bands"],
+            bands,
             header["classes"],
-            Normalisation(
-                tensors["normalisation.mean"].numpy(), tensors["normalisation.std"].numpy()
-            ),
+            Normalisation(mean, std),
             header["scene_digest"],
             header["split_digest"],
             quantization,
             neuron,
         )
     except (KeyError, TypeError, AttributeError, InputError) as error:
-        raise InputError(f"{path}: header not usable ({error})") from None
+        reason = " ".join(str(error).split())
+        raise InputError(f"{path}: header not usable ({reason})") from None
     except RuntimeError as error:
         reason = " ".join(str(error).split())
         raise InputError(f"{path}: weights do not fit model {model.name} ({reason})") from None
