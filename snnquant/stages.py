@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from snnquant.conversion import convert, fold_batch_norm
+from snnquant.conversion import convert, fold_batch_norm, insert_batch_norm, remove_batch_norm
 from snnquant.energy import (
     LayerActivity,
     load_costs,
@@ -30,7 +30,7 @@ from snnquant.errors import InputError
 from snnquant.files import replacing
 from snnquant.inference import classify_scene, write_map
 from snnquant.models import build_model, parameter_count
-from snnquant.quantization import quantize
+from snnquant.quantization import quantize, unquantize
 from snnquant.report import write_html
 from snnquant.run import CHECKPOINTS, Run
 from snnquant.sampling import coordinates_only_accuracy
@@ -51,14 +51,13 @@ CALIBRATION_PATCHES = 1024
 
 def train_cnn(run: Run) -> None:
     """Train the 32-bit CNN; its batch norms are folded into the convolutions at the end."""
-    if run.has("cnn_fp32"):
-        return
-    run.write()
-    config = run.config
-    torch.manual_seed(config.seed)
-    cnn = build_model(config.model, run.scene.bands, run.scene.classes, batch_norm=True)
-    run.fit(cnn, "cnn", config.training.cnn_epochs, config.training.learning_rate, None)
-    run.save("cnn_fp32", fold_batch_norm(cnn))
+    if not run.has("cnn_fp32"):
+        run.write()
+        config = run.config
+        torch.manual_seed(config.seed)
+        cnn = build_model(config.model, run.scene.bands, run.scene.classes, batch_norm=True)
+        run.fit(cnn, "cnn", config.training.cnn_epochs, config.training.learning_rate, None)
+        run.save("cnn_fp32", fold_batch_norm(cnn))
     run.finish("cnn")
 
 
@@ -67,20 +66,26 @@ def adopt_cnn(run: Run, file: Path) -> list[str]:
 
     Returns what the user should know about it. A state dict (`weights_only`, or safetensors) must
     fit the run's model, with or without its batch norms.
+    Raises InputError where the file is no CNN for this run; nothing is written then.
     """
+    shape = (run.scene.bands, run.scene.classes)
     if is_checkpoint(file):
         checkpoint = load_checkpoint(file)
         if checkpoint.neuron or checkpoint.quantization:
             raise InputError(f"{file}: found an SNN or a quantized CNN, expected a 32-bit CNN")
         if checkpoint.model != run.config.model:
             raise InputError(f"{file}: found {checkpoint.model}, expected {run.config.model}")
+        if (checkpoint.bands, checkpoint.classes) != shape:
+            found = f"found {checkpoint.bands} bands and {checkpoint.classes} classes"
+            raise InputError(f"{file}: {found}, expected {shape[0]} and {shape[1]} as in the scene")
+        run.write()
         save_checkpoint(run.path / CHECKPOINTS["cnn_fp32"], checkpoint)
         if checkpoint.split_digest == run.split.digest:
             return []
         return ["trained on another split: this run's test pixels may be its training pixels"]
     state = load_state_dict(file)
     plain = not any("running_mean" in key for key in state)
-    cnn = build_model(run.config.model, run.scene.bands, run.scene.classes, batch_norm=not plain)
+    cnn = build_model(run.config.model, *shape, batch_norm=not plain)
     try:
         cnn.load_state_dict(state)
     except RuntimeError as error:
@@ -88,6 +93,7 @@ def adopt_cnn(run: Run, file: Path) -> list[str]:
         raise InputError(
             f"{file}: weights do not fit model {run.config.model.name} ({reason})"
         ) from None
+    run.write()
     run.save("cnn_fp32", fold_batch_norm(cnn))
     return [
         "its training pixels and normalisation are unknown: this run's training statistics are "
@@ -97,14 +103,13 @@ def adopt_cnn(run: Run, file: Path) -> list[str]:
 
 def quantize_cnn(run: Run) -> None:
     """Train the 32-bit CNN on under quantization: the 6-bit CNN that the SNN is compared with."""
-    if run.has("cnn_quantized"):
-        return
-    config = run.config
-    teacher, cnn = run.load("cnn_fp32").network, run.load("cnn_fp32").network
-    quantize(cnn, config.quantization)
-    rate = config.training.learning_rate / 2
-    run.fit(cnn, "cnn_quantized", config.training.quantized_epochs, rate, teacher)
-    run.save("cnn_quantized", cnn, quantization=config.quantization)
+    if not run.has("cnn_quantized"):
+        config = run.config
+        teacher, cnn = run.load("cnn_fp32").network, run.load("cnn_fp32").network
+        quantize(cnn, config.quantization)
+        rate = config.training.learning_rate / 2
+        run.fit(cnn, "cnn_quantized", config.training.quantized_epochs, rate, teacher)
+        run.save("cnn_quantized", cnn, quantization=config.quantization)
     run.finish("cnn_quantized")
 
 
@@ -121,9 +126,7 @@ def convert_cnn(run: Run) -> None:
         logits = predict(network, validation.patches, validation.indices)
         return (logits.argmax(1) == validation.classes).double().mean().item()
 
-    pixels = np.random.default_rng(run.config.seed).permutation(run.split.train)
-    calibration = run.patches.gather(pixels[:CALIBRATION_PATCHES])
-    snn, report = convert(cnn, run.config.neuron, calibration, accuracy)
+    snn, report = convert(cnn, run.config.neuron, _calibration(run), accuracy)
     _write_json(run.path / "conversion.json", report.to_dict())
     run.save("snn_converted", snn, neuron=run.config.neuron)
     remark = f"validation OA {100 * report.validation_accuracy:.2f} %"
@@ -131,16 +134,32 @@ def convert_cnn(run: Run) -> None:
 
 
 def train_snn(run: Run) -> None:
-    """Train weights, leaks and thresholds of the converted SNN together, under quantization."""
+    """Train weights, leaks and thresholds of the converted SNN together, under quantization.
+
+    Batch norms keep the currents near the thresholds while most of the training lasts; the last
+    epochs run with them folded into the quantized weights, as the network is deployed.
+    """
     if run.has("snn_trained"):
         return
     config = run.config
-    snn = run.load("snn_converted").network
+    teacher, converted = run.load("cnn_fp32").network, run.load("snn_converted").network
+    assert isinstance(converted, SpikingNetwork)
+    snn = insert_batch_norm(converted, _calibration(run))
     quantize(snn, config.quantization)
-    teacher = run.load("cnn_fp32").network
     run.fit(snn, "snn", config.training.snn_epochs, config.training.learning_rate / 2, teacher)
+    unquantize(snn)
+    snn = remove_batch_norm(snn)
+    quantize(snn, config.quantization)
+    settle(run, "snn_folded", snn, teacher)
     run.save("snn_trained", snn, quantization=config.quantization, neuron=config.neuron)
     run.finish("snn")
+    run.finish("snn_folded")
+
+
+def settle(run: Run, stage: str, network: nn.Module, teacher: nn.Module) -> None:
+    """A few gentle epochs under quantization, for a network that is nearly there."""
+    training = run.config.training
+    run.fit(network, stage, training.quantized_epochs, training.learning_rate / 10, teacher)
 
 
 def evaluate(run: Run) -> dict[str, Any]:
@@ -246,6 +265,12 @@ def run_all(run: Run) -> dict[str, Any]:
     draw_map(run)
     write_html(metrics, run.path / "map_and_truth.png", run.path / "report.html")
     return metrics
+
+
+def _calibration(run: Run) -> Tensor:
+    """Training patches drawn by the run's seed: thresholds and statistics come from them."""
+    pixels = np.random.default_rng(run.config.seed).permutation(run.split.train)
+    return run.patches.gather(pixels[:CALIBRATION_PATCHES])
 
 
 def _describe(run: Run, layers: list[LayerActivity]) -> dict[str, Any]:
