@@ -97,14 +97,17 @@ def train(
         for epoch in history:
             on_epoch(epoch)
     clamp = getattr(network, "clamp_", lambda: None)
-    steps = math.ceil(len(training.indices) / recipe.batch_size)
+    # Batch norm needs two patches: one left over joins the last batch.
+    count = len(training.indices)
+    steps = max(1, math.ceil((count - 1) / recipe.batch_size))
+    sizes = [recipe.batch_size] * (steps - 1) + [count - (steps - 1) * recipe.batch_size]
     while len(history) < recipe.epochs and _since_best(history) < recipe.patience:
         epoch_number = len(history)
         torch.manual_seed(_seed(recipe, epoch_number))
         network.train()
         total = 0.0
-        order = torch.randperm(len(training.indices))
-        for step, batch in enumerate(torch.split(order, recipe.batch_size)):
+        order = torch.randperm(count)
+        for step, batch in enumerate(torch.split(order, sizes)):
             progress = (epoch_number * steps + step) / (recipe.epochs * steps)
             for group in optimizer.param_groups:
                 group["lr"] = recipe.learning_rate * one_cycle(progress)
@@ -116,7 +119,7 @@ def train(
             clamp()
             total += loss.item() * len(batch)
         accuracy, validation_loss = _validate(network, validation)
-        row = Epoch(recipe.stage, epoch_number, total / len(order), accuracy, validation_loss)
+        row = Epoch(recipe.stage, epoch_number, total / count, accuracy, validation_loss)
         if not math.isfinite(row.loss):
             raise InputError(
                 f"--learning-rate: the loss of {recipe.stage} became {row.loss} in epoch "
