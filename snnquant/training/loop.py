@@ -120,9 +120,10 @@ def train(
             total += loss.item() * len(batch)
         accuracy, validation_loss = _validate(network, validation)
         row = Epoch(recipe.stage, epoch_number, total / count, accuracy, validation_loss)
-        if not math.isfinite(row.loss):
+        losses = row.loss + row.validation_loss  # the last step's harm shows in validation alone
+        if not math.isfinite(losses):
             raise InputError(
-                f"--learning-rate: the loss of {recipe.stage} became {row.loss} in epoch "
+                f"--learning-rate: the loss of {recipe.stage} became {losses} in epoch "
                 f"{epoch_number + 1} at {recipe.learning_rate}, expected a lower rate"
             )
         history.append(row)
