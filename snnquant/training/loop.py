@@ -213,7 +213,11 @@ def _restore(
     for name, tensor in tensors.items():
         part, key = name.split(".", 1)
         parts[part][key] = tensor
-    network.load_state_dict(parts["network"])
+    try:
+        network.load_state_dict(parts["network"])
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())
+        raise InputError(f"{path}: found another network's state ({reason})") from None
     state: dict[int, dict[str, Any]] = {}
     for name, tensor in parts["optimizer"].items():
         index, key = name.split(".")
