@@ -1,0 +1,274 @@
+from __future__ import annotations
+
+import copy
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+from torch.nn import functional
+
+from snnquant.config import ModelConfig, NeuronConfig
+from snnquant.errors import InputError
+from snnquant.models import build_model, to_spiking
+from snnquant.sampling import Normalisation, Patches
+from snnquant.training import Epoch, Recipe, Samples, predict, train
+from snnquant.training.loop import flip, one_cycle
+
+RECIPE = Recipe(
+    stage="cnn",
+    epochs=4,
+    learning_rate=5e-3,
+    batch_size=16,
+    weight_decay=0.0,
+    distillation=0.0,
+    patience=100,
+    seed=3,
+)
+STILL = replace(RECIPE, epochs=1, learning_rate=1e-30)
+"""A rate below float32's resolution: the loss is that of the network as it came."""
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> Path:
+    return tmp_path / "cnn.state.safetensors"
+
+
+@pytest.fixture(scope="module")
+def toy() -> tuple[Samples, Samples]:
+    """Two classes in halves of a 12x12 image, spectra rising and falling; 1x1 windows."""
+    random = np.random.default_rng(0)
+    ramp = np.linspace(-1, 1, 6, dtype=np.float32)
+    sides = np.where(np.arange(12) < 6, 1, -1).astype(np.float32)
+    cube = sides[None, :, None] * ramp + 0.3 * random.standard_normal((12, 12, 6), np.float32)
+    patches = Patches(cube, 1, Normalisation(np.zeros(6, np.float32), np.ones(6, np.float32)))
+    classes = torch.from_numpy((sides > 0).astype(np.int64)).expand(12, 12).reshape(-1)
+    order = torch.from_numpy(random.permutation(144))
+    return tuple(Samples(patches, part, classes[part]) for part in (order[:100], order[100:]))
+
+
+def toy_network(seed: int = 0) -> nn.Sequential:
+    torch.manual_seed(seed)
+    return build_model(ModelConfig(window=1, widths=(3, 4, 6, 6), dropout=0), 6, 2)
+
+
+def same(first: nn.Module, second: nn.Module) -> bool:
+    pairs = zip(first.state_dict().values(), second.state_dict().values(), strict=True)
+    return all(torch.equal(a, b) for a, b in pairs)
+
+
+@pytest.mark.parametrize("spiking", [False, True])
+def test_the_loss_falls_on_a_separable_toy(spiking, toy, state):
+    network: nn.Module = toy_network()
+    if spiking:
+        network = to_spiking(network, NeuronConfig(time_steps=4))
+    history = train(network, *toy, replace(RECIPE, epochs=15, learning_rate=0.02), state)
+    assert [row.epoch for row in history] == list(range(15))
+    assert {row.stage for row in history} == {"cnn"}
+    assert history[-1].loss < 0.3 * history[0].loss
+    assert max(row.validation_accuracy for row in history) > 0.95
+    assert not network.training
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_best_epochs_weights_are_the_ones_left(seed, samples, network_of, state):
+    network, validation = network_of("cnn", seed), samples[1]
+    restless = replace(RECIPE, epochs=6, learning_rate=0.05, seed=seed)
+    seen: list[tuple[float, float]] = []
+
+    def look(row: Epoch) -> None:
+        logits = predict(network, validation.patches, validation.indices)
+        correct = (logits.argmax(1) == validation.classes).double().mean().item()
+        loss = functional.cross_entropy(logits, validation.classes).item()
+        assert (row.validation_accuracy, row.validation_loss) == (correct, loss)
+        seen.append((correct, -loss))
+        states.append(copy.deepcopy(network.state_dict()))
+
+    states: list[dict[str, torch.Tensor]] = []
+    history = train(network, *samples, restless, state, on_epoch=look)
+    assert len(history) == len(seen) == 6
+    best = seen.index(max(seen))
+    for name, tensor in network.state_dict().items():
+        assert torch.equal(tensor, states[best][name]), name
+
+
+def test_the_best_epoch_is_not_always_the_last(samples, network_of, tmp_path):
+    """So that the test above can fail."""
+    best = []
+    for seed in range(3):
+        network = network_of("cnn", seed)
+        restless = replace(RECIPE, epochs=6, learning_rate=0.05, seed=seed)
+        history = train(network, *samples, restless, tmp_path / f"{seed}.safetensors")
+        scores = [(row.validation_accuracy, -row.validation_loss) for row in history]
+        best.append(scores.index(max(scores)))
+    assert min(best) < 5
+
+
+@pytest.mark.parametrize("patience", [1, 2, 5])
+def test_patience_counts_the_epochs_without_a_better_one(patience, toy, state):
+    network = toy_network()
+    still = replace(STILL, epochs=50, patience=patience)
+    history = train(network, *toy, still, state)
+    assert len(history) == 1 + patience
+    assert same(network, toy_network())
+
+
+def test_patience_lets_a_network_train_on_that_gets_better(toy, state):
+    history = train(toy_network(), *toy, replace(RECIPE, epochs=5, patience=2), state)
+    assert len(history) == 5
+
+
+def test_the_same_seed_trains_the_same_network(samples, network_of, tmp_path):
+    networks = [network_of("cnn", 1, batch_norm=True) for _ in range(3)]
+    histories = []
+    for number, (network, seed) in enumerate(zip(networks, (5, 5, 6), strict=True)):
+        torch.manual_seed(number)  # what was drawn before must not matter
+        recipe = replace(RECIPE, epochs=2, seed=seed)
+        histories.append(train(network, *samples, recipe, tmp_path / f"{number}.safetensors"))
+    assert same(networks[0], networks[1])
+    assert histories[0] == histories[1]
+    assert not same(networks[0], networks[2])
+
+
+@pytest.mark.parametrize("share", [0.0, 0.25, 1.0])
+def test_the_loss_is_cross_entropy_and_the_teachers_divergence(share, toy, state):
+    network, teacher = toy_network(0), toy_network(1).eval()
+    before = copy.deepcopy(teacher.state_dict())
+    samples = toy[0]
+    with torch.no_grad():
+        patches = samples.patches.gather(samples.indices)
+        ours, theirs = network(patches).softmax(1), teacher(patches).softmax(1)
+    entropy = -ours[torch.arange(len(ours)), samples.classes].log().mean()
+    divergence = (theirs * (theirs / ours).log()).sum(1).mean()
+    recipe = replace(STILL, distillation=share)
+    (row,) = train(network, *toy, recipe, state, teacher=teacher)
+    expected = (1 - share) * entropy + share * divergence
+    assert row.loss == pytest.approx(float(expected), rel=1e-5)
+    for name, tensor in teacher.state_dict().items():
+        assert torch.equal(tensor, before[name])
+
+
+def test_without_a_teacher_the_loss_is_cross_entropy_alone(toy, tmp_path):
+    rows = [
+        train(toy_network(), *toy, replace(STILL, distillation=d), tmp_path / f"{d}.safetensors")
+        for d in (0.0, 0.5)
+    ]
+    assert rows[0] == rows[1]
+
+
+@pytest.mark.parametrize("kind", ["cnn", "quantized cnn"])
+def test_a_rate_that_diverges_is_refused_by_its_option(kind, samples, network_of, state):
+    with pytest.raises(InputError) as caught:
+        train(network_of(kind), *samples, replace(RECIPE, learning_rate=1e36), state)
+    assert str(caught.value).startswith("--learning-rate: the loss of cnn became ")
+    assert "\n" not in str(caught.value)
+    assert not state.exists()
+
+
+def test_weights_that_the_last_step_ruins_are_never_kept(toy, state):
+    """The loss of an epoch is of the weights before each step, so validation has to notice."""
+    network = toy_network()
+    recipe = replace(RECIPE, epochs=1, batch_size=200, learning_rate=1e37)
+    with pytest.raises(InputError, match="--learning-rate"):
+        train(network, *toy, recipe, state)
+    assert not state.exists()
+
+
+@pytest.mark.parametrize("left_over", [0, 1, 2])
+def test_every_patch_is_used_once_an_epoch_and_never_alone(
+    left_over, samples, network_of, state, monkeypatch
+):
+    """A batch of one has no variance, which batch norm refuses where a layer is 1x1."""
+    training, validation = samples
+    count = 3 * 16 + left_over
+    few = Samples(training.patches, training.indices[:count], training.classes[:count])
+    gathered: list[torch.Tensor] = []
+    gather = Patches.gather
+
+    def spy(patches: Patches, indices: torch.Tensor) -> torch.Tensor:
+        gathered.append(torch.as_tensor(indices))
+        return gather(patches, indices)
+
+    monkeypatch.setattr(Patches, "gather", spy)
+    train(network_of("cnn", batch_norm=True), few, validation, replace(RECIPE, epochs=1), state)
+    batches = gathered[:-1]  # the last one validates
+    assert [len(batch) for batch in batches] == {
+        0: [16, 16, 16],
+        1: [16, 16, 17],
+        2: [16, 16, 16, 2],
+    }[left_over]
+    assert sorted(torch.cat(batches).tolist()) == sorted(few.indices.tolist())
+
+
+def test_a_single_training_pixel_trains_a_network_without_batch_norm(toy, state):
+    training = Samples(toy[0].patches, toy[0].indices[:1], toy[0].classes[:1])
+    assert len(train(toy_network(), training, toy[1], replace(RECIPE, epochs=2), state)) == 2
+
+
+@given(count=st.integers(1, 5000), place=st.floats(0, 1, exclude_max=True))
+def test_one_cycle_stays_between_nothing_and_the_peak(count, place):
+    progress = int(place * count) / count
+    assert 0 < one_cycle(progress) <= 1
+
+
+@given(first=st.floats(0, 1), second=st.floats(0, 1))
+def test_one_cycle_has_no_jumps(first, second):
+    """Its steepest part is the warm-up, from 0.04 to 1 in a fifth of the steps."""
+    assert abs(one_cycle(first) - one_cycle(second)) <= 4.8 * abs(first - second) + 1e-12
+
+
+def test_one_cycle_rises_to_its_peak_and_falls_to_the_end():
+    values = [one_cycle(k / 100) for k in range(100)]
+    assert values[0] == pytest.approx(0.04)
+    assert values[20] == 1
+    assert values[:21] == sorted(values[:21])
+    assert values[20:] == sorted(values[20:], reverse=True)
+    assert values[60] == pytest.approx(0.5)
+    assert values[-1] < 1e-3
+
+
+@given(
+    seed=st.integers(0, 2**32),
+    side=st.integers(0, 3).map(lambda k: 2 * k + 1),
+    bands=st.integers(1, 4),
+)
+@settings(deadline=None)
+def test_flip_keeps_the_centre_and_the_spectra_of_a_window(seed, side, bands):
+    torch.manual_seed(seed)
+    patches = torch.rand(3, 1, bands, side, side)
+    flipped = flip(patches)
+    assert flipped.shape == patches.shape
+    centre = side // 2
+    assert torch.equal(flipped[..., centre, centre], patches[..., centre, centre])
+    for before, after in zip(patches, flipped, strict=True):
+        spectra = [sorted(x.reshape(bands, -1).T.tolist()) for x in (before, after)]
+        assert spectra[0] == spectra[1]
+
+
+def test_flip_draws_all_eight_views_of_a_window():
+    torch.manual_seed(0)
+    patch = torch.arange(9.0).reshape(1, 1, 1, 3, 3)
+    views = {tuple(flip(patch).flatten().tolist()) for _ in range(200)}
+    turned = [torch.rot90(patch, turns, (-2, -1)) for turns in range(4)]
+    expected = turned + [view.flip(-1) for view in turned]
+    assert views == {tuple(view.flatten().tolist()) for view in expected}
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("batch_size", [1, 7, 512])
+def test_predict_is_the_networks_forward_without_dropout(training, batch_size, samples, network_of):
+    network = network_of("cnn", batch_norm=True)
+    before = copy.deepcopy(network.state_dict())
+    indices = samples[0].indices[:40]
+    with torch.no_grad():
+        expected = network(samples[0].patches.gather(indices))
+    logits = predict(network.train(training), samples[0].patches, indices, batch_size)
+    torch.testing.assert_close(logits, expected)
+    assert network.training is training
+    assert not logits.requires_grad
+    for name, tensor in network.state_dict().items():
+        assert torch.equal(tensor, before[name]), name
