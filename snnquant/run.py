@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import shutil
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
 from functools import cached_property
@@ -18,6 +19,7 @@ from snnquant.config import RunConfig, read_config, write_config
 from snnquant.energy import find_hardware
 from snnquant.errors import InputError
 from snnquant.files import replacing
+from snnquant.models import build_model
 from snnquant.sampling import Normalisation, Patches, Split, make_split
 from snnquant.scenes import Scene, load_mask, load_scene
 from snnquant.training import (
@@ -57,20 +59,19 @@ class Run:
     def create(
         cls, config: RunConfig, path: Path | None = None, progress: Progress = silent
     ) -> Run:
-        """Start a run in `path`, by default in a new folder under `runs`.
+        """A new run that goes to `path`, by default to a new folder under `runs`.
 
-        Raises InputError where `path` holds files already, cannot be written, or the scene, the
-        split, the window or the hardware cannot be had; nothing is written then.
+        Nothing is written before the first network is begun, or brought along.
+        Raises InputError where `path` holds files already, or the scene, the split, the network or
+        the hardware cannot be had.
         """
         if path is not None and path.exists() and (not path.is_dir() or any(path.iterdir())):
             raise InputError(f"{path}: exists and is not empty, expected a new folder or --resume")
-        run = cls(path or Path(), config, progress)
         find_hardware(config.hardware)
-        split, _ = run.split, run.patches
-        run = cls(path or _free_folder(run.scene, config), config, progress)
-        with replacing(run.path / "config.toml") as temporary:
-            temporary.write_text(write_config(config), encoding="utf-8")
-        split.save(run.path / "split.npz")
+        run = cls(path or _free_folder(config), config, progress)
+        _ = run.split
+        with torch.device("meta"):  # shapes alone: what matters is whether the network can be built
+            build_model(config.model, run.scene.bands, run.scene.classes)
         return run
 
     @classmethod
@@ -85,9 +86,24 @@ class Run:
                 raise InputError(
                     f"{path}/split.npz: found a split that scene and options don't give"
                 )
-        else:
-            run.split.save(path / "split.npz")
         return run
+
+    def write(self) -> None:
+        """Write the configuration and the split, where they are not there yet.
+
+        Raises InputError where they cannot be written; a folder made for them is gone again then.
+        """
+        new = not self.path.exists()
+        try:
+            if not (self.path / "config.toml").exists():
+                with replacing(self.path / "config.toml") as temporary:
+                    temporary.write_text(write_config(self.config), encoding="utf-8")
+            if not (self.path / "split.npz").exists():
+                self.split.save(self.path / "split.npz")
+        except InputError:
+            if new:
+                shutil.rmtree(self.path, ignore_errors=True)
+            raise
 
     @cached_property
     def scene(self) -> Scene:
@@ -199,10 +215,10 @@ class Run:
         return self.path / f"{stage}.state.safetensors"
 
 
-def _free_folder(scene: Scene, config: RunConfig) -> Path:
+def _free_folder(config: RunConfig) -> Path:
     """`runs/SCENE-MODEL-SPLIT-seedN`, numbered where that is taken."""
-    scene_name = "".join(c if c.isalnum() or c in "._" else "-" for c in scene.name)
-    name = f"{scene_name}-{config.model.name}-{config.split.protocol}-seed{config.seed}"
+    scene = "".join(c if c.isalnum() or c in "._" else "-" for c in Path(config.scene).stem)
+    name = f"{scene}-{config.model.name}-{config.split.protocol}-seed{config.seed}"
     path, number = Path("runs") / name, 1
     while path.exists():
         number += 1
