@@ -149,15 +149,21 @@ class Run:
     def load(self, name: str) -> Checkpoint:
         """The network `name` of CHECKPOINTS.
 
-        Raises InputError where its stage has not run, or it belongs to another scene.
+        Raises InputError where its stage has not run, or it was made for another scene or with
+        other options than the run's; a CNN that was brought along may be of another scene.
         """
         file = self.path / CHECKPOINTS[name]
         if not file.exists():
             raise InputError(f"{file}: no such file, expected the result of an earlier stage")
         checkpoint = load_checkpoint(file)
-        expected = (self.scene.bands, self.scene.classes, self.config.model.window)
-        if (checkpoint.bands, checkpoint.classes, checkpoint.model.window) != expected:
-            raise InputError(f"{file}: made for another scene or window than {self.config.scene}")
+        scene, config = self.scene, self.config
+        same_scene = name == "cnn_fp32" or checkpoint.scene_digest == scene.digest
+        shape = (checkpoint.bands, checkpoint.classes)
+        if not same_scene or shape != (scene.bands, scene.classes):
+            raise InputError(f"{file}: made for another scene, expected one for {config.scene}")
+        for own in (checkpoint.model, checkpoint.quantization, checkpoint.neuron):
+            if own and own not in (config.model, config.quantization, config.neuron):
+                raise InputError(f"{file}: found {own}, expected it as in the run's config.toml")
         return checkpoint
 
     def save(self, name: str, network: nn.Module, **configs: Any) -> None:
