@@ -139,19 +139,18 @@ def train_snn(run: Run) -> None:
     Batch norms keep the currents near the thresholds while most of the training lasts; the last
     epochs run with them folded into the quantized weights, as the network is deployed.
     """
-    if run.has("snn_trained"):
-        return
-    config = run.config
-    teacher, converted = run.load("cnn_fp32").network, run.load("snn_converted").network
-    assert isinstance(converted, SpikingNetwork)
-    snn = insert_batch_norm(converted, _calibration(run))
-    quantize(snn, config.quantization)
-    run.fit(snn, "snn", config.training.snn_epochs, config.training.learning_rate / 2, teacher)
-    unquantize(snn)
-    snn = remove_batch_norm(snn)
-    quantize(snn, config.quantization)
-    settle(run, "snn_folded", snn, teacher)
-    run.save("snn_trained", snn, quantization=config.quantization, neuron=config.neuron)
+    if not run.has("snn_trained"):
+        config = run.config
+        teacher, converted = run.load("cnn_fp32").network, run.load("snn_converted").network
+        assert isinstance(converted, SpikingNetwork)
+        snn = insert_batch_norm(converted, _calibration(run))
+        quantize(snn, config.quantization)
+        run.fit(snn, "snn", config.training.snn_epochs, config.training.learning_rate / 2, teacher)
+        unquantize(snn)
+        snn = remove_batch_norm(snn)
+        quantize(snn, config.quantization)
+        settle(run, "snn_folded", snn, teacher)
+        run.save("snn_trained", snn, quantization=config.quantization, neuron=config.neuron)
     run.finish("snn")
     run.finish("snn_folded")
 
