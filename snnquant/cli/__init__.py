@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
+import tomllib
 from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
 
-from cyclopts import App, CycloptsError
-from cyclopts.config import Toml
+from cyclopts import App, ArgumentCollection, CycloptsError
+from cyclopts.config import Dict
 from rich.console import Console
 
 from snnquant.errors import InputError
@@ -36,9 +41,9 @@ app.command("snnquant.cli.scenes:app", name="scenes", help="List, show and fetch
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit: 0 done, 2 the input is wrong, 130 stopped by Ctrl-C."""
     given = list(sys.argv[1:] if arguments is None else arguments)
-    app.config = _config_file(given)
     console = Console(stderr=True, soft_wrap=True, highlight=False)
     try:
+        app.config = [*_config_file(given), _refuse_fractions]
         app(
             given,
             exit_on_error=False,
@@ -46,19 +51,56 @@ def main(arguments: Sequence[str] | None = None) -> None:
             error_console=console,
             result_action="return_none",
         )
+        sys.stdout.flush()
     except (InputError, CycloptsError) as error:
-        print(f"snnquant: {' '.join(str(error).split())}", file=sys.stderr)
-        sys.exit(2)
+        _refuse(str(error))
     except KeyboardInterrupt:
         print("snnquant: stopped", file=sys.stderr)
         sys.exit(130)
+    except OSError as error:
+        # A file that cannot be written is an InputError by now: this is standard output.
+        if error.errno not in (errno.EPIPE, errno.ENOSPC):
+            raise
+        # What it still holds must not be flushed at exit, which would fail again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if error.errno == errno.ENOSPC:  # a reader like `head` may leave early
+            _refuse(f"standard output: {error.strerror}")
 
 
-def _config_file(arguments: list[str]) -> list[Toml]:
+def _refuse(message: str) -> NoReturn:
+    print(f"snnquant: {' '.join(message.split())}", file=sys.stderr)
+    sys.exit(2)
+
+
+def _config_file(arguments: list[str]) -> list[Dict]:
     """The file given with --config, whose values stand below those of the command line."""
     for i, argument in enumerate(arguments):
-        if argument.startswith("--config"):
-            _, equals, path = argument.partition("=")
-            path = path if equals else "".join(arguments[i + 1 : i + 2])
-            return [Toml(path, must_exist=True, use_commands_as_keys=False)]
+        option, equals, path = argument.partition("=")
+        if option == "--config" and (equals or i + 1 < len(arguments)):
+            path = path if equals else arguments[i + 1]
+            return [Dict(_read_options(path), source=path, use_commands_as_keys=False)]
     return []
+
+
+def _read_options(path: str) -> dict[str, object]:
+    try:
+        values = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"--config {path}: cannot be read ({error.strerror})") from None
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise InputError(f"--config {path}: not a TOML file ({error})") from None
+    for name in values:
+        if name in app:  # cyclopts would pass over it
+            raise InputError(f"--config {path}: found the command {name!r}, expected options alone")
+    return values
+
+
+def _refuse_fractions(app: App, commands: tuple[str, ...], arguments: ArgumentCollection) -> None:
+    """Refuse a fraction where a whole number is due, which cyclopts would round."""
+    for argument in arguments:
+        if argument.hint in (int, int | None, tuple[int, ...] | None):
+            for token in argument.tokens:
+                if "." in token.value:
+                    raise InputError(
+                        f"{argument.name}: found {token.value}, expected a whole number"
+                    )
