@@ -28,3 +28,12 @@ def replacing(path: Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):  # renamed away, or its folder is none or read-only
             temporary.unlink()
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Delete temporary files in `folder`, of processes that were killed while they wrote.
+
+    For the one process that works in the folder: it would take another's file away as well.
+    """
+    for path in folder.glob(".[0-9]*.*"):
+        path.unlink(missing_ok=True)

@@ -41,7 +41,7 @@ def convert(
     from snnquant import stages
 
     in_place = cnn.is_dir()
-    if in_place and (config != DEFAULTS or options.output or options.resume or options.config):
+    if in_place and (config is not DEFAULTS or options.output or options.resume or options.config):
         raise InputError(f"{cnn}: found options beside a run's folder, expected its own alone")
 
     def open_run(progress: Progress) -> Run:

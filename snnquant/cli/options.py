@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -22,6 +23,7 @@ Json = Annotated[bool, Parameter(negative="")]
 RunFolder = Annotated[Path, Parameter(help="Folder of a run.")]
 Config = Annotated[RunConfig, FLAT]
 DEFAULTS = RunConfig()
+"""The very object that a verb gets where no option of RunConfig is given."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,15 +46,18 @@ NO_START = Start()
 
 def start(config: RunConfig, options: Start, progress: Progress) -> Run:
     """The run that the options ask for, new or resumed."""
+    from snnquant.files import remove_leftovers
     from snnquant.memory import keep_freed_memory
     from snnquant.run import Run
 
     keep_freed_memory()
     if options.resume is None:
         return Run.create(config, options.output, progress)
-    if config != DEFAULTS or options.output or options.config:
+    if config is not DEFAULTS or options.output or options.config:
         raise InputError("--resume: found other options beside it, expected the run's own alone")
-    return Run.open(options.resume, progress)
+    run = Run.open(options.resume, progress)
+    remove_leftovers(run.path)
+    return run
 
 
 def reopen(folder: Path, progress: Progress) -> Run:
@@ -111,6 +116,6 @@ def carry_out(open_run: Callable[[Progress], Run], work: Callable[[Run], Any]) -
         try:
             return work(run)
         except KeyboardInterrupt:
-            progress_line = f"snnquant: go on with: snnquant run --resume {run.path}"
-            print(progress_line, file=sys.stderr)
+            folder = shlex.quote(str(run.path))
+            print(f"snnquant: go on with: snnquant run --resume {folder}", file=sys.stderr)
             raise
