@@ -1,4 +1,4 @@
-"""The command line: ``pim-sim run`` and ``pim-sim hardware``.
+"""The command line: ``pim-sim run``, ``macro``, ``validate`` and ``hardware``.
 
 Exit codes: 0 done, 2 the user's input is wrong (one line on stderr), 1 a defect.
 """
@@ -16,8 +16,9 @@ from cyclopts import App, CycloptsError, Parameter
 
 from pim_sim.errors import InputError
 from pim_sim.hardware import hardware_file, known_hardware, load_hardware
+from pim_sim.macro import known_macros, load_macro, price
 from pim_sim.model import simulate
-from pim_sim.summary import summarise
+from pim_sim.summary import summarise, summarise_price, summarise_validation
 from pim_sim.workload import Workload
 
 app = App(
@@ -59,6 +60,54 @@ def run(
         raise InputError("give either --run DIR or --workload FILE")
     report = simulate(Workload.from_json(path), load_hardware(hardware))
     print(json.dumps(report.to_dict()) if as_json else summarise(report))
+
+
+@app.command
+def macro(
+    file: str | None = None,
+    *,
+    input_bits: int = 8,
+    weight_bits: int = 8,
+    as_json: Annotated[bool, Parameter(name="--json", negative=())] = False,
+) -> None:
+    """Price one compute-in-memory macro at full use; without a file, list those that ship.
+
+    Parameters
+    ----------
+    file
+        Path ending in .toml, or a known name.
+    input_bits
+        Bits of an input value.
+    weight_bits
+        Bits of a weight.
+    as_json
+        Print one JSON object and nothing else.
+    """
+    if file is None:
+        for name in known_macros():
+            print(f"{name:16}{load_macro(name).description}")
+        return
+    described = load_macro(file)
+    try:
+        priced = price(described, input_bits, weight_bits)
+    except InputError as error:
+        raise InputError(f"{file}: {error}") from None
+    print(json.dumps(priced.to_dict()) if as_json else summarise_price(described, priced))
+
+
+@app.command
+def validate(*, as_json: Annotated[bool, Parameter(name="--json", negative=())] = False) -> None:
+    """Check the macro model against measured chips, fitted to each and to all but each.
+
+    Parameters
+    ----------
+    as_json
+        Print one JSON object and nothing else.
+    """
+    from pim_sim.validation import validate as validated  # fits for half a second
+
+    result = validated()
+    print(json.dumps(result.to_dict()) if as_json else summarise_validation(result))
 
 
 @hardware_app.default

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
+from pim_sim.macro import Macro, Price
 from pim_sim.results import ACE_SNN_PERCENT, Design, Report
+
+if TYPE_CHECKING:
+    from pim_sim.validation import Validation
 
 
 def summarise(report: Report) -> str:
@@ -73,3 +78,38 @@ def _placement(report: Report) -> Iterable[str]:
         f"{place.reads:,} functional reads, {place.conversions:,} conversions, "
         f"{place.column_utilisation:.1%} of the columns used"
     )
+
+
+def summarise_price(macro: Macro, price: Price) -> str:
+    """A macro's figures and where its energy goes."""
+    lines = [
+        f"{macro.name}: {macro.description}",
+        "",
+        f"{price.tops_per_watt:.4g} TOPS/W, {price.tops:.4g} TOPS, "
+        f"{price.tops_per_mm2:.4g} TOPS/mm2 ({price.area_mm2:.4g} mm2)",
+        f"{price.energy_per_mac_fj:.4g} fJ a multiply-accumulate, {price.cycle_ns:.4g} ns a step",
+        "",
+    ]
+    for name, energy in price.breakdown_fj.items():
+        share = energy / price.energy_per_mac_fj
+        lines.append(f"{name.replace('_', ' '):20}{energy:10.4g} fJ{share:8.1%}")
+    return "\n".join(lines)
+
+
+def summarise_validation(result: Validation) -> str:
+    """Factor errors by chip, and every prediction made without its chip."""
+    lines = [f"{'factor error of TOPS/W':26}{'calibrated':>12}{'left out':>12}"]
+    for name, error in result.calibrated.items():
+        lines.append(f"{name:26}{error:12.3f}{result.left_out[name]:12.3f}")
+    lines += [f"{'geometric mean':38}{result.left_out_geomean:12.3f}", ""]
+    for title, rows in (
+        ("Predicted with the scales of the other chips", result.predictions),
+        ("Never fitted to", result.checks),
+    ):
+        lines.append(f"{title + ', fJ a MAC':58}{'measured':>10}{'model':>10}{'factor':>8}")
+        for row in rows:
+            label = f"{row.chip}, {row.condition}"
+            figures = f"{row.measured_fj:10.4g}{row.predicted_fj:10.4g}{row.factor_error:8.2f}"
+            lines += [f"  {label:56}{figures}" + f"  {' + '.join(row.parts)}".replace("_", " ")]
+        lines.append("")
+    return "\n".join(lines).rstrip()

@@ -1,0 +1,84 @@
+"""What a typical published converter spends: a fit to Murmann's ADC survey, with percentiles.
+
+`survey.json` is written by `scripts/fit_adc_survey.py` from the survey's rows of 1997 to 2017:
+
+    ln E = c . (1, N, N^2, ln f, max(0, ln f - ln 100 MHz), ln node, year - 2010),
+
+with E in pJ, N the effective bits, f the Nyquist rate in Hz and the node in nm. Converters improved
+until 2014, the year that fits best; a later year counts as 2014. The percentiles are those of what
+the same fit, made on the rows up to a year, misses on the rows after it: an in-sample spread would
+be too narrow for converters to come.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from pim_sim.checks import refuse
+
+_FILE = Path(__file__).with_name("survey.json")
+_KNEE = math.log(1e8)
+
+
+@functools.cache
+def survey_fit() -> dict[str, Any]:
+    """Coefficients, last year and percentiles, as the script wrote them."""
+    content: dict[str, Any] = json.loads(_FILE.read_text(encoding="utf-8"))
+    return content
+
+
+def survey_features(
+    enob: float, rate_hz: float, node_nm: float, year: float
+) -> tuple[float, float, float, float, float, float, float]:
+    """The terms of the law, in the order of its coefficients."""
+    rate = math.log(rate_hz)
+    over = max(0.0, rate - _KNEE)
+    return (1.0, enob, enob**2, rate, over, math.log(node_nm), year - 2010)
+
+
+def typical_energy_pj(
+    enob: float, rate_hz: float, node_nm: float, *, percentile: int = 50, year: int = 2017
+) -> float:
+    """Energy of one conversion of a typical converter, or of the one at another percentile.
+
+    The percentiles are 10, 50 and 90: between the outer two lie 80 % of converters published after
+    the fit. Raises `InputError` for another percentile.
+    """
+    fit = survey_fit()
+    offsets = fit["percentiles"]
+    if str(percentile) not in offsets:
+        raise refuse("percentile", percentile, f"one of {', '.join(offsets)}")
+    terms = survey_features(enob, rate_hz, node_nm, min(year, fit["last_year"]))
+    return math.exp(_dot(fit["coefficients"], terms) + offsets[str(percentile)])
+
+
+def rate_factor(rate_hz: float) -> float:
+    """Energy of a conversion at this rate against the same one at 100 MS/s, as in the survey."""
+    slow, fast = survey_fit()["coefficients"][3:5]
+    below = math.log(rate_hz) - _KNEE
+    return math.exp(slow * below + fast * max(0.0, below))
+
+
+def walden_energy_pj(enob: float, merit_fj: float) -> float:
+    """Walden's law: E = FOM_W * 2^ENOB, the figure of merit in fJ a conversion step."""
+    return merit_fj * 2**enob / 1e3
+
+
+def schreier_energy_pj(enob: float, merit_db: float) -> float:
+    """Schreier's law: E = 10^((SNDR - FOM_S) / 10) / 2, with SNDR = 6.02 ENOB + 1.76 dB."""
+    sndr_db = 6.02 * enob + 1.76
+    return float(10 ** ((sndr_db - merit_db) / 10) / 2 * 1e12)
+
+
+def zigzag_energy_pj(bits: int, voltage_v: float) -> float:
+    """ZigZag's in-memory converter at 28 nm: E = (100 fF * bits + 0.001 fF * 4^bits) * V^2."""
+    return (100 * bits + 0.001 * 4.0**bits) * voltage_v**2 / 1e3
+
+
+def _dot(weights: Sequence[float], terms: Sequence[float]) -> float:
+    return sum(weight * term for weight, term in zip(weights, terms, strict=True))

@@ -1,0 +1,84 @@
+"""The table of component costs: `costs.csv`, each row with its conditions and its source.
+
+`scripts/make_component_costs.py` writes the file from the named papers, laws and open tools; it is
+read here and never changed at run time.
+"""
+
+from __future__ import annotations
+
+import csv
+import functools
+from dataclasses import dataclass
+from pathlib import Path
+
+from pim_sim.checks import refuse
+from pim_sim.errors import InputError
+
+_FILE = Path(__file__).with_name("costs.csv")
+
+
+@dataclass(frozen=True)
+class CostRow:
+    """One cost under its conditions."""
+
+    name: str
+    """What costs, for example ``int_multiply``."""
+    family: str
+    """Whose numbers: rows of one family are consistent with each other, of two they are not."""
+    value: float
+    unit: str
+    """pJ, fF, um2, ns, ... of `value`."""
+    node_nm: float
+    """Technology node at which it holds; 0 where it holds at any."""
+    voltage_v: float
+    """Supply at which it holds; 0 where the value does not depend on it."""
+    bits: int
+    """Bits of the operand, word or converter; 0 where it has none."""
+    kind: str
+    """``measured``, ``fitted``, ``printed`` (by a tool), ``bound`` or ``recalled``."""
+    valid: str
+    """Where it may be used."""
+    source: str
+
+
+@functools.cache
+def component_costs() -> tuple[CostRow, ...]:
+    """Every row of the table, in the order of the file."""
+    with _FILE.open(encoding="utf-8", newline="") as file:
+        return tuple(_row(record) for record in csv.DictReader(file))
+
+
+def cost(name: str, *, family: str | None = None, node_nm: float = 0, bits: int = 0) -> CostRow:
+    """The one row of this name, and of this family, node and bits where they are given.
+
+    Nothing is interpolated and no node is silently exchanged for another: `InputError` names what
+    was asked and what the table holds where not exactly one row fits.
+    """
+    named = [row for row in component_costs() if row.name == name]
+    found = [
+        row
+        for row in named
+        if family in (None, row.family) and node_nm in (0, row.node_nm) and (bits in (0, row.bits))
+    ]
+    if len(found) == 1:
+        return found[0]
+    if not named:
+        raise refuse("component", name, "a name of the table of component costs")
+    asked = f"{name} (family {family or 'any'}, {node_nm or 'any'} nm, {bits or 'any'} bits)"
+    held = ", ".join(f"{row.family} {row.node_nm:g} nm {row.bits} bits" for row in named)
+    raise InputError(f"component {asked}: {len(found)} rows fit, the table holds {held}")
+
+
+def _row(record: dict[str, str]) -> CostRow:
+    return CostRow(
+        name=record["name"],
+        family=record["family"],
+        value=float(record["value"]),
+        unit=record["unit"],
+        node_nm=float(record["node_nm"]),
+        voltage_v=float(record["voltage_v"]),
+        bits=int(record["bits"]),
+        kind=record["kind"],
+        valid=record["valid"],
+        source=record["source"],
+    )
