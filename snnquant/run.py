@@ -86,6 +86,7 @@ class Run:
                 raise InputError(
                     f"{path}/split.npz: found a split that scene and options don't give"
                 )
+        run.write()
         return run
 
     def write(self) -> None:

@@ -31,6 +31,7 @@ app = App(
     help="Hyperspectral classifiers as quantized spiking neural networks.",
     version_flags=["--version"],
     help_formatter="default",
+    suppress_keyboard_interrupt=False,  # `main` says that it was Ctrl-C
 )
 for verb, summary in VERBS.items():
     # By name, so that a verb is imported only when it is called.
