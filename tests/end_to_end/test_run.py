@@ -1,0 +1,288 @@
+"""The whole chain on a synthetic scene: what it prints and leaves, and its verbs one by one."""
+
+from __future__ import annotations
+
+import csv
+import json
+import tomllib
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from pim_sim.cli import main as pim_sim
+from snnquant.config import ModelConfig, read_config
+from snnquant.models import build_model
+from snnquant.sampling import Split
+from snnquant.scenes import load_scene
+from snnquant.training import load_checkpoint
+
+NETWORKS = ("cnn_fp32", "cnn_quantized", "snn_converted", "snn_trained")
+FILES = {
+    *("config.toml", "split.npz", "history.csv", "conversion.json", "metrics.json"),
+    *("cnn.safetensors", "cnn_quantized.safetensors", "snn_converted.safetensors"),
+    *("snn.safetensors", "workload.json", "report.html"),
+    *("map.png", "map_and_truth.png", "map.npy", "map.img", "map.hdr"),
+}
+
+
+# --- what a run prints and leaves ----------------------------------------------------------------
+
+
+def test_stdout_is_the_one_object_of_metrics_json(finished: Any) -> None:
+    assert finished.outcome.out.count("\n") == 1
+    assert finished.metrics == json.loads((finished.folder / "metrics.json").read_text())
+    assert finished.metrics["run"] == str(finished.folder)
+
+
+def test_metrics_hold_the_contract(finished: Any) -> None:
+    metrics = finished.metrics
+    assert metrics["schema"] == 1
+    for network in NETWORKS:
+        assert 0 <= metrics[network]["oa"] <= 1
+        assert 0 <= metrics[network]["aa"] <= 1
+        assert -1 <= metrics[network]["kappa"] <= 1
+        assert len(metrics[network]["class_accuracy"]) == len(metrics["scene"]["class_names"])
+        assert set(metrics["operations"][network]) == {"mac", "ac"}
+    assert set(metrics["energy_pj"]) == set(metrics["energy_ratio"]) != set()
+    for accounting, energy in metrics["energy_pj"].items():
+        assert set(energy) == set(NETWORKS)
+        for network, ratio in metrics["energy_ratio"][accounting].items():
+            assert ratio == pytest.approx(energy[network] / energy["snn_trained"])
+        assert set(metrics["energy_ratio"][accounting]) == {"cnn_fp32", "cnn_quantized"}
+    assert set(metrics["spike_rates"]) == {"lif1", "lif2", "lif3", "lif4"}
+    assert all(0 <= rate <= 1 for rate in metrics["spike_rates"].values())
+    for quantity in ("energy", "delay", "edp"):
+        pim = metrics["pim"][quantity]
+        assert pim["saved"] == pytest.approx(1 - 1 / pim["factor"])
+    assert {"protocol", "leakage", "coordinates_only_oa"} < set(metrics["split"])
+    assert (metrics["model"]["bits"], metrics["model"]["time_steps"]) == (6, 5)
+
+
+def test_run_directory_holds_whole_files_alone(finished: Any) -> None:
+    assert {path.name for path in finished.folder.iterdir()} == FILES
+
+
+def test_progress_goes_to_stderr(finished: Any) -> None:
+    lines = finished.outcome.err.splitlines()
+    for stage in ("cnn: 0/3", "cnn_quantized: 0/2", "conversion: 0/1", "snn: 0/3", "map: 0/576"):
+        assert stage in lines
+
+
+def test_scores_can_be_had_from_the_map_and_the_split(finished: Any) -> None:
+    scene = load_scene("synthetic:24x24x16")
+    test = Split.load(finished.folder / "split.npz").test
+    answers = np.load(finished.folder / "map.npy").reshape(-1)[test]
+    right = answers == scene.labels.reshape(-1)[test]
+    assert right.mean() == pytest.approx(finished.metrics["snn_trained"]["oa"], abs=1.5 / len(test))
+
+
+def test_history_has_a_row_for_every_epoch(finished: Any) -> None:
+    with (finished.folder / "history.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    asked = Counter({"cnn": 3, "cnn_quantized": 2, "snn": 3})
+    assert asked <= Counter(row["stage"] for row in rows)
+    assert all(0 <= float(row["validation_accuracy"]) <= 1 for row in rows)
+
+
+def test_the_report_shows_the_scores(finished: Any) -> None:
+    page = (finished.folder / "report.html").read_text()
+    assert f"{100 * finished.metrics['snn_trained']['oa']:.2f}" in page
+
+
+def test_the_table_ends_with_the_folder(finished: Any, snnquant: Any) -> None:
+    outcome = snnquant("evaluate", finished.folder)
+    assert outcome.code == 0
+    assert outcome.out.splitlines()[-1] == f"run: {finished.folder}"
+    for network in NETWORKS:
+        assert f"{100 * finished.metrics[network]['oa']:.2f}" in outcome.out
+
+
+# --- seeds and options ---------------------------------------------------------------------------
+
+
+def test_same_seed_same_bits(
+    finished: Any, snnquant: Any, results: Any, quick: Any, tmp_path: Path
+) -> None:
+    outcome = snnquant("run", *quick, "--output", tmp_path / "again", "--json")
+    assert json.loads(outcome.out) | {"run": ""} == finished.metrics | {"run": ""}
+    assert results(tmp_path / "again") == results(finished.folder)
+
+
+def test_own_config_gives_the_run_again(
+    finished: Any, snnquant: Any, results: Any, tmp_path: Path
+) -> None:
+    options = ("--config", finished.folder / "config.toml", "--output", tmp_path / "again")
+    assert snnquant("run", *options).code == 0
+    assert results(tmp_path / "again") == results(finished.folder)
+
+
+def test_another_seed_differs(
+    finished: Any, snnquant: Any, results: Any, quick: Any, tmp_path: Path
+) -> None:
+    assert snnquant("run", *quick, "--seed", 1, "--output", tmp_path / "other").code == 0
+    ours, others = results(finished.folder), results(tmp_path / "other")
+    for name in ("metrics.json", "split.npz", "cnn.safetensors", "snn.safetensors", "history.csv"):
+        assert ours[name] != others[name], name
+
+
+def test_options_beat_the_file_which_beats_defaults(
+    snnquant: Any, quick: Any, tmp_path: Path
+) -> None:
+    file = tmp_path / "options.toml"
+    file.write_text("bits = 4\nseed = 3\nwidths = [2, 2, 2, 2]\ncnn_epochs = 9\n")
+    folder = tmp_path / "run"
+    options = ("--config", file, "--cnn-epochs", 1, "--quantized-epochs", 1, "--bits", 5)
+    assert snnquant("train", *quick[:2], *options, "--output", folder).code == 0
+    config = read_config(folder / "config.toml")
+    assert (config.quantization.bits, config.training.cnn_epochs) == (5, 1)
+    assert (config.seed, config.model.widths) == (3, (2, 2, 2, 2))
+    assert (config.model.window, config.neuron.time_steps) == (5, 5)
+    written = tomllib.loads((folder / "config.toml").read_text())
+    assert (written["bits"], written["seed"], written["window"]) == (5, 3, 5)
+
+
+def test_default_folder_is_named_for_the_run_and_never_reused(
+    snnquant: Any, quick: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for _ in range(2):
+        assert snnquant("train", *quick).code == 0
+    name = "synthetic-24x24x16-cnn32h-random-seed0"
+    assert {path.name for path in (tmp_path / "runs").iterdir()} == {name, f"{name}-2"}
+
+
+def test_blocks_leave_no_training_pixel_in_a_test_window(
+    snnquant: Any, quick: Any, tmp_path: Path
+) -> None:
+    options = ("--split", "blocks", "--block-size", 4, "--window", 3)
+    folder = tmp_path / "run"
+    outcome = snnquant("run", *quick, *options, "--output", folder, "--json")
+    assert outcome.code == 0, outcome.err
+    split = json.loads(outcome.out)["split"]
+    assert (split["protocol"], split["leakage"]) == ("blocks", 0)
+    assert 0 <= split["coordinates_only_oa"] <= 1
+    assert f"{100 * split['coordinates_only_oa']:.2f}" in (folder / "report.html").read_text()
+
+
+# --- the verbs one by one ------------------------------------------------------------------------
+
+
+def test_verbs_in_turn_end_like_a_run(
+    finished: Any, snnquant: Any, results: Any, quick: Any, tmp_path: Path
+) -> None:
+    folder = tmp_path / "steps"
+    trained = json.loads(snnquant("train", *quick, "--output", folder, "--json").out)
+    assert {network for network in NETWORKS if network in trained} == {"cnn_fp32", "cnn_quantized"}
+    outcome = snnquant("convert", folder)
+    assert outcome.code == 0
+    converted = json.loads((folder / "metrics.json").read_text())
+    assert set(NETWORKS) & set(converted) == set(NETWORKS[:3])
+    tuned = json.loads(snnquant("finetune", folder, "--json").out)
+    assert json.loads(snnquant("evaluate", folder, "--json").out) == tuned
+    assert tuned | {"run": ""} == finished.metrics | {"run": ""}
+    assert snnquant("map", folder).out == f"{folder / 'map.png'}\n"
+    whole = results(finished.folder)
+    del whole["report.html"]
+    assert results(folder) == whole
+
+
+def test_energy_by_layer_adds_up_to_the_metrics(finished: Any, snnquant: Any) -> None:
+    rows = json.loads(snnquant("energy", finished.folder, "--json").out)
+    for accounting, energy in finished.metrics["energy_pj"].items():
+        for network in NETWORKS:
+            own = [row for row in rows if row["network"] == network]
+            spent = sum(row["energy_pj"][accounting] for row in own)
+            assert spent == pytest.approx(energy[network])
+            assert [row["layer"] for row in own] == [
+                "conv1",
+                "conv2",
+                "conv3",
+                "conv4",
+                "classifier",
+            ]
+    table = snnquant("energy", finished.folder)
+    assert table.code == 0
+    assert "conv4" in table.out
+
+
+def test_map_of_another_network(copy: Path, snnquant: Any) -> None:
+    before = np.load(copy / "map.npy")
+    assert snnquant("map", copy, "--network", "cnn_fp32").code == 0
+    assert before.shape == np.load(copy / "map.npy").shape == (24, 24)
+    assert (before != np.load(copy / "map.npy")).any()
+
+
+def test_pim_sim_prices_the_run_alike(finished: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    pim_sim(["run", "--run", str(finished.folder), "--json"])
+    ratio = json.loads(capsys.readouterr().out)["ratio"]
+    for quantity in ("energy", "delay", "edp"):
+        assert ratio[quantity] == finished.metrics["pim"][quantity]
+
+
+# --- CNNs that are brought along -----------------------------------------------------------------
+
+
+def test_convert_a_checkpoint(
+    finished: Any, snnquant: Any, results: Any, quick: Any, tmp_path: Path
+) -> None:
+    file = finished.folder / "cnn.safetensors"
+    outcome = snnquant("convert", file, *quick, "--output", tmp_path / "run", "--json")
+    assert "another split" not in outcome.err
+    metrics = json.loads(outcome.out)
+    for network in ("cnn_fp32", "snn_converted"):
+        assert metrics[network] == finished.metrics[network]
+        name = {"cnn_fp32": "cnn.safetensors"}.get(network, f"{network}.safetensors")
+        assert results(tmp_path / "run")[name] == results(finished.folder)[name]
+
+
+def test_converted_checkpoint_keeps_its_normalisation(
+    finished: Any, snnquant: Any, quick: Any, tmp_path: Path
+) -> None:
+    file = finished.folder / "cnn.safetensors"
+    options = (*quick, "--seed", 1, "--output", tmp_path / "run", "--json")
+    outcome = snnquant("convert", file, *options)
+    assert "trained on another split" in outcome.err
+    again = snnquant("evaluate", tmp_path / "run", "--json")
+    assert json.loads(again.out) == json.loads(outcome.out)
+    theirs = load_checkpoint(tmp_path / "run" / "snn_converted.safetensors").normalisation
+    np.testing.assert_array_equal(theirs.mean, load_checkpoint(file).normalisation.mean)
+
+
+def test_convert_a_state_dict(finished: Any, snnquant: Any, quick: Any, tmp_path: Path) -> None:
+    cnn = load_checkpoint(finished.folder / "cnn.safetensors").network
+    torch.save(cnn.state_dict(), tmp_path / "cnn.pt")
+    outcome = snnquant(
+        "convert", tmp_path / "cnn.pt", *quick, "--output", tmp_path / "run", "--json"
+    )
+    assert "normalisation are unknown" in outcome.err
+    metrics = json.loads(outcome.out)
+    for network in ("cnn_fp32", "snn_converted"):  # same split, so the same normalisation
+        assert metrics[network] == finished.metrics[network]
+
+
+def test_convert_a_state_dict_with_batch_norm(snnquant: Any, quick: Any, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    scene = load_scene("synthetic:24x24x16")
+    model = ModelConfig(widths=(4, 4, 8, 8))
+    cnn = build_model(model, scene.bands, scene.classes, batch_norm=True)
+    patches = torch.randn(64, 1, scene.bands, 5, 5)
+    for _ in range(3):
+        cnn(patches)  # running statistics of their own
+    torch.save(cnn.state_dict(), tmp_path / "cnn.pt")
+    outcome = snnquant("convert", tmp_path / "cnn.pt", *quick, "--output", tmp_path / "run")
+    assert outcome.code == 0, outcome.err
+    folded = load_checkpoint(tmp_path / "run" / "cnn.safetensors").network
+    torch.testing.assert_close(folded(patches), cnn.eval()(patches))
+
+
+def test_resume_a_conversion(finished: Any, snnquant: Any, quick: Any, tmp_path: Path) -> None:
+    file = finished.folder / "cnn.safetensors"
+    folder = tmp_path / "run"
+    assert snnquant("convert", file, *quick, "--output", folder).code == 0
+    (folder / "snn_converted.safetensors").unlink()
+    outcome = snnquant("convert", file, "--resume", folder, "--json")
+    assert json.loads(outcome.out)["snn_converted"] == finished.metrics["snn_converted"]
