@@ -116,10 +116,13 @@ def spike_rates(
         for name, module in network.layers.named_children()
         if isinstance(module, LIF)
     ]
+    was_training = network.training
+    network.eval()
     try:
         for batch in torch.split(indices, batch_size):
             network(patches.gather(batch))
     finally:
+        network.train(was_training)
         for handle in handles:
             handle.remove()
     return {name: spikes / slots for name, (spikes, slots) in counts.items()}
