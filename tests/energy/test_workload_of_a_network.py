@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from pim_sim.workload import Workload
+from snnquant.config import ModelConfig, NeuronConfig, QuantizationConfig
+from snnquant.energy import measure, to_workload
+from snnquant.models import build_model, layer_table, to_spiking
+from snnquant.spiking import LIF
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("workload") / "workload.json"
+
+
+@given(
+    name=st.sampled_from(["cnn3d", "cnn32h"]),
+    bands=st.integers(1, 60),
+    window=st.sampled_from([1, 3, 5]),
+    steps=st.integers(1, 5),
+    bits=st.integers(2, 8),
+    threshold=st.sampled_from([1e-3, 0.05, 1e6]),
+)
+@settings(deadline=None, max_examples=25)
+def test_a_workload_survives_its_file_and_counts_the_same_macs(
+    name, bands, window, steps, bits, threshold, file, patches_of
+):
+    torch.manual_seed(0)
+    config = ModelConfig(name=name, window=window, widths=(2, 3, 4, 3))
+    snn = to_spiking(build_model(config, bands, 4), NeuronConfig(time_steps=steps)).eval()
+    for lif in snn.layers:
+        if isinstance(lif, LIF):
+            nn.init.constant_(lif.threshold, threshold)
+    patches, pixels = patches_of(bands, window), torch.arange(0, 64, 9)
+    table = layer_table(snn, patches.gather(pixels[:1]))
+    activity = measure(snn, patches, pixels)
+    workload = to_workload("scene net", activity, QuantizationConfig(bits=bits), steps)
+    workload.to_json(file)
+    assert Workload.from_json(file) == workload
+    assert workload.name == "scene net"
+    assert [f"layers.{layer.name}" for layer in workload.layers] == [info.name for info in table]
+    for layer, info, row in zip(workload.layers, table, activity, strict=True):
+        assert layer.macs == info.mac
+        assert layer.output_shape == info.output_shape
+        assert (layer.kind, layer.weight_bits, layer.time_steps) == (info.kind, bits, steps)
+        assert layer.signed
+        assert layer.input_density == row.input_density
+    first, *others = workload.layers
+    assert (first.input_bits, first.repeats_input, first.applications) == (8, True, 1)
+    for layer in others:
+        assert (layer.input_bits, layer.repeats_input, layer.applications) == (1, False, steps)
