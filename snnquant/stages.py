@@ -107,9 +107,8 @@ def quantize_cnn(run: Run) -> None:
         config = run.config
         teacher, cnn = run.load("cnn_fp32").network, run.load("cnn_fp32").network
         quantize(cnn, config.quantization)
-        rate = config.training.learning_rate / 2
-        run.fit(cnn, "cnn_quantized", config.training.quantized_epochs, rate, teacher)
-        run.save("cnn_quantized", cnn, quantization=config.quantization)
+        settle(run, "cnn_quantized", cnn, teacher)
+    run.save("cnn_quantized", cnn, quantization=config.quantization)
     run.finish("cnn_quantized")
 
 
