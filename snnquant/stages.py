@@ -108,7 +108,7 @@ def quantize_cnn(run: Run) -> None:
         teacher, cnn = run.load("cnn_fp32").network, run.load("cnn_fp32").network
         quantize(cnn, config.quantization)
         settle(run, "cnn_quantized", cnn, teacher)
-    run.save("cnn_quantized", cnn, quantization=config.quantization)
+        run.save("cnn_quantized", cnn, quantization=config.quantization)
     run.finish("cnn_quantized")
 
 
