@@ -85,7 +85,7 @@ def macro(
     """
     if file is None:
         for name in known_macros():
-            print(f"{name:16}{load_macro(name).description}")
+            print(f"{name:20}{load_macro(name).description}")
         return
     described = load_macro(file)
     try:
@@ -115,7 +115,7 @@ def validate(*, as_json: Annotated[bool, Parameter(name="--json", negative=())] 
 def list_hardware() -> None:
     """List the hardware files that come with the package."""
     for name in known_hardware():
-        print(f"{name:16}{load_hardware(name).description}")
+        print(f"{name:20}{load_hardware(name).description}")
 
 
 @hardware_app.command

@@ -46,6 +46,8 @@ class Placement:
     """Conversions of one application: outputs * segments * input steps."""
     column_utilisation: float
     """Share of the columns, over all functional reads, that hold a product."""
+    row_utilisation: float
+    """Share of the word lines that keep weights, over the arrays filled."""
 
 
 def place(layer: Layer, array: Array) -> Placement:
@@ -65,6 +67,7 @@ def place(layer: Layer, array: Array) -> Placement:
     word_rows = ceil_div(layer.filters, groups_per_row) * segments
     rows_per_word = min(layer.weight_bits, array.weight_bits_per_column)
     input_steps = ceil_div(layer.input_bits, array.input_bits_per_step)
+    arrays = ceil_div(word_rows, array.rows // rows_per_word)
     return Placement(
         columns_per_weight=columns_per_weight,
         input_steps=input_steps,
@@ -72,10 +75,11 @@ def place(layer: Layer, array: Array) -> Placement:
         columns_per_group=min(layer.fan_in, weights_per_row) * columns_per_weight,
         groups_per_row=groups_per_row,
         word_rows=word_rows,
-        arrays=ceil_div(word_rows, array.rows // rows_per_word),
+        arrays=arrays,
         reads=layer.positions * word_rows * input_steps,
         conversions=layer.outputs * segments * input_steps,
         column_utilisation=layer.weights * columns_per_weight / (word_rows * array.columns),
+        row_utilisation=word_rows * rows_per_word / (arrays * array.rows),
     )
 
 

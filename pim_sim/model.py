@@ -1,127 +1,113 @@
-"""The analytic model: one layer computed digitally and in memory, with the same memory and node.
+"""A layer computed digitally and in memory, with the same memory and node.
 
-Both designs hold the whole layer's weights in SRAM. Left out on both sides: writing the weights and
-the outputs, control, leakage, and registers between input memory and operands. Every product is
-charged, those with zero inputs too. What is charged for one application of the layer is charged
-once where the input repeats over the time steps, and once a time step otherwise.
+Both designs hold the whole layer's weights. Every product is charged, those with zero inputs too.
+What is charged for one application of the layer is charged once where the input repeats over the
+time steps, and once a time step otherwise.
+
+In memory stands either a bit-line array of ACE-SNN's kind (`pim_sim.bit_line`) or a macro
+(`pim_sim.macro.layers`). Beside a bit-line array, as in its equations, writing the outputs, control
+and leakage are left out on both sides; beside a macro they are charged there, and the writes on
+both. Writing the weights is left out: they stay while pixel after pixel is classified.
 """
 
 from __future__ import annotations
 
-from pim_sim.hardware.parts import Digital, Hardware
-from pim_sim.mapping import Placement, ceil_div, place
-from pim_sim.results import Cost, Design, Report
+from pim_sim.bit_line import bit_line_costs
+from pim_sim.digital import digital_costs, digital_mm2, output_writes_pj
+from pim_sim.hardware.parts import Hardware
+from pim_sim.interval import interval
+from pim_sim.macro.layers import macro_costs
+from pim_sim.macro.pricing import area_mm2, converter_um2
+from pim_sim.macro.technology import sram_cell_um2
+from pim_sim.macro.tiling import tile
+from pim_sim.mapping import Placement, place
+from pim_sim.network import price_network
+from pim_sim.results import Cost, Design, Report, Utilisation
 from pim_sim.workload import Layer, Workload
 
 
 def simulate(workload: Workload, hardware: Hardware) -> Report:
-    """The first layer of ``workload``, digital and in memory.
+    """The first layer of ``workload``, digital and in memory, and the network with either.
 
-    Raises `InputError` where a row of the array does not hold one weight of the layer.
+    Raises `InputError` where the array or macro does not hold one weight of the layer.
     """
-    return simulate_layer(workload.layers[0], hardware)
+    first, *others = workload.layers
+    return _report(first, others, hardware)
 
 
 def simulate_layer(layer: Layer, hardware: Hardware) -> Report:
     """One layer, digital and in memory; `InputError` as `simulate`."""
-    placement = place(layer, hardware.array)
+    return _report(layer, [], hardware)
+
+
+def _report(layer: Layer, others: list[Layer], hardware: Hardware) -> Report:
+    digital = _repeated(
+        _digital(layer, hardware), layer.applications, _digital_mm2(layer, hardware)
+    )
+    in_memory, utilisation = _in_memory(layer, hardware)
     return Report(
         hardware=hardware.name,
         layer=layer,
-        digital=_repeated(digital_costs(layer, hardware), layer.applications),
-        in_memory=_repeated(in_memory_costs(layer, hardware, placement), layer.applications),
-        placement=placement,
+        digital=digital,
+        in_memory=in_memory,
+        utilisation=utilisation,
+        interval=interval(digital, in_memory),
+        network=price_network(others, hardware, digital.total, in_memory.total),
     )
 
 
-def digital_costs(layer: Layer, hardware: Hardware) -> dict[str, Cost]:
-    """One application on N_mult multipliers, each holding a weight while all positions pass.
-
-    With passes = ceil(N_weights / N_mult) and H*W*D the output positions of a filter:
-
-        delay = ceil(N_weights / ((B_IO / B_W) * N_bank)) * t_read + passes * H*W*D * t_mult
-
-    as in the related papers of ACE-SNN's authors (Front. Neurosci. 16:815258, 2022), second hand.
-    The energies are ours to declare:
-
-        weight reads   ceil(N_weights * B_W / B_IO) * E_read
-        input reads    passes * ceil(N_inputs * B_in / B_IO) * E_read: line buffers reuse the
-                       window, so each pass reads an input value once; overlapped, so no delay
-        multiplies     MACs * E_mult * B_W * B_in / operand_bits^2: an array multiplier grows with
-                       both operands, as Horowitz's int8 and int32 do (0.2 and 3.1 pJ)
-        adds           MACs * E_add * B_sum / operand_bits; within t_mult, so no delay
-    """
-    memory, digital = hardware.memory, hardware.digital
-    passes = ceil_div(layer.weights, digital.multipliers)
-    weight_bits = layer.weights * layer.weight_bits
-    multiply_scale = layer.weight_bits * layer.input_bits / digital.operand_bits**2
-    return {
-        "weight_reads": Cost(
-            ceil_div(weight_bits, memory.word_bits) * memory.read_energy_pj,
-            ceil_div(weight_bits, memory.word_bits * memory.banks) * memory.read_time_ns,
-        ),
-        "input_reads": Cost(passes * _input_reads_pj(layer, hardware), 0.0),
-        "multiplies": Cost(
-            layer.macs * digital.multiply_energy_pj * multiply_scale,
-            passes * layer.positions * digital.multiply_time_ns,
-        ),
-        "adds": Cost(layer.macs * _add_pj(layer, digital), 0.0),
-    }
+def _digital(layer: Layer, hardware: Hardware) -> dict[str, Cost]:
+    if hardware.digital_macro is not None:
+        macro, mapping = hardware.digital_macro, hardware.mapping
+        return macro_costs(layer, macro, hardware.memory, mapping, tile(layer, macro, mapping))
+    costs = digital_costs(layer, hardware)
+    if hardware.macro is not None:
+        costs["output_writes"] = Cost(output_writes_pj(layer, hardware), 0.0)
+    return costs
 
 
-def in_memory_costs(layer: Layer, hardware: Hardware, placement: Placement) -> dict[str, Cost]:
-    """One application on N_bank arrays that compute at the same time.
+def _digital_mm2(layer: Layer, hardware: Hardware) -> float:
+    if hardware.digital_macro is not None:
+        return area_mm2(hardware.digital_macro) * hardware.digital_macro.copies
+    return digital_mm2(layer, hardware)
 
-    A functional read, the bit-line processing of all columns and the conversion of all column
-    groups follow each other, so with rounds = ceil(reads / N_bank):
 
-        delay = rounds * (t_functional_read + t_BLP + t_ADC)
+def _in_memory(layer: Layer, hardware: Hardware) -> tuple[Design, Utilisation]:
+    if hardware.macro is not None:
+        tiling = tile(layer, hardware.macro, hardware.mapping)
+        costs = macro_costs(layer, hardware.macro, hardware.memory, hardware.mapping, tiling)
+        area = area_mm2(hardware.macro) * max(hardware.macro.copies, tiling.arrays)
+        return _repeated(costs, layer.applications, area), Utilisation(
+            rows=tiling.row_utilisation,
+            columns=tiling.column_utilisation,
+            products_per_conversion=tiling.rows_summed,
+            input_drives=tiling.input_drives,
+            layout=tiling,
+        )
+    assert hardware.array is not None
+    assert hardware.adc is not None
+    placement = place(layer, hardware.array)
+    costs = bit_line_costs(layer, hardware, hardware.array, hardware.adc, placement)
+    return _repeated(costs, layer.applications, _bit_line_mm2(hardware, placement)), Utilisation(
+        rows=placement.row_utilisation,
+        columns=placement.column_utilisation,
+        products_per_conversion=layer.fan_in / placement.segments,
+        input_drives=placement.reads * placement.columns_per_group
+        / (placement.columns_per_weight * placement.input_steps * layer.inputs),
+        layout=placement,
+    )  # fmt: skip
 
-    The three steps are ACE-SNN's (Front. Neurosci. 16:815258, 2022), second hand; their
-    arrangement is ours to declare (`pim_sim.mapping`), and so are the energies:
 
-        functional reads      reads * columns * E_functional_read: unused columns discharge too
-        bit-line processing   products * E_BLP, a weight's columns and input steps counted apart
-        conversions           conversions * E_ADC
-        partial sums          one digital addition for each conversion of an output after the first;
-                              overlapped, so no delay
-        input reads           ceil(N_inputs * B_in / B_IO) * E_read, once for all filters;
-                              overlapped, so no delay
-    """
+def _bit_line_mm2(hardware: Hardware, placement: Placement) -> float:
+    """Area of the cells of all banks, half of a memory, and of a converter for every group."""
     array, adc = hardware.array, hardware.adc
-    rounds = ceil_div(placement.reads, hardware.memory.banks)
-    products = layer.macs * placement.columns_per_weight * placement.input_steps
-    adc_ns = adc.conversion_time_ns(hardware.node_nm, placement.columns_per_group)
-    adc_pj = adc.conversion_energy_pj(hardware.node_nm, adc_ns)
-    partial_sums = placement.conversions - layer.outputs
-    return {
-        "functional_reads": Cost(
-            placement.reads * array.columns * array.functional_read_energy_pj,
-            rounds * array.functional_read_time_ns,
-        ),
-        "bit_line_processing": Cost(
-            products * array.accumulate_energy_pj, rounds * array.accumulate_time_ns
-        ),
-        "conversions": Cost(placement.conversions * adc_pj, rounds * adc_ns),
-        "partial_sums": Cost(partial_sums * _add_pj(layer, hardware.digital), 0.0),
-        "input_reads": Cost(_input_reads_pj(layer, hardware), 0.0),
-    }
+    assert array is not None
+    assert adc is not None
+    banks = max(hardware.memory.banks, placement.arrays)
+    cells = 2 * array.rows * array.columns * sram_cell_um2(hardware.node_nm)
+    return banks * (cells + placement.groups_per_row * converter_um2(adc.bits)) * 1e-6
 
 
-def _repeated(costs: dict[str, Cost], times: int) -> Design:
-    return Design({k: Cost(c.energy_pj * times, c.delay_ns * times) for k, c in costs.items()})
-
-
-def _input_reads_pj(layer: Layer, hardware: Hardware) -> float:
-    """Energy of reading every input value of one application once."""
-    words = ceil_div(layer.inputs * layer.input_bits, hardware.memory.word_bits)
-    return words * hardware.memory.read_energy_pj
-
-
-def _add_pj(layer: Layer, digital: Digital) -> float:
-    """Energy of one addition in a sum wide enough for ``fan_in`` products.
-
-    Linear in bits, as Horowitz's int8 and int32 nearly are (0.03 and 0.1 pJ).
-    """
-    sum_bits = layer.weight_bits + layer.input_bits + (layer.fan_in - 1).bit_length()
-    return digital.add_energy_pj * sum_bits / digital.operand_bits
+def _repeated(costs: dict[str, Cost], times: int, area: float) -> Design:
+    components = {k: Cost(c.energy_pj * times, c.delay_ns * times) for k, c in costs.items()}
+    return Design(components, area)

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pim_sim.mapping import Placement
 from pim_sim.workload import Layer
+
+if TYPE_CHECKING:
+    from pim_sim.interval import Interval
+    from pim_sim.macro.tiling import Tiling
+    from pim_sim.network import Network
 
 ACE_SNN_PERCENT = {"energy": 30, "delay": 7, "edp": 38}
 """ACE-SNN's figures for its first layer in memory instead of digital, "better by" so many percent
@@ -38,6 +43,8 @@ class Design:
 
     components: Mapping[str, Cost]
     """Components by name; one whose work overlaps with another's has delay 0."""
+    area_mm2: float
+    """Area of what computes and of the memory that keeps the layer."""
 
     @property
     def total(self) -> Cost:
@@ -84,6 +91,22 @@ class Comparison:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Utilisation:
+    """How much of the arrays a layer uses, and how often it drives them."""
+
+    rows: float
+    """Share of the rows that take part (of a bit-line array: that keep weights)."""
+    columns: float
+    """Share of the columns that hold weights."""
+    products_per_conversion: float
+    """Products that share one conversion."""
+    input_drives: float
+    """How often a row is driven for each input value."""
+    layout: Placement | Tiling
+    """How the layer lies on the arrays."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Report:
     """One layer on one piece of hardware."""
 
@@ -92,8 +115,11 @@ class Report:
     layer: Layer
     digital: Design
     in_memory: Design
-    placement: Placement
-    """How the layer lies on the arrays."""
+    utilisation: Utilisation
+    interval: Interval
+    """How sure the comparison is."""
+    network: Network
+    """The network with the first layer on either side."""
 
     @property
     def comparison(self) -> Comparison:
@@ -114,9 +140,14 @@ class Report:
                 "weights": layer.weights,
                 "applications": layer.applications,
             },
-            "digital": self.digital.total.to_dict(),
-            "in_memory": {**self.in_memory.total.to_dict(), "placement": asdict(self.placement)},
+            **{
+                name: {**design.total.to_dict(), "area_mm2": design.area_mm2}
+                for name, design in designs.items()
+            },
             "ratio": self.comparison.to_dict(),
+            "utilisation": asdict(self.utilisation),
+            "interval": self.interval.to_dict(),
+            "network": self.network.to_dict(),
             "breakdown": {
                 name: {part: asdict(cost) for part, cost in design.components.items()}
                 for name, design in designs.items()

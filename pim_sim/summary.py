@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from pim_sim.macro import Macro, Price
+from pim_sim.mapping import Placement
 from pim_sim.results import ACE_SNN_PERCENT, Design, Report
 
 if TYPE_CHECKING:
@@ -14,8 +15,8 @@ if TYPE_CHECKING:
 
 def summarise(report: Report) -> str:
     """Totals, both readings of "better by" beside ACE-SNN's, the breakdown and the placement."""
-    sections = (_heading(report), _totals(report), _published(), _breakdown(report))
-    return "\n\n".join("\n".join(section) for section in (*sections, _placement(report)))
+    sections = (_heading, _totals, _published, _breakdown, _placement, _sureness)
+    return "\n\n".join("\n".join(section(report)) for section in sections)
 
 
 def _heading(report: Report) -> Iterable[str]:
@@ -40,9 +41,10 @@ def _totals(report: Report) -> Iterable[str]:
         ("EDP, nJ us", digital.edp / 1e6, in_memory.edp / 1e6, ratio.edp),
     ):
         yield f"{name:14}{first:12,.4g}{second:12,.4g}{versus.factor:9.3f}{versus.saved:9.1%}"
+    yield f"{'area, mm2':14}{report.digital.area_mm2:12,.4g}{report.in_memory.area_mm2:12,.4g}"
 
 
-def _published() -> Iterable[str]:
+def _published(_: Report) -> Iterable[str]:
     energy, delay, edp = ACE_SNN_PERCENT.values()
     as_factors = [1 + percent / 100 for percent in (energy, delay)]
     as_savings = [1 - percent / 100 for percent in (energy, delay)]
@@ -68,15 +70,44 @@ def _components(title: str, design: Design) -> Iterable[str]:
 
 
 def _placement(report: Report) -> Iterable[str]:
-    place = report.placement
+    used, layout = report.utilisation, report.utilisation.layout
+    if isinstance(layout, Placement):
+        yield (
+            f"In memory: {layout.columns_per_group} columns a sum, {layout.groups_per_row} sums a "
+            f"functional read, {layout.word_rows} word rows on {_arrays(layout.arrays)};"
+        )
+        yield f"{layout.reads:,} functional reads, {layout.conversions:,} conversions"
+    else:
+        yield (
+            f"In memory: {_arrays(layout.arrays)}, {layout.copies} cop"
+            f"{'ies' if layout.copies > 1 else 'y'} of the weights, {layout.windows} output "
+            f"position{'s' if layout.windows > 1 else ''} at once;"
+        )
+        yield f"{layout.activations:,} steps, {layout.conversions:,} conversions"
     yield (
-        f"In memory: {place.columns_per_group} columns a sum, {place.groups_per_row} sums a "
-        f"functional read, {place.word_rows} word rows on {place.arrays} array"
-        f"{'s' if place.arrays > 1 else ''};"
+        f"{used.rows:.1%} of the rows and {used.columns:.1%} of the columns used, "
+        f"{used.products_per_conversion:.4g} products a conversion, "
+        f"{used.input_drives:.4g} drives an input value"
     )
+
+
+def _arrays(count: int) -> str:
+    return f"{count} array{'s' if count > 1 else ''}"
+
+
+def _sureness(report: Report) -> Iterable[str]:
+    sure = report.interval
+    bounds = [
+        f"{name} {low:.2f} to {high:.2f}"
+        for name, (low, high) in (("energy", sure.energy), ("delay", sure.delay), ("EDP", sure.edp))
+    ]
+    yield f"80 % interval of the factors: {', '.join(bounds)}; energy is decided by"
+    for name, low, high in sure.decided_by:
+        yield f"  {name.replace('_', ' ')}: factor {low:.2f} to {high:.2f}"
+    network = report.network
     yield (
-        f"{place.reads:,} functional reads, {place.conversions:,} conversions, "
-        f"{place.column_utilisation:.1%} of the columns used"
+        f"Network: {network.digital_first_pj / 1e3:,.4g} nJ with the first layer digital, "
+        f"{network.in_memory_first_pj / 1e3:,.4g} nJ with it in memory"
     )
 
 

@@ -85,6 +85,9 @@ def gates() -> list[Row]:
         ("unit_capacitor", "capacitors", 2.0, "fF", 0, 0, 0, "recalled",
          "metal capacitor above a cell, any node",
          "CiMLoop (MIT): unit C of the C-2C macro of Wang et al., JSSC 58(4), 2023"),
+        ("sram_leakage", "sram", 10, "pW", 0, 0.9, 1, "recalled",
+         "a 6T cell of a low-power process at room temperature, an order of magnitude",
+         "low-power SRAM papers, about 10 pA a cell (recalled)"),
         ("rram_conductance", "rram", 2.0, "uS", 0, 0, 0, "recalled", "HfOx, 0.25 to 1 MOhm",
          "CiMLoop (MIT): cell of NeuRRAM, Wan et al., Nature 608, 2022"),
     ] + [

@@ -2,14 +2,16 @@
 
 from pim_sim.hardware.adc import ADC
 from pim_sim.hardware.files import hardware_file, known_hardware, load_hardware
-from pim_sim.hardware.parts import Array, Digital, Hardware, Memory
+from pim_sim.hardware.parts import Array, Digital, Hardware, Mapping, Memory, Noise
 
 __all__ = [
     "ADC",
     "Array",
     "Digital",
     "Hardware",
+    "Mapping",
     "Memory",
+    "Noise",
     "hardware_file",
     "known_hardware",
     "load_hardware",

@@ -10,12 +10,15 @@ from typing import Any, TypeVar
 from pim_sim.checks import check_keys, check_table, refuse, shown
 from pim_sim.errors import InputError
 from pim_sim.hardware.adc import ADC
-from pim_sim.hardware.parts import Array, Digital, Hardware, Memory
+from pim_sim.hardware.parts import Array, Digital, Hardware, Mapping, Memory, Noise
+from pim_sim.macro.description import Macro
+from pim_sim.macro.files import macro_from
 
 SCHEMA = 1
 
 _FOLDER = Path(__file__).parent
-_FIELDS = ("schema", "description", "node_nm", "memory", "digital", "array", "adc")
+_REQUIRED = ("schema", "description", "node_nm", "memory", "digital")
+_OPTIONAL = ("supply_v", "array", "adc", "macro", "digital_macro", "mapping", "noise")
 
 Part = TypeVar("Part")
 
@@ -58,7 +61,9 @@ def load_hardware(name_or_path: str | Path) -> Hardware:
 
 
 def _hardware(name: str, content: dict[str, Any]) -> Hardware:
-    check_keys(content, _FIELDS)
+    if unknown := sorted(set(content) - {*_REQUIRED, *_OPTIONAL}):
+        check_keys(unknown, (*_REQUIRED, *_OPTIONAL))
+    check_keys(content, (*_REQUIRED, *(key for key in _OPTIONAL if key in content)))
     if type(content["schema"]) is not int or content["schema"] != SCHEMA:
         raise refuse("schema", content["schema"], f"{SCHEMA}, the version this program reads")
     return Hardware(
@@ -67,9 +72,29 @@ def _hardware(name: str, content: dict[str, Any]) -> Hardware:
         node_nm=content["node_nm"],
         memory=_part(Memory, "memory", content),
         digital=_part(Digital, "digital", content),
-        array=_part(Array, "array", content),
-        adc=_part(ADC, "adc", content),
+        array=_part(Array, "array", content) if "array" in content else None,
+        adc=_part(ADC, "adc", content) if "adc" in content else None,
+        macro=_macro(name, "macro", content),
+        digital_macro=_macro(name, "digital_macro", content),
+        mapping=_part(Mapping, "mapping", content) if "mapping" in content else Mapping(),
+        noise=_part(Noise, "noise", content) if "noise" in content else Noise(),
     )
+
+
+def _macro(name: str, table: str, content: dict[str, Any]) -> Macro | None:
+    """A macro at the node and supply of the file."""
+    if table not in content:
+        return None
+    parts = check_table(content[table], table)
+    shared = {key: content[key] for key in ("schema", "description", "node_nm")}
+    if own := sorted(set(parts) & {*_REQUIRED, "supply_v"}):
+        raise InputError(f"{table}: unknown field {own[0]!r}: the file's own holds")
+    if "supply_v" not in content:
+        raise InputError(f"missing field 'supply_v', which the table {table!r} needs")
+    try:
+        return macro_from(name, {**parts, **shared, "supply_v": content["supply_v"]})
+    except InputError as error:
+        raise InputError(f"{table}: {error}") from None
 
 
 def _part(kind: type[Part], table: str, content: dict[str, Any]) -> Part:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import Any
 
-from pim_sim.checks import check_integer, check_number
+from pim_sim.checks import check_integer, check_number, refuse
 
 # Wide enough for any memory or converter ever built, narrow enough to catch a wrong unit and to
 # keep every sum finite. Nothing is free, so nothing is zero.
@@ -26,7 +26,10 @@ def check_part(part: Any, table: str) -> None:
     for field in fields(part):
         name = f"{table}.{field.name}"
         value = getattr(part, field.name)
-        if field.name.rpartition("_")[2] in _LIMITS:
+        if isinstance(field.default, bool):
+            if not isinstance(value, bool):
+                raise refuse(name, value, "true or false")
+        elif field.name.rpartition("_")[2] in _LIMITS:
             object.__setattr__(part, field.name, check_quantity(name, value))
         else:
             check_integer(name, value, 1)

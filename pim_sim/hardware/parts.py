@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Literal, get_args
 
-from pim_sim.checks import check_text, refuse
+from pim_sim.checks import check_choice, check_number, check_text, refuse
+from pim_sim.errors import InputError
 from pim_sim.hardware.adc import ADC
 from pim_sim.hardware.limits import check_part, check_quantity
+from pim_sim.macro.description import Macro
+
+Packing = Literal["none", "duplicate", "shifted"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +45,8 @@ class Digital:
     """Energy of one addition at `operand_bits` (E_add)."""
     multiply_time_ns: float
     """Time of one multiplication and its addition, at any bits (t_mult)."""
+    scaled: bool = True
+    """Whether the energies follow the layer's bits, or hold for an operation of any bits."""
 
     def __post_init__(self) -> None:
         check_part(self, "digital")
@@ -74,8 +81,54 @@ class Array:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Mapping:
+    """How a layer may be laid out on the macros of a chip."""
+
+    packing: Packing = "shifted"
+    """What fills the rows that a small kernel leaves: nothing, further windows beside the first, or
+    one longer window along the first spatial axis, with a shifted copy of the filters for each."""
+    pipelined: bool = True
+    """Whether the rows take the next input while the converters still work on the last."""
+
+    def __post_init__(self) -> None:
+        check_choice("mapping.packing", self.packing, get_args(Packing))
+        if not isinstance(self.pipelined, bool):
+            raise refuse("mapping.pipelined", self.pipelined, "true or false")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Noise:
+    """What the analog part of a chip adds to exact arithmetic; 0 is ideal.
+
+    Standard deviations over steps (thermal) or over the columns of one chip (the others).
+    """
+
+    thermal_lsb: float = 0.0
+    """Noise of a conversion, in steps of the converter."""
+    offset_lsb: float = 0.0
+    """Offset of a column, in steps of the converter."""
+    gain: float = 0.0
+    """Error of a column's gain, a share."""
+    capacitor: float = 0.0
+    """Mismatch of one cell's capacitor or current, a share."""
+    inl_lsb: float = 0.0
+    """Largest deviation of the converter from a straight line, in its steps."""
+    droop: float = 0.0
+    """Fall of the supply when every row is driven, a share."""
+
+    def __post_init__(self) -> None:
+        for name in ("thermal_lsb", "offset_lsb", "inl_lsb"):
+            _set(self, name, check_number(f"noise.{name}", getattr(self, name), 0, 1e3))
+        for name in ("gain", "capacitor", "droop"):
+            _set(self, name, check_number(f"noise.{name}", getattr(self, name), 0, 1))
+
+
+@dataclass(frozen=True, kw_only=True)
 class Hardware:
-    """One technology, digital and in memory, at one node."""
+    """One technology, digital and in memory, at one node.
+
+    In memory it is either one bit-line array with its converter (`array` and `adc`), or a macro.
+    """
 
     name: str
     """Name of its file, without the ending."""
@@ -85,9 +138,51 @@ class Hardware:
     """Technology node that every energy and time of the file holds at."""
     memory: Memory
     digital: Digital
-    array: Array
-    adc: ADC
+    array: Array | None = None
+    adc: ADC | None = None
+    macro: Macro | None = None
+    """The macro that computes in memory, of the same node; `Macro.copies` of them."""
+    digital_macro: Macro | None = None
+    """A digital macro that stands for the digital side, in place of the multipliers."""
+    mapping: Mapping = field(default_factory=Mapping)
+    noise: Noise = field(default_factory=Noise)
 
     def __post_init__(self) -> None:
         check_text("description", self.description)
-        object.__setattr__(self, "node_nm", check_quantity("node_nm", self.node_nm))
+        _set(self, "node_nm", check_quantity("node_nm", self.node_nm))
+        if (self.array is None) != (self.adc is None):
+            raise InputError("array and adc: found one, expected both or neither")
+        if (self.array is None) == (self.macro is None):
+            raise InputError("expected either the tables array and adc, or the table macro")
+        for table in ("macro", "digital_macro"):
+            if (macro := getattr(self, table)) is not None and macro.node_nm != self.node_nm:
+                expected = f"{self.node_nm:g}: both sides of a comparison at one node"
+                raise refuse(f"{table}.node_nm", macro.node_nm, expected)
+
+    @property
+    def adc_bits(self) -> int:
+        """Bits of a conversion; 0 where nothing is converted."""
+        if self.adc is not None:
+            return self.adc.bits
+        assert self.macro is not None
+        return self.macro.converter.bits if self.macro.converter is not None else 0
+
+    @property
+    def input_bits_at_once(self) -> int:
+        """Input bits that the array takes in one step, so bits of the DAC."""
+        if self.array is not None:
+            return self.array.input_bits_per_step
+        assert self.macro is not None
+        return self.macro.input.bits_per_step
+
+    @property
+    def products_at_once(self) -> int:
+        """Most products that one conversion adds up."""
+        if self.array is not None:
+            return self.array.columns
+        assert self.macro is not None
+        return self.macro.array.rows
+
+
+def _set(part: object, field: str, value: float) -> None:
+    object.__setattr__(part, field, value)

@@ -142,11 +142,16 @@ def price(macro: Macro, input_bits: int, weight_bits: int, scales: Scales | None
 
 
 def cycle_time_ns(macro: Macro) -> float:
-    """Time of one step: as given, or of its slowest path.
+    """Time of one step without pipelining, as `step_time_ns`."""
+    return step_time_ns(macro, pipelined=False)
 
-    Analog: the input (a pulse lasts twenty gate delays) and the conversions in turn, a decision
-    taking 0.00653 ns a row and 0.640 ns at 28 nm (ZigZag's law). Digital: the adders one after
-    another, 2 XOR a row of a chain or a level of a tree, and the carry, 2 gates a bit.
+
+def step_time_ns(macro: Macro, pipelined: bool) -> float:
+    """Time of one step: as given, or of its stages one after another, or of the slowest.
+
+    Analog stages: the input (a pulse lasts twenty gate delays) and the conversions in turn, a
+    decision taking 0.00653 ns a row and 0.640 ns at 28 nm (ZigZag's law). Digital: the adders one
+    after another, 2 XOR a row of a chain or a level of a tree, and the carry, 2 gates a bit.
     """
     if macro.cycle_ns is not None:
         return macro.cycle_ns
@@ -158,7 +163,8 @@ def cycle_time_ns(macro: Macro) -> float:
     decisions = {"sar": bits, "flash": 1, "ramp": math.ldexp(1, bits)}[macro.converter.kind]
     pulsed = "pulse" in macro.input.encoding
     pulses = math.ldexp(1, macro.input.bits_per_step) - 1 if pulsed else 1
-    return decision * decisions * macro.conversions_in_turn + 20 * tech.gate_ns * pulses
+    stages = decision * decisions * macro.conversions_in_turn, 20 * tech.gate_ns * pulses
+    return max(stages) if pipelined else sum(stages)
 
 
 def _digital_cycle_ns(macro: Macro, tech: Technology) -> float:

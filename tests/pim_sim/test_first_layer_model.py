@@ -64,7 +64,7 @@ def test_two_by_two_layer_on_paper(toy: Hardware) -> None:
         "bit_line_processing": 4.0,
         "conversions": 10.0,
     }
-    assert report.placement.arrays == 2
+    assert report.utilisation.layout.arrays == 2
     versus = report.comparison
     assert (versus.energy.factor, versus.energy.saved) == (30 / 27, 1 - 27 / 30)
     assert (versus.delay.factor, versus.delay.saved) == (4 / 20, 1 - 20 / 4)
@@ -85,7 +85,7 @@ def test_sum_longer_than_a_row_and_bits_wider_than_a_column_on_paper(toy: Hardwa
         "input_reads": 3.0,
     }
     assert report.in_memory.total.delay_ns == 6 * (3 + 2 + 5)
-    assert report.placement.column_utilisation == 1.0
+    assert report.utilisation.columns == 1.0
 
 
 def test_indian_pines_layer_on_sram_65nm_on_paper(conv1: Layer) -> None:

@@ -4,6 +4,7 @@ import re
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,16 +19,22 @@ def _line_of(field: str) -> str:
     return line
 
 
+def _numbers_of(table: dict[str, Any]) -> int:
+    """Numbers in a table and the tables in it; a truth is none."""
+    return sum(
+        _numbers_of(value) if isinstance(value, dict) else type(value) in (int, float)
+        for value in table.values()
+    )
+
+
 @pytest.mark.parametrize("name", known_hardware())
 def test_every_number_of_a_shipped_file_says_its_unit_and_source(name: str) -> None:
     text = hardware_file(name).read_text(encoding="utf-8")
     numbers = [line for line in text.splitlines() if re.match(r"(?!schema)\w+ = [\d.]", line)]
-    tables = [table for table in tomllib.loads(text).values() if isinstance(table, dict)]
-    values = [value for table in tables for value in table.values()]
-    assert len(numbers) == 1 + sum(isinstance(value, int | float) for value in values)
+    assert len(numbers) == _numbers_of(tomllib.loads(text)) - 1  # the schema needs no source
     for line in numbers:
         value, _, comment = line.partition("#")
-        unit = re.search(r"_(pj|ns|nm) = ", value)
+        unit = re.search(r"_(pj|ns|nm|v) = ", value)
         assert len(comment.split()) >= 3, line
         if unit:
             assert comment.strip().lower().startswith(unit[1]), line
@@ -143,5 +150,5 @@ def test_file_that_is_no_hardware_is_one_line(
 
 
 def test_unknown_name_lists_the_known_ones() -> None:
-    with pytest.raises(InputError, match="sram_45nm, sram_65nm"):
+    with pytest.raises(InputError, match="rram_65nm, sram_45nm, sram_65nm"):
         load_hardware("sram_66nm")

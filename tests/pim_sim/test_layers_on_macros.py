@@ -1,0 +1,315 @@
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pim_sim import Hardware, Layer, Workload, load_hardware, simulate, simulate_layer
+from pim_sim.cli import main
+from pim_sim.hardware import Mapping, hardware_file, known_hardware
+from pim_sim.macro import CellArray, Converter, Input, Logic, Macro, Scales, load_macro, price
+from pim_sim.macro.layers import macro_costs
+from pim_sim.macro.tiling import tile
+
+MACROS = [name for name in known_hardware() if load_hardware(name).macro is not None]
+
+
+def _macro(rows: int, columns: int, **changes: Any) -> Macro:
+    parts: dict[str, Any] = {
+        "name": "paper",
+        "description": "on paper",
+        "node_nm": 28,
+        "supply_v": 1,
+        "array": CellArray(cell="charge", rows=rows, columns=columns),
+        "input": Input(),
+        "converter": Converter(bits=6),
+        "logic": Logic(),
+        "cycle_ns": 10,
+    }
+    return Macro(**{**parts, **changes})
+
+
+def test_indian_pines_layer_with_27_rows_of_256_on_paper(conv1: Layer) -> None:
+    # 6-bit weights take 6 of 256 columns: 42 weights. 20 filters fit twice, so two windows at once:
+    # the longer one is 4 bands deep, 36 rows, and serves two of 198 outputs along the bands. 1,782
+    # positions take 891 steps a bit, 5,346 for 6 bits; each of 35,640 outputs is converted for 6
+    # bits and 6 columns, put together by 35 additions.
+    tiling = tile(conv1, _macro(256, 256), Mapping())
+    assert (tiling.windows, tiling.rows_driven, tiling.arrays) == (2, 36, 1)
+    assert tiling.activations == 891 * 6
+    assert tiling.conversions == 35_640 * 36
+    assert tiling.additions == 35_640 * 35
+    assert tiling.row_utilisation == 36 / 256
+    assert tiling.column_utilisation == 40 / 42
+    assert tiling.input_drives == 891 * 36 / 5_000
+    alone = tile(conv1, _macro(256, 256), Mapping(packing="none"))
+    assert (alone.windows, alone.rows_driven, alone.activations) == (1, 27, 1_782 * 6)
+    assert alone.input_drives == 1_782 * 27 / 5_000
+    beside = tile(conv1, _macro(256, 256), Mapping(packing="duplicate"))
+    assert (beside.windows, beside.rows_driven, beside.activations) == (2, 54, 891 * 6)
+    assert beside.input_drives == alone.input_drives
+    assert alone.conversions == beside.conversions == tiling.conversions
+
+
+def test_layer_larger_than_a_macro_is_split_on_paper(conv1: Layer) -> None:
+    # 27 products on 16 rows: 2 row groups; 20 filters on 10 columns of one bit: 2 tiles. 4 macros
+    # a copy of the weights; 9 macros hold 2 copies, which share the positions.
+    binary = replace(conv1, weight_bits=1, input_bits=1)
+    tiling = tile(binary, _macro(16, 10, copies=9), Mapping())
+    assert (tiling.row_groups, tiling.column_tiles, tiling.arrays, tiling.copies) == (2, 2, 4, 2)
+    assert tiling.activations == 1_782 * 4
+    assert tiling.rounds == 891
+    assert tiling.conversions == 35_640 * 2
+    assert tiling.additions == 35_640
+    assert tiling.rows_summed == 13.5
+    # with one macro for four, its weights are exchanged and every position takes four turns
+    assert tile(binary, _macro(16, 10), Mapping()).rounds == 1_782 * 4
+
+
+@settings(deadline=None)
+@given(
+    data=st.data(),
+    packing=st.sampled_from(["none", "duplicate", "shifted"]),
+    rows=st.integers(2, 300),
+)
+def test_packing_keeps_every_output_and_fits_rows_and_columns(
+    data: st.DataObject, layers: st.SearchStrategy[Layer], packing: Any, rows: int
+) -> None:
+    layer = data.draw(layers)
+    macro = _macro(rows, 240)
+    tiling = tile(layer, macro, Mapping(packing=packing))
+    assert tiling.rows_driven <= rows
+    assert 0 < tiling.row_utilisation <= 1
+    assert 0 < tiling.column_utilisation <= 1
+    # every output position is computed once at least, and no window hangs over by a whole one
+    steps = tiling.activations // (tiling.arrays * tiling.steps)
+    assert steps * tiling.windows >= layer.positions > (steps - 1) * tiling.windows
+    assert tiling.windows * layer.filters <= 240 // layer.weight_bits or tiling.windows == 1
+    plain = tile(layer, macro, Mapping(packing="none"))
+    assert tiling.conversions == plain.conversions
+    if packing == "duplicate" and layer.positions % tiling.windows == 0:
+        assert tiling.input_drives == pytest.approx(plain.input_drives)
+
+
+@pytest.mark.parametrize("stride", [1, 2, 5])
+def test_shifted_window_is_the_union_of_its_windows(stride: int) -> None:
+    layer = Layer(
+        name="c",
+        kind="conv3d",
+        input_shape=(2, 50, 3, 3),
+        weight_shape=(3, 2, 3, 3, 3),
+        stride=(stride, 1, 1),
+        padding=(0, 0, 0),
+        weight_bits=1,
+        input_bits=1,
+        signed=True,
+        time_steps=1,
+        input_density=0.5,
+        repeats_input=True,
+    )
+    tiling = tile(layer, _macro(256, 64), Mapping())
+    bands = set(
+        itertools.chain.from_iterable(
+            range(start * stride, start * stride + 3) for start in range(tiling.windows)
+        )
+    )
+    assert tiling.windows > 1
+    assert tiling.rows_driven == 2 * 9 * len(bands)
+
+
+def test_full_macro_spends_on_a_layer_what_it_spends_alone() -> None:
+    """A layer that fills a macro costs the macro's own price, part by part."""
+    macro = load_macro("wang_2022")
+    layer = Layer(
+        name="fc",
+        kind="linear",
+        input_shape=(64,),
+        weight_shape=(16, 64),
+        stride=(),
+        padding=(),
+        weight_bits=8,
+        input_bits=8,
+        signed=True,
+        time_steps=1,
+        input_density=1.0,
+        repeats_input=True,
+    )
+    hardware = load_hardware("c2c_22nm")
+    costs = macro_costs(layer, macro, hardware.memory, Mapping(), tile(layer, macro, Mapping()))
+    alone = price(macro, 8, 8).breakdown_fj
+    for part, energy in alone.items():
+        assert costs[part].energy_pj == pytest.approx(energy * 1_024 * 1e-3)
+    assert sum(cost.delay_ns for cost in costs.values()) == macro.cycle_ns
+
+
+@pytest.mark.parametrize("name", known_hardware())
+def test_parts_add_up_and_intervals_hold_the_ratio_on_every_hardware(
+    name: str, conv1: Layer
+) -> None:
+    report = simulate_layer(conv1, load_hardware(name)).to_dict()
+    for design in ("digital", "in_memory"):
+        for quantity in ("energy_pj", "delay_ns"):
+            parts = [cost[quantity] for cost in report["breakdown"][design].values()]
+            assert sum(parts) == pytest.approx(report[design][quantity])
+            assert min(parts) >= 0
+        assert report[design]["area_mm2"] > 0
+    for quantity in ("energy", "delay", "edp"):
+        low, high = report["interval"][quantity]["factor"]
+        assert low < report["ratio"][quantity]["factor"] < high
+        saved = report["interval"][quantity]["saved"]
+        assert saved == pytest.approx([1 - 1 / low, 1 - 1 / high])
+    decided = report["interval"]["decided_by"]
+    assert len(decided) == 3
+    widths = [entry["energy_factor"][1] / entry["energy_factor"][0] for entry in decided]
+    assert widths == sorted(widths, reverse=True)
+    assert 0 < report["utilisation"]["rows"] <= 1
+    assert 0 < report["utilisation"]["columns"] <= 1
+    json.dumps(report)
+
+
+@settings(deadline=None)
+@given(data=st.data(), name=st.sampled_from(MACROS), factor=st.floats(1.1, 4))
+def test_dearer_conversions_never_help_and_reach_the_ratio(
+    data: st.DataObject, layers: st.SearchStrategy[Layer], name: str, factor: float
+) -> None:
+    layer = replace(data.draw(layers), weight_bits=4)
+    hardware = load_hardware(name)
+    assert hardware.macro is not None
+    tiling = tile(layer, hardware.macro, hardware.mapping)
+    usual, dearer = (
+        macro_costs(
+            layer, hardware.macro, hardware.memory, hardware.mapping, tiling, Scales(converter=c)
+        )
+        for c in (1.0, factor)
+    )
+    assert dearer["converters"].energy_pj == pytest.approx(usual["converters"].energy_pj * factor)
+    for part in ("cells", "input_drivers", "shift_and_add"):
+        assert dearer[part] == usual[part]
+
+
+def test_pipelining_hides_the_shorter_stage() -> None:
+    slow = _macro(64, 64, cycle_ns=None, input=Input(encoding="pulse_count", bits_per_step=6))
+    hardware = load_hardware("charge_28nm")
+    layer = Layer(
+        name="fc", kind="linear", input_shape=(64,), weight_shape=(8, 64), stride=(), padding=(),
+        weight_bits=6, input_bits=6, signed=True, time_steps=1, input_density=1.0,
+        repeats_input=True,
+    )  # fmt: skip
+    delays = []
+    for pipelined in (True, False):
+        mapping = Mapping(pipelined=pipelined)
+        costs = macro_costs(layer, slow, hardware.memory, mapping, tile(layer, slow, mapping))
+        delays.append(sum(cost.delay_ns for cost in costs.values()))
+    # 63 pulses of 20 gates of 0.0478 ns (at 1.0 V a little less), and 6 decisions of
+    # 0.00653 x 64 + 0.64 ns: the pulses are the longer stage
+    slowdown = (1.0 / 0.65**1.3) / (0.9 / 0.55**1.3)
+    pulses, decisions = 63 * 20 * 0.0478 * slowdown, 6 * (0.00653 * 64 + 0.64) * slowdown
+    assert delays == pytest.approx([pulses, pulses + decisions])
+
+
+def test_spikes_drive_rows_as_often_as_they_come(conv1: Layer) -> None:
+    hardware = load_hardware("charge_28nm")
+    energies = []
+    for density in (0.1, 0.2):
+        spiking = replace(conv1, input_bits=1, input_density=density)
+        energies.append(simulate_layer(spiking, hardware).in_memory.components)
+    for part in ("input_drivers", "cells"):
+        assert energies[1][part].energy_pj == pytest.approx(2 * energies[0][part].energy_pj)
+    assert energies[1]["converters"] == energies[0]["converters"]
+
+
+def test_network_adds_the_later_layers_to_either_first(conv1: Layer) -> None:
+    hardware = load_hardware("sram_65nm")
+    fc = Layer(
+        name="fc", kind="linear", input_shape=(10,), weight_shape=(4, 10), stride=(), padding=(),
+        weight_bits=6, input_bits=1, signed=True, time_steps=5, input_density=0.25,
+        repeats_input=False,
+    )  # fmt: skip
+    report = simulate(Workload(name="w", layers=(conv1, fc)), hardware)
+    # 5 steps: 240 weight bits are 4 words, 10 spikes one word, 5.2 pJ each, 40 x 0.25 additions of
+    # 6 + 1 + 4 = 11 bits at 0.0572 pJ for 8; 1 pass
+    later = 5 * (4 * 5.2 + 5.2 + 10 * 0.0572 * 11 / 8)
+    network = report.network
+    assert network.later_layers_pj == pytest.approx(later)
+    assert network.digital_first_pj == pytest.approx(later + report.digital.total.energy_pj)
+    assert network.in_memory_first_pj == pytest.approx(later + report.in_memory.total.energy_pj)
+    assert simulate_layer(conv1, hardware).network.later_layers_pj == 0
+
+
+def test_digital_macro_may_stand_for_the_digital_side(conv1: Layer) -> None:
+    hardware = load_hardware("charge_65nm")
+    colonnade = replace(load_macro("colonnade_2021"), supply_v=hardware.macro.supply_v)  # type: ignore[union-attr]
+    report = simulate_layer(conv1, replace(hardware, digital_macro=colonnade))
+    assert report.digital.components["adders"].energy_pj > 0
+    assert "multiplies" not in report.digital.components
+    assert report.digital.area_mm2 == pytest.approx(0.2272)
+
+
+TEXT = hardware_file("charge_28nm").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "named"),
+    [
+        ("supply_v = 0.9 ", "# ", "missing field 'supply_v', which the table 'macro' needs"),
+        ("rows = 256", "rows = -1", "macro: array.rows: found -1"),
+        ("[macro.converter]", "[macro.conv]", "macro: unknown field 'conv'"),
+        ('packing = "shifted"', 'packing = "tight"', "mapping.packing: found 'tight'"),
+        ("pipelined = true", "pipelined = 1", "mapping.pipelined: found 1"),
+        ("thermal_lsb", "thermic_lsb", "noise: unknown field 'thermic_lsb'"),
+        ("capacitor = 0", "capacitor = 7", "noise.capacitor: found 7"),
+        ("[mapping]", "[adc]\nbits = 6\n[mapping]", "adc: missing field 'energy_law'"),
+        ("[mapping]", "[array2]\n[mapping]", "unknown field 'array2'"),
+        ("[macro]\ncopies", "[macro]\nnode_nm = 65\ncopies", "macro: unknown field 'node_nm'"),
+    ],
+)
+def test_bad_macro_hardware_is_one_line(
+    old: str, new: str, named: str, one_line_refusal: Callable[..., str], tmp_path: Path
+) -> None:
+    assert old in TEXT
+    path = tmp_path / "mine.toml"
+    path.write_text(TEXT.replace(old, new), encoding="utf-8")
+    line = one_line_refusal("hardware", "check", str(path))
+    assert str(path) in line
+    assert named in line
+
+
+def test_neither_or_both_ways_in_memory_are_refused(
+    toy: Hardware, one_line_refusal: Callable[..., str], tmp_path: Path
+) -> None:
+    path = tmp_path / "mine.toml"
+    sram = hardware_file("sram_65nm").read_text(encoding="utf-8")
+    path.write_text(sram.partition("[array]")[0], encoding="utf-8")
+    assert "either the tables array and adc, or" in one_line_refusal("hardware", "check", str(path))
+    path.write_text(sram.partition("[adc]")[0], encoding="utf-8")
+    assert "expected both or neither" in one_line_refusal("hardware", "check", str(path))
+
+
+def test_numbers_that_accuracy_needs_come_from_the_same_file() -> None:
+    charge, bit_line = load_hardware("charge_28nm"), load_hardware("sram_65nm")
+    assert (charge.adc_bits, charge.input_bits_at_once, charge.products_at_once) == (7, 1, 256)
+    assert (bit_line.adc_bits, bit_line.input_bits_at_once, bit_line.products_at_once) == (
+        6,
+        8,
+        256,
+    )
+    assert charge.noise.thermal_lsb > 0
+    assert bit_line.noise.thermal_lsb == 0
+
+
+def test_text_names_what_decides(
+    workload_table: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "w.json"
+    path.write_text(json.dumps(workload_table), encoding="utf-8")
+    main(["run", "--workload", str(path), "--hardware", "charge_28nm"])
+    text = capsys.readouterr().out
+    for part in ("80 % interval", "converter energy", "27 products a conversion", "Network:"):
+        assert part in text
