@@ -145,10 +145,12 @@ def test_only_the_first_synapses_behind_a_spike_carry_its_threshold():
 @given(seed=st.integers(0, 2**32), count=st.integers(1, 12))
 @settings(deadline=None, max_examples=15)
 def test_percentiles_leave_their_share_of_preactivations_above(seed: int, count: int):
-    cnn, x = network(seed=seed), patches(count, seed)
+    cnn, x = network(seed=seed), patches(8 * count, seed)
     for found, a in zip(activation_percentiles(cnn, x), activations(cnn, x)[0], strict=True):
         above = int((a > found).sum())
-        assert above <= a.numel() * (1 - PERCENTILE / 100) + 0.5
+        share = a.numel() * (1 - PERCENTILE / 100)
+        assert above <= share + 0.5
+        assert int((a >= found).sum()) >= share - 0.5 or found == 1e-3
         assert (a == found).any() or found == 1e-3
 
 

@@ -109,6 +109,21 @@ def test_networks_neither_pad_nor_pool(name, bands, window):
     assert sum(isinstance(module, nn.ReLU) for module in cnn) == 4
 
 
+@pytest.mark.parametrize(
+    ("name", "shapes"),
+    [
+        # (200 - 7) // 4 + 1 = 49 bands, (49 - 3) // 2 + 1 = 24, (24 - 3) // 2 + 1 = 11, then 5
+        ("cnn3d", [(16, 49, 3, 3), (32, 24, 1, 1), (64, 11, 1, 1), (64, 5, 1, 1), (16,)]),
+        # 49 bands, (49 - 5) // 3 + 1 = 15, folded into 16 x 15 = 240 channels
+        ("cnn32h", [(8, 49, 3, 3), (16, 15, 3, 3), (128, 1, 1), (128, 1, 1), (16,)]),
+    ],
+)
+def test_shapes_of_the_networks_for_indian_pines(name, shapes):
+    rows = layer_table(build_model(ModelConfig(name=name), 200, 16), example_patch(200, 5))
+    assert [row.output_shape for row in rows] == shapes
+    assert rows[2].input_shape == {"cnn3d": (32, 24, 1, 1), "cnn32h": (240, 3, 3)}[name]
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_widths_are_the_filters_of_the_convolutions(name: str):
     cnn = build_model(ModelConfig(name=name, widths=(3, 5, 7, 2)), 40, 4)

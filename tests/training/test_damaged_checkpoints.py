@@ -9,6 +9,7 @@ import pytest
 import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from safetensors import safe_open
 from safetensors.torch import save_file
 
 from snnquant.errors import InputError
@@ -91,6 +92,31 @@ def test_every_changed_weight_is_noticed(path, saved, refused):
         damaged[place] ^= 1
         path.write_bytes(damaged)
         assert "changed since it was written" in refused(load_checkpoint, path)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda tensors: tensors.update(a=tensors["a"].reshape(3, 2)),
+        lambda tensors: tensors.update(a=tensors["a"].view(torch.int32)),
+        lambda tensors: tensors.update(aa=tensors.pop("a")),
+        lambda tensors: tensors.update(a=tensors["b"], b=tensors["a"]),
+        lambda tensors: tensors.pop("b"),
+        lambda tensors: tensors.update(c=torch.ones(0)),
+    ],
+    ids=["shape", "type", "name", "swap", "less", "more"],
+)
+def test_names_shapes_and_types_are_under_the_digest(change, path, refused):
+    """The same bytes of weights in the same order may mean other weights."""
+    tensors = {"a": torch.arange(6.0).reshape(2, 3), "b": torch.ones(2, 3)}
+    write_tensors(path, tensors, {"what": "test"})
+    with safe_open(path, framework="pt") as file:
+        metadata = file.metadata()
+    save_file(tensors, path, metadata)
+    read_tensors(path)
+    change(tensors)
+    save_file(tensors, path, metadata)
+    assert "changed since it was written" in refused(read_tensors, path)
 
 
 @given(length=st.floats(0, 1, exclude_max=True))

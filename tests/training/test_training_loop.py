@@ -108,6 +108,24 @@ def test_the_best_epoch_is_not_always_the_last(samples, network_of, tmp_path):
     assert min(best) < 5
 
 
+@pytest.mark.parametrize("kind", ["snn", "quantized neurons"])
+def test_leaks_and_thresholds_stay_in_their_range(kind, samples, network_of, state):
+    """At this rate a step is longer than the range is wide."""
+    network = network_of(kind)
+    neurons = [(n, p) for n, p in network.named_parameters() if "leak" in n or "threshold" in n]
+    assert len(neurons) == 8
+    ends = []
+
+    def look(row: Epoch) -> None:
+        for name, parameter in neurons:
+            assert parameter.item() >= (0 if "leak" in name else 1e-3)
+            assert "threshold" in name or parameter.item() <= 1
+            ends.append(parameter.item() in (0, 1))
+
+    train(network, *samples, replace(RECIPE, learning_rate=1.0), state, on_epoch=look)
+    assert any(ends)
+
+
 @pytest.mark.parametrize("patience", [1, 2, 5])
 def test_patience_counts_the_epochs_without_a_better_one(patience, toy, state):
     network = toy_network()
