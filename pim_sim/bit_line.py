@@ -5,7 +5,8 @@ from __future__ import annotations
 from pim_sim.digital import add_pj, input_reads_pj
 from pim_sim.hardware.adc import ADC
 from pim_sim.hardware.parts import Array, Hardware
-from pim_sim.mapping import Placement, ceil_div
+from pim_sim.mapping import Placement
+from pim_sim.numeric import ceil_div
 from pim_sim.results import Cost
 from pim_sim.workload import Layer
 

@@ -1,4 +1,4 @@
-"""The command line: ``pim-sim run``, ``macro``, ``validate`` and ``hardware``.
+"""The command line: ``pim-sim run``, ``sweep``, ``macro``, ``validate`` and ``hardware``.
 
 Exit codes: 0 done, 2 the user's input is wrong (one line on stderr), 1 a defect.
 """
@@ -52,14 +52,52 @@ def run(
     as_json
         Print one JSON object and nothing else.
     """
-    if run_dir is not None and workload is None:
-        path = run_dir / "workload.json"
-    elif workload is not None and run_dir is None:
-        path = workload
-    else:
-        raise InputError("give either --run DIR or --workload FILE")
-    report = simulate(Workload.from_json(path), load_hardware(hardware))
+    report = simulate(_workload(run_dir, workload), load_hardware(hardware))
     print(json.dumps(report.to_dict()) if as_json else summarise(report))
+
+
+def _workload(run_dir: Path | None, workload: Path | None) -> Workload:
+    if run_dir is not None and workload is None:
+        return Workload.from_json(run_dir / "workload.json")
+    if workload is not None and run_dir is None:
+        return Workload.from_json(workload)
+    raise InputError("give either --run DIR or --workload FILE")
+
+
+@app.command
+def sweep(
+    *,
+    axis: Annotated[list[str], Parameter(negative=())],
+    run_dir: Annotated[Path | None, Parameter(name="--run")] = None,
+    workload: Path | None = None,
+    hardware: str = "sram_65nm",
+    csv: Path | None = None,
+    as_json: Annotated[bool, Parameter(name="--json", negative=())] = False,
+) -> None:
+    """Compute the first layer at every combination of fields of its hardware.
+
+    Parameters
+    ----------
+    axis
+        NAME=VALUE,VALUE,... or NAME=LOW:HIGH[:STEP], once for each field; names are fields of the
+        hardware file, like macro.array.rows, of the layer, like layer.weight_bits, or of the
+        scales, like scales.converter.
+    run_dir
+        Run directory; its workload.json is read.
+    workload
+        Workload file, instead of --run.
+    hardware
+        Known name, or a path ending in .toml.
+    csv
+        File for all points, one line each.
+    as_json
+        Print one JSON object and nothing else.
+    """
+    from pim_sim.sweep.command import explore  # numpy
+
+    layer = _workload(run_dir, workload).layers[0]
+    found = explore(layer, load_hardware(hardware), axis, csv)
+    print(json.dumps(found.to_dict()) if as_json else found.summary())
 
 
 @app.command

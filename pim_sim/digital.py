@@ -5,7 +5,7 @@ from __future__ import annotations
 from pim_sim.components import cost
 from pim_sim.hardware.parts import Digital, Hardware
 from pim_sim.macro.technology import ADDER_GATE_AREAS, REGISTER_GATE_AREAS, sram_cell_um2
-from pim_sim.mapping import ceil_div
+from pim_sim.numeric import ceil_div
 from pim_sim.results import Cost
 from pim_sim.workload import Layer
 

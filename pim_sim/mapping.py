@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pim_sim.checks import shown
 from pim_sim.errors import InputError
 from pim_sim.hardware.parts import Array
+from pim_sim.numeric import ceil_div, higher, lower, lowest
 from pim_sim.workload import Layer
 
 
@@ -56,23 +57,23 @@ def place(layer: Layer, array: Array) -> Placement:
     Raises `InputError` where a row of the array does not hold even one weight.
     """
     columns_per_weight = ceil_div(layer.weight_bits, array.weight_bits_per_column)
-    if columns_per_weight > array.columns:
+    if lowest(array.columns - columns_per_weight) < 0:
         raise InputError(
             f"array.columns: found {array.columns}, expected at least {columns_per_weight}: "
             f"a weight of layer {shown(layer.name)} has {layer.weight_bits} bits"
         )
     weights_per_row = array.columns // columns_per_weight
     segments = ceil_div(layer.fan_in, weights_per_row)
-    groups_per_row = max(1, weights_per_row // layer.fan_in)
+    groups_per_row = higher(1, weights_per_row // layer.fan_in)
     word_rows = ceil_div(layer.filters, groups_per_row) * segments
-    rows_per_word = min(layer.weight_bits, array.weight_bits_per_column)
+    rows_per_word = lower(layer.weight_bits, array.weight_bits_per_column)
     input_steps = ceil_div(layer.input_bits, array.input_bits_per_step)
     arrays = ceil_div(word_rows, array.rows // rows_per_word)
     return Placement(
         columns_per_weight=columns_per_weight,
         input_steps=input_steps,
         segments=segments,
-        columns_per_group=min(layer.fan_in, weights_per_row) * columns_per_weight,
+        columns_per_group=lower(layer.fan_in, weights_per_row) * columns_per_weight,
         groups_per_row=groups_per_row,
         word_rows=word_rows,
         arrays=arrays,
@@ -81,8 +82,3 @@ def place(layer: Layer, array: Array) -> Placement:
         column_utilisation=layer.weights * columns_per_weight / (word_rows * array.columns),
         row_utilisation=word_rows * rows_per_word / (arrays * array.rows),
     )
-
-
-def ceil_div(amount: int, share: int) -> int:
-    """Shares needed for an amount, exact for any size."""
-    return -(-amount // share)

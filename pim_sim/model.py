@@ -16,12 +16,14 @@ from pim_sim.bit_line import bit_line_costs
 from pim_sim.digital import digital_costs, digital_mm2, output_writes_pj
 from pim_sim.hardware.parts import Hardware
 from pim_sim.interval import interval
+from pim_sim.macro.energy import Scales
 from pim_sim.macro.layers import macro_costs
 from pim_sim.macro.pricing import area_mm2, converter_um2
 from pim_sim.macro.technology import sram_cell_um2
 from pim_sim.macro.tiling import tile
 from pim_sim.mapping import Placement, place
 from pim_sim.network import price_network
+from pim_sim.numeric import higher
 from pim_sim.results import Cost, Design, Report, Utilisation
 from pim_sim.workload import Layer, Workload
 
@@ -40,11 +42,16 @@ def simulate_layer(layer: Layer, hardware: Hardware) -> Report:
     return _report(layer, [], hardware)
 
 
+def both_sides(
+    layer: Layer, hardware: Hardware, scales: Scales | None = None
+) -> tuple[Design, Design]:
+    """The layer digital and in memory; arrays in place of numbers give arrays (`pim_sim.sweep`)."""
+    return _digital(layer, hardware, scales), _in_memory(layer, hardware, scales)[0]
+
+
 def _report(layer: Layer, others: list[Layer], hardware: Hardware) -> Report:
-    digital = _repeated(
-        _digital(layer, hardware), layer.applications, _digital_mm2(layer, hardware)
-    )
-    in_memory, utilisation = _in_memory(layer, hardware)
+    digital = _digital(layer, hardware, None)
+    in_memory, utilisation = _in_memory(layer, hardware, None)
     return Report(
         hardware=hardware.name,
         layer=layer,
@@ -56,14 +63,16 @@ def _report(layer: Layer, others: list[Layer], hardware: Hardware) -> Report:
     )
 
 
-def _digital(layer: Layer, hardware: Hardware) -> dict[str, Cost]:
+def _digital(layer: Layer, hardware: Hardware, scales: Scales | None) -> Design:
     if hardware.digital_macro is not None:
         macro, mapping = hardware.digital_macro, hardware.mapping
-        return macro_costs(layer, macro, hardware.memory, mapping, tile(layer, macro, mapping))
-    costs = digital_costs(layer, hardware)
-    if hardware.macro is not None:
-        costs["output_writes"] = Cost(output_writes_pj(layer, hardware), 0.0)
-    return costs
+        tiling = tile(layer, macro, mapping)
+        costs = macro_costs(layer, macro, hardware.memory, mapping, tiling, scales)
+    else:
+        costs = digital_costs(layer, hardware)
+        if hardware.macro is not None:
+            costs["output_writes"] = Cost(output_writes_pj(layer, hardware), 0.0)
+    return _repeated(costs, layer.applications, _digital_mm2(layer, hardware))
 
 
 def _digital_mm2(layer: Layer, hardware: Hardware) -> float:
@@ -72,11 +81,15 @@ def _digital_mm2(layer: Layer, hardware: Hardware) -> float:
     return digital_mm2(layer, hardware)
 
 
-def _in_memory(layer: Layer, hardware: Hardware) -> tuple[Design, Utilisation]:
+def _in_memory(
+    layer: Layer, hardware: Hardware, scales: Scales | None
+) -> tuple[Design, Utilisation]:
     if hardware.macro is not None:
         tiling = tile(layer, hardware.macro, hardware.mapping)
-        costs = macro_costs(layer, hardware.macro, hardware.memory, hardware.mapping, tiling)
-        area = area_mm2(hardware.macro) * max(hardware.macro.copies, tiling.arrays)
+        costs = macro_costs(
+            layer, hardware.macro, hardware.memory, hardware.mapping, tiling, scales
+        )
+        area = area_mm2(hardware.macro) * higher(hardware.macro.copies, tiling.arrays)
         return _repeated(costs, layer.applications, area), Utilisation(
             rows=tiling.row_utilisation,
             columns=tiling.column_utilisation,
@@ -103,7 +116,7 @@ def _bit_line_mm2(hardware: Hardware, placement: Placement) -> float:
     array, adc = hardware.array, hardware.adc
     assert array is not None
     assert adc is not None
-    banks = max(hardware.memory.banks, placement.arrays)
+    banks = higher(hardware.memory.banks, placement.arrays)
     cells = 2 * array.rows * array.columns * sram_cell_um2(hardware.node_nm)
     return banks * (cells + placement.groups_per_row * converter_um2(adc.bits)) * 1e-6
 

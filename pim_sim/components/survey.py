@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from pim_sim.checks import refuse
+from pim_sim.numeric import exp, higher, log
 
 _FILE = Path(__file__).with_name("survey.json")
 _KNEE = math.log(1e8)
@@ -60,8 +61,8 @@ def typical_energy_pj(
 def rate_factor(rate_hz: float) -> float:
     """Energy of a conversion at this rate against the same one at 100 MS/s, as in the survey."""
     slow, fast = survey_fit()["coefficients"][3:5]
-    below = math.log(rate_hz) - _KNEE
-    return math.exp(slow * below + fast * max(0.0, below))
+    below = log(rate_hz) - _KNEE
+    return exp(slow * below + fast * higher(0.0, below))
 
 
 def walden_energy_pj(enob: float, merit_fj: float) -> float:

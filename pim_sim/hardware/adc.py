@@ -20,6 +20,7 @@ from typing import Literal, get_args
 from pim_sim.checks import check_choice, check_integer, refuse
 from pim_sim.errors import InputError
 from pim_sim.hardware.limits import check_quantity
+from pim_sim.numeric import exp, log, lower
 
 EnergyLaw = Literal["accelergy", "stated"]
 TimeLaw = Literal["zigzag", "stated"]
@@ -85,16 +86,16 @@ def accelergy_energy_pj(bits: int, node_nm: float, rate_hz: float) -> float:
     The cap in bits holds up to about 10 GHz at 6 bits, so slower converters cost no less.
     """
     sndr_db = 20 * math.log10(2) * bits + 10 * math.log10(1.5)
-    by_rate_db = 213.7806687348118 - 2.8719030399529957 * math.log(rate_hz)
+    by_rate_db = 213.7806687348118 - 2.8719030399529957 * log(rate_hz)
     by_bits_db = 128.3068287398817 + 3.2205115109774 * bits
-    foms_db = min(by_rate_db, by_bits_db)
+    foms_db = lower(by_rate_db, by_bits_db)
     correction = (
         26.0496215686518
-        + 1.8800369206815004 * math.log(node_nm)
-        - 2.8291256050594527 * math.log(bits)
+        + 1.8800369206815004 * log(node_nm)
+        - 2.8291256050594527 * log(bits)
         - 1.4702022133784405
     )
-    return math.exp(correction) / (2 * 10 ** ((foms_db - sndr_db) / 10))
+    return exp(correction - (foms_db - sndr_db) / 10 * math.log(10)) / 2
 
 
 def zigzag_time_ns(bits: int, node_nm: float, shared_columns: int) -> float:

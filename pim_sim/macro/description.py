@@ -11,6 +11,7 @@ from typing import Any, Literal, get_args
 
 from pim_sim.checks import check_choice, check_integer, check_number, check_text, refuse
 from pim_sim.errors import InputError
+from pim_sim.numeric import bit_length, ceil_div
 
 Cell = Literal["sram_6t", "sram_8t", "charge", "c2c", "rram", "digital"]
 Signed = Literal["offset", "differential_rows", "differential_columns"]
@@ -210,13 +211,18 @@ class Macro:
         return self.array.columns // (width * self.array.column_signs)
 
     @property
-    def conversions_in_turn(self) -> int:
-        """Conversions that one converter makes in a step, one after another; 0 without any."""
+    def converters(self) -> int:
+        """Converters of the macro; 0 of a digital one."""
         if self.converter is None:
             return 0
-        return -(-self.groups // (self.converter.count or self.groups))
+        return self.groups if self.converter.count is None else self.converter.count
+
+    @property
+    def conversions_in_turn(self) -> int:
+        """Conversions that one converter makes in a step, one after another; 0 without any."""
+        return 0 if self.converter is None else ceil_div(self.groups, self.converters)
 
     @property
     def row_bits(self) -> int:
         """Bits that a sum over all rows is wider than one of its terms."""
-        return (self.array.rows - 1).bit_length()
+        return bit_length(self.array.rows - 1)

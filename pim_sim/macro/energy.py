@@ -7,13 +7,13 @@ factors, one for each kind of circuit, carry what the capacitances leave out (`S
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 from pim_sim.components import cost
 from pim_sim.components.survey import rate_factor
 from pim_sim.macro.description import Macro
 from pim_sim.macro.technology import ADDER_GATES, REGISTER_GATES, Technology
+from pim_sim.numeric import choose, higher, log, lower, power_of_two
 
 # A chain of adders switches more than a tree, as late operands ripple through it: 1.5 times with
 # four operands, 2.5 times with eight (Chandrakasan & Brodersen, Proc. IEEE 83(4), 1995; recalled).
@@ -43,7 +43,7 @@ class Scales:
 
 
 def step_energies(
-    macro: Macro, scales: Scales, rows: int, groups: int, cycle_ns: float
+    macro: Macro, scales: Scales, rows: float, groups: float, cycle_ns: float
 ) -> dict[str, float]:
     """Energy in fJ of one step on ``rows`` inputs and ``groups`` of merged columns.
 
@@ -76,7 +76,7 @@ def conversion_fj(macro: Macro, cycle_ns: float) -> float:
     if converter.energy_pj is not None:
         return converter.energy_pj * 1e3
     tech = Technology(macro.node_nm, macro.supply_v)
-    levels = math.ldexp(1, converter.bits)
+    levels = power_of_two(converter.bits)
     decisions = {
         "sar": converter.bits,
         "flash": (levels - 1) * _FLASH_DECISION,
@@ -99,15 +99,15 @@ def swings(macro: Macro) -> float:
     mean, bits = macro.input.mean, macro.input.bits_per_step
     match macro.input.encoding:
         case "pulse_count":
-            return mean * (math.ldexp(1, bits) - 1)
+            return mean * (power_of_two(bits) - 1)
         case "pulse_width":
-            return 1.0 if mean > 0 else 0.0
+            return choose(mean > 0, 1.0, 0.0)
         case "dac":
             return mean**2 + 1 / 12  # mean square of a value spread evenly around its mean
     return mean
 
 
-def _drivers_fj(macro: Macro, tech: Technology, rows: int) -> float:
+def _drivers_fj(macro: Macro, tech: Technology, rows: float) -> float:
     array = macro.array
     loads = {"sram_6t": 2, "sram_8t": 1, "charge": 2, "c2c": 0, "rram": 2, "digital": 2}
     load = loads[array.cell] * (2 if _is_chain(macro) else 1)
@@ -117,13 +117,13 @@ def _drivers_fj(macro: Macro, tech: Technology, rows: int) -> float:
     return rows * lines * line_ff * tech.supply_v**2 * swings(macro)
 
 
-def _dac_fj(macro: Macro, tech: Technology, rows: int) -> float:
+def _dac_fj(macro: Macro, tech: Technology, rows: float) -> float:
     if macro.input.encoding != "dac":
         return 0.0
     return rows * tech.dac_fj(macro.input.bits_per_step)
 
 
-def _cells_fj(macro: Macro, tech: Technology, rows: int, columns: int) -> float:
+def _cells_fj(macro: Macro, tech: Technology, rows: float, columns: float) -> float:
     array = macro.array
     line_ff = tech.line_ff(cell_area(macro, tech), 1)
     unit_ff = array.unit_ff or cost("unit_capacitor").value
@@ -145,10 +145,10 @@ def _cells_fj(macro: Macro, tech: Technology, rows: int, columns: int) -> float:
         return cells * product * macro.input.bits_per_step
     fall = array.swing_v or supply / 2
     depth = macro.array.depth
-    return columns * rows * depth * line_ff * supply * fall * min(1.0, 2 * macro.input.mean)
+    return columns * rows * depth * line_ff * supply * fall * lower(1.0, 2 * macro.input.mean)
 
 
-def _adders_fj(macro: Macro, tech: Technology, rows: int) -> float:
+def _adders_fj(macro: Macro, tech: Technology, rows: float) -> float:
     """Adders and pipeline registers of one sum of a digital array in one step.
 
     A tree over R operands of b bits has R (b + 1) - (b + log2 R + 1) full adders; in a chain each
@@ -162,7 +162,7 @@ def _adders_fj(macro: Macro, tech: Technology, rows: int) -> float:
     )
     bits, registers = weight_bits + more, 0.0
     if logic.adder == "tree":
-        adders = max(0.0, rows * (bits + 1) - (bits + math.log2(rows) + 1))
+        adders = higher(0.0, rows * (bits + 1) - (bits + log(rows) / log(2) + 1))
     else:
         adders = rows * (bits + macro.row_bits)
         if logic.rows_per_register:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from pim_sim.components import cost
+from pim_sim.digital import sum_bits
 from pim_sim.hardware.parts import Mapping, Memory
 from pim_sim.macro.calibration import calibrated
 from pim_sim.macro.description import Macro
 from pim_sim.macro.energy import CONTROL_SHARE, Scales, near_memory_fj, step_energies
 from pim_sim.macro.pricing import fitted, step_time_ns, use
 from pim_sim.macro.tiling import Tiling
+from pim_sim.numeric import altered, ceil_div, choose, higher
 from pim_sim.results import Cost
 from pim_sim.workload import Layer
 
@@ -37,14 +37,14 @@ def macro_costs(
     laid = use(macro, layer.input_bits, layer.weight_bits)
     cycle_ns = step_time_ns(macro, mapping.pipelined)
     # one step for one output: the rows of one row group, the columns of one weight
-    rows = round(tiling.rows_summed)
-    step = step_energies(macro, scales, max(rows, 1), laid.groups_per_weight, cycle_ns)
+    rows = tiling.rows_summed
+    step = step_energies(macro, scales, rows, laid.groups_per_weight, cycle_ns)
     outputs = layer.outputs * tiling.row_groups * laid.steps
     drives = tiling.input_drives * layer.inputs * laid.steps
     converted = tiling.conversions / (outputs * laid.groups_per_weight)
     energies = {
-        "input_drivers": step["input_drivers"] / max(rows, 1) * drives,
-        "dac": step["dac"] / max(rows, 1) * drives,
+        "input_drivers": step["input_drivers"] / rows * drives,
+        "dac": step["dac"] / rows * drives,
         "cells": step["cells"] * outputs,
         "adders": step["adders"] * outputs,
         "converters": step["converters"] * outputs * converted,
@@ -52,7 +52,7 @@ def macro_costs(
     }
     energies["control"] = CONTROL_SHARE * sum(energies.values())
     delay_ns = tiling.rounds * tiling.steps * cycle_ns
-    energies["leakage"] = leakage_w(macro) * max(macro.copies, tiling.arrays) * delay_ns * 1e6
+    energies["leakage"] = leakage_w(macro) * higher(macro.copies, tiling.arrays) * delay_ns * 1e6
     costs = {name: Cost(energy * 1e-3, 0.0) for name, energy in energies.items()}
     slowest = "adders" if macro.converter is None else "converters"
     costs[slowest] = Cost(costs[slowest].energy_pj, delay_ns)
@@ -61,11 +61,6 @@ def macro_costs(
         "input_reads": Cost(_words(layer.inputs * layer.input_bits, memory), 0.0),
         "output_writes": Cost(_words(layer.outputs * sum_bits(layer), memory), 0.0),
     }
-
-
-def sum_bits(layer: Layer) -> int:
-    """Bits of a sum wide enough for ``fan_in`` products."""
-    return layer.weight_bits + layer.input_bits + (layer.fan_in - 1).bit_length()
 
 
 def leakage_w(macro: Macro) -> float:
@@ -79,11 +74,10 @@ def leakage_w(macro: Macro) -> float:
 
 def _words(bits: int, memory: Memory) -> float:
     """Energy of moving so many bits to or from the memory, in pJ."""
-    return -(-bits // memory.word_bits) * memory.read_energy_pj
+    return ceil_div(bits, memory.word_bits) * memory.read_energy_pj
 
 
 def _at_density(macro: Macro, layer: Layer) -> Macro:
     """Inputs of one bit are 1 as often as the layer measured; others spread over their range."""
-    if layer.input_bits > 1:
-        return macro
-    return replace(macro, input=replace(macro.input, mean=layer.input_density))
+    mean = choose(layer.input_bits > 1, macro.input.mean, layer.input_density)
+    return altered(macro, input=altered(macro.input, mean=mean))

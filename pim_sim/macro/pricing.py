@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from pim_sim.checks import check_integer
@@ -18,6 +17,7 @@ from pim_sim.macro.technology import (
     XOR_DELAYS,
     Technology,
 )
+from pim_sim.numeric import altered, ceil_div, exp, higher, log, lower, lowest, power_of_two
 
 _ARRAY_SHARE_OF_AREA = 0.7
 """Cells and what converts, of a macro's whole area; the rest is drivers, control and wiring (Wang:
@@ -70,10 +70,10 @@ def fitted(macro: Macro, input_bits: int, weight_bits: int) -> Macro:
     A step never applies more bits than the input has, and a chain of adders makes its weights as
     wide as they are: its columns hold the bits of a weight and those its sum grows by.
     """
-    bits = min(macro.input.bits_per_step, input_bits)
-    macro = replace(macro, input=replace(macro.input, bits_per_step=bits))
+    bits = lower(macro.input.bits_per_step, input_bits)
+    macro = altered(macro, input=altered(macro.input, bits_per_step=bits))
     if macro.array.cell == "digital" and macro.logic.adder == "chain":
-        macro = replace(macro, array=replace(macro.array, columns_merged=weight_bits))
+        macro = altered(macro, array=altered(macro.array, columns_merged=weight_bits))
     return macro
 
 
@@ -83,14 +83,14 @@ def use(macro: Macro, input_bits: int, weight_bits: int) -> Use:
     Raises `InputError` where its columns do not hold one weight.
     """
     array, entry = macro.array, macro.input
-    magnitude = max(1, input_bits - 1) if entry.sign_magnitude else input_bits
-    steps = -(-magnitude // entry.bits_per_step)
-    groups = -(-weight_bits // (array.bits_per_cell * array.columns_merged))
+    magnitude = higher(1, input_bits - 1) if entry.sign_magnitude else input_bits
+    steps = ceil_div(magnitude, entry.bits_per_step)
+    groups = ceil_div(weight_bits, array.bits_per_cell * array.columns_merged)
     weights = macro.groups // groups
-    if weights < 1:
+    if lowest(weights) < 1:
         expected = f"columns for a weight of {weight_bits} bits"
         raise InputError(f"array.columns: found {array.columns}, expected {expected}")
-    conversions = groups * -(-steps // entry.steps_per_conversion)
+    conversions = groups * ceil_div(steps, entry.steps_per_conversion)
     if macro.converter is not None:
         additions = conversions - 1
         sum_bits = macro.converter.bits + weight_bits + input_bits - 1
@@ -106,6 +106,15 @@ def use(macro: Macro, input_bits: int, weight_bits: int) -> Use:
         additions=additions if macro.logic.shift_and_add else 0,
         sum_bits=sum_bits,
     )
+
+
+def columns_needed(macro: Macro, weight_bits: int) -> int:
+    """Columns that one weight takes on a macro, with those for its sign and for its sum."""
+    array = macro.array
+    if array.cell == "digital" and macro.logic.adder == "chain":
+        return (weight_bits + macro.row_bits) * array.column_signs
+    merged = array.bits_per_cell * array.columns_merged
+    return ceil_div(weight_bits, merged) * array.columns_merged * array.column_signs
 
 
 def price(macro: Macro, input_bits: int, weight_bits: int, scales: Scales | None = None) -> Price:
@@ -160,18 +169,18 @@ def step_time_ns(macro: Macro, pipelined: bool) -> float:
         return _digital_cycle_ns(macro, tech)
     decision = (0.00653 * macro.array.rows + 0.640) * macro.node_nm / 28 * tech.slowdown
     bits = macro.converter.bits
-    decisions = {"sar": bits, "flash": 1, "ramp": math.ldexp(1, bits)}[macro.converter.kind]
+    decisions = {"sar": bits, "flash": 1, "ramp": power_of_two(bits)}[macro.converter.kind]
     pulsed = "pulse" in macro.input.encoding
-    pulses = math.ldexp(1, macro.input.bits_per_step) - 1 if pulsed else 1
+    pulses = power_of_two(macro.input.bits_per_step) - 1 if pulsed else 1
     stages = decision * decisions * macro.conversions_in_turn, 20 * tech.gate_ns * pulses
-    return max(stages) if pipelined else sum(stages)
+    return higher(*stages) if pipelined else sum(stages)
 
 
 def _digital_cycle_ns(macro: Macro, tech: Technology) -> float:
     rows, bits = macro.array.rows, macro.array.columns_merged
     depth = macro.row_bits
     if macro.logic.adder == "tree":
-        levels, width = max(depth - 1, 0), bits + depth
+        levels, width = higher(depth - 1, 0), bits + depth
     else:
         levels, width = (macro.logic.rows_per_register or rows), bits + depth
     return (levels * 2 * XOR_DELAYS + (XOR_DELAYS + 2) + 2 * (width - 1)) * tech.gate_ns
@@ -186,7 +195,7 @@ def area_mm2(macro: Macro) -> float:
     if macro.converter is None:
         extra = 0.0 if macro.logic.adder == "chain" else _tree_um2(macro, tech)
     else:
-        count = macro.converter.count or macro.groups
+        count = macro.converters
         extra = count * converter_um2(macro.converter.bits)
     return (cells + extra) / _ARRAY_SHARE_OF_AREA * 1e-6
 
@@ -197,12 +206,12 @@ def converter_um2(bits: int) -> float:
     Its capacitors do not shrink with the node, and neither do printed areas of 8 bits (1,007 um2
     at 22 nm, 1,940 at 65, 1,270 at 130): the law of 28 nm is used at every node.
     """
-    return float(10 ** (-0.0369 * bits + 1.206) * 2**bits)
+    return exp((-0.0369 * bits + 1.206) * log(10)) * power_of_two(bits)
 
 
 def _tree_um2(macro: Macro, tech: Technology) -> float:
     rows, bits = macro.array.rows, macro.array.columns_merged
-    depth = math.log2(max(rows, 1))
-    adders = max(rows * (bits + 1) - (bits + depth + 1), 0)
+    depth = log(rows) / log(2)
+    adders = higher(rows * (bits + 1) - (bits + depth + 1), 0)
     gates = adders * ADDER_GATE_AREAS + (bits + depth) * 2 * REGISTER_GATE_AREAS + rows * bits
     return macro.groups * gates * cost("gate_area").value * (macro.node_nm / 28) ** 2

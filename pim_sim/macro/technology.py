@@ -7,11 +7,11 @@ follow the square of the node and are interpolated in a table of published ones.
 
 from __future__ import annotations
 
-import bisect
-import math
+import functools
 from dataclasses import dataclass
 
 from pim_sim.components import component_costs, cost
+from pim_sim.numeric import exp, higher, interpolate, log, sqrt
 
 _TRANSISTORS_OF_A_GATE = 4  # two inputs, two transistors each
 
@@ -73,8 +73,8 @@ class Technology:
         t ~ V / (V - V_t)^1.3 (Sakurai & Newton, JSSC 25(2), 1990) with V_t = 0.35 V.
         """
         threshold, alpha, usual = 0.35, 1.3, 0.9
-        above = max(self.supply_v - threshold, 0.05)
-        return self.supply_v / usual * math.pow((usual - threshold) / above, alpha)
+        above = higher(self.supply_v - threshold, 0.05)
+        return self.supply_v / usual * exp(alpha * log((usual - threshold) / above))
 
     @property
     def decision_fj(self) -> float:
@@ -92,7 +92,7 @@ class Technology:
     def line_ff(self, cell_um2: float, transistors: float) -> float:
         """Capacitance that one cell adds to a line along it, with the gates it connects."""
         wire = cost("wire_capacitance").value
-        return transistors * self.transistor_ff + wire * math.sqrt(cell_um2)
+        return transistors * self.transistor_ff + wire * sqrt(cell_um2)
 
     def _scaled(self, name: str) -> float:
         row = cost(name)
@@ -101,9 +101,12 @@ class Technology:
 
 def sram_cell_um2(node_nm: float) -> float:
     """Area of a 6T SRAM cell, between and beyond published ones by a power law of the node."""
+    nodes, areas = _published_cells()
+    return exp(interpolate(log(node_nm), nodes, areas))
+
+
+@functools.cache
+def _published_cells() -> tuple[list[float], list[float]]:
+    """Logarithms of the published nodes and areas, smallest node first."""
     table = sorted((c.node_nm, c.value) for c in component_costs() if c.name == "sram_cell_area")
-    nodes = [node for node, _ in table]
-    place = min(max(bisect.bisect(nodes, node_nm) - 1, 0), len(nodes) - 2)
-    (low, area), (high, larger) = table[place], table[place + 1]
-    share = math.log(node_nm / low) / math.log(high / low)
-    return float(area * (larger / area) ** share)
+    return [log(node) for node, _ in table], [log(area) for _, area in table]

@@ -15,12 +15,12 @@ Neither packing makes a conversion add up more products: the converters work as 
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 from pim_sim.hardware.parts import Mapping, Packing
 from pim_sim.macro.description import Macro
 from pim_sim.macro.pricing import Use, fitted, use
+from pim_sim.numeric import ceil_div, choose, higher, lower
 from pim_sim.workload import Layer
 
 
@@ -68,31 +68,30 @@ def tile(layer: Layer, macro: Macro, mapping: Mapping) -> Tiling:
     macro = fitted(macro, layer.input_bits, layer.weight_bits)
     laid = use(macro, layer.input_bits, layer.weight_bits)
     rows, filters = macro.array.rows, layer.filters
-    row_groups = -(-layer.fan_in // rows)
+    row_groups = ceil_div(layer.fan_in, rows)
     windows = _windows(layer, rows, laid.weights_per_row // filters, mapping.packing)
-    tiles = -(-filters // laid.weights_per_row)
-    driven = _window_rows(layer, windows, mapping.packing) if windows > 1 else None
-    rows_driven = driven or -(-layer.fan_in // row_groups)
+    tiles = ceil_div(filters, laid.weights_per_row)
+    # all rows that a window takes; more than one window only where the whole sum fits the rows
+    window_rows = choose(windows > 1, _window_rows(layer, windows, mapping.packing), layer.fan_in)
     arrays = row_groups * tiles
-    copies = max(1, macro.copies // arrays)
-    steps_of_positions = -(-layer.positions // windows)
-    columns_used = min(filters * windows, laid.weights_per_row) if tiles == 1 else filters / tiles
+    copies = higher(1, macro.copies // arrays)
+    steps_of_positions = ceil_div(layer.positions, windows)
     return Tiling(
         row_groups=row_groups,
         column_tiles=tiles,
         windows=windows,
-        rows_driven=rows_driven,
+        rows_driven=ceil_div(window_rows, row_groups),
         rows_summed=layer.fan_in / row_groups,
         copies=copies,
         arrays=arrays,
-        rounds=-(-steps_of_positions // copies) * -(-arrays // macro.copies),
+        rounds=ceil_div(steps_of_positions, copies) * ceil_div(arrays, macro.copies),
         steps=laid.steps,
         activations=steps_of_positions * arrays * laid.steps,
         conversions=layer.outputs * row_groups * laid.conversions if macro.converter else 0,
         additions=layer.outputs * _additions(macro, laid, row_groups),
-        row_utilisation=min(1.0, (driven or layer.fan_in / row_groups) / rows),
-        column_utilisation=columns_used / laid.weights_per_row,
-        input_drives=steps_of_positions * tiles * (driven or layer.fan_in) / layer.inputs,
+        row_utilisation=window_rows / row_groups / rows,
+        column_utilisation=filters * windows / tiles / laid.weights_per_row,
+        input_drives=steps_of_positions * tiles * window_rows / layer.inputs,
     )
 
 
@@ -104,20 +103,22 @@ def _additions(macro: Macro, laid: Use, row_groups: int) -> int:
 
 def _windows(layer: Layer, rows: int, filter_copies: int, packing: Packing) -> int:
     """Output positions at once: as many as rows, columns and outputs along the axis allow."""
-    if packing == "none" or layer.fan_in > rows or filter_copies < 2 or layer.positions == 1:
-        return 1
+    if packing == "none" or layer.positions == 1:
+        return lower(1, rows)
     if packing == "duplicate":
-        return min(rows // layer.fan_in, filter_copies, layer.positions)
-    stride, slab = layer.stride[0], layer.fan_in // layer.weight_shape[2]
-    longest = 1 + (rows - layer.fan_in) // (slab * stride)
-    return max(1, min(longest, filter_copies, layer.output_shape[1]))
+        longest, most = rows // layer.fan_in, layer.positions
+    else:
+        slab = layer.fan_in // layer.weight_shape[2]
+        longest = 1 + (rows - layer.fan_in) // (slab * min(layer.stride[0], layer.weight_shape[2]))
+        most = layer.output_shape[1]
+    return higher(1, lower(lower(longest, filter_copies), most))
 
 
 def _window_rows(layer: Layer, windows: int, packing: Packing) -> int:
     """Rows that ``windows`` output positions take."""
-    if packing == "duplicate":
+    if packing != "shifted" or layer.kind == "linear":
         return windows * layer.fan_in
     kernel = layer.weight_shape[2]
     # a stride longer than the kernel leaves values between two windows that no filter needs
     length = kernel + (windows - 1) * min(layer.stride[0], kernel)
-    return math.prod((layer.weight_shape[1], length, *layer.weight_shape[3:]))
+    return layer.fan_in // kernel * length

@@ -1,0 +1,241 @@
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pim_sim import InputError, Layer, load_hardware, simulate_layer
+from pim_sim.cli import main
+from pim_sim.hardware import known_hardware
+from pim_sim.macro.energy import Scales
+from pim_sim.sweep import Sweep, pareto, parse_axis, region, sweep, tornado
+from pim_sim.sweep.axes import Design, checked
+from pim_sim.sweep.points import RESULTS
+
+MACROS = [name for name in known_hardware() if load_hardware(name).macro is not None]
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    data=st.data(),
+    name=st.sampled_from(MACROS),
+    packing=st.sampled_from(["none", "duplicate", "shifted"]),
+)
+def test_every_point_equals_the_design_simulated_alone(
+    data: st.DataObject, layers: st.SearchStrategy[Layer], name: str, packing: str
+) -> None:
+    layer, hardware = data.draw(layers), load_hardware(name)
+    axes: dict[str, list[Any]] = {
+        "macro.array.rows": data.draw(st.lists(st.integers(2, 600), min_size=1, max_size=3)),
+        "macro.array.columns": [96, 252],
+        "macro.converter.bits": data.draw(st.lists(st.integers(1, 8), min_size=1, max_size=2)),
+        "layer.weight_bits": data.draw(st.lists(st.integers(1, 8), min_size=1, max_size=2)),
+        "layer.input_bits": [1, 5],
+        "macro.copies": [1, 3],
+        "macro.converter.count": [1, 7],
+        "supply_v": [0.8, 0.95],
+        "mapping.packing": [packing],
+    }
+    swept = sweep(layer, hardware, axes)
+    assert swept.impossible == 0
+    at = data.draw(st.integers(0, len(swept) - 1))
+    design = Design(layer, hardware, Scales())
+    for axis, values in swept.axes.items():
+        design = checked(design, axis, values[at].item())
+    alone = simulate_layer(design.layer, design.hardware)
+    assert swept.results["energy_pj"][at] == pytest.approx(alone.in_memory.total.energy_pj)
+    assert swept.results["delay_ns"][at] == pytest.approx(alone.in_memory.total.delay_ns)
+    assert swept.results["digital_energy_pj"][at] == pytest.approx(alone.digital.total.energy_pj)
+    assert swept.results["digital_delay_ns"][at] == pytest.approx(alone.digital.total.delay_ns)
+    assert swept.results["area_mm2"][at] == pytest.approx(alone.in_memory.area_mm2)
+    assert swept.results["edp_factor"][at] == pytest.approx(alone.comparison.edp.factor)
+
+
+@settings(deadline=None, max_examples=60)
+@given(data=st.data())
+def test_bit_line_points_equal_the_design_simulated_alone(
+    data: st.DataObject, layers: st.SearchStrategy[Layer]
+) -> None:
+    layer, hardware = data.draw(layers), load_hardware("sram_65nm")
+    axes = {
+        "array.rows": [16, 512],
+        "array.columns": data.draw(st.lists(st.integers(8, 600), min_size=1, max_size=4)),
+        "array.weight_bits_per_column": [2, 6],
+        "adc.bits": [4, 7],
+        "layer.weight_bits": [1, 6],
+        "digital.multiply_energy_pj": [0.2, 0.9],
+    }
+    swept = sweep(layer, hardware, axes)
+    at = data.draw(st.integers(0, len(swept) - 1))
+    design = Design(layer, hardware, Scales())
+    for axis, values in swept.axes.items():
+        design = checked(design, axis, values[at].item())
+    alone = simulate_layer(design.layer, design.hardware)
+    assert swept.results["energy_factor"][at] == pytest.approx(alone.comparison.energy.factor)
+    assert swept.results["delay_factor"][at] == pytest.approx(alone.comparison.delay.factor)
+    assert swept.results["area_mm2"][at] == pytest.approx(alone.in_memory.area_mm2)
+
+
+def test_combinations_that_hold_no_weight_are_counted_and_left_out(conv1: Layer) -> None:
+    axes = {"array.columns": [2, 3, 256], "array.weight_bits_per_column": [1, 2, 6]}
+    swept = sweep(conv1, load_hardware("sram_65nm"), axes)
+    # 6-bit weights of 6, 3 and 1 columns: 2 columns hold the last alone, 3 the last two
+    assert (len(swept), swept.impossible) == (6, 3)
+    narrow = {"macro.array.columns": [6, 5], "macro.array.rows": [8]}
+    swept = sweep(conv1, load_hardware("charge_28nm"), narrow)
+    assert (len(swept), swept.impossible) == (1, 1)
+
+
+def test_moving_the_node_moves_both_sides(conv1: Layer) -> None:
+    hardware = load_hardware("charge_65nm")
+    swept = sweep(conv1, hardware, {"node_nm": [65, 28], "supply_v": [1.0, 0.9]})
+    energies = swept.results["digital_energy_pj"]
+    assert energies[0] == pytest.approx(simulate_layer(conv1, hardware).digital.total.energy_pj)
+    assert (np.diff(energies) < 0).all()
+    # the shipped file of 28 nm and 0.9 V was scaled by the same rule from the same table
+    shipped = simulate_layer(conv1, load_hardware("charge_28nm"))
+    assert energies[3] == pytest.approx(shipped.digital.total.energy_pj, rel=1e-3)
+
+
+def _swept(costs: list[tuple[float, ...]]) -> Sweep:
+    columns = np.array(costs, dtype=float).T
+    results = dict.fromkeys(RESULTS, np.ones(len(costs)))
+    names = ("energy_pj", "delay_ns", "area_mm2", "error")
+    return Sweep(
+        axes={}, results={**results, **dict(zip(names, columns, strict=False))}, impossible=0
+    )
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(*[st.integers(0, 4)] * 3), min_size=1, max_size=30))
+def test_pareto_front_is_what_no_point_beats(costs: list[tuple[int, ...]]) -> None:
+    objectives = ("energy_pj", "delay_ns", "area_mm2")
+    front = pareto(_swept([tuple(map(float, cost)) for cost in costs]), objectives)
+
+    def beaten(cost: tuple[int, ...]) -> bool:
+        return any(o != cost and all(a <= b for a, b in zip(o, cost, strict=True)) for o in costs)
+
+    assert {costs[i] for i in front} == {cost for cost in costs if not beaten(cost)}
+    assert len({costs[i] for i in front}) == len(front)
+
+
+def test_regions_hold_the_points_that_reach_all_three_factors(conv1: Layer) -> None:
+    axes = {"array.columns": [64, 256, 1024], "digital.multiply_energy_pj": [0.1, 0.9, 2.0]}
+    swept = sweep(conv1, load_hardware("sram_65nm"), axes)
+    factors, savings = region(swept)
+    assert factors.factors == pytest.approx({"energy": 1.3, "delay": 1.07, "edp": 1.38})
+    assert savings.factors == pytest.approx({"energy": 1 / 0.7, "delay": 1 / 0.93, "edp": 1 / 0.62})
+    for found in (factors, savings):
+        for i in range(len(swept)):
+            reached = all(
+                swept.results[f"{name}_factor"][i] >= least for name, least in found.factors.items()
+            )
+            assert found.mask[i] == reached
+    assert 0 < savings.mask.sum() <= factors.mask.sum() < len(swept)
+    low, high = factors.bounds["digital.multiply_energy_pj"]
+    held = swept.axes["digital.multiply_energy_pj"][factors.mask]
+    assert (low, high) == (held.min(), held.max())
+
+
+def test_tornado_moves_one_axis_at_a_time(conv1: Layer) -> None:
+    hardware = load_hardware("sram_65nm")
+    axes = {"adc.bits": [4, 6, 8], "digital.multiply_energy_pj": [0.1, 3.0]}
+    rows = tornado(conv1, hardware, axes)
+    assert [name for name, _, _ in rows] == ["digital.multiply_energy_pj", "adc.bits"]
+    finest = replace(hardware, adc=replace(hardware.adc, bits=8))  # type: ignore[type-var]
+    assert rows[1][1] == pytest.approx(simulate_layer(conv1, finest).comparison.energy.factor)
+
+
+def test_estimated_error_follows_the_converter_until_sums_are_exact(conv1: Layer) -> None:
+    analog = sweep(conv1, load_hardware("c2c_22nm"), {"macro.converter.bits": [4, 5, 6, 7, 8]})
+    error = analog.results["error"]
+    # 3.64 / sqrt(3) x 2^-4 = 13.1 %, beside 2^-6 = 1.6 % of the weights
+    assert error[0] == pytest.approx(np.hypot(0.1313, 1 / 64), rel=1e-3)
+    assert (np.diff(error) < 0).all()
+    # one bit by one bit over 27 rows counts to 27, which 5 bits hold
+    serial = sweep(conv1, load_hardware("charge_28nm"), {"macro.converter.bits": [4, 5, 8]})
+    assert serial.results["error"][1] == serial.results["error"][2] == 1 / 64
+    assert serial.results["error"][0] > 0.1
+
+
+@pytest.mark.parametrize(
+    ("text", "values"),
+    [("a=1,2.5,x,true", [1, 2.5, "x", True]), ("a.b=4:6", [4, 5, 6]), ("a=2:9:3", [2, 5, 8])],
+)
+def test_axis_is_read(text: str, values: list[Any]) -> None:
+    assert parse_axis(text)[1] == values
+
+
+@pytest.fixture
+def workload(workload_table: dict[str, Any], tmp_path: Path) -> str:
+    path = tmp_path / "workload.json"
+    path.write_text(json.dumps(workload_table), encoding="utf-8")
+    return str(path)
+
+
+def test_command_writes_every_point_and_prints_the_best(
+    workload: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    target = tmp_path / "points.csv"
+    options = ["sweep", "--workload", workload, "--hardware", "c2c_22nm", "--csv", str(target)]
+    options += ["--axis", "macro.converter.bits=4:8", "--axis", "macro.array.rows=16,64"]
+    main([*options, "--json"])
+    answer = json.loads(capsys.readouterr().out)
+    with target.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert answer["points"] == len(rows) == 10
+    assert [part.name for part in tmp_path.iterdir() if part.suffix == ".tmp"] == []
+    least = min(float(row["energy_pj"]) for row in rows)
+    assert answer["pareto"][0]["energy_pj"] == pytest.approx(least)
+    assert {entry["reading"] for entry in answer["region"]} == {"factors", "savings"}
+    main(options)
+    text = capsys.readouterr().out
+    for part in ("10 designs", "Pareto front", "macro.array.rows", "read as savings"):
+        assert part in text
+
+
+@pytest.mark.parametrize(
+    ("axes", "named"),
+    [
+        (["macro.array.rows"], "expected NAME=VALUE"),
+        (["macro.array.rows=9:1"], "expected a rising range"),
+        (["macro.array.rows=1:2.5"], "expected LOW:HIGH"),
+        (["macro.array.rows=0"], "--axis macro.array.rows: array.rows: found 0"),
+        (["macro.array.height=1"], "--axis macro.array.height: found no such field"),
+        (["macro.array=1"], "found a table"),
+        (["array.columns=64"], "--axis array.columns"),
+        (["node_nm=5"], "--axis node_nm: node_nm: found 5, expected 7 to 130 nm"),
+        (["macro.array.cell=gold"], "found 'gold', expected one of"),
+        (["macro.array.columns=5"], "no design whose columns hold a weight"),
+        (["macro.copies=1", "macro.copies=2"], "the same name twice"),
+        (["macro.copies=1:5000", "macro.array.rows=1:5000"], "more than 20,000,000"),
+        ([], "--axis"),
+    ],
+)
+def test_bad_axis_is_one_line(
+    axes: list[str], named: str, workload: str, one_line_refusal: Callable[..., str]
+) -> None:
+    options = ["--workload", workload, "--hardware", "charge_28nm"]
+    given = [part for axis in axes for part in ("--axis", axis)]
+    assert named in one_line_refusal("sweep", *options, *given)
+
+
+def test_file_that_cannot_be_written_is_one_line(
+    workload: str, tmp_path: Path, one_line_refusal: Callable[..., str]
+) -> None:
+    target = str(tmp_path / "nowhere" / "points.csv")
+    options = ["--workload", workload, "--axis", "adc.bits=4:6", "--csv", target]
+    assert f"{target}: cannot be written" in one_line_refusal("sweep", *options)
+
+
+def test_node_of_hardware_without_a_macro_is_refused(conv1: Layer) -> None:
+    with pytest.raises(InputError, match="'sram_65nm' without a macro"):
+        sweep(conv1, load_hardware("sram_65nm"), {"node_nm": [45]})
