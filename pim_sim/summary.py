@@ -143,4 +143,14 @@ def summarise_validation(result: Validation) -> str:
             figures = f"{row.measured_fj:10.4g}{row.predicted_fj:10.4g}{row.factor_error:8.2f}"
             lines += [f"  {label:56}{figures}" + f"  {' + '.join(row.parts)}".replace("_", " ")]
         lines.append("")
-    return "\n".join(lines).rstrip()
+    layer = result.layer
+    parts = ", ".join(
+        f"{name.replace('_', ' ')} {nj:.3g}" for name, nj in layer["parts_nj"].items()
+    )
+    lines += [
+        f"First layer on Indian Pines ({layer['macs']:,} products) at 8 bits on Wang's macro:",
+        f"  {layer['energy_nj']:.4g} nJ and {layer['delay_us']:.3g} us; AccelForge has "
+        f"{layer['accelforge_energy_nj']:.4g} nJ and {layer['accelforge_delay_us']:.3g} us",
+        f"  nJ: {parts}",
+    ]
+    return "\n".join(lines)

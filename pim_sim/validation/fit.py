@@ -14,6 +14,7 @@ from typing import Any
 
 from pim_sim.macro import Scales
 from pim_sim.validation.chips import Chip, Figure, measured_chips
+from pim_sim.validation.layer import check_layer
 
 PRIOR_LN = math.log(2)
 """A scale within a factor of 2 of 1 before any chip is seen: capacitances are known that well."""
@@ -60,6 +61,8 @@ class Validation:
     checks: tuple[Prediction, ...]
     """Figures never fitted to, predicted with the scales of their own chip, or of all chips where
     theirs has no figure to fit to."""
+    layer: dict[str, Any]
+    """The first layer on Indian Pines on Wang's macro (`pim_sim.validation.layer`)."""
 
     @property
     def left_out_geomean(self) -> float:
@@ -78,6 +81,7 @@ class Validation:
                 {**asdict(p), "factor_error": p.factor_error} for p in self.predictions
             ],
             "checks": [{**asdict(p), "factor_error": p.factor_error} for p in self.checks],
+            "layer": self.layer,
         }
 
 
@@ -108,6 +112,7 @@ def validate(chips: Sequence[Chip] | None = None) -> Validation:
             for chip in chips
             for figure in chip.used_for("check")
         ),
+        layer=check_layer(own.get("wang_2022", everything)),
     )
 
 
