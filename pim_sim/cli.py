@@ -72,6 +72,7 @@ def sweep(
     workload: Path | None = None,
     hardware: str = "sram_65nm",
     csv: Path | None = None,
+    svg: Path | None = None,
     as_json: Annotated[bool, Parameter(name="--json", negative=())] = False,
 ) -> None:
     """Compute the first layer at every combination of fields of its hardware.
@@ -90,13 +91,15 @@ def sweep(
         Known name, or a path ending in .toml.
     csv
         File for all points, one line each.
+    svg
+        File for a picture of the first two axes, with where ACE-SNN's figures hold.
     as_json
         Print one JSON object and nothing else.
     """
     from pim_sim.sweep.command import explore  # numpy
 
     layer = _workload(run_dir, workload).layers[0]
-    found = explore(layer, load_hardware(hardware), axis, csv)
+    found = explore(layer, load_hardware(hardware), axis, csv, svg)
     print(json.dumps(found.to_dict()) if as_json else found.summary())
 
 

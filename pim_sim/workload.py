@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import json
 import math
-import os
-from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Literal, get_args
 
+from pim_sim.atomic import replacing
 from pim_sim.checks import (
     check_choice,
     check_integer,
@@ -196,17 +195,9 @@ class Workload:
 
     def to_json(self, path: str | Path) -> None:
         """Write the file `from_json` reads, whole or not at all; `InputError` if it cannot be."""
-        target = Path(path)
-        partial = target.with_name(f".{target.name}.{os.getpid()}.tmp")
         content = {"schema": SCHEMA, **asdict(self)}
-        try:
-            partial.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-            partial.replace(target)
-        except OSError as error:
-            raise InputError(f"{path}: cannot be written: {error.strerror or error}") from None
-        finally:
-            with suppress(OSError):  # it is gone after the rename, or never came to be
-                partial.unlink()
+        with replacing(path) as file:
+            file.write(json.dumps(content, indent=2) + "\n")
 
 
 def _sizes(field: str, value: object, length: int, least: int) -> tuple[int, ...]:

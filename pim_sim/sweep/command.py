@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import csv
-import os
 import time
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from pim_sim.atomic import replacing
 from pim_sim.errors import InputError
 from pim_sim.hardware import Hardware
 from pim_sim.sweep.axes import parse_axis
+from pim_sim.sweep.draw import draw
 from pim_sim.sweep.explore import Region, pareto, region, tornado
 from pim_sim.sweep.points import Sweep, sweep
 from pim_sim.workload import Layer
@@ -100,9 +100,13 @@ class Exploration:
 
 
 def explore(
-    layer: Layer, hardware: Hardware, axes: Sequence[str], target: Path | None
+    layer: Layer,
+    hardware: Hardware,
+    axes: Sequence[str],
+    table: Path | None = None,
+    picture: Path | None = None,
 ) -> Exploration:
-    """Sweep over the axes as they are given on the command line; write the points to ``target``.
+    """Sweep over axes as on the command line; the points go to ``table``, drawn to ``picture``.
 
     Raises `InputError` for an axis that cannot be, no possible design, or a file that cannot be
     written.
@@ -115,8 +119,11 @@ def explore(
     seconds = time.perf_counter() - start
     if not len(points):
         raise InputError("--axis: found no design whose columns hold a weight of the layer")
-    if target is not None:
-        write_csv(points, target)
+    regions = region(points)
+    if picture is not None:
+        draw(points, regions, picture)
+    if table is not None:
+        write_csv(points, table)
     front = pareto(points)
     front = front[np.argsort(points.results["energy_pj"][front], kind="stable")]
     columns = points.columns
@@ -125,22 +132,14 @@ def explore(
         seconds=seconds,
         front=[{name: values[i].item() for name, values in columns.items()} for i in front],
         effects=tornado(layer, hardware, parsed),
-        regions=region(points),
+        regions=regions,
     )
 
 
 def write_csv(points: Sweep, target: Path) -> None:
     """One line a design, axes first; whole or not at all. `InputError` if it cannot be written."""
-    partial = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     columns = points.columns
-    try:
-        with partial.open("w", encoding="utf-8", newline="") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(columns)
-            writer.writerows(zip(*(values.tolist() for values in columns.values()), strict=True))
-        partial.replace(target)
-    except OSError as error:
-        raise InputError(f"{target}: cannot be written: {error.strerror or error}") from None
-    finally:
-        with suppress(OSError):  # gone after the rename, or never there
-            partial.unlink()
+    with replacing(target) as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(columns)
+        writer.writerows(zip(*(values.tolist() for values in columns.values()), strict=True))

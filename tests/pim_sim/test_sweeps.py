@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -226,6 +227,38 @@ def test_bad_axis_is_one_line(
     options = ["--workload", workload, "--hardware", "charge_28nm"]
     given = [part for axis in axes for part in ("--axis", axis)]
     assert named in one_line_refusal("sweep", *options, *given)
+
+
+def test_picture_marks_what_reaches_the_figures(
+    workload: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], conv1: Layer
+) -> None:
+    target = tmp_path / "region.svg"
+    axes = ["array.columns=64,256,1024", "digital.multiply_energy_pj=0.1,0.9,2.0", "adc.bits=4,6"]
+    given = [part for axis in axes for part in ("--axis", axis)]
+    main(["sweep", "--workload", workload, "--svg", str(target), *given])
+    capsys.readouterr()
+    root = ElementTree.parse(target).getroot()
+    circles = root.findall("{http://www.w3.org/2000/svg}circle")
+    swept = sweep(conv1, load_hardware("sram_65nm"), dict(map(parse_axis, axes)))
+    for found, radius in zip(region(swept), ("3", "6"), strict=True):
+        columns, energies = (swept.axes[axis.partition("=")[0]][found.mask] for axis in axes[:2])
+        squares = set(zip(columns.tolist(), energies.tolist(), strict=True))
+        assert sum(circle.get("r") == radius for circle in circles) == len(squares) > 0
+    assert len(root.findall("{http://www.w3.org/2000/svg}rect")) == 1 + 9
+
+
+@pytest.mark.parametrize(
+    ("axes", "named"),
+    [(["adc.bits=4:6"], "found 1 axis"), (["array.columns=64:128", "adc.bits=4:6"], "at most 60")],
+)
+def test_picture_that_cannot_be_drawn_is_one_line(
+    axes: list[str], named: str, workload: str, tmp_path: Path, one_line_refusal: Callable[..., str]
+) -> None:
+    target = tmp_path / "region.svg"
+    given = [part for axis in axes for part in ("--axis", axis)]
+    line = one_line_refusal("sweep", "--workload", workload, "--svg", str(target), *given)
+    assert named in line
+    assert not target.exists()
 
 
 def test_file_that_cannot_be_written_is_one_line(
