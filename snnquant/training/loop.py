@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import math
+import statistics
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,6 +21,8 @@ from snnquant.training.tensorfile import read_tensors, write_tensors
 
 WARM_UP = 0.2
 """Share of the steps in which the learning rate rises to its peak."""
+SMOOTHING = 3
+"""Epochs whose mean validation loss decides."""
 
 
 @dataclass(frozen=True)
@@ -80,8 +83,8 @@ def train(
 
     AdamW on a one-cycle schedule; the loss is cross-entropy and, with a `teacher` CNN and
     distillation d, (1 - d) of it plus d times the divergence from the teacher's soft labels. Best
-    means the highest validation accuracy, among equals the lowest loss; `patience` epochs without a
-    better one end the training.
+    means the lowest validation loss, a mean of the last `SMOOTHING` epochs' because a few hundred
+    pixels say little about one; `patience` epochs without a better one end the training.
 
     After every epoch the whole state goes to `state_path`. Where that file exists, training
     continues from it, and ends bit for bit as if it had never stopped: every random number is
@@ -96,35 +99,15 @@ def train(
         history, best = _restore(state_path, network, optimizer, recipe)
         for epoch in history:
             on_epoch(epoch)
-    clamp = getattr(network, "clamp_", lambda: None)
-    # Batch norm needs two patches: one left over joins the last batch.
-    count = len(training.indices)
-    steps = max(1, math.ceil((count - 1) / recipe.batch_size))
-    sizes = [recipe.batch_size] * (steps - 1) + [count - (steps - 1) * recipe.batch_size]
     while len(history) < recipe.epochs and _since_best(history) < recipe.patience:
-        epoch_number = len(history)
-        torch.manual_seed(_seed(recipe, epoch_number))
-        network.train()
-        total = 0.0
-        order = torch.randperm(count)
-        for step, batch in enumerate(torch.split(order, sizes)):
-            progress = (epoch_number * steps + step) / (recipe.epochs * steps)
-            for group in optimizer.param_groups:
-                group["lr"] = recipe.learning_rate * one_cycle(progress)
-            patches = flip(training.patches.gather(training.indices[batch]))
-            loss = _loss(network, patches, training.classes[batch], teacher, recipe.distillation)
-            optimizer.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
-            optimizer.step()
-            clamp()
-            total += loss.item() * len(batch)
+        loss = _one_epoch(network, training, recipe, optimizer, teacher, len(history))
         accuracy, validation_loss = _validate(network, validation)
-        row = Epoch(recipe.stage, epoch_number, total / count, accuracy, validation_loss)
+        row = Epoch(recipe.stage, len(history), loss, accuracy, validation_loss)
         losses = row.loss + row.validation_loss  # the last step's harm shows in validation alone
         if not math.isfinite(losses):
             raise InputError(
                 f"--learning-rate: the loss of {recipe.stage} became {losses} in epoch "
-                f"{epoch_number + 1} at {recipe.learning_rate}, expected a lower rate"
+                f"{len(history) + 1} at {recipe.learning_rate}, expected a lower rate"
             )
         history.append(row)
         if _since_best(history) == 0:
@@ -134,6 +117,37 @@ def train(
     network.load_state_dict(best)
     network.eval()
     return history
+
+
+def _one_epoch(
+    network: nn.Module,
+    training: Samples,
+    recipe: Recipe,
+    optimizer: torch.optim.Optimizer,
+    teacher: nn.Module | None,
+    epoch: int,
+) -> float:
+    """Every training patch once; the mean loss."""
+    torch.manual_seed(_seed(recipe, epoch))
+    network.train()
+    clamp = getattr(network, "clamp_", lambda: None)
+    # Batch norm needs two patches: one left over joins the last batch.
+    count = len(training.indices)
+    steps = max(1, math.ceil((count - 1) / recipe.batch_size))
+    sizes = [recipe.batch_size] * (steps - 1) + [count - (steps - 1) * recipe.batch_size]
+    total = 0.0
+    for step, batch in enumerate(torch.split(torch.randperm(count), sizes)):
+        progress = (epoch * steps + step) / (recipe.epochs * steps)
+        for group in optimizer.param_groups:
+            group["lr"] = recipe.learning_rate * one_cycle(progress)
+        patches = flip(training.patches.gather(training.indices[batch]))
+        loss = _loss(network, patches, training.classes[batch], teacher, recipe.distillation)
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        clamp()
+        total += loss.item() * len(batch)
+    return total / count
 
 
 def one_cycle(progress: float) -> float:
@@ -178,8 +192,11 @@ def _since_best(history: list[Epoch]) -> int:
     """Epochs since the best one; 0 where there is none yet."""
     if not history:
         return 0
-    scores = [(row.validation_accuracy, -row.validation_loss) for row in history]
-    return len(history) - 1 - scores.index(max(scores))
+    losses = [row.validation_loss for row in history]
+    smooth = [
+        statistics.fmean(losses[max(0, i + 1 - SMOOTHING) : i + 1]) for i in range(len(losses))
+    ]
+    return len(history) - 1 - smooth.index(min(smooth))
 
 
 def _seed(recipe: Recipe, epoch: int) -> int:

@@ -74,24 +74,30 @@ def test_the_loss_falls_on_a_separable_toy(spiking, toy, state):
     assert not network.training
 
 
+def best_epoch(losses: list[float]) -> int:
+    """The epoch at which three in a row (fewer at the start) had the lowest mean."""
+    means = [sum(losses[max(0, i - 2) : i + 1]) / min(i + 1, 3) for i in range(len(losses))]
+    return min(range(len(means)), key=means.__getitem__)
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_the_best_epochs_weights_are_the_ones_left(seed, samples, network_of, state):
     network, validation = network_of("cnn", seed), samples[1]
-    restless = replace(RECIPE, epochs=6, learning_rate=0.05, seed=seed)
-    seen: list[tuple[float, float]] = []
+    restless = replace(RECIPE, epochs=6, learning_rate=0.3, seed=seed)
+    seen: list[float] = []
 
     def look(row: Epoch) -> None:
         logits = predict(network, validation.patches, validation.indices)
         correct = (logits.argmax(1) == validation.classes).double().mean().item()
         loss = functional.cross_entropy(logits, validation.classes).item()
         assert (row.validation_accuracy, row.validation_loss) == (correct, loss)
-        seen.append((correct, -loss))
+        seen.append(loss)
         states.append(copy.deepcopy(network.state_dict()))
 
     states: list[dict[str, torch.Tensor]] = []
     history = train(network, *samples, restless, state, on_epoch=look)
     assert len(history) == len(seen) == 6
-    best = seen.index(max(seen))
+    best = best_epoch(seen)
     for name, tensor in network.state_dict().items():
         assert torch.equal(tensor, states[best][name]), name
 
@@ -101,10 +107,9 @@ def test_the_best_epoch_is_not_always_the_last(samples, network_of, tmp_path):
     best = []
     for seed in range(3):
         network = network_of("cnn", seed)
-        restless = replace(RECIPE, epochs=6, learning_rate=0.05, seed=seed)
+        restless = replace(RECIPE, epochs=6, learning_rate=0.3, seed=seed)
         history = train(network, *samples, restless, tmp_path / f"{seed}.safetensors")
-        scores = [(row.validation_accuracy, -row.validation_loss) for row in history]
-        best.append(scores.index(max(scores)))
+        best.append(best_epoch([row.validation_loss for row in history]))
     assert min(best) < 5
 
 
