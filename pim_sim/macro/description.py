@@ -26,6 +26,7 @@ _BOUNDS: dict[str, tuple[float, float]] = {
     "area_mm2": (1e-6, 1e4),
     "cell_um2": (1e-4, 1e3),
     "unit_ff": (1e-3, 1e3),
+    "line_ff": (1e-3, 1e3),
     "read_v": (1e-2, 5),
     "read_ns": (1e-3, 1e5),
     "conductance_us": (1e-3, 1e4),
@@ -75,12 +76,14 @@ class CellArray:
     """Area of a cell with what multiplies in it."""
     unit_ff: float | None = None
     """Capacitor of a charge-domain cell, or unit C of a C-2C ladder."""
+    line_ff: float | None = None
+    """Capacitance that one cell adds to the line of its column."""
     swing_v: float | None = None
     """Mean fall of a computing bit line (6T and 8T)."""
-    read_v: float | None = None
-    """Voltage at which an RRAM cell is read."""
-    read_ns: float | None = None
-    """Length of one read pulse of an RRAM cell."""
+    read_v: float = 0.5
+    """Voltage at which an RRAM cell is read, as NeuRRAM's."""
+    read_ns: float = 10.0
+    """Length of one read pulse of an RRAM cell, as NeuRRAM's."""
     conductance_us: float | None = None
     """Mean conductance of an RRAM cell."""
 

@@ -125,8 +125,8 @@ def _dac_fj(macro: Macro, tech: Technology, rows: float) -> float:
 
 def _cells_fj(macro: Macro, tech: Technology, rows: float, columns: float) -> float:
     array = macro.array
-    line_ff = tech.line_ff(cell_area(macro, tech), 1)
-    unit_ff = array.unit_ff or cost("unit_capacitor").value
+    line_ff = tech.line_ff(cell_area(macro, tech), 1) if array.line_ff is None else array.line_ff
+    unit_ff = cost("unit_capacitor").value if array.unit_ff is None else array.unit_ff
     supply = tech.supply_v
     cells = rows * columns * array.row_signs
     if array.cell == "charge":
@@ -136,14 +136,16 @@ def _cells_fj(macro: Macro, tech: Technology, rows: float, columns: float) -> fl
         # a bit of the ladder is C to its cell and 2C along it
         return cells * (3 * unit_ff + line_ff) * supply**2 * swings(macro)
     if array.cell == "rram":
-        charge = (array.conductance_us or cost("rram_conductance").value) * (array.read_ns or 10.0)
-        read = array.read_v or 0.5
-        return cells * (charge * read + line_ff * read) * read * swings(macro)
+        conductance = array.conductance_us
+        if conductance is None:
+            conductance = cost("rram_conductance").value
+        charge = conductance * array.read_ns + line_ff
+        return cells * charge * array.read_v**2 * swings(macro)
     if array.cell == "digital":
         # a NOR a bit; the weight stands still, so only one of its two inputs moves
         product = tech.gate_ff / 2 * supply**2 * macro.input.mean
         return cells * product * macro.input.bits_per_step
-    fall = array.swing_v or supply / 2
+    fall = supply / 2 if array.swing_v is None else array.swing_v
     depth = macro.array.depth
     return columns * rows * depth * line_ff * supply * fall * lower(1.0, 2 * macro.input.mean)
 

@@ -76,6 +76,27 @@ def test_bits_take_steps_columns_and_additions_on_paper() -> None:
     assert priced.tops == pytest.approx(2e-3 * 2 / 30)
 
 
+def test_bit_lines_on_paper() -> None:
+    # a 6T cell of 1 um: a row passes two transistors, 0.2 + 2 x 0.175 = 0.55 fF, a column one,
+    # 0.375 fF, that falls by half of 1 V: 4 x 0.375 x 0.5 fJ; with 3 fF a cell, 4 x 3 x 0.5 fJ
+    array = CellArray(cell="sram_6t", rows=2, columns=2, cell_um2=1.0)
+    plain = price(_macro(array=array), 1, 1, ONES).breakdown_fj
+    assert plain["cells"] == pytest.approx(4 * 0.375 * 0.5 / 4)
+    assert plain["input_drivers"] == pytest.approx(4 * 0.55 * 0.5 / 4)
+    heavy = price(_macro(array=replace(array, line_ff=3.0)), 1, 1, ONES).breakdown_fj
+    assert heavy["cells"] == pytest.approx(4 * 3.0 * 0.5 / 4)
+    fallen = price(_macro(array=replace(array, swing_v=0.1)), 1, 1, ONES).breakdown_fj
+    assert fallen["cells"] == pytest.approx(4 * 0.375 * 0.1 / 4)
+
+
+def test_rram_cells_on_paper() -> None:
+    # 2 uS read at 0.5 V for 10 ns: 10 fC; a line of 0.2 + 0.175 fF: 0.1875 fC; times 0.5 V, half of
+    # the inputs high
+    array = CellArray(cell="rram", rows=2, columns=2, cell_um2=1.0, conductance_us=2.0)
+    priced = price(_macro(array=array), 1, 1, ONES).breakdown_fj
+    assert priced["cells"] == pytest.approx((10 + 0.1875) * 0.5 * 0.5)
+
+
 def test_digital_tree_on_paper() -> None:
     # 4 rows of one 2-bit weight: 4 x 3 - (2 + 2 + 1) = 7 adders of 6 gates that change
     # 2 x 0.25 x 0.75 = 0.375 of the time: 7 x 6 x 0.7 x 0.375 = 11.025 fJ for 4 products.
