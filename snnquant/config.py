@@ -169,13 +169,13 @@ class TrainingConfig:
     cnn_epochs: int = 30
     """Epochs of the 32-bit CNN."""
     quantized_epochs: int = 5
-    """Epochs of a quantized network whose batch norms are folded: the CNN, and the SNN at last."""
+    """Epochs of the quantized CNN, which starts from the 32-bit one."""
     snn_epochs: int = 30
     """Epochs of the SNN, which starts from the converted CNN."""
     batch_size: int = 64
     """Patches a step."""
     learning_rate: float = 2e-3
-    """Peak of the CNN's one-cycle schedule; the SNN's is half of it, a folded network's a tenth."""
+    """Peak of the one-cycle schedule of CNN and SNN; the quantized CNN's is a tenth of it."""
     weight_decay: float = 1e-4
     """AdamW's decay of the weights."""
     distillation: float = 0.5

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from snnquant.conversion import convert, fold_batch_norm, insert_batch_norm, remove_batch_norm
+from snnquant.conversion import convert, fold_batch_norm
 from snnquant.energy import (
     LayerActivity,
     load_costs,
@@ -30,7 +30,7 @@ from snnquant.errors import InputError
 from snnquant.files import replacing
 from snnquant.inference import classify_scene, write_map
 from snnquant.models import build_model, parameter_count
-from snnquant.quantization import quantize, unquantize
+from snnquant.quantization import quantize
 from snnquant.report import write_html
 from snnquant.run import CHECKPOINTS, Run
 from snnquant.sampling import coordinates_only_accuracy
@@ -107,7 +107,10 @@ def quantize_cnn(run: Run) -> None:
         config = run.config
         teacher, cnn = run.load("cnn_fp32").network, run.load("cnn_fp32").network
         quantize(cnn, config.quantization)
-        settle(run, "cnn_quantized", cnn, teacher)
+        training = config.training
+        # It starts where the 32-bit CNN ended: a tenth of the rate keeps it there.
+        rate = training.learning_rate / 10
+        run.fit(cnn, "cnn_quantized", training.quantized_epochs, rate, teacher)
         run.save("cnn_quantized", cnn, quantization=config.quantization)
     run.finish("cnn_quantized")
 
@@ -133,31 +136,15 @@ def convert_cnn(run: Run) -> None:
 
 
 def train_snn(run: Run) -> None:
-    """Train weights, leaks and thresholds of the converted SNN together, under quantization.
-
-    Batch norms keep the currents near the thresholds while most of the training lasts; the last
-    epochs run with them folded into the quantized weights, as the network is deployed.
-    """
+    """Train weights, leaks and thresholds of the converted SNN together, under quantization."""
     if not run.has("snn_trained"):
         config = run.config
-        teacher, converted = run.load("cnn_fp32").network, run.load("snn_converted").network
-        assert isinstance(converted, SpikingNetwork)
-        snn = insert_batch_norm(converted, _calibration(run))
+        snn = run.load("snn_converted").network
         quantize(snn, config.quantization)
-        run.fit(snn, "snn", config.training.snn_epochs, config.training.learning_rate / 2, teacher)
-        unquantize(snn)
-        snn = remove_batch_norm(snn)
-        quantize(snn, config.quantization)
-        settle(run, "snn_folded", snn, teacher)
+        teacher = run.load("cnn_fp32").network
+        run.fit(snn, "snn", config.training.snn_epochs, config.training.learning_rate, teacher)
         run.save("snn_trained", snn, quantization=config.quantization, neuron=config.neuron)
     run.finish("snn")
-    run.finish("snn_folded")
-
-
-def settle(run: Run, stage: str, network: nn.Module, teacher: nn.Module) -> None:
-    """A few gentle epochs under quantization, for a network that is nearly there."""
-    training = run.config.training
-    run.fit(network, stage, training.quantized_epochs, training.learning_rate / 10, teacher)
 
 
 def evaluate(run: Run) -> dict[str, Any]:

@@ -1,5 +1,5 @@
 """Quantization of weights and neurons: a configuration a method, `quantize`, `freeze`."""
 
-from snnquant.quantization.api import freeze, integer_weights, quantize, register_method, unquantize
+from snnquant.quantization.api import freeze, integer_weights, quantize, register_method
 
-__all__ = ["freeze", "integer_weights", "quantize", "register_method", "unquantize"]
+__all__ = ["freeze", "integer_weights", "quantize", "register_method"]

@@ -75,22 +75,13 @@ def _quantize_uniform(model: nn.Module, config: QuantizationConfig) -> None:
 
 def freeze(model: nn.Module) -> nn.Module:
     """Bake the quantized values in, in place: plain parameters again, with bit-equal outputs."""
-    return _take_off(model, keep_quantized=True)
-
-
-def unquantize(model: nn.Module) -> nn.Module:
-    """Take the quantizers off, in place: the floating-point parameters underneath are left."""
-    return _take_off(model, keep_quantized=False)
-
-
-def _take_off(model: nn.Module, *, keep_quantized: bool) -> nn.Module:
     for module in list(model.modules()):
         for name in _quantized_parameters(module):
             # torch deletes the parameter's property from a class that deep copies share: without
             # a class of its own here, freezing a copy would break the model it was copied from.
             shared = type(module)
             module.__class__ = type(shared.__name__, shared.__bases__, dict(shared.__dict__))
-            parametrize.remove_parametrizations(module, name, leave_parametrized=keep_quantized)
+            parametrize.remove_parametrizations(module, name, leave_parametrized=True)
     return model
 
 
