@@ -37,9 +37,9 @@ def survey_features(
     enob: float, rate_hz: float, node_nm: float, year: float
 ) -> tuple[float, float, float, float, float, float, float]:
     """The terms of the law, in the order of its coefficients."""
-    rate = math.log(rate_hz)
-    over = max(0.0, rate - _KNEE)
-    return (1.0, enob, enob**2, rate, over, math.log(node_nm), year - 2010)
+    rate = log(rate_hz)
+    over = higher(0.0, rate - _KNEE)
+    return (1.0, enob, enob**2, rate, over, log(node_nm), year - 2010)
 
 
 def typical_energy_pj(
@@ -55,7 +55,7 @@ def typical_energy_pj(
     if str(percentile) not in offsets:
         raise refuse("percentile", percentile, f"one of {', '.join(offsets)}")
     terms = survey_features(enob, rate_hz, node_nm, min(year, fit["last_year"]))
-    return math.exp(_dot(fit["coefficients"], terms) + offsets[str(percentile)])
+    return exp(_dot(fit["coefficients"], terms) + offsets[str(percentile)])
 
 
 def rate_factor(rate_hz: float) -> float:

@@ -4,6 +4,8 @@ Energy laws
     accelergy: the fit of Andrulis et al. (arXiv 2404.06553; package hwcomponents-adc 1.0.21, MIT)
         to the best converters of Murmann's survey. It is a lower bound: published converters lie a
         median of ten times above it.
+    typical: the median of converters to come, fitted to Murmann's survey
+        (`pim_sim.components.survey`), at this rate and node.
     stated: the file's own `energy_pj`, at the file's own `bits`.
 
 Time laws
@@ -18,11 +20,12 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from pim_sim.checks import check_choice, check_integer, refuse
+from pim_sim.components.survey import typical_energy_pj
 from pim_sim.errors import InputError
 from pim_sim.hardware.limits import check_quantity
 from pim_sim.numeric import exp, log, lower
 
-EnergyLaw = Literal["accelergy", "stated"]
+EnergyLaw = Literal["accelergy", "typical", "stated"]
 TimeLaw = Literal["zigzag", "stated"]
 
 _ZIGZAG_NODE_NM = 28.0
@@ -65,6 +68,8 @@ class ADC:
         """Energy of one conversion that takes ``time_ns`` at ``node_nm``."""
         if self.energy_pj is not None:
             return self.energy_pj
+        if self.energy_law == "typical":
+            return typical_energy_pj(self.bits, 1e9 / time_ns, node_nm)
         return accelergy_energy_pj(self.bits, node_nm, rate_hz=1e9 / time_ns)
 
     def conversion_time_ns(self, node_nm: float, shared_columns: int) -> float:

@@ -50,7 +50,7 @@ def _check(part: Any, table: str, choices: dict[str, Any]) -> None:
         elif isinstance(field.default, bool):
             if not isinstance(value, bool):
                 raise refuse(name, value, "true or false")
-        elif isinstance(value, int | float | str):
+        else:
             check_integer(name, value, 1)
 
 

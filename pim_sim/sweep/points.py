@@ -110,7 +110,8 @@ def _part(design: Design, fixed: Mapping[str, Any], points: Mapping[str, NDArray
 
 def _over(design: Design, points: Mapping[str, NDArray[Any]]) -> Design:
     for name, values in points.items():
-        design = with_array(design, name, values)
+        # counts as floats: exact up to 2^53, and beyond it they lose digits where integers wrap
+        design = with_array(design, name, values.astype(np.float64))
     return design
 
 

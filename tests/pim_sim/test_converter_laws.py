@@ -4,6 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pim_sim.components.survey import typical_energy_pj
+from pim_sim.hardware import ADC
 from pim_sim.hardware.adc import accelergy_energy_pj, zigzag_time_ns
 
 # Totals that hwcomponents-adc printed at 100 MS/s, pJ, by bits and node.
@@ -32,6 +34,16 @@ def test_zigzag_law_on_paper() -> None:
     # 4 bits x (0.00653 x 100 + 0.640) ns = 5.172 ns at 28 nm, twice that at 56 nm
     assert zigzag_time_ns(4, 28, 100) == pytest.approx(5.172)
     assert zigzag_time_ns(4, 56, 100) == pytest.approx(10.344)
+
+
+def test_each_named_law_prices_a_conversion() -> None:
+    times = {"bits": 6, "time_law": "stated", "time_ns": 10.0}
+    bound, typical = (
+        ADC(energy_law=law, **times).conversion_energy_pj(65, 10.0)  # type: ignore[arg-type]
+        for law in ("accelergy", "typical")
+    )
+    assert bound == accelergy_energy_pj(6, 65, 1e8)
+    assert typical == typical_energy_pj(6, 1e8, 65)
 
 
 @settings(deadline=None)

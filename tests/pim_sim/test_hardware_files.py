@@ -106,7 +106,7 @@ CHANGED_LINES = [
     ("rows", "rows = 5", "array.rows: found 5, expected at least weight_bits_per_column (6)"),
     ("columns", "columns = 9999999999", "array.columns"),
     ("bits", "bits = 3", "adc.bits: found 3, expected a whole number from 4 to 20"),
-    ("energy_law", 'energy_law = "hope"', "one of accelergy, stated"),
+    ("energy_law", 'energy_law = "hope"', "one of accelergy, typical, stated"),
     ("energy_law", "energy_law = 3", "adc.energy_law"),
     ("energy_law", 'energy_law = "stated"', "adc: missing field 'energy_pj'"),
     ("energy_law", 'energy_law = "accelergy"\nenergy_pj = 1', "adc.energy_pj"),

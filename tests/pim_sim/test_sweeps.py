@@ -95,6 +95,20 @@ def test_combinations_that_hold_no_weight_are_counted_and_left_out(conv1: Layer)
     assert (len(swept), swept.impossible) == (1, 1)
 
 
+def test_counts_beyond_64_bits_do_not_wrap() -> None:
+    huge = 2**31 - 1
+    layer = Layer(
+        name="c", kind="conv2d", input_shape=(64, huge, huge), weight_shape=(huge, 64, 1, 1),
+        stride=(1, 1), padding=(0, 0), weight_bits=8, input_bits=8, signed=True, time_steps=1,
+        input_density=1.0, repeats_input=True,
+    )  # fmt: skip
+    hardware = load_hardware("c2c_22nm")
+    swept = sweep(layer, hardware, {"macro.array.rows": [64], "macro.converter.bits": [8]})
+    alone = simulate_layer(layer, hardware).in_memory.total
+    assert swept.results["energy_pj"][0] == pytest.approx(alone.energy_pj)
+    assert swept.results["delay_ns"][0] == pytest.approx(alone.delay_ns)
+
+
 def test_moving_the_node_moves_both_sides(conv1: Layer) -> None:
     hardware = load_hardware("charge_65nm")
     swept = sweep(conv1, hardware, {"node_nm": [65, 28], "supply_v": [1.0, 0.9]})
