@@ -166,11 +166,11 @@ class NeuronConfig:
 class TrainingConfig:
     """The loop that trains the CNN, the quantized CNN and the SNN."""
 
-    cnn_epochs: int = 30
+    cnn_epochs: int = 40
     """Epochs of the 32-bit CNN."""
     quantized_epochs: int = 5
     """Epochs of the quantized CNN, which starts from the 32-bit one."""
-    snn_epochs: int = 30
+    snn_epochs: int = 50
     """Epochs of the SNN, which starts from the converted CNN."""
     batch_size: int = 64
     """Patches a step."""

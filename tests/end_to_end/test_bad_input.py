@@ -224,14 +224,7 @@ WRITERS = [_as_mat5, _as_mat73, _as_npz, _as_npy]
 NAMED = [_as_mat5, _as_mat73, _as_npz]
 
 
-# spectral answers with None, not with an exception, where no axis has to be moved.
-BY_PIXEL = pytest.param(
-    _as_envi_by_pixel,
-    marks=pytest.mark.xfail(strict=True, raises=AttributeError, reason="the ENVI reader's defect"),
-)
-
-
-@pytest.mark.parametrize("write", [*WRITERS, _as_envi, BY_PIXEL])
+@pytest.mark.parametrize("write", [*WRITERS, _as_envi, _as_envi_by_pixel])
 @pytest.mark.parametrize("share", [0.0, 0.5, 0.99])
 def test_truncated_cubes(
     refused: Refused, card: Any, cube: Any, tmp_path: Path, write: Any, share: float

@@ -17,7 +17,9 @@ def read(path: Path, variable: str | None) -> NDArray[Any]:
     image = _open(path)
     with reading(path, "ENVI", TypeError):
         # spectral's load() would make float32 of everything, labels and 64-bit numbers included.
-        array: NDArray[Any] = image.open_memmap(interleave="bip", writable=False)
+        array: NDArray[Any] | None = image.open_memmap(interleave="bip", writable=False)
+    if array is None:  # what spectral answers where the file is shorter than its header says
+        raise InputError(f"{path}: {image.filename} is truncated, expected {image.shape} values")
     return array
 
 
