@@ -76,6 +76,43 @@ def test_bits_take_steps_columns_and_additions_on_paper() -> None:
     assert priced.tops == pytest.approx(2e-3 * 2 / 30)
 
 
+@pytest.mark.parametrize(("kind", "decisions"), [("sar", 3), ("flash", 3.5), ("ramp", 4)])
+def test_decisions_of_each_converter_on_paper(kind: Any, decisions: float) -> None:
+    # 3 bits: one decision a bit; 7 comparators that count half; half of 8 levels. 0.001 fF x 64
+    macro = _macro(converter=Converter(bits=3, kind=kind))
+    converters = price(macro, 1, 1, ONES).breakdown_fj["converters"]
+    assert converters == pytest.approx((100 * decisions + 0.064) / 2)
+    known = _macro(converter=Converter(bits=3, kind=kind, energy_pj=0.5))
+    assert price(known, 1, 1, ONES).breakdown_fj["converters"] == pytest.approx(500 / 2)
+
+
+@pytest.mark.parametrize(("kind", "turns"), [("sar", 3), ("flash", 1), ("ramp", 8)])
+def test_step_lasts_as_long_as_its_input_and_conversions_in_turn(kind: Any, turns: int) -> None:
+    # 28 nm at 0.9 V: a decision of 0.00653 x 2 + 0.640 ns, an input of 20 gates of 0.0478 ns; one
+    # converter for two columns converts twice
+    alone = _macro(cycle_ns=None, supply_v=0.9, converter=Converter(bits=3, kind=kind, count=1))
+    assert price(alone, 1, 1).cycle_ns == pytest.approx(2 * turns * 0.65306 + 0.956)
+
+
+def test_copies_add_throughput_and_area_and_share_nothing() -> None:
+    one, four = (price(_macro(copies=copies), 4, 1) for copies in (1, 4))
+    assert four.tops == pytest.approx(4 * one.tops)
+    assert four.area_mm2 == pytest.approx(4 * one.area_mm2)
+    assert four.energy_per_mac_fj == one.energy_per_mac_fj
+
+
+def test_two_input_bits_in_a_step_of_a_tree_on_paper() -> None:
+    # operands of 3 bits: 4 x 4 - (3 + 2 + 1) = 10 adders, and 4 x 2 to multiply by the second bit,
+    # which Booth's code spares
+    array = CellArray(cell="digital", rows=4, columns=2, columns_merged=2, cell_um2=1.0)
+    for booth, adders in ((True, 10), (False, 18)):
+        macro = _macro(
+            array=array, converter=None, input=Input(bits_per_step=2), logic=Logic(booth=booth)
+        )
+        priced = price(macro, 2, 2, ONES).breakdown_fj["adders"]
+        assert priced == pytest.approx(adders * 6 * 0.7 * 0.375 / 4)
+
+
 def test_bit_lines_on_paper() -> None:
     # a 6T cell of 1 um: a row passes two transistors, 0.2 + 2 x 0.175 = 0.55 fF, a column one,
     # 0.375 fF, that falls by half of 1 V: 4 x 0.375 x 0.5 fJ; with 3 fF a cell, 4 x 3 x 0.5 fJ
