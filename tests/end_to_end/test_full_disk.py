@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import resource
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -97,6 +98,7 @@ def test_standard_output_that_is_full() -> None:
 
 
 def test_reader_that_leaves_early() -> None:
-    command = f"{sys.executable} -c 'from snnquant.cli import main; main()' scenes | true"
+    python = shlex.quote(sys.executable)
+    command = f"{python} -c 'from snnquant.cli import main; main()' scenes | true"
     done = subprocess.run(command, shell=True, capture_output=True, text=True, check=False)
     assert done.stderr == ""

@@ -93,10 +93,10 @@ def test_the_report_shows_the_scores(finished: Any) -> None:
     assert f"{100 * finished.metrics['snn_trained']['oa']:.2f}" in page
 
 
-def test_the_table_ends_with_the_folder(finished: Any, snnquant: Any) -> None:
-    outcome = snnquant("evaluate", finished.folder)
+def test_the_table_ends_with_the_folder(finished: Any, copy: Path, snnquant: Any) -> None:
+    outcome = snnquant("evaluate", copy)
     assert outcome.code == 0
-    assert outcome.out.splitlines()[-1] == f"run: {finished.folder}"
+    assert outcome.out.splitlines()[-1] == f"run: {copy}"
     for network in NETWORKS:
         assert f"{100 * finished.metrics[network]['oa']:.2f}" in outcome.out
 
