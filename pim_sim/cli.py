@@ -18,7 +18,7 @@ from pim_sim.errors import InputError
 from pim_sim.hardware import hardware_file, known_hardware, load_hardware
 from pim_sim.macro import known_macros, load_macro, price
 from pim_sim.model import simulate
-from pim_sim.summary import summarise, summarise_price, summarise_validation
+from pim_sim.summary import summarise, summarise_price, summarise_validation, write_breakdown
 from pim_sim.workload import Workload
 
 app = App(
@@ -37,6 +37,7 @@ def run(
     run_dir: Annotated[Path | None, Parameter(name="--run")] = None,
     workload: Path | None = None,
     hardware: str = "sram_65nm",
+    csv: Path | None = None,
     as_json: Annotated[bool, Parameter(name="--json", negative=())] = False,
 ) -> None:
     """Simulate the first layer of a run or of a workload file.
@@ -49,10 +50,14 @@ def run(
         Workload file, instead of --run.
     hardware
         Known name, or a path ending in .toml.
+    csv
+        File for the breakdown, one line a component of each design.
     as_json
         Print one JSON object and nothing else.
     """
     report = simulate(_workload(run_dir, workload), load_hardware(hardware))
+    if csv is not None:
+        write_breakdown(report, csv)
     print(json.dumps(report.to_dict()) if as_json else summarise(report))
 
 

@@ -1,10 +1,13 @@
-"""A report as text for the terminal."""
+"""A report as text for the terminal, and its breakdown as a table."""
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pim_sim.atomic import replacing
 from pim_sim.macro import Macro, Price
 from pim_sim.mapping import Placement
 from pim_sim.results import ACE_SNN_PERCENT, Design, Report
@@ -109,6 +112,16 @@ def _sureness(report: Report) -> Iterable[str]:
         f"Network: {network.digital_first_pj / 1e3:,.4g} nJ with the first layer digital, "
         f"{network.in_memory_first_pj / 1e3:,.4g} nJ with it in memory"
     )
+
+
+def write_breakdown(report: Report, path: Path) -> None:
+    """The breakdown as CSV, one line a component; `InputError` if it cannot be written."""
+    with replacing(path) as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(("hardware", "design", "component", "energy_pj", "delay_ns"))
+        for name, design in (("digital", report.digital), ("in_memory", report.in_memory)):
+            for part, cost in design.components.items():
+                writer.writerow((report.hardware, name, part, cost.energy_pj, cost.delay_ns))
 
 
 def summarise_price(macro: Macro, price: Price) -> str:

@@ -48,6 +48,7 @@ def component_costs() -> tuple[CostRow, ...]:
         return tuple(_row(record) for record in csv.DictReader(file))
 
 
+@functools.lru_cache(maxsize=256)
 def cost(name: str, *, family: str | None = None, node_nm: float = 0, bits: int = 0) -> CostRow:
     """The one row of this name, and of this family, node and bits where they are given.
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import csv
 import json
 import os
 import subprocess
@@ -66,6 +67,31 @@ def test_text_shows_both_readings_of_the_published_percentages(
     assert "1 - 0.70 x 0.93 = 34.9%" in text
     for part in ("energy, nJ", "delay, us", "EDP, nJ us", "digital: multiplies", "70.3%"):
         assert part in text
+
+
+def test_breakdown_is_written_as_a_table(
+    run_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "breakdown.csv"
+    main(["run", "--run", str(run_dir), "--csv", str(path), "--json"])
+    breakdown = json.loads(capsys.readouterr().out)["breakdown"]
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    read = {(row["design"], row["component"]): float(row["energy_pj"]) for row in rows}
+    assert read == {
+        (design, part): cost["energy_pj"]
+        for design, parts in breakdown.items()
+        for part, cost in parts.items()
+    }
+
+
+def test_breakdown_that_cannot_be_written_is_one_line(
+    run_dir: Path, tmp_path: Path, one_line_refusal: Callable[..., str]
+) -> None:
+    path = str(tmp_path / "nowhere" / "breakdown.csv")
+    assert f"{path}: cannot be written" in one_line_refusal(
+        "run", "--run", str(run_dir), "--csv", path
+    )
 
 
 def test_shipped_hardware_is_listed_shown_and_passes_its_check(
