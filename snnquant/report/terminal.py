@@ -33,7 +33,7 @@ def _table(section: Section) -> Table:
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, show_header=any(section.columns))
     table.add_column("", no_wrap=True)
     for heading in section.columns:
-        table.add_column(Text(heading), justify="right")
+        table.add_column(Text(heading), justify="right", overflow="fold")
     for label, *values in section.rows:
         table.add_row(Text(label), *(Text(value) for value in values))
     return table
