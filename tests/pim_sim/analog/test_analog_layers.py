@@ -156,18 +156,18 @@ def test_sums_worked_by_hand() -> None:
     with torch.no_grad():
         module.weight.copy_(torch.tensor([[1.0, -0.5]]))
     seen = torch.tensor([[1.0, 1.0], [1.0, -1.0]])  # sums 0.5 and 1.5: steps of 0.5 in 2 bits
-    x = torch.tensor([[0.6, 0.0], [1.0, -1.0], [1.0, 1.0], [-1.0, 0.0], [3.0, 0.0]])
+    x = torch.tensor([[0.6, 0.0], [1.0, -1.0], [1.0, 1.0], [-3.0, 0.0], [3.0, 0.0]])
 
     def outputs(config: AnalogConfig) -> list[float]:
         return [round(y, 6) for y in analog_layer(module, config, seen)(x).flatten().tolist()]
 
     assert outputs(AnalogConfig(adc_bits=2)) == [0.5, 1.5, 0.5, 0.0, 1.5]
     assert outputs(AnalogConfig(clip=1.0)) == [0.6, 1.0, 0.5, -1.0, 1.0]
-    # the two rows draw 0.3, 1, 1, 0.5 and 1.5 of full; half of the gain goes at full
+    # the two rows draw 0.3, 1, 1, 1.5 and 1.5 of full; half of the gain goes at full
     droop = AnalogConfig(noise=Noise(droop=0.5))
     assert outputs(droop) == [0.51, 0.75, 0.25, -0.75, 0.75]
     # four rows, two of them idle, draw half as much
-    assert outputs(replace(droop, rows=4)) == [0.555, 1.125, 0.375, -0.875, 1.875]
+    assert outputs(replace(droop, rows=4)) == [0.555, 1.125, 0.375, -1.875, 1.875]
     # converted apart, the products 1 and -0.5 are both on a grid of 1 / 3, not their sum
     assert outputs(AnalogConfig(adc_bits=3, rows=1))[1:3] == [round(1 + 2 / 3, 6), round(1 / 3, 6)]
 
