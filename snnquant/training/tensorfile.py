@@ -28,8 +28,9 @@ def _digest(tensors: dict[str, Tensor], header: str) -> str:
 def write_tensors(path: Path, tensors: dict[str, Tensor], header: dict[str, Any]) -> None:
     """Write tensors and a JSON header; InputError where the disk is full or read-only."""
     tensors = {name: tensor.detach().clone().contiguous() for name, tensor in tensors.items()}
-    text = json.dumps(header, sort_keys=True)
-    content = save(tensors, {"header": text, "sha256": _digest(tensors, text)})
+    digest = _digest(tensors, _canonical(header))
+    # One entry: safetensors writes several in an order that changes from run to run.
+    content = save(tensors, {"header": _canonical(header | {"sha256": digest})})
     with replacing(path) as temporary:
         temporary.write_bytes(content)
 
@@ -53,14 +54,20 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError, ValueError) as error:
         raise InputError(f"{path}: damaged, expected a safetensors checkpoint ({error})") from None
-    if "header" not in metadata or "sha256" not in metadata:
+    if "header" not in metadata:
         raise InputError(f"{path}: found no header, expected a checkpoint written by snnquant")
-    if _digest(tensors, metadata["header"]) != metadata["sha256"]:
-        raise InputError(f"{path}: changed since it was written: its sha256 does not match")
     try:
         header = json.loads(metadata["header"])
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: header is not JSON ({error})") from None
     if not isinstance(header, dict):
         raise InputError(f"{path}: header is {type(header).__name__}, expected a JSON object")
+    canonical = _canonical(header)
+    digest = header.pop("sha256", None)
+    if canonical != metadata["header"] or digest != _digest(tensors, _canonical(header)):
+        raise InputError(f"{path}: changed since it was written: its sha256 does not match")
     return tensors, header
+
+
+def _canonical(header: dict[str, Any]) -> str:
+    return json.dumps(header, sort_keys=True)

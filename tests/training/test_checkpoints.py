@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import copy
-import hashlib
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -54,17 +53,10 @@ def test_a_checkpoint_comes_back_bit_for_bit(kind, path, checkpoint_of, samples)
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_saving_what_was_read_gives_the_same_file(kind, path, checkpoint_of):
-    """The same but for the order of the two metadata entries, which safetensors draws."""
     save_checkpoint(path, checkpoint_of(kind))
     first = path.read_bytes()
-    tensors, header = read_tensors(path)
     save_checkpoint(path, load_checkpoint(path))
-    again, header_again = read_tensors(path)
-    assert header_again == header
-    assert {name: t.numpy().tobytes() for name, t in again.items()} == {
-        name: t.numpy().tobytes() for name, t in tensors.items()
-    }
-    assert sorted(path.read_bytes()) == sorted(first)
+    assert path.read_bytes() == first
 
 
 def test_saving_leaves_the_network_and_replaces_an_older_file(path, checkpoint_of):
@@ -183,9 +175,7 @@ def test_any_other_json_in_the_header_is_refused_or_harmless(
 
 @pytest.mark.parametrize("text", ["[]", "3", '"text"', "null", "{", "", "[" * 5])
 def test_a_header_that_is_no_json_object_is_refused(text, path, refused):
-    path.write_bytes(
-        save({}, {"header": text, "sha256": hashlib.sha256(text.encode()).hexdigest()})
-    )
+    path.write_bytes(save({}, {"header": text}))
     assert "header" in refused(load_checkpoint, path)
 
 
@@ -197,7 +187,7 @@ def test_the_file_is_plain_safetensors_with_a_json_header(path, checkpoint_of):
         metadata = file.metadata()
         names = set(file.keys())
         assert np.array_equal(file.get_tensor("normalisation.mean"), saved.normalisation.mean)
-    assert set(metadata) == {"header", "sha256"}
+    assert set(metadata) == {"header"}
     header = json.loads(metadata["header"])
     assert (header["format"], header["what"]) == (1, "checkpoint")
     assert header["model"]["name"] == "cnn32h"

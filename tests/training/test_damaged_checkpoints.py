@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 from pathlib import Path
 
@@ -209,7 +210,7 @@ def test_a_weight_of_another_type_is_noticed(dtype, tmp_path, refused, saved):
     write_tensors(path, tensors | {"network.layers.conv1.bias": bias.to(dtype)}, header)
     if dtype is not torch.bfloat16:
         assert str(dtype) in refused(load_checkpoint, path)
-    metadata = {"header": "{}", "sha256": "0" * 64}
+    metadata = {"header": json.dumps({"sha256": "0" * 64})}
     save_file({"network.layers.conv1.bias": bias.to(dtype)}, path, metadata)
     assert "sha256" in refused(load_checkpoint, path)
 
