@@ -1,6 +1,7 @@
 """What analog columns do to the accuracy of a run's SNN: tables of overall accuracy over chips.
 
     python scripts/analog_accuracy.py runs/my_run [sram_65nm] [--pixels 500] [--chips 10]
+    python scripts/analog_accuracy.py runs/my_run --parameter adc_bits --pixels 6000
 
 The first layer is computed as the hardware file says. Ranges are laid over training pixels,
 accuracy is of test pixels. Change what is swept here, or see `pim_sim.analog.AnalogConfig`.
@@ -45,8 +46,8 @@ DRAWN: dict[str, list[float]] = {
 KINDS = ["bit_line_6t_65nm", "bit_line_8t_28nm", "charge_65nm", "c2c_22nm", "rram_65nm"]
 
 
-def study(path: Path, hardware: str, pixels: int, chips: int) -> None:
-    """Print the network's accuracy as trained, over each parameter, over hardware, and tuned."""
+def study(path: Path, hardware: str, pixels: int, chips: int, parameter: str | None) -> None:
+    """Print the accuracy as trained, over each parameter (or one), over hardware, and tuned."""
     run = Run.open(path)
     checkpoint = run.load("snn_trained")
     network, bits = checkpoint.network, checkpoint.bits
@@ -65,16 +66,19 @@ def study(path: Path, hardware: str, pixels: int, chips: int) -> None:
         return AnalogConfig.of_hardware(found, input_bits=INPUT_BITS, weight_bits=bits)
 
     base = config_of(hardware)
+    swept = FIXED | DRAWN if parameter is None else {parameter: (FIXED | DRAWN)[parameter]}
     print(
         f"{run.scene.name}: OA {100 * accuracy(network):.2f} % as trained, {len(test.classes)} test"
     )
     for percentile in (100, 99):
         config = base.with_value("percentile", percentile)
         print(f"\n{hardware}, ranges over {percentile} % of the magnitudes")
-        for name, values in (FIXED | DRAWN).items():
+        for name, values in swept.items():
             drawn = chips if name in DRAWN else 2
             found = sweep(network, LAYER, config, inputs, accuracy, name, values, chips=drawn)
             print(f"  {name:13}" + "   ".join(f"{v:g}: {said(oa)}" for v, oa in found), flush=True)
+    if parameter is not None:
+        return
     print("\nhardware, ranges over 100 and 99 %")
     for name in [hardware, *KINDS]:
         configs = [config_of(name).with_value("percentile", share) for share in (100, 99)]
@@ -116,9 +120,10 @@ def main() -> None:
     parser.add_argument("hardware", nargs="?", default="sram_65nm", help="name, or path to a .toml")
     parser.add_argument("--pixels", type=int, default=500, help="test pixels, drawn at random")
     parser.add_argument("--chips", type=int, default=10, help="chips of a figure, at least 2")
+    parser.add_argument("--parameter", choices=FIXED | DRAWN, help="sweep this one and stop")
     options = parser.parse_args()
     try:
-        study(options.run, options.hardware, options.pixels, options.chips)
+        study(options.run, options.hardware, options.pixels, options.chips, options.parameter)
     except (InputError, PimInputError) as error:
         print(f"analog_accuracy.py: {error}", file=sys.stderr)
         sys.exit(2)
