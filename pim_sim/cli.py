@@ -15,8 +15,8 @@ from typing import Annotated, NoReturn
 from cyclopts import App, CycloptsError, Parameter
 
 from pim_sim.errors import InputError
-from pim_sim.hardware import hardware_file, known_hardware, load_hardware
-from pim_sim.macro import known_macros, load_macro, price
+from pim_sim.hardware import HARDWARE, load_hardware
+from pim_sim.macro import MACROS, load_macro, price
 from pim_sim.model import simulate
 from pim_sim.summary import summarise, summarise_price, summarise_validation, write_breakdown
 from pim_sim.workload import Workload
@@ -130,7 +130,7 @@ def macro(
         Print one JSON object and nothing else.
     """
     if file is None:
-        for name in known_macros():
+        for name in MACROS.names():
             print(f"{name:20}{load_macro(name).description}")
         return
     described = load_macro(file)
@@ -160,7 +160,7 @@ def validate(*, as_json: Annotated[bool, Parameter(name="--json", negative=())] 
 @hardware_app.command(name="list")
 def list_hardware() -> None:
     """List the hardware files that come with the package."""
-    for name in known_hardware():
+    for name in HARDWARE.names():
         print(f"{name:20}{load_hardware(name).description}")
 
 
@@ -174,7 +174,7 @@ def show(name: str) -> None:
         Known name, or a path ending in .toml.
     """
     load_hardware(name)  # so that what is shown is known to be right
-    print(hardware_file(name).read_text(encoding="utf-8"), end="")
+    print(HARDWARE.file(name).read_text(encoding="utf-8"), end="")
 
 
 @hardware_app.command

@@ -1,18 +1,17 @@
 """Hardware descriptions: strict TOML files and the frozen dataclasses they become."""
 
 from pim_sim.hardware.adc import ADC
-from pim_sim.hardware.files import hardware_file, known_hardware, load_hardware
+from pim_sim.hardware.files import HARDWARE, load_hardware
 from pim_sim.hardware.parts import Array, Digital, Hardware, Mapping, Memory, Noise
 
 __all__ = [
     "ADC",
+    "HARDWARE",
     "Array",
     "Digital",
     "Hardware",
     "Mapping",
     "Memory",
     "Noise",
-    "hardware_file",
-    "known_hardware",
     "load_hardware",
 ]

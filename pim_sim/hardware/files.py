@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import tomllib
 from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pim_sim.checks import check_keys, check_table, refuse, shown
+from pim_sim.catalogue import Catalogue
+from pim_sim.checks import check_keys, check_table, refuse
 from pim_sim.errors import InputError
 from pim_sim.hardware.adc import ADC
 from pim_sim.hardware.parts import Array, Digital, Hardware, Mapping, Memory, Noise
@@ -16,30 +16,12 @@ from pim_sim.macro.files import macro_from
 
 SCHEMA = 1
 
-_FOLDER = Path(__file__).parent
+HARDWARE = Catalogue("hardware", Path(__file__).parent)
+"""The technologies that come with the package."""
 _REQUIRED = ("schema", "description", "node_nm", "memory", "digital")
 _OPTIONAL = ("supply_v", "array", "adc", "macro", "digital_macro", "mapping", "noise")
 
 Part = TypeVar("Part")
-
-
-def known_hardware() -> tuple[str, ...]:
-    """Names of the hardware files that come with the package."""
-    return tuple(sorted(path.stem for path in _FOLDER.glob("*.toml")))
-
-
-def hardware_file(name_or_path: str | Path) -> Path:
-    """The file of a known name, or the path itself where it ends in ``.toml``.
-
-    Raises `InputError` for a name that is neither.
-    """
-    path = Path(name_or_path)
-    if path.suffix == ".toml":
-        return path
-    if str(name_or_path) not in known_hardware():
-        expected = f"a path ending in .toml or one of {', '.join(known_hardware())}"
-        raise refuse("hardware", str(name_or_path), expected)
-    return _FOLDER / f"{name_or_path}.toml"
 
 
 def load_hardware(name_or_path: str | Path) -> Hardware:
@@ -48,16 +30,7 @@ def load_hardware(name_or_path: str | Path) -> Hardware:
     Raises `InputError`, one line naming file, table and field, for a file that cannot be read, an
     unknown or missing field, a wrong type, or a number outside the limits of its unit.
     """
-    path = hardware_file(name_or_path)
-    try:
-        return _hardware(path.stem, tomllib.loads(path.read_text(encoding="utf-8")))
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror or error}") from None
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from None
-    except (ValueError, RecursionError) as error:
-        # not TOML (with the line), not UTF-8, an integer of thousands of digits, endless nesting
-        raise InputError(f"{path}: not TOML that can be read: {shown(str(error))}") from None
+    return HARDWARE.load(name_or_path, _hardware)
 
 
 def _hardware(name: str, content: dict[str, Any]) -> Hardware:

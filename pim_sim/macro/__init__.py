@@ -2,10 +2,11 @@
 
 from pim_sim.macro.description import CellArray, Converter, Input, Logic, Macro
 from pim_sim.macro.energy import Scales
-from pim_sim.macro.files import known_macros, load_macro, macro_file
+from pim_sim.macro.files import MACROS, load_macro
 from pim_sim.macro.pricing import Price, price
 
 __all__ = [
+    "MACROS",
     "CellArray",
     "Converter",
     "Input",
@@ -13,8 +14,6 @@ __all__ = [
     "Macro",
     "Price",
     "Scales",
-    "known_macros",
     "load_macro",
-    "macro_file",
     "price",
 ]

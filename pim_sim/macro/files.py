@@ -2,37 +2,22 @@
 
 from __future__ import annotations
 
-import tomllib
 from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pim_sim.checks import check_keys, check_table, refuse, shown
+from pim_sim.catalogue import Catalogue
+from pim_sim.checks import check_keys, check_table, refuse
 from pim_sim.errors import InputError
 from pim_sim.macro.description import CellArray, Converter, Input, Logic, Macro
 
 SCHEMA = 1
-_FOLDER = Path(__file__).parent / "chips"
+MACROS = Catalogue("macro", Path(__file__).parent / "chips")
+"""The measured chips that come with the package."""
 _REQUIRED = ("schema", "description", "node_nm", "supply_v", "array")
 _OPTIONAL = ("input", "converter", "logic", "cycle_ns", "area_mm2", "copies")
 
 Part = TypeVar("Part")
-
-
-def known_macros() -> tuple[str, ...]:
-    """Names of the macros that come with the package: the measured chips."""
-    return tuple(sorted(path.stem for path in _FOLDER.glob("*.toml")))
-
-
-def macro_file(name_or_path: str | Path) -> Path:
-    """The file of a known name, or the path itself where it ends in ``.toml``."""
-    path = Path(name_or_path)
-    if path.suffix == ".toml":
-        return path
-    if str(name_or_path) not in known_macros():
-        expected = f"a path ending in .toml or one of {', '.join(known_macros())}"
-        raise refuse("macro", str(name_or_path), expected)
-    return _FOLDER / f"{name_or_path}.toml"
 
 
 def load_macro(name_or_path: str | Path) -> Macro:
@@ -40,15 +25,7 @@ def load_macro(name_or_path: str | Path) -> Macro:
 
     Raises `InputError`, one line naming file, table and field.
     """
-    path = macro_file(name_or_path)
-    try:
-        return macro_from(path.stem, tomllib.loads(path.read_text(encoding="utf-8")))
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror or error}") from None
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from None
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{path}: not TOML that can be read: {shown(str(error))}") from None
+    return MACROS.load(name_or_path, macro_from)
 
 
 def macro_from(name: str, content: dict[str, Any]) -> Macro:

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from pim_sim import InputError, load_hardware
-from pim_sim.hardware import hardware_file, known_hardware
+from pim_sim.hardware import HARDWARE
 
-SOURCED = hardware_file("sram_65nm").read_text(encoding="utf-8")
+SOURCED = HARDWARE.file("sram_65nm").read_text(encoding="utf-8")
 
 
 def _line_of(field: str) -> str:
@@ -27,9 +27,9 @@ def _numbers_of(table: dict[str, Any]) -> int:
     )
 
 
-@pytest.mark.parametrize("name", known_hardware())
+@pytest.mark.parametrize("name", HARDWARE.names())
 def test_every_number_of_a_shipped_file_says_its_unit_and_source(name: str) -> None:
-    text = hardware_file(name).read_text(encoding="utf-8")
+    text = HARDWARE.file(name).read_text(encoding="utf-8")
     numbers = [line for line in text.splitlines() if re.match(r"(?!schema)\w+ = [\d.]", line)]
     assert len(numbers) == _numbers_of(tomllib.loads(text)) - 1  # the schema needs no source
     for line in numbers:
@@ -40,7 +40,7 @@ def test_every_number_of_a_shipped_file_says_its_unit_and_source(name: str) -> N
             assert comment.strip().lower().startswith(unit[1]), line
 
 
-@pytest.mark.parametrize("name", known_hardware())
+@pytest.mark.parametrize("name", HARDWARE.names())
 def test_shipped_file_is_named_after_itself_and_described(name: str) -> None:
     hardware = load_hardware(name)
     assert hardware.name == name

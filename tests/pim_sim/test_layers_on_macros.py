@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 
 from pim_sim import Hardware, Layer, Workload, load_hardware, simulate, simulate_layer
 from pim_sim.cli import main
-from pim_sim.hardware import Mapping, hardware_file, known_hardware
+from pim_sim.hardware import HARDWARE, Mapping
 from pim_sim.macro import CellArray, Converter, Input, Logic, Macro, Scales, load_macro, price
 from pim_sim.macro.layers import macro_costs
 from pim_sim.macro.tiling import tile
 
-MACROS = [name for name in known_hardware() if load_hardware(name).macro is not None]
+MACROS = [name for name in HARDWARE.names() if load_hardware(name).macro is not None]
 
 
 def _macro(rows: int, columns: int, **changes: Any) -> Macro:
@@ -149,7 +149,7 @@ def test_full_macro_spends_on_a_layer_what_it_spends_alone() -> None:
     assert sum(cost.delay_ns for cost in costs.values()) == macro.cycle_ns
 
 
-@pytest.mark.parametrize("name", known_hardware())
+@pytest.mark.parametrize("name", HARDWARE.names())
 def test_parts_add_up_and_intervals_hold_the_ratio_on_every_hardware(
     name: str, conv1: Layer
 ) -> None:
@@ -252,7 +252,7 @@ def test_digital_macro_may_stand_for_the_digital_side(conv1: Layer) -> None:
     assert report.digital.area_mm2 == pytest.approx(0.2272)
 
 
-TEXT = hardware_file("charge_28nm").read_text(encoding="utf-8")
+TEXT = HARDWARE.file("charge_28nm").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(
@@ -285,7 +285,7 @@ def test_neither_or_both_ways_in_memory_are_refused(
     toy: Hardware, one_line_refusal: Callable[..., str], tmp_path: Path
 ) -> None:
     path = tmp_path / "mine.toml"
-    sram = hardware_file("sram_65nm").read_text(encoding="utf-8")
+    sram = HARDWARE.file("sram_65nm").read_text(encoding="utf-8")
     path.write_text(sram.partition("[array]")[0], encoding="utf-8")
     assert "either the tables array and adc, or" in one_line_refusal("hardware", "check", str(path))
     path.write_text(sram.partition("[adc]")[0], encoding="utf-8")

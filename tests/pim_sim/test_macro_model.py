@@ -12,15 +12,14 @@ from hypothesis import strategies as st
 
 from pim_sim.cli import main
 from pim_sim.macro import (
+    MACROS,
     CellArray,
     Converter,
     Input,
     Logic,
     Macro,
     Scales,
-    known_macros,
     load_macro,
-    macro_file,
     price,
 )
 from pim_sim.macro.technology import Technology, sram_cell_um2
@@ -160,7 +159,7 @@ def test_steps_gathered_before_a_conversion_are_converted_once() -> None:
         assert converters == pytest.approx(conversions * 200.016 / 2)
 
 
-@pytest.mark.parametrize("name", known_macros())
+@pytest.mark.parametrize("name", MACROS.names())
 def test_shipped_macros_have_the_energy_of_their_parts(name: str) -> None:
     macro = load_macro(name)
     for input_bits in (1, 4, 8):
@@ -253,7 +252,7 @@ def test_supply_slows_and_nodes_shrink_cells() -> None:
 
 def test_command_prints_the_contract(capsys: pytest.CaptureFixture[str]) -> None:
     bits = ["--input-bits", "8", "--weight-bits", "8"]
-    main(["macro", str(macro_file("wang_2022")), *bits, "--json"])
+    main(["macro", str(MACROS.file("wang_2022")), *bits, "--json"])
     answer = json.loads(capsys.readouterr().out)
     assert answer == price(load_macro("wang_2022"), 8, 8).to_dict()
     assert {"tops_per_watt", "tops", "tops_per_mm2", "energy_per_mac_fj", "cycle_ns"} <= set(answer)
@@ -261,10 +260,10 @@ def test_command_prints_the_contract(capsys: pytest.CaptureFixture[str]) -> None
     assert f"{answer['tops_per_watt']:.4g} TOPS/W" in capsys.readouterr().out
     main(["macro"])
     listed = [line.split()[0] for line in capsys.readouterr().out.splitlines()]
-    assert listed == list(known_macros())
+    assert listed == list(MACROS.names())
 
 
-MACRO = macro_file("sinangil_2021").read_text(encoding="utf-8")
+MACRO = MACROS.file("sinangil_2021").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(

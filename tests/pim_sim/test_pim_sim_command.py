@@ -13,7 +13,7 @@ import pytest
 
 from pim_sim import Workload, load_hardware, simulate
 from pim_sim.cli import main
-from pim_sim.hardware import hardware_file, known_hardware
+from pim_sim.hardware import HARDWARE
 
 ROOT = Path(__file__).parents[2]
 
@@ -101,11 +101,11 @@ def test_shipped_hardware_is_listed_shown_and_passes_its_check(
     listed = capsys.readouterr().out
     main(["hardware", "list"])
     assert capsys.readouterr().out == listed
-    assert [line.split()[0] for line in listed.splitlines()] == list(known_hardware())
-    for name in known_hardware():
+    assert [line.split()[0] for line in listed.splitlines()] == list(HARDWARE.names())
+    for name in HARDWARE.names():
         main(["hardware", "show", name])
-        assert capsys.readouterr().out == hardware_file(name).read_text(encoding="utf-8")
-        main(["hardware", "check", str(hardware_file(name))])
+        assert capsys.readouterr().out == HARDWARE.file(name).read_text(encoding="utf-8")
+        main(["hardware", "check", str(HARDWARE.file(name))])
         assert load_hardware(name).description in capsys.readouterr().out
 
 

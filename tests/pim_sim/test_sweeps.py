@@ -15,13 +15,13 @@ from hypothesis import strategies as st
 
 from pim_sim import InputError, Layer, load_hardware, simulate_layer
 from pim_sim.cli import main
-from pim_sim.hardware import known_hardware
+from pim_sim.hardware import HARDWARE
 from pim_sim.macro.energy import Scales
 from pim_sim.sweep import Sweep, pareto, parse_axis, region, sweep, tornado
 from pim_sim.sweep.axes import Design, checked
 from pim_sim.sweep.points import RESULTS
 
-MACROS = [name for name in known_hardware() if load_hardware(name).macro is not None]
+MACROS = [name for name in HARDWARE.names() if load_hardware(name).macro is not None]
 
 
 @settings(deadline=None, max_examples=60)

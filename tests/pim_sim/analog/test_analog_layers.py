@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from pim_sim import InputError, load_hardware
 from pim_sim.analog import AnalogConfig, AnalogLayer, Noise, analog_layer
 from pim_sim.analog.converters import digits
-from pim_sim.hardware import known_hardware
+from pim_sim.hardware import HARDWARE
 
 KINDS = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
 NOISY = Noise(thermal_lsb=0.5, offset_lsb=0.5, gain=0.02, capacitor=0.02, inl_lsb=0.5, droop=0.05)
@@ -260,7 +260,7 @@ def test_gradients_pass_roundings_and_stop_where_a_range_ends() -> None:
     assert torch.allclose(found, expected, atol=1e-2 * expected.abs().max().item())
 
 
-@pytest.mark.parametrize("name", known_hardware())
+@pytest.mark.parametrize("name", HARDWARE.names())
 def test_every_technology_that_ships_can_be_computed_on(name: str) -> None:
     torch.manual_seed(0)
     module, x = nn.Conv3d(1, 4, 3), torch.rand(4, 1, 20, 5, 5)
