@@ -142,18 +142,30 @@ def macro(
 
 
 @app.command
-def validate(*, as_json: Annotated[bool, Parameter(name="--json", negative=())] = False) -> None:
-    """Check the macro model against measured chips, fitted to each and to all but each.
+def validate(
+    *,
+    svg: Path | None = None,
+    as_json: Annotated[bool, Parameter(name="--json", negative=())] = False,
+) -> None:
+    """Check the model against measured chips, fitted to each and to all but each, and its laws.
 
     Parameters
     ----------
+    svg
+        File for a picture of measured against predicted energy.
     as_json
         Print one JSON object and nothing else.
     """
-    from pim_sim.validation import validate as validated  # fits for half a second
+    from pim_sim import validation  # fits for half a second
 
-    result = validated()
-    print(json.dumps(result.to_dict()) if as_json else summarise_validation(result))
+    result = validation.validate()
+    if svg is not None:
+        validation.draw_parity(result, svg)
+    if as_json:
+        print(json.dumps(result.to_dict()))
+    else:
+        laws = validation.summarise_references(result.references)
+        print(f"{summarise_validation(result)}\n\n{laws}")
 
 
 @hardware_app.default

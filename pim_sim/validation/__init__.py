@@ -1,6 +1,18 @@
 """The macro model against measured chips: fitted to all of them, and to all but one."""
 
 from pim_sim.validation.chips import Chip, Figure, measured_chips
+from pim_sim.validation.draw import draw_parity
 from pim_sim.validation.fit import Validation, fit_scales, validate
+from pim_sim.validation.references import Reference, summarise_references
 
-__all__ = ["Chip", "Figure", "Validation", "fit_scales", "measured_chips", "validate"]
+__all__ = [
+    "Chip",
+    "Figure",
+    "Reference",
+    "Validation",
+    "draw_parity",
+    "fit_scales",
+    "measured_chips",
+    "summarise_references",
+    "validate",
+]

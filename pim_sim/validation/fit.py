@@ -8,13 +8,14 @@ with standard deviation `PRIOR_LN`, ln(measured / predicted) of a chip with `MIS
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from pim_sim.macro import Scales
 from pim_sim.validation.chips import Chip, Figure, measured_chips
 from pim_sim.validation.layer import check_layer
+from pim_sim.validation.references import Reference, references
 
 PRIOR_LN = math.log(2)
 """A scale within a factor of 2 of 1 before any chip is seen: capacitances are known that well."""
@@ -58,11 +59,15 @@ class Validation:
     """Those scales, by the chip that was left out."""
     predictions: tuple[Prediction, ...]
     """Every fitted figure of a chip as predicted from the other chips."""
+    own_predictions: tuple[Prediction, ...]
+    """The same figures with scales fitted to that chip alone."""
     checks: tuple[Prediction, ...]
     """Figures never fitted to, predicted with the scales of their own chip, or of all chips where
     theirs has no figure to fit to."""
     layer: dict[str, Any]
     """The first layer on Indian Pines on Wang's macro (`pim_sim.validation.layer`)."""
+    references: tuple[Reference, ...]
+    """Single laws and rows of the component table against other sources."""
 
     @property
     def left_out_geomean(self) -> float:
@@ -77,11 +82,11 @@ class Validation:
             "left_out_geomean": self.left_out_geomean,
             "scales": asdict(self.scales),
             "left_out_scales": {name: asdict(s) for name, s in self.left_out_scales.items()},
-            "left_out_figures": [
-                {**asdict(p), "factor_error": p.factor_error} for p in self.predictions
-            ],
-            "checks": [{**asdict(p), "factor_error": p.factor_error} for p in self.checks],
+            "calibrated_figures": _plain(self.own_predictions),
+            "left_out_figures": _plain(self.predictions),
+            "checks": _plain(self.checks),
             "layer": self.layer,
+            "references": [{**asdict(r), "factor": r.factor} for r in self.references],
         }
 
 
@@ -102,17 +107,15 @@ def validate(chips: Sequence[Chip] | None = None) -> Validation:
         calibrated={chip.name: _error(chip, own[chip.name]) for chip in fitted},
         left_out={chip.name: _error(chip, others[chip.name]) for chip in fitted},
         left_out_scales=others,
-        predictions=tuple(
-            _prediction(chip.name, figure, others[chip.name])
-            for chip in fitted
-            for figure in chip.used_for("fit")
-        ),
+        predictions=_fitted_figures(fitted, others),
+        own_predictions=_fitted_figures(fitted, own),
         checks=tuple(
             _prediction(chip.name, figure, own.get(chip.name, everything))
             for chip in chips
             for figure in chip.used_for("check")
         ),
         layer=check_layer(own.get("wang_2022", everything)),
+        references=references(chips),
     )
 
 
@@ -134,6 +137,10 @@ def fit_scales(chips: Sequence[Chip], miss_ln: float = MISS_LN) -> Scales:
     return _scales(logs)
 
 
+def _plain(rows: Iterable[Prediction]) -> list[dict[str, Any]]:
+    return [{**asdict(row), "factor_error": row.factor_error} for row in rows]
+
+
 def geomean(values: Iterable[float]) -> float:
     """Geometric mean."""
     logs = [math.log(value) for value in values]
@@ -147,6 +154,14 @@ def _scales(logs: Sequence[float]) -> Scales:
 def _error(chip: Chip, scales: Scales) -> float:
     whole = [figure for figure in chip.used_for("fit") if figure.whole]
     return geomean(_prediction(chip.name, figure, scales).factor_error for figure in whole)
+
+
+def _fitted_figures(chips: Sequence[Chip], scales: Mapping[str, Scales]) -> tuple[Prediction, ...]:
+    return tuple(
+        _prediction(chip.name, figure, scales[chip.name])
+        for chip in chips
+        for figure in chip.used_for("fit")
+    )
 
 
 def _prediction(chip: str, figure: Figure, scales: Scales) -> Prediction:

@@ -1,0 +1,203 @@
+"""What single laws and rows of the component table say, beside numbers from elsewhere.
+
+A row for calibration is equal by construction: the law has its constants from that very source,
+and the row shows that they were carried over right. A row for a check was not used to make what it
+is compared with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from pim_sim.components import CostRow, component_costs, cost, energy_ratio
+from pim_sim.components.survey import typical_energy_pj
+from pim_sim.digital import add_pj, digital_costs
+from pim_sim.hardware import load_hardware
+from pim_sim.hardware.adc import accelergy_energy_pj
+from pim_sim.macro.pricing import cycle_time_ns, fitted, use
+from pim_sim.validation.chips import Chip, Figure
+from pim_sim.validation.layer import INDIAN_PINES
+from pim_sim.workload import Layer
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reference:
+    """One number from elsewhere and what is said here instead."""
+
+    quantity: str
+    law: str
+    """What here gives `ours`, in words."""
+    unit: str
+    reference: float
+    ours: float
+    use: Literal["calibration", "check"]
+    source: str
+    """Where `reference` is from."""
+
+    @property
+    def factor(self) -> float:
+        """The larger over the smaller of the two; 1 is right."""
+        return max(self.ours / self.reference, self.reference / self.ours)
+
+
+def references(chips: Sequence[Chip]) -> tuple[Reference, ...]:
+    """Every row; converters inside ``chips`` are those whose energy was printed."""
+    return (
+        *_counts(),
+        *_hardware_constants(),
+        *_memories(),
+        *_arithmetic(),
+        *_bounds(),
+        *_converters_in(chips),
+    )
+
+
+def summarise_references(rows: Iterable[Reference]) -> str:
+    """The rows as text for the terminal."""
+    title = "Laws and table against other sources"
+    lines = [f"{title:78}{'reference':>10}{'ours':>10}{'factor':>8}"]
+    for row in rows:
+        label = f"{row.quantity}, {row.unit}: {row.law}"
+        lines.append(
+            f"  {label:76}{row.reference:10.6g}{row.ours:10.6g}{row.factor:8.3f}  {row.use}"
+        )
+    return "\n".join(lines)
+
+
+def _counts() -> Iterator[Reference]:
+    """20 filters of 3x3x3 fit 3 x 3 x 198 times into 5x5x200: 1,782 positions of 540 products."""
+    for quantity, stated, ours in (
+        ("products of the first layer", 962_280, INDIAN_PINES.macs),
+        ("outputs of the first layer", 35_640, INDIAN_PINES.outputs),
+    ):
+        yield Reference(
+            quantity=quantity,
+            law="20 filters of 3x3x3 on 5x5x200",
+            unit="count",
+            reference=stated,
+            ours=ours,
+            use="check",
+            source="3 x 3 x 198 positions of 20 filters of 27 products, by hand",
+        )
+
+
+def _hardware_constants() -> Iterator[Reference]:
+    """Constants of a shipped file that are copies of rows of the table."""
+    hardware = load_hardware("sram_45nm")
+    for row, ours in (
+        (cost("int_multiply", family="horowitz", bits=8), hardware.digital.multiply_energy_pj),
+        (cost("int_add", family="horowitz", bits=8), hardware.digital.add_energy_pj),
+        (cost("sram_read_8kb", family="cacti"), hardware.memory.read_energy_pj),
+    ):
+        yield _of_row(row, f"constant of {hardware.name}", ours, "calibration")
+
+
+def _memories() -> Iterator[Reference]:
+    """CACTI's reads at 45 nm, which the shipped files scale: to other nodes, and by family."""
+    at_45 = cost("sram_read_32kb", family="cacti", node_nm=45)
+    horowitz_v = cost("sram_read_32kb", family="horowitz").voltage_v
+    for name in ("rram_65nm", "rram_22nm"):
+        macro = load_hardware(name).macro
+        assert macro is not None
+        # the scaling of scripts/make_technologies.py, at the supply it gives to each node
+        ratio = energy_ratio(45, horowitz_v, macro.node_nm, macro.supply_v)
+        row = cost("sram_read_32kb", family="cacti", node_nm=macro.node_nm)
+        yield _of_row(row, "45 nm scaled by Stillmaker", at_45.value * ratio, "check")
+    for size in (8, 32, 1024):
+        row = cost(f"sram_read_{size}kb", family="horowitz")
+        ours = cost(row.name, family="cacti", node_nm=row.node_nm).value
+        yield _of_row(row, "CACTI's row of the table", ours, "check")
+
+
+def _arithmetic() -> Iterator[Reference]:
+    """Horowitz's integers from each other, by how the digital side scales with bits."""
+    hardware = load_hardware("sram_45nm")
+    for known, asked in ((8, 32), (32, 8)):
+        multiply, add = (
+            cost(name, family="horowitz", bits=known).value for name in ("int_multiply", "int_add")
+        )
+        digital = replace(
+            hardware.digital,
+            operand_bits=known,
+            multiply_energy_pj=multiply,
+            add_energy_pj=add,
+        )
+        one = _one_product(asked)
+        products = digital_costs(one, replace(hardware, digital=digital))["multiplies"]
+        # the sum of one product of b by c bits has b + c bits
+        added = add_pj(_one_product(asked // 2), digital)
+        for name, ours in (("int_multiply", products.energy_pj), ("int_add", added)):
+            row = cost(name, family="horowitz", bits=asked)
+            yield _of_row(row, f"digital law from {known} bits", ours, "check")
+
+
+def _one_product(bits: int) -> Layer:
+    """A layer of one multiplication of ``bits`` by ``bits``."""
+    return Layer(
+        name="one product",
+        kind="linear",
+        input_shape=(1,),
+        weight_shape=(1, 1),
+        stride=(),
+        padding=(),
+        weight_bits=bits,
+        input_bits=bits,
+        signed=True,
+        time_steps=1,
+        input_density=1.0,
+        repeats_input=True,
+    )
+
+
+def _bounds() -> Iterator[Reference]:
+    """Accelergy's totals; the law carries that package's constants."""
+    for row in component_costs():
+        if row.name == "adc_conversion":
+            ours = accelergy_energy_pj(row.bits, row.node_nm, 1e8)
+            yield _of_row(row, "accelergy law", ours, "calibration")
+
+
+def _converters_in(chips: Sequence[Chip]) -> Iterator[Reference]:
+    """Converters of measured chips, which neither law was fitted to."""
+    for chip in chips:
+        for figure in chip.figures:
+            if figure.parts == ("converters",):
+                yield from _converter(chip, figure)
+
+
+def _converter(chip: Chip, figure: Figure) -> Iterator[Reference]:
+    macro = fitted(figure.macro, figure.input_bits, figure.weight_bits)
+    assert macro.converter is not None
+    bits, node = macro.converter.bits, macro.node_nm
+    conversions = use(macro, figure.input_bits, figure.weight_bits).conversions
+    rate_hz = 1e9 * macro.conversions_in_turn / cycle_time_ns(macro)
+    for law, ours in (
+        ("accelergy law, a lower bound", accelergy_energy_pj(bits, node, rate_hz)),
+        ("typical law, the median", typical_energy_pj(bits, rate_hz, node)),
+    ):
+        yield Reference(
+            quantity=f"converter of {chip.name}, {bits} bits at {node:g} nm",
+            law=law,
+            unit="pJ",
+            reference=figure.fj_per_mac * macro.array.rows / conversions / 1e3,
+            ours=ours,
+            use="check",
+            source=chip.source,
+        )
+
+
+def _of_row(
+    row: CostRow, law: str, ours: float, purpose: Literal["calibration", "check"]
+) -> Reference:
+    name = row.name.replace("_", " ")
+    return Reference(
+        quantity=f"{row.family} {name}, {row.bits} bits at {row.node_nm:g} nm",
+        law=law,
+        unit=row.unit,
+        reference=row.value,
+        ours=ours,
+        use=purpose,
+        source=row.source,
+    )

@@ -1,0 +1,179 @@
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from pim_sim.cli import main
+from pim_sim.components import component_costs
+from pim_sim.validation import Reference, Validation, draw_parity, measured_chips, validate
+from pim_sim.validation.references import references
+
+ROOT = Path(__file__).parents[2]
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+@pytest.fixture(scope="module")
+def result() -> Validation:
+    return validate()
+
+
+def _one(rows: tuple[Reference, ...], quantity: str, law: str) -> Reference:
+    (found,) = [row for row in rows if quantity in row.quantity and law in row.law]
+    return found
+
+
+@pytest.mark.parametrize(
+    ("quantity", "law", "reference", "ours"),
+    [
+        ("products", "20 filters", 962_280, 962_280),
+        ("outputs", "20 filters", 35_640, 35_640),
+        # 45 nm at 0.9 V: 0.84433; 65 nm at 1.0 V: 1.332; 22 nm at 0.8 V, a sixth of the way from
+        # 20 to 32 nm: 5/6 * 0.1532 + 1/6 * 0.456936 = 0.20382
+        ("32kb, 64 bits at 65 nm", "Stillmaker", 30.1, 17.04 * 1.332 / 0.84433),
+        ("32kb, 64 bits at 22 nm", "Stillmaker", 3.79, 17.04 * 0.20382 / 0.84433),
+        ("horowitz sram read 8kb", "CACTI", 10, 6.14),
+        ("horowitz sram read 32kb", "CACTI", 20, 17.04),
+        ("horowitz sram read 1024kb", "CACTI", 100, 93.5),
+        ("int multiply, 32 bits", "digital law from 8", 3.1, 0.2 * 16),
+        ("int multiply, 8 bits", "digital law from 32", 0.2, 3.1 / 16),
+        ("int add, 32 bits", "digital law from 8", 0.1, 0.03 * 4),
+        ("int add, 8 bits", "digital law from 32", 0.03, 0.1 / 4),
+        # 1.79 pJ a column of 2,304 rows; 41.51 fJ a product of 64 rows
+        ("converter of jia_2020", "accelergy", 1.79, 6.494),
+        ("converter of wang_2022", "accelergy", 41.51 * 64e-3, 0.8472),
+    ],
+)
+def test_check_on_paper(
+    result: Validation, quantity: str, law: str, reference: float, ours: float
+) -> None:
+    row = _one(result.references, quantity, law)
+    assert row.use == "check"
+    assert row.reference == pytest.approx(reference, rel=1e-3)
+    assert row.ours == pytest.approx(ours, rel=1e-3)
+    assert row.factor == pytest.approx(max(reference / ours, ours / reference), rel=2e-3)
+
+
+def test_calibration_rows_are_carried_over_right_and_checks_are_not_by_construction(
+    result: Validation,
+) -> None:
+    calibration = [row for row in result.references if row.use == "calibration"]
+    checks = [row for row in result.references if row.use == "check"]
+    assert len(calibration) == 3 + 16
+    assert all(row.factor < 1 + 1e-4 for row in calibration)
+    assert all(row.factor > 1.01 for row in checks if row.unit != "count")
+    assert all(row.source for row in result.references)
+
+
+def test_scaling_laws_are_within_what_the_interval_allows(result: Validation) -> None:
+    """Memory and additions may be off by 1.6 there, multiplications by 2.1."""
+    for row in result.references:
+        if "Stillmaker" in row.law:
+            assert row.factor < 1.2
+        if "digital law" in row.law:
+            assert row.factor < 1.25
+            assert "multiply" not in row.quantity or row.factor < 1.05
+
+
+def test_no_row_of_memory_arithmetic_or_converters_is_left_out(result: Validation) -> None:
+    """Every read, integer operation and conversion of the table is compared with something."""
+    compared = {row.reference for row in result.references}
+    compared |= {row.ours for row in result.references}
+    for row in component_costs():
+        if row.name.startswith(("sram_read", "int_", "adc_conversion")):
+            assert row.value in compared, row
+
+
+def test_converters_of_chips_are_read_from_their_figures() -> None:
+    heavier = [
+        replace(chip, figures=tuple(replace(f, fj_per_mac=10 * f.fj_per_mac) for f in chip.figures))
+        for chip in measured_chips()
+    ]
+    before, after = references(measured_chips()), references(heavier)
+    moved = [new.reference / old.reference for old, new in zip(before, after, strict=True)]
+    of_chips = ["converter of" in row.quantity for row in before]
+    assert sum(of_chips) == 6  # three chips, two laws
+    assert moved == pytest.approx([10 if of_chip else 1 for of_chip in of_chips])
+    assert [row.ours for row in before] == [row.ours for row in after]
+
+
+def test_command_prints_the_references(
+    result: Validation, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(["validate", "--json"])
+    answer = json.loads(capsys.readouterr().out)["references"]
+    assert len(answer) == len(result.references)
+    for plain, row in zip(answer, result.references, strict=True):
+        assert (plain["reference"], plain["ours"], plain["use"], plain["source"]) == (
+            row.reference,
+            row.ours,
+            row.use,
+            row.source,
+        )
+        assert plain["factor"] == row.factor >= 1
+    main(["validate"])
+    lines = capsys.readouterr().out.splitlines()
+    for row in result.references:
+        (line,) = [line for line in lines if row.quantity in line and row.law in line]
+        assert f"{row.factor:.3f}  {row.use}" in line
+
+
+def _circles(root: ElementTree.Element, kind: str) -> list[tuple[float, float]]:
+    found = [circle for circle in root.findall(f"{SVG}circle") if circle.get("class") == kind]
+    return [(float(circle.get("cx", "")), float(circle.get("cy", ""))) for circle in found]
+
+
+def test_picture_holds_every_whole_figure_where_it_belongs(
+    result: Validation, tmp_path: Path
+) -> None:
+    draw_parity(result, tmp_path / "parity.svg")
+    root = ElementTree.parse(tmp_path / "parity.svg").getroot()
+    line = root.find(f"{SVG}line")
+    assert line is not None
+    left, bottom, right, top = (float(line.get(name, "")) for name in ("x1", "y1", "x2", "y2"))
+    assert right - left == pytest.approx(bottom - top)
+    band = root.find(f"{SVG}polygon")
+    assert band is not None
+    # the band's second corner lies a factor of 2 above the line's lower end
+    _, upper = band.get("points", "").split()[1].split(",")
+    per_ln = (bottom - float(upper)) / math.log(2)
+    for kind, rows in (("calibrated", result.own_predictions), ("left out", result.predictions)):
+        whole = [row for row in rows if row.parts == ("whole",)]
+        placed = _circles(root, kind)
+        assert len(placed) == len(whole) == 10
+        for row, (x, y) in zip(whole, placed, strict=True):
+            above = (bottom - y) - (x - left)
+            assert above == pytest.approx(
+                per_ln * math.log(row.predicted_fj / row.measured_fj), abs=0.2
+            )
+            across = x - placed[0][0]
+            assert across == pytest.approx(
+                per_ln * math.log(row.measured_fj / whole[0].measured_fj), abs=0.2
+            )
+    words = " ".join(root.itertext())
+    for chip in result.left_out:
+        assert chip in words
+
+
+def test_shipped_picture_is_the_one_that_the_command_draws(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    target = tmp_path / "parity.svg"
+    main(["validate", "--svg", str(target)])
+    assert "left out" in capsys.readouterr().out
+    shipped = ROOT / "docs" / "pim_sim_parity.svg"
+    assert target.read_text(encoding="utf-8") == shipped.read_text(encoding="utf-8")
+    assert "docs/pim_sim_parity.svg" in (ROOT / "docs" / "pim_sim.md").read_text(encoding="utf-8")
+    assert [path.name for path in tmp_path.iterdir()] == [target.name]
+
+
+def test_picture_that_cannot_be_written_is_one_line(
+    tmp_path: Path, one_line_refusal: Callable[..., str]
+) -> None:
+    target = str(tmp_path / "nowhere" / "parity.svg")
+    assert f"{target}: cannot be written" in one_line_refusal("validate", "--svg", target)
