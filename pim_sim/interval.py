@@ -23,7 +23,7 @@ ENERGY_FACTORS = {
     "array_energy": 1.9,
     "dac_energy": 1.9,
     "logic_energy": 1.6,
-    # three converters of measured chips against Accelergy's bound: 0.28, 3.2 and 4.0 times
+    # three converters of measured chips against Accelergy's bound: 0.25, 3.1 and 3.6 times
     "conversion_energy": 4.0,
     # E_BLP and the functional read of ACE-SNN's kind: second hand, as far apart as cells above
     "bit_line_energy": 1.9,
