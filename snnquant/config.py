@@ -85,20 +85,48 @@ class SplitConfig:
         _require(self.block_size >= 2, "block_size", self.block_size, "at least 2 pixels")
 
 
+OWN_INPUTS: dict[str, tuple[int, int]] = {
+    "cnn32h": (5, 0),
+    "cnn3d": (5, 0),
+    "hamida": (5, 0),
+    "luo": (3, 0),
+    "hybridsn": (25, 30),
+    "li": (5, 0),
+    "makantasis": (5, 30),
+    "hu": (1, 0),
+    "hu_strided": (1, 0),
+}
+"""Window and principal components of every network where nothing else is asked for."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig:
     """The shape of the network, CNN and SNN alike."""
 
-    name: Annotated[Literal["cnn32h", "cnn3d"], Parameter(name="--model")] = "cnn32h"
-    """cnn3d: 3-D convolutions throughout; cnn32h: 3-D, then 2-D with bands folded into channels."""
-    window: int = 5
-    """Side of the square patch around a pixel, odd."""
+    name: Annotated[
+        Literal[
+            "cnn32h", "cnn3d", "hamida", "luo", "hybridsn", "li", "makantasis", "hu", "hu_strided"
+        ],
+        Parameter(name=("--model", "--architecture")),
+    ] = "cnn32h"
+    """A network; `snnquant models` lists them."""
+    window: int = None  # type: ignore[assignment]
+    """Side of the square patch around a pixel, odd; none takes the model's own."""
+    components: int = None  # type: ignore[assignment]
+    """Principal components in place of the bands, 0 keeps these; none takes the model's own."""
     widths: Annotated[tuple[int, ...] | None, Parameter(consume_multiple=True, negative="")] = None
     """Filters of each convolution; none takes the model's own."""
     dropout: float = 0.2
     """Share of the last hidden values dropped in training."""
 
     def __post_init__(self) -> None:
+        # What stands for "the model's own" is replaced at once: a stored option always says all.
+        if isinstance(self.name, str) and self.name in OWN_INPUTS:
+            for field_name, value in zip(
+                ("window", "components"), OWN_INPUTS[self.name], strict=True
+            ):
+                if getattr(self, field_name) is None:
+                    object.__setattr__(self, field_name, value)
         _require_types(self)
         _require(
             self.window >= 1 and self.window % 2 == 1,
@@ -106,6 +134,7 @@ class ModelConfig:
             self.window,
             "an odd number of pixels",
         )
+        _require(self.components >= 0, "components", self.components, "0 or more")
         _require(0 <= self.dropout < 1, "dropout", self.dropout, "0 or more, below 1")
         _require(
             self.widths is None or all(w >= 1 for w in self.widths),
@@ -114,13 +143,17 @@ class ModelConfig:
             "1 or more each",
         )
 
+    def inputs(self, bands: int) -> int:
+        """Values of a pixel that the network sees: `components`, or all `bands` if no fewer."""
+        return self.components if 0 < self.components < bands else bands
+
 
 @dataclass(frozen=True, kw_only=True)
 class QuantizationConfig:
     """Uniform quantization of the weights, and of leaks and thresholds if asked."""
 
     bits: int = 6
-    """Bits of a weight, 2 to 8."""
+    """Bits of a weight, 2 to 8, or 32: floating point, nothing is quantized."""
     scheme: Literal["symmetric", "affine"] = "symmetric"
     """symmetric: 2^b - 1 levels around 0; affine: 2^b levels from the minimum to the maximum."""
     granularity: Literal["channel", "tensor"] = "channel"

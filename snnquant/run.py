@@ -124,7 +124,7 @@ class Run:
         file = self.path / CHECKPOINTS["cnn_fp32"]
         if file.exists():
             return load_checkpoint(file).normalisation
-        return Normalisation.fit(self.scene, self.split.train)
+        return Normalisation.fit(self.scene, self.split.train, self.config.model.components)
 
     @cached_property
     def patches(self) -> Patches:

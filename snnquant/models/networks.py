@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from snnquant.config import ModelConfig, NeuronConfig
 from snnquant.errors import InputError
+from snnquant.models.published import PUBLISHED, build_published
 from snnquant.spiking import LIF, SpikingNetwork, Surrogate
 
 
@@ -51,10 +52,14 @@ def build_model(
 
     Modules are named conv1, norm1, relu1, ..., fold, flatten, dropout, classifier. Batch norm helps
     training; `snnquant.conversion.fold_batch_norm` takes it out again before anything is deployed.
-    A kernel larger than what is left of the spectrum or the window shrinks to it.
+    A kernel larger than what is left of the spectrum or the window shrinks to it. `bands` are the
+    scene's: where the configuration has fewer principal components, patches have these instead.
 
-    Raises InputError where `widths` does not name every convolution.
+    Raises InputError where `widths` does not name every convolution, and as `build_published` does.
     """
+    bands = config.inputs(bands)
+    if config.name in PUBLISHED:
+        return build_published(config, bands, classes, batch_norm=batch_norm)
     table = CONVOLUTIONS[config.name]
     widths = config.widths or tuple(row.filters for row in table)
     if len(widths) != len(table):

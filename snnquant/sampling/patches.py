@@ -24,43 +24,64 @@ def check_window(window: int, height: int, width: int) -> None:
 
 @dataclass(frozen=True, eq=False)
 class Normalisation:
-    """Standard score a band: (value - mean) / std, `mean` and `std` float32 [B]."""
+    """Standard score a band, (value - mean) / std, and principal components of these if asked.
+
+    `mean` and `std` are float32 [B], `components` float32 [B, K] or None: the scores' whitened
+    principal axes, so that each of the K values has variance 1 on the training pixels.
+    """
 
     mean: NDArray[np.float32]
     std: NDArray[np.float32]
+    components: NDArray[np.float32] | None = None
 
     @classmethod
-    def fit(cls, scene: Scene, train_indices: NDArray[np.int64]) -> Normalisation:
-        """Statistics of the training pixels (flat indices) alone; a constant band gets std 1."""
+    def fit(
+        cls, scene: Scene, train_indices: NDArray[np.int64], components: int = 0
+    ) -> Normalisation:
+        """Statistics of the training pixels (flat indices) alone; a constant band gets std 1.
+
+        `components` principal components stand in for the bands where these are more; 0 keeps them.
+        """
         spectra = scene.cube.reshape(-1, scene.bands)[train_indices].astype(np.float64)
-        std = spectra.std(axis=0).astype(np.float32)
+        mean, std = spectra.mean(axis=0).astype(np.float32), spectra.std(axis=0).astype(np.float32)
         std[std == 0] = 1
-        return cls(spectra.mean(axis=0).astype(np.float32), std)
+        if not 0 < components < scene.bands:
+            return cls(mean, std)
+        scores = (spectra - mean) / std
+        variances, axes = np.linalg.eigh(scores.T @ scores / len(scores))
+        variances, axes = variances[::-1][:components], axes[:, ::-1][:, :components]
+        # An axis may point either way: its largest entry is made positive.
+        axes = axes * np.sign(axes[np.abs(axes).argmax(axis=0), np.arange(components)])
+        # Fewer training pixels than components leave some without any variance.
+        deviations = np.sqrt(np.maximum(variances, 1e-12 * variances[0]))
+        deviations[deviations == 0] = 1
+        return cls(mean, std, (axes / deviations).astype(np.float32))
 
     def apply(self, cube: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Normalised copy of `cube` [..., B]."""
-        scores = cube - self.mean
+        """Normalised copy of `cube` [..., B], or its principal components [..., K]."""
+        scores: NDArray[np.float32] = cube - self.mean
         scores /= self.std
-        return scores
+        return scores if self.components is None else scores @ self.components
 
 
 class Patches:
     """Patches of `window` x `window` pixels around any pixel of a scene.
 
     The normalised cube is held once, padded by reflection so that border pixels have whole
-    windows. `cube` is raw, float32 [H, W, B]. Raises InputError for an even window or one larger
-    than the scene.
+    windows. `cube` is raw, float32 [H, W, B]; `bands` is B, or K where the normalisation has
+    components. Raises InputError for an even window or one larger than the scene.
     """
 
     def __init__(
         self, cube: NDArray[np.float32], window: int, normalisation: Normalisation
     ) -> None:
-        self.height, self.width, self.bands = cube.shape
+        self.height, self.width = cube.shape[:2]
         check_window(window, self.height, self.width)
         self.window = window
         margin = window // 2
         padding = ((margin, margin), (margin, margin), (0, 0))
         padded = np.pad(normalisation.apply(cube), padding, mode="reflect")
+        self.bands = padded.shape[2]
         # Bands last: gathering copies one run of memory for each pixel of a window.
         self._spectra = torch.from_numpy(padded).view(-1, self.bands)
         self._row_length = self.width + 2 * margin
@@ -68,7 +89,7 @@ class Patches:
         self._offsets = (steps[:, None] * self._row_length + steps).ravel()
 
     def gather(self, indices: Tensor | NDArray[np.int64]) -> Tensor:
-        """Patches around the pixels with flat `indices` [N]: float32 [N, 1, B, window, window].
+        """Patches around the pixels with flat `indices` [N]: float32 [N, 1, bands, window, window].
 
         Raises IndexError for an index outside the scene.
         """

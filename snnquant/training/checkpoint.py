@@ -56,6 +56,9 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     tensors = {f"network.{k}": v for k, v in checkpoint.network.state_dict().items()}
     tensors["normalisation.mean"] = torch.from_numpy(checkpoint.normalisation.mean)
     tensors["normalisation.std"] = torch.from_numpy(checkpoint.normalisation.std)
+    if checkpoint.normalisation.components is not None:
+        components = torch.from_numpy(checkpoint.normalisation.components)
+        tensors["normalisation.components"] = components
     write_tensors(path, tensors, header)
 
 
@@ -79,6 +82,11 @@ def load_checkpoint(path: Path) -> Checkpoint:
         quantization = header["quantization"] and QuantizationConfig(**header["quantization"])
         bands = header["bands"]
         mean, std = (tensors[f"normalisation.{name}"].numpy() for name in ("mean", "std"))
+        components = None
+        if model.inputs(bands) < bands:
+            components = tensors["normalisation.components"].numpy()
+            if components.shape != (bands, model.components):
+                raise InputError(f"components: found {components.shape}, expected one a band")
         if not bands or mean.shape != (bands,) or std.shape != (bands,):
             raise InputError(f"bands: found {bands!r}, expected one for each of {len(mean)} means")
         network: nn.Module = build_model(model, bands, header["classes"])
@@ -93,7 +101,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
             model,
             bands,
             header["classes"],
-            Normalisation(mean, std),
+            Normalisation(mean, std, components),
             header["scene_digest"],
             header["split_digest"],
             quantization,
