@@ -165,7 +165,7 @@ class QuantizationConfig:
 
     def __post_init__(self) -> None:
         _require_types(self)
-        _require(2 <= self.bits <= 8, "bits", self.bits, "2 to 8")
+        _require(2 <= self.bits <= 8 or self.bits == 32, "bits", self.bits, "2 to 8, or 32")
         if self.neuron_bits is not None:
             _require(2 <= self.neuron_bits <= 16, "neuron_bits", self.neuron_bits, "2 to 16")
 
@@ -213,6 +213,12 @@ class TrainingConfig:
     """AdamW's decay of the weights."""
     distillation: float = 0.5
     """Weight of the CNN's soft labels in the loss of the SNN and of the quantized CNN."""
+    snn_start: Literal["converted", "random"] = "converted"
+    """What the SNN starts from: the converted CNN, or random weights, leak 1 and threshold 1."""
+    trained_neuron: Literal["both", "leak", "threshold", "neither"] = "both"
+    """What is trained of the neurons, besides the weights: leak and threshold, one, or neither."""
+    spike_penalty: float = 0.0
+    """Weight in the SNN's loss of its accumulates over the dense CNN's (0: spikes are free)."""
     patience: int = 15
     """Epochs without a better validation score after which a stage stops."""
 
@@ -226,6 +232,7 @@ class TrainingConfig:
         _require(0 < rate <= 1, "learning_rate", rate, "above 0, at most 1")
         _require(0 <= decay <= 1 / rate, "weight_decay", decay, "0 to 1 / learning rate")
         _require(0 <= self.distillation <= 1, "distillation", self.distillation, "0 to 1")
+        _require(self.spike_penalty >= 0, "spike_penalty", self.spike_penalty, "0 or more")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,13 +15,14 @@ from numpy import int64
 from numpy.typing import NDArray
 from torch import nn
 
-from snnquant.config import RunConfig, read_config, write_config
-from snnquant.energy import find_hardware
+from snnquant.config import QuantizationConfig, RunConfig, read_config, write_config
+from snnquant.energy import AccumulateMeter, find_hardware
 from snnquant.errors import InputError
 from snnquant.files import replacing
 from snnquant.models import build_model
 from snnquant.sampling import Normalisation, Patches, Split, make_split
 from snnquant.scenes import Scene, load_mask, load_scene
+from snnquant.spiking import SpikingNetwork
 from snnquant.training import (
     Checkpoint,
     Epoch,
@@ -105,6 +106,11 @@ class Run:
             if new:
                 shutil.rmtree(self.path, ignore_errors=True)
             raise
+
+    @property
+    def quantization(self) -> QuantizationConfig | None:
+        """How weights are quantized; None at 32 bits."""
+        return None if self.config.quantization.bits == 32 else self.config.quantization
 
     @cached_property
     def scene(self) -> Scene:
@@ -195,12 +201,16 @@ class Run:
             settings.distillation,
             settings.patience,
             self.config.seed,
+            settings.spike_penalty,
         )
 
         def report(row: Epoch) -> None:
             remark = f"loss {row.loss:.4f}  validation OA {100 * row.validation_accuracy:.2f} %"
             self.progress(stage, row.epoch + 1, epochs, remark)
 
+        accumulates = None
+        if isinstance(network, SpikingNetwork) and settings.spike_penalty > 0:
+            accumulates = AccumulateMeter(network, self.patches.gather(self.split.train[:1]))
         self.progress(stage, 0, epochs, "")
         history = train(
             network,
@@ -209,6 +219,7 @@ class Run:
             recipe,
             self._state(stage),
             teacher=teacher,
+            accumulates=accumulates,
             on_epoch=report,
         )
         _write_history(self.path / "history.csv", stage, history)

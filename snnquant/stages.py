@@ -102,16 +102,19 @@ def adopt_cnn(run: Run, file: Path) -> list[str]:
 
 
 def quantize_cnn(run: Run) -> None:
-    """Train the 32-bit CNN on under quantization: the 6-bit CNN that the SNN is compared with."""
-    if not run.has("cnn_quantized"):
-        config = run.config
+    """Train the 32-bit CNN on under quantization: the 6-bit CNN that the SNN is compared with.
+
+    At 32 bits there is nothing to do.
+    """
+    config = run.config
+    if run.quantization and not run.has("cnn_quantized"):
         teacher, cnn = run.load("cnn_fp32").network, run.load("cnn_fp32").network
-        quantize(cnn, config.quantization)
+        quantize(cnn, run.quantization)
         training = config.training
         # It starts where the 32-bit CNN ended: a tenth of the rate keeps it there.
         rate = training.learning_rate / 10
         run.fit(cnn, "cnn_quantized", training.quantized_epochs, rate, teacher)
-        run.save("cnn_quantized", cnn, quantization=config.quantization)
+        run.save("cnn_quantized", cnn, quantization=run.quantization)
     run.finish("cnn_quantized")
 
 
@@ -138,12 +141,21 @@ def convert_cnn(run: Run) -> None:
 def train_snn(run: Run) -> None:
     """Train weights, leaks and thresholds of the converted SNN together, under quantization."""
     if not run.has("snn_trained"):
-        config = run.config
+        config, training = run.config, run.config.training
         snn = run.load("snn_converted").network
-        quantize(snn, config.quantization)
+        if training.snn_start == "random":
+            torch.manual_seed(config.seed)
+            for module in snn.modules():
+                getattr(module, "reset_parameters", lambda: None)()
+        for name, parameter in snn.named_parameters():
+            kind = name.rpartition(".")[2]
+            if kind in ("leak", "threshold"):
+                parameter.requires_grad_(training.trained_neuron in ("both", kind))
+        if run.quantization:
+            quantize(snn, run.quantization)
         teacher = run.load("cnn_fp32").network
-        run.fit(snn, "snn", config.training.snn_epochs, config.training.learning_rate, teacher)
-        run.save("snn_trained", snn, quantization=config.quantization, neuron=config.neuron)
+        run.fit(snn, "snn", training.snn_epochs, training.learning_rate, teacher)
+        run.save("snn_trained", snn, quantization=run.quantization, neuron=config.neuron)
     run.finish("snn")
 
 
@@ -192,10 +204,10 @@ def price(run: Run, activity: dict[str, list[LayerActivity]]) -> dict[str, Any]:
         "energy_pj": energy,
         "energy_ratio": ratio,
     }
-    if "snn_trained" in activity:
+    if "snn_trained" in activity and run.quantization:  # memory arrays hold integers
         layers = activity["snn_trained"]
         name = f"{run.scene.name} {config.model.name}"
-        workload = to_workload(name, layers, config.quantization, config.neuron.time_steps)
+        workload = to_workload(name, layers, run.quantization, config.neuron.time_steps)
         report = price_first_layer(workload, config.hardware, run.path / "workload.json")
         result["pim"] = {"hardware": config.hardware, **report.to_dict()["ratio"]}
     return result

@@ -1,10 +1,17 @@
 """What a classification costs: operations counted on the real network, energy by named tables."""
 
 from snnquant.energy.costs import CostTable, load_costs
-from snnquant.energy.operations import LayerActivity, measure, operations, spike_rates
+from snnquant.energy.operations import (
+    AccumulateMeter,
+    LayerActivity,
+    measure,
+    operations,
+    spike_rates,
+)
 from snnquant.energy.workload import find_hardware, price_first_layer, to_workload
 
 __all__ = [
+    "AccumulateMeter",
     "CostTable",
     "LayerActivity",
     "find_hardware",

@@ -36,12 +36,20 @@ class LIF(nn.Module):
             raise InputError(f"leak: found {leak}, expected 0 to 1")
         if not threshold > 0:
             raise InputError(f"threshold: found {threshold}, expected above 0")
-        self.leak = nn.Parameter(torch.tensor(float(leak)))
-        self.threshold = nn.Parameter(torch.tensor(float(threshold)))
+        self.start = (float(leak), float(threshold))
+        self.leak = nn.Parameter(torch.empty(()))
+        self.threshold = nn.Parameter(torch.empty(()))
+        self.reset_parameters()
         self.reset = reset
         self.surrogate = surrogate
         self.initial = initial
         LIFParameters(self.leak, self.threshold, reset)  # refuses an unknown reset now
+
+    @torch.no_grad()
+    def reset_parameters(self) -> None:
+        """Set leak and threshold to the values that the layer was built with."""
+        for parameter, value in zip((self.leak, self.threshold), self.start, strict=True):
+            parameter.fill_(value)
 
     def forward(self, current: Tensor) -> Tensor:
         """Spikes [T, N, ...] for current [T, N, ...], in the current's dtype."""

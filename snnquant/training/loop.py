@@ -37,6 +37,7 @@ class Recipe:
     distillation: float
     patience: int
     seed: int
+    spike_penalty: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -77,14 +78,16 @@ def train(
     state_path: Path,
     *,
     teacher: nn.Module | None = None,
+    accumulates: Callable[[], Tensor] | None = None,
     on_epoch: Callable[[Epoch], None] = lambda epoch: None,
 ) -> list[Epoch]:
     """Train `network` in place and leave it with the weights of its best validation epoch.
 
     AdamW on a one-cycle schedule; the loss is cross-entropy and, with a `teacher` CNN and
-    distillation d, (1 - d) of it plus d times the divergence from the teacher's soft labels. Best
-    means the lowest validation loss, a mean of the last `SMOOTHING` epochs' because a few hundred
-    pixels say little about one; `patience` epochs without a better one end the training.
+    distillation d, (1 - d) of it plus d times the divergence from the teacher's soft labels.
+    `accumulates` is what the last forward's spikes cost; the recipe's penalty times it is added.
+    Best means the lowest validation loss, a mean of the last `SMOOTHING` epochs' because a few
+    hundred pixels say little about one; `patience` epochs without a better one end the training.
 
     After every epoch the whole state goes to `state_path`. Where that file exists, training
     continues from it, and ends bit for bit as if it had never stopped: every random number is
@@ -93,6 +96,7 @@ def train(
     optimizer = torch.optim.AdamW(
         network.parameters(), recipe.learning_rate, weight_decay=recipe.weight_decay
     )
+    loss_of = _Loss(network, teacher, recipe, accumulates)
     history: list[Epoch] = []
     best = copy.deepcopy(network.state_dict())
     if state_path.exists():
@@ -100,7 +104,7 @@ def train(
         for epoch in history:
             on_epoch(epoch)
     while len(history) < recipe.epochs and _since_best(history) < recipe.patience:
-        loss = _one_epoch(network, training, recipe, optimizer, teacher, len(history))
+        loss = _one_epoch(network, training, recipe, optimizer, loss_of, len(history))
         accuracy, validation_loss = _validate(network, validation)
         row = Epoch(recipe.stage, len(history), loss, accuracy, validation_loss)
         losses = row.loss + row.validation_loss  # the last step's harm shows in validation alone
@@ -124,7 +128,7 @@ def _one_epoch(
     training: Samples,
     recipe: Recipe,
     optimizer: torch.optim.Optimizer,
-    teacher: nn.Module | None,
+    loss_of: _Loss,
     epoch: int,
 ) -> float:
     """Every training patch once; the mean loss."""
@@ -141,7 +145,7 @@ def _one_epoch(
         for group in optimizer.param_groups:
             group["lr"] = recipe.learning_rate * one_cycle(progress)
         patches = flip(training.patches.gather(training.indices[batch]))
-        loss = _loss(network, patches, training.classes[batch], teacher, recipe.distillation)
+        loss = loss_of(patches, training.classes[batch])
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
@@ -167,19 +171,28 @@ def flip(patches: Tensor) -> Tensor:
     return patches.transpose(-1, -2) if diagonal else patches
 
 
-def _loss(
-    network: nn.Module, patches: Tensor, classes: Tensor, teacher: nn.Module | None, share: float
-) -> Tensor:
-    logits = network(patches)
-    loss = functional.cross_entropy(logits, classes)
-    if teacher is None or share == 0:
+@dataclass(frozen=True)
+class _Loss:
+    """What a stage minimises."""
+
+    network: nn.Module
+    teacher: nn.Module | None
+    recipe: Recipe
+    accumulates: Callable[[], Tensor] | None
+
+    def __call__(self, patches: Tensor, classes: Tensor) -> Tensor:
+        logits, share = self.network(patches), self.recipe.distillation
+        loss = functional.cross_entropy(logits, classes)
+        if self.teacher is not None and share > 0:
+            with torch.no_grad():
+                target = self.teacher(patches).log_softmax(1)
+            divergence = functional.kl_div(
+                logits.log_softmax(1), target, log_target=True, reduction="batchmean"
+            )
+            loss = (1 - share) * loss + share * divergence
+        if self.accumulates is not None:
+            loss = loss + self.recipe.spike_penalty * self.accumulates()
         return loss
-    with torch.no_grad():
-        target = teacher(patches).log_softmax(1)
-    divergence = functional.kl_div(
-        logits.log_softmax(1), target, log_target=True, reduction="batchmean"
-    )
-    return (1 - share) * loss + share * divergence
 
 
 def _validate(network: nn.Module, samples: Samples) -> tuple[float, float]:

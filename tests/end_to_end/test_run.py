@@ -145,6 +145,71 @@ def test_options_beat_the_file_which_beats_defaults(
     assert (written["bits"], written["seed"], written["window"]) == (5, 3, 5)
 
 
+def test_at_32_bits_nothing_is_quantized(snnquant: Any, quick: Any, tmp_path: Path) -> None:
+    folder = tmp_path / "float"
+    outcome = snnquant("run", *quick, "--bits", 32, "--output", folder)
+    assert "SNN trained, 32-bit" in " ".join(outcome.out.replace("\n", " ").split())
+    metrics = json.loads((folder / "metrics.json").read_text())
+    assert metrics.keys() & {"cnn_quantized", "pim"} == set()
+    assert not (folder / "cnn_quantized.safetensors").exists()
+    trained = load_checkpoint(folder / "snn.safetensors")
+    assert (trained.quantization, trained.bits) == (None, None)
+    assert metrics["energy_ratio"]["ace_snn"].keys() == {"cnn_fp32"}
+
+
+@pytest.mark.parametrize(
+    ("trained", "moves"),
+    [("both", {"leak", "threshold"}), ("leak", {"leak"}), ("neither", set())],
+)
+def test_only_what_is_to_be_trained_of_the_neurons_moves(
+    trained: str, moves: set[str], snnquant: Any, quick: Any, tmp_path: Path
+) -> None:
+    folder = tmp_path / "run"
+    assert snnquant("run", *quick, "--trained-neuron", trained, "--output", folder).code == 0
+    before, after = (
+        load_checkpoint(folder / f"{name}.safetensors").network.state_dict()
+        for name in ("snn_converted", "snn")
+    )
+    kinds = {
+        name.rpartition(".")[2]
+        for name in before
+        if "lif" in name and not torch.equal(before[name], after[name])
+    }
+    assert kinds == moves
+    assert not torch.equal(before["layers.conv1.bias"], after["layers.conv1.bias"])
+
+
+def test_a_random_start_forgets_the_converted_cnn(
+    snnquant: Any, quick: Any, tmp_path: Path
+) -> None:
+    """With a rate too small to matter, thresholds are 1 and the weights are not the CNN's."""
+    folder = tmp_path / "run"
+    options = ("--bits", 32, "--snn-start", "random", "--output", folder)
+    assert snnquant("train", *quick[:-2], *options).code == 0
+    text = (folder / "config.toml").read_text()
+    (folder / "config.toml").write_text(text.replace("0.002", "1e-30"))
+    for verb in ("convert", "finetune"):
+        assert snnquant(verb, folder).code == 0
+    cnn, snn = (
+        load_checkpoint(folder / f"{name}.safetensors").network.state_dict()
+        for name in ("cnn", "snn")
+    )
+    assert {float(snn[name]) for name in snn if "lif" in name} == {1.0}
+    assert not torch.allclose(cnn["conv1.weight"], snn["layers.conv1.weight"], atol=1e-3)
+
+
+def test_a_penalty_on_spikes_saves_accumulates(
+    snnquant: Any, quick: Any, finished: Any, tmp_path: Path
+) -> None:
+    folder = tmp_path / "frugal"
+    options = ("--spike-penalty", 2, "--snn-epochs", 12, "--output", folder, "--json")
+    outcome = snnquant("run", *quick[:-2], *options)
+    spent = json.loads(outcome.out)["operations"]["snn_trained"]
+    usual = finished.metrics["operations"]["snn_trained"]
+    assert spent["ac"] < 0.8 * usual["ac"]
+    assert spent["mac"] == usual["mac"]
+
+
 def test_default_folder_is_named_for_the_run_and_never_reused(
     snnquant: Any, quick: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from snnquant.config import ModelConfig, NeuronConfig, QuantizationConfig
-from snnquant.energy import LayerActivity, measure, operations, spike_rates
+from snnquant.energy import AccumulateMeter, LayerActivity, measure, operations, spike_rates
 from snnquant.models import build_model, layer_table, to_spiking
 from snnquant.quantization import quantize
 from snnquant.sampling import Patches
@@ -209,3 +209,34 @@ def test_a_forward_that_fails_leaves_no_hooks(patches_of):
         with pytest.raises(IndexError):
             count(network, patches, outside)
         assert not any(module._forward_hooks for module in network.modules())
+
+
+@given(**NETWORKS, quantized=st.booleans())
+@settings(deadline=None, max_examples=20)
+def test_the_meter_reads_what_measure_counts_by_rate(seed, steps, strides, quantized, patches_of):
+    network, patches = random_network(seed, steps, strides), patches_of(BANDS, WINDOW, seed)
+    if quantized:
+        quantize(network, QuantizationConfig())
+    meter = AccumulateMeter(network, patches.gather(PIXELS[:1]))
+    network(patches.gather(PIXELS))
+    spiking = [row for row in measure(network, patches, PIXELS) if row.spiking]
+    expected = sum(row.ac_by_rate for row in spiking) / sum(row.info.mac for row in spiking)
+    network(patches.gather(PIXELS))
+    assert meter().item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_the_meter_pulls_spikes_down(patches_of):
+    """Its gradient reaches weights, leaks and thresholds, and a step along it saves spikes."""
+    network, patches = random_network(0, 4, (2, 1, 1)), patches_of(BANDS, WINDOW)
+    meter = AccumulateMeter(network, patches.gather(PIXELS[:1]))
+    network(patches.gather(PIXELS))
+    before = meter()
+    before.backward()
+    for name, parameter in network.named_parameters():
+        if name.startswith(("layers.conv1", "layers.lif")):
+            assert parameter.grad is not None, name
+            assert parameter.grad.abs().sum() > 0, name
+            with torch.no_grad():
+                parameter -= 0.3 * parameter.grad
+    network(patches.gather(PIXELS))
+    assert meter() < before

@@ -176,7 +176,7 @@ def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path):
 
 
 OUTSIDE = [
-    (QuantizationConfig, "bits", "--bits", [-1, 0, 1, 9, 32]),
+    (QuantizationConfig, "bits", "--bits", [-1, 0, 1, 9, 16, 31, 33]),
     (QuantizationConfig, "neuron_bits", "--neuron-bits", [0, 1, 17]),
     (NeuronConfig, "time_steps", "--time-steps", [-3, 0]),
     (NeuronConfig, "initial", "--initial", [-0.1, 1.1]),
@@ -198,6 +198,9 @@ OUTSIDE = [
     (TrainingConfig, "learning_rate", "--learning-rate", [0, -1, 1.5, 1e38, math.nan]),
     (TrainingConfig, "weight_decay", "--weight-decay", [-1, 1e39]),
     (TrainingConfig, "distillation", "--distillation", [-0.1, 1.1]),
+    (TrainingConfig, "spike_penalty", "--spike-penalty", [-0.1, math.nan]),
+    (TrainingConfig, "snn_start", "--snn-start", ["", "cnn"]),
+    (TrainingConfig, "trained_neuron", "--trained-neuron", ["none"]),
     (RunConfig, "seed", "--seed", [-1, 2**64]),
 ]
 
@@ -217,7 +220,7 @@ def test_a_value_out_of_range_names_the_option_as_typed(kind, field, option, val
 @pytest.mark.parametrize(
     ("kind", "field", "edges"),
     [
-        (QuantizationConfig, "bits", [2, 8]),
+        (QuantizationConfig, "bits", [2, 8, 32]),
         (QuantizationConfig, "neuron_bits", [2, 16, None]),
         (NeuronConfig, "time_steps", [1]),
         (NeuronConfig, "initial", [0, 1]),

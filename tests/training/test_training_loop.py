@@ -175,6 +175,18 @@ def test_the_loss_is_cross_entropy_and_the_teachers_divergence(share, toy, state
         assert torch.equal(tensor, before[name])
 
 
+@pytest.mark.parametrize("penalty", [0.0, 0.7])
+def test_the_penalty_times_the_accumulates_is_added(penalty, toy, tmp_path):
+    price = torch.tensor(0.25, requires_grad=True)
+    losses = []
+    for number, accumulates in enumerate((None, lambda: price)):
+        recipe = replace(STILL, spike_penalty=penalty)
+        state = tmp_path / f"{number}.safetensors"
+        (row,) = train(toy_network(), *toy, recipe, state, accumulates=accumulates)
+        losses.append(row.loss)
+    assert losses[1] - losses[0] == pytest.approx(penalty * 0.25, abs=1e-6)
+
+
 def test_without_a_teacher_the_loss_is_cross_entropy_alone(toy, tmp_path):
     rows = [
         train(toy_network(), *toy, replace(STILL, distillation=d), tmp_path / f"{d}.safetensors")
