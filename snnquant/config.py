@@ -94,7 +94,7 @@ OWN_INPUTS: dict[str, tuple[int, int]] = {
     "li": (5, 0),
     "makantasis": (5, 30),
     "hu": (1, 0),
-    "hu_strided": (1, 0),
+    "hu_relu": (1, 0),
 }
 """Window and principal components of every network where nothing else is asked for."""
 
@@ -105,7 +105,7 @@ class ModelConfig:
 
     name: Annotated[
         Literal[
-            "cnn32h", "cnn3d", "hamida", "luo", "hybridsn", "li", "makantasis", "hu", "hu_strided"
+            "cnn32h", "cnn3d", "hamida", "luo", "hybridsn", "li", "makantasis", "hu", "hu_relu"
         ],
         Parameter(name=("--model", "--architecture")),
     ] = "cnn32h"

@@ -1,5 +1,6 @@
-"""Networks that can run as CNN and as SNN: no max pooling, no padding, one ReLU a layer."""
+"""The networks: two of this package, made to spike, and those of published papers."""
 
+from snnquant.models.catalogue import ModelSummary, summarise_models
 from snnquant.models.networks import (
     LayerInfo,
     build_model,
@@ -8,4 +9,12 @@ from snnquant.models.networks import (
     to_spiking,
 )
 
-__all__ = ["LayerInfo", "build_model", "layer_table", "parameter_count", "to_spiking"]
+__all__ = [
+    "LayerInfo",
+    "ModelSummary",
+    "build_model",
+    "layer_table",
+    "parameter_count",
+    "summarise_models",
+    "to_spiking",
+]

@@ -1,4 +1,4 @@
-"""Networks of published papers, each a table of layers, and their like without max pooling.
+"""Networks of published papers, each a table of layers.
 
 What follows was written from the papers' descriptions. Where a paper leaves padding or the order of
 values open, the choice is that of the PyTorch versions most used, so that their state dicts fit;
@@ -109,26 +109,19 @@ def _makantasis(bands: int) -> list[Row]:
     ]
 
 
-def _hu_kernel(bands: int) -> tuple[int, int]:
-    """Kernel and pooling as in the paper: 24 and 5 for 220 bands, 11 and 3 for 103."""
+def _hu(bands: int, activation: type[nn.Module] = nn.Tanh) -> list[Row]:
+    """The spectrum of one pixel, kernels of a ninth of it: 24 of 220 bands, pooled by 5."""
     kernel = max(1, bands // 9)
-    return kernel, math.ceil(kernel / 5)
-
-
-def _hu(bands: int) -> list[Row]:
-    """The spectrum of one pixel; hyperbolic tangents and max pooling, as published."""
-    kernel, pooling = _hu_kernel(bands)
     return [
-        Convolution("conv1", 20, (kernel, 1, 1), activation=nn.Tanh),
-        MaxPool(pooling),
-        Dense("dense1", 100, nn.Tanh),
+        Convolution("conv1", 20, (kernel, 1, 1), activation=activation),
+        MaxPool(math.ceil(kernel / 5)),
+        Dense("dense1", 100, activation),
     ]
 
 
-def _hu_strided(bands: int) -> list[Row]:
-    """The same kernels with a stride in place of the pooling, and rectifiers: this one converts."""
-    kernel, stride = _hu_kernel(bands)
-    return [Convolution("conv1", 20, (kernel, 1, 1), stride=stride), Dense("dense1", 100)]
+def _hu_relu(bands: int) -> list[Row]:
+    """The same with rectifiers: spikes have no sign."""
+    return _hu(bands, nn.ReLU)
 
 
 class Architecture(NamedTuple):
@@ -169,12 +162,9 @@ PUBLISHED: dict[str, Architecture] = {
         _hu,
         "Hu, Huang, Wei, Zhang, Li, Deep Convolutional Neural Networks for Hyperspectral Image "
         "Classification, Journal of Sensors 2015:258619",
-        "hyperbolic tangents are negative and max pooling is no sum: take hu_strided",
+        "layer tanh_conv1 (Tanh) has negative values, which spikes have not: take hu_relu",
     ),
-    "hu_strided": Architecture(
-        _hu_strided,
-        "Hu et al. 2015, its max pooling a stride and its hyperbolic tangents rectifiers",
-    ),
+    "hu_relu": Architecture(_hu_relu, "Hu et al. 2015 with rectifiers for hyperbolic tangents"),
 }
 
 
