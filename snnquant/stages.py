@@ -7,6 +7,7 @@ one left in memory: a run that was killed and resumed ends like one that was not
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import asdict
 from pathlib import Path
@@ -28,7 +29,7 @@ from snnquant.energy import (
 )
 from snnquant.errors import InputError
 from snnquant.files import replacing
-from snnquant.inference import classify_scene, write_map
+from snnquant.inference import Cube, classify_scene, tile_classifier, unfinished_map, write_map
 from snnquant.models import build_model, parameter_count
 from snnquant.quantization import quantize
 from snnquant.report import write_html
@@ -236,22 +237,29 @@ def energy_by_layer(run: Run) -> list[dict[str, Any]]:
     return rows
 
 
-def draw_map(run: Run, name: str = "snn_trained") -> Path:
-    """Classify every pixel of the scene with a network of the run; returns the map's PNG."""
-    network = run.load(name).network
+def draw_map(run: Run, name: str = "snn_trained", file: Path | None = None) -> Path:
+    """Classify every pixel of the scene, or of the cube in a file; returns the map's PNG.
 
-    def classes(patches: Tensor) -> Tensor:
-        with torch.no_grad():
-            logits: Tensor = network(patches)
-        return logits.argmax(1)
+    Goes on with an unfinished map of the same network and the same pixels.
+    """
+    scene, checkpoint = run.scene, run.load(name)
+    cube = Cube.of_scene(scene) if file is None else Cube.of_file(file)
+    if cube.shape[2] != scene.bands:
+        found = f"found {cube.shape[2]} bands"
+        raise InputError(f"{cube.name}: {found}, expected the {scene.bands} of {scene.name}")
+    window = checkpoint.model.window
+    classify, how = tile_classifier(checkpoint.network, scene.bands, window)
+    weights = (run.path / CHECKPOINTS[name]).read_bytes()
+    key = hashlib.sha256(weights + cube.identity.encode()).hexdigest()[:12]
+    stem = run.path / ("map" if file is None else f"map_{file.stem}")
 
     def progress(done: int, total: int) -> None:
-        run.progress("map", done, total, "")
+        run.progress("map", done, total, how)
 
-    scene = run.scene
-    class_map = classify_scene(classes, run.patches, scene.height, scene.width, progress=progress)
-    write_map(run.path / "map", class_map, scene)
-    return run.path / "map.png"
+    with unfinished_map(stem, cube.shape[:2], scene.classes, key) as class_map:
+        classify_scene(classify, cube, checkpoint.normalisation, window, class_map, progress)
+        write_map(stem, class_map, scene, beside_truth=file is None)
+    return stem.with_name(f"{stem.name}.png")
 
 
 def run_all(run: Run) -> dict[str, Any]:

@@ -1,10 +1,12 @@
-"""`snnquant map`: the class of every pixel of the scene."""
+"""`snnquant map`: the class of every pixel of a scene."""
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
 from typing import Literal
 
-from snnquant.cli.options import RunFolder, carry_out, reopen
+from snnquant.cli.options import RunFolder, progress_bars, reopen
 
 
 def map(
@@ -12,12 +14,27 @@ def map(
     /,
     *,
     network: Literal["cnn_fp32", "cnn_quantized", "snn_converted", "snn_trained"] = "snn_trained",
+    cube: Path | None = None,
 ) -> None:
-    """Classify the whole scene; writes map.png, map.npy and the ENVI classification map.img."""
+    """Classify every pixel: a map as PNG, npy and ENVI classification, in the run's folder.
+
+    A map that was stopped is gone on with by the same command.
+
+    Parameters
+    ----------
+    network
+        Which of the run's networks.
+    cube
+        File of another cube with the same bands, by default the run's scene; npy and ENVI files
+        may be larger than memory.
+    """
     from snnquant import stages
 
-    print(
-        carry_out(
-            lambda progress: reopen(folder, progress), lambda run: stages.draw_map(run, network)
-        )
-    )
+    with progress_bars() as progress:
+        run = reopen(folder, progress)
+        try:
+            picture = stages.draw_map(run, network, cube)
+        except KeyboardInterrupt:
+            print("snnquant: go on with: the same command", file=sys.stderr)
+            raise
+    print(picture)

@@ -1,6 +1,16 @@
-"""Whole scenes: the class of every pixel, and the map as files."""
+"""Whole scenes: the class of every pixel, tile by tile, and the map as files."""
 
-from snnquant.inference.maps import write_map
+from snnquant.inference.cube import Cube
+from snnquant.inference.dense import Classifier, dense_form, tile_classifier
+from snnquant.inference.maps import unfinished_map, write_map
 from snnquant.inference.scene_classes import classify_scene
 
-__all__ = ["classify_scene", "write_map"]
+__all__ = [
+    "Classifier",
+    "Cube",
+    "classify_scene",
+    "dense_form",
+    "tile_classifier",
+    "unfinished_map",
+    "write_map",
+]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import glob
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeAlias
 
@@ -23,26 +26,53 @@ _LINE = 22
 _LEGEND_COLUMN = 240
 
 
-def write_map(stem: Path, class_map: ClassMap, scene: Scene) -> list[Path]:
+@contextmanager
+def unfinished_map(
+    stem: Path, shape: tuple[int, int], classes: int, key: str
+) -> Iterator[ClassMap]:
+    """A map [H, W] in a file beside `stem`, to be filled: 0, or what an earlier try got to.
+
+    `key` says what the map is of and how it is made; what is left of a map with another key is
+    deleted. The file is gone when the map is done, and stays when an exception passes through.
+    Raises `InputError` where it cannot be written.
+    """
+    path = stem.with_name(f"{stem.name}.{key}.unfinished.npy")
+    for other in stem.parent.glob(f"{glob.escape(stem.name)}.*.unfinished.npy"):
+        if other != path:
+            other.unlink()
+    if not path.exists():
+        dtype = np.uint8 if classes <= 255 else np.uint16
+        with replacing(path) as temporary:
+            # Written out, because a map of a file with holes kills the process on a full disk.
+            np.save(temporary, np.zeros(shape, dtype))
+    class_map: ClassMap = np.load(path, mmap_mode="r+")
+    yield class_map
+    path.unlink()
+
+
+def write_map(stem: Path, class_map: ClassMap, scene: Scene, *, beside_truth: bool) -> list[Path]:
     """Write a map [H, W] of class numbers (0 unlabelled, 1..K) as files that start with `stem`.
 
     STEM.png: one pixel a pixel, in the scene's colours (a palette, or RGB above 255 classes).
-    STEM_and_truth.png: the map beside the ground truth, enlarged, with a legend.
-    STEM.npy: the class numbers. STEM.img, STEM.hdr: an ENVI classification, names and colours in
-    its header (commas become "-", braces brackets, since ENVI's lists are built of them).
+    STEM_and_truth.png, where the map is of the scene itself: the map beside the ground truth,
+    enlarged, with a legend. STEM.npy: the class numbers. STEM.img, STEM.hdr: an ENVI
+    classification, names and colours in its header (commas become "-", braces brackets, since
+    ENVI's lists are built of them).
 
     Returns the paths. Raises InputError where they cannot be written; no file is ever half there.
     """
     palette = np.array(
         [ImageColor.getrgb(colour) for colour in (UNLABELLED, *scene.colours)], np.uint8
     )
-    ends = (".png", "_and_truth.png", ".npy", ".img", ".hdr")
+    ends = (".png", ".npy", ".img", ".hdr")
     paths = [stem.with_name(stem.name + end) for end in ends]
-    picture, beside, array, data, header = paths
+    picture, array, data, header = paths
     with replacing(picture) as temporary:
         _plain(class_map, palette).save(temporary)
-    with replacing(beside) as temporary:
-        _beside_truth(class_map, palette, scene).save(temporary)
+    if beside_truth:
+        paths.append(stem.with_name(f"{stem.name}_and_truth.png"))
+        with replacing(paths[-1]) as temporary:
+            _beside_truth(class_map, palette, scene).save(temporary)
     with replacing(array) as temporary:
         np.save(temporary, class_map)
     # The header is renamed last, so that where there is a new one its data are there too.
@@ -66,7 +96,7 @@ def _envi_name(name: str) -> str:
 def _plain(class_map: ClassMap, palette: NDArray[np.uint8]) -> Image.Image:
     if len(palette) > 256:
         return Image.fromarray(palette[class_map])
-    picture = Image.fromarray(class_map.astype(np.uint8))
+    picture = Image.fromarray(class_map.astype(np.uint8, copy=False))
     picture.putpalette(palette.tobytes())
     return picture
 

@@ -1,15 +1,25 @@
-"""The class of every pixel of a scene, labelled or not."""
+"""The class of every pixel of a scene, labelled or not, tile by tile."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from snnquant.sampling import Patches
+from snnquant.inference.cube import Cube
+from snnquant.inference.dense import Classifier
+from snnquant.sampling import Normalisation
+from snnquant.sampling.patches import check_window
+
+TILE = 64
+"""Side of a tile in pixels. A thread holds what one tile takes, however large the scene.
+
+Larger tiles are no faster; smaller ones compute more of the margins twice.
+"""
 
 
 def _silent(done: int, total: int) -> None:
@@ -17,25 +27,54 @@ def _silent(done: int, total: int) -> None:
 
 
 def classify_scene(
-    predict: Callable[[Tensor], Tensor],
-    patches: Patches,
-    height: int,
-    width: int,
-    batch_size: int = 512,
+    classify: Classifier,
+    cube: Cube,
+    normalisation: Normalisation,
+    window: int,
+    class_map: NDArray[np.uint8] | NDArray[np.uint16],
     progress: Callable[[int, int], None] = _silent,
-) -> NDArray[np.uint8] | NDArray[np.uint16]:
-    """Class numbers [height, width], from 1, of all pixels; uint8, or uint16 above 255 classes.
+) -> None:
+    """Fill `class_map` [H, W] with the class numbers, from 1, of all pixels of a cube [H, W, B].
 
-    `predict` turns patches [N, 1, B, window, window] into class numbers from 0, [N]; it sees at
-    most `batch_size` patches at a time, which bounds the memory. `progress` is told how many
-    pixels are done and how many there are.
+    Tiles without a 0 in the map are done already and left as they are, so that a map that is a
+    file can be gone on with. As many tiles are worked on at a time as torch has threads.
+    `progress` is told how many pixels are done and how many there are.
+
+    Raises `InputError` for a window larger than the scene and values that are not finite.
     """
-    total = height * width
-    classes = np.empty(total, np.uint16)
-    progress(0, total)
-    for start in range(0, total, batch_size):
-        batch = torch.arange(start, min(start + batch_size, total))
-        classes[batch.numpy()] = predict(patches.gather(batch)).cpu().numpy() + 1
-        progress(int(batch[-1]) + 1, total)
-    grid = classes.reshape(height, width)
-    return grid.astype(np.uint8) if grid.max() <= 255 else grid
+    height, width, _ = cube.shape
+    check_window(window, height, width)
+
+    @torch.inference_mode()
+    def fill(rows: range, columns: range) -> int:
+        part = class_map[rows.start : rows.stop, columns.start : columns.stop]
+        if not part.all():
+            pixels = normalisation.apply(cube.block(rows, columns, window // 2))
+            tile = torch.from_numpy(pixels).permute(2, 0, 1).contiguous()
+            part[:] = classify(tile[None, None]).numpy() + 1
+        return part.size
+
+    done, total = 0, height * width
+    progress(done, total)
+    threads = torch.get_num_threads()
+    # A tile's operations are too short to be divided: two tiles on two cores are faster.
+    torch.set_num_threads(1)
+    try:
+        with ThreadPoolExecutor(threads) as pool:
+            waiting: deque[Future[int]] = deque()
+            for tile in _tiles(height, width):
+                if len(waiting) == 2 * threads:
+                    done += waiting.popleft().result()
+                    progress(done, total)
+                waiting.append(pool.submit(fill, *tile))
+            for future in waiting:
+                done += future.result()
+                progress(done, total)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _tiles(height: int, width: int) -> Iterator[tuple[range, range]]:
+    for top in range(0, height, TILE):
+        for left in range(0, width, TILE):
+            yield range(top, min(top + TILE, height)), range(left, min(left + TILE, width))

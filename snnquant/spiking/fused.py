@@ -97,6 +97,29 @@ class LIFSequence(torch.autograd.Function):
         return grad_current, grad_leak, grad_threshold, grad_u, grad_initial_spikes, None, None
 
 
+def spikes_without_gradient(
+    current: Tensor,
+    leak: Tensor,
+    threshold: Tensor,
+    potential: Tensor,
+    spikes: Tensor,
+    reset: str,
+) -> tuple[Tensor, Tensor]:
+    """What `LIFSequence` gives, bit for bit, in a T-th of its memory beside the spikes."""
+    all_spikes = torch.empty(current.shape, dtype=current.dtype, device=current.device)
+    u, o = potential.clone(memory_format=torch.contiguous_format), spikes
+    for t in range(len(current)):
+        u.mul_(leak).add_(current[t])
+        if reset == "delayed":
+            u.addcmul_(o, threshold, value=-1)
+        o = torch.gt(u, threshold, out=all_spikes[t])
+        if reset == "same_step":
+            u.sub_(threshold * o)
+        elif reset == "zero":
+            u.mul_(1 - o)
+    return all_spikes, u
+
+
 def _handed_on(v: Tensor, o: Tensor, threshold: Tensor, reset: str) -> Tensor:
     """Potential u[t] that the next step starts from, of v[t] and o[t]."""
     if reset == "same_step":

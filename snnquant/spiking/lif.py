@@ -26,10 +26,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from snnquant.errors import InputError
-from snnquant.spiking.fused import LIFSequence
+from snnquant.spiking.fused import LIFSequence, spikes_without_gradient
 from snnquant.spiking.surrogate import ACE_SNN, Surrogate, spike
 
 RESETS = ("delayed", "same_step", "zero")
@@ -116,13 +117,16 @@ def lif_sequence(
         raise InputError(f"current: found {found}, expected floating point [T, N, ...], T >= 1")
     if state is None:
         state = initial_state(current, parameters)
-    spikes, potential = LIFSequence.apply(  # type: ignore[no-untyped-call]
+    arguments = (
         current,
         parameters.leak.to(current.dtype),
         parameters.threshold.to(current.dtype),
         state.potential,
         state.spikes,
         parameters.reset,
-        surrogate,
     )
+    if torch.is_grad_enabled():
+        spikes, potential = LIFSequence.apply(*arguments, surrogate)  # type: ignore[no-untyped-call]
+    else:
+        spikes, potential = spikes_without_gradient(*arguments)
     return spikes, LIFState(potential, spikes[-1])
