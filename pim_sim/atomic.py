@@ -17,11 +17,22 @@ def replacing(path: str | Path) -> Iterator[TextIO]:
 
     Raises `InputError` naming the file where it cannot be written; nothing is left then.
     """
+    with _partial(path) as partial, partial.open("w", encoding="utf-8", newline="") as file:
+        yield file
+
+
+def write_whole(path: str | Path, content: bytes) -> None:
+    """A file of these bytes; `InputError` as `replacing`."""
+    with _partial(path) as partial:
+        partial.write_bytes(content)
+
+
+@contextmanager
+def _partial(path: str | Path) -> Iterator[Path]:
     target = Path(path)
     partial = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     try:
-        with partial.open("w", encoding="utf-8", newline="") as file:
-            yield file
+        yield partial
         partial.replace(target)
     except OSError as error:
         raise InputError(f"{path}: cannot be written: {error.strerror or error}") from None

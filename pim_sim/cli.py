@@ -1,6 +1,6 @@
 """The command line: ``pim-sim run``, ``sweep``, ``macro``, ``validate`` and ``hardware``.
 
-Exit codes: 0 done, 2 the user's input is wrong (one line on stderr), 1 a defect.
+Exit codes: 0 done, 2 the user's input is wrong (one line on stderr), 1 a defect, 130 Ctrl-C.
 """
 
 from __future__ import annotations
@@ -78,6 +78,8 @@ def sweep(
     hardware: str = "sram_65nm",
     csv: Path | None = None,
     svg: Path | None = None,
+    parquet: Path | None = None,
+    scheduler: str | None = None,
     as_json: Annotated[bool, Parameter(name="--json", negative=())] = False,
 ) -> None:
     """Compute the first layer at every combination of fields of its hardware.
@@ -98,14 +100,26 @@ def sweep(
         File for all points, one line each.
     svg
         File for a picture of the first two axes, with where ACE-SNN's figures hold.
+    parquet
+        Folder for the points of a large sweep, computed on Dask; the same command goes on with one
+        that was stopped.
+    scheduler
+        Address of your own Dask scheduler, for --parquet; by default the cores of this machine.
     as_json
         Print one JSON object and nothing else.
     """
-    from pim_sim.sweep.command import explore  # numpy
+    from pim_sim.sweep.command import explore, explore_large  # numpy
 
-    layer = _workload(run_dir, workload).layers[0]
-    found = explore(layer, load_hardware(hardware), axis, csv, svg)
-    print(json.dumps(found.to_dict()) if as_json else found.summary())
+    layer, found = _workload(run_dir, workload).layers[0], load_hardware(hardware)
+    if parquet is None:
+        if scheduler is not None:
+            raise InputError(f"--scheduler: found {scheduler!r} without --parquet FOLDER")
+        explored = explore(layer, found, axis, table=csv, picture=svg)
+    elif csv is not None or svg is not None:
+        raise InputError("--parquet: found --csv or --svg beside it, expected one of them")
+    else:
+        explored = explore_large(layer, found, axis, parquet, scheduler)
+    print(json.dumps(explored.to_dict()) if as_json else explored.summary())
 
 
 @app.command
@@ -208,6 +222,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.stdout.flush()
     except (InputError, CycloptsError) as error:
         _refuse(str(error))
+    except KeyboardInterrupt:
+        print("pim-sim: stopped", file=sys.stderr)
+        sys.exit(130)
     except OSError as error:
         # only standard output is left to fail; what it still holds must not be flushed at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

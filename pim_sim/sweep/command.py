@@ -9,52 +9,49 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from pim_sim.atomic import replacing
 from pim_sim.errors import InputError
 from pim_sim.hardware import Hardware
 from pim_sim.sweep.axes import parse_axis
 from pim_sim.sweep.draw import draw
-from pim_sim.sweep.explore import Region, pareto, region, tornado
-from pim_sim.sweep.points import Sweep, sweep
+from pim_sim.sweep.explore import front_rows, region, tornado
+from pim_sim.sweep.points import Grid, Sweep, sweep
 from pim_sim.workload import Layer
 
 MOST_SHOWN = 20
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Exploration:
-    """A sweep and what it says."""
+    """What a sweep says."""
 
-    points: Sweep
+    axes: tuple[str, ...]
+    designs: int
+    impossible: int
+    """Combinations left out because a weight does not fit their columns."""
+    computed: int
+    """Combinations computed now: all but those that an earlier, stopped sweep had done."""
     seconds: float
-    """Time the sweep itself took."""
+    """Time that took."""
     front: list[dict[str, Any]]
     """The Pareto front of energy, delay, area and error, least energy first."""
     effects: list[tuple[str, float, float]]
     """Axis, lowest and highest energy factor with that axis alone moved."""
-    regions: tuple[Region, Region]
+    regions: list[dict[str, Any]]
+    """`Region.to_dict` of both readings."""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain numbers and text, ready for JSON."""
         return {
-            "points": len(self.points),
-            "impossible": self.points.impossible,
-            "points_per_second": len(self.points) / self.seconds,
+            "points": self.designs,
+            "impossible": self.impossible,
+            "computed": self.computed,
+            "points_per_second": self.computed / self.seconds,
             "pareto": self.front,
             "tornado": [
                 {"axis": name, "energy_factor": [low, high]} for name, low, high in self.effects
             ],
-            "region": [
-                {
-                    "reading": found.reading,
-                    "factors": dict(found.factors),
-                    "points": int(found.mask.sum()),
-                    "bounds": dict(found.bounds),
-                }
-                for found in self.regions
-            ],
+            "region": self.regions,
         }
 
     def summary(self) -> str:
@@ -64,16 +61,15 @@ class Exploration:
         )
 
     def _counts(self) -> Iterable[str]:
-        rate = len(self.points) / self.seconds
-        designs, impossible = len(self.points), self.points.impossible
-        yield f"{designs:,} designs, {rate:,.0f} a second; {impossible:,} impossible"
+        yield (
+            f"{self.designs:,} designs, {self.impossible:,} impossible; "
+            f"{self.computed:,} computed at {self.computed / self.seconds:,.0f} a second"
+        )
 
     def _front(self) -> Iterable[str]:
         yield f"Pareto front of energy, delay, area and error: {len(self.front)} designs"
         for row in self.front[:MOST_SHOWN]:
-            design = ", ".join(
-                f"{name.rpartition('.')[2]} {row[name]}" for name in self.points.axes
-            )
+            design = ", ".join(f"{name.rpartition('.')[2]} {row[name]}" for name in self.axes)
             yield (
                 f"  {row['energy_pj'] / 1e3:9.4g} nJ {row['delay_ns'] / 1e3:9.4g} us "
                 f"{row['area_mm2']:8.3g} mm2 {row['error']:6.1%}  {design}"
@@ -88,21 +84,21 @@ class Exploration:
 
     def _regions(self) -> Iterable[str]:
         for found in self.regions:
-            needs = " / ".join(f"{factor:.2f}" for factor in found.factors.values())
-            count = int(found.mask.sum())
+            needs = " / ".join(f"{factor:.2f}" for factor in found["factors"].values())
             yield (
-                f"ACE-SNN's figures read as {found.reading} (energy / delay / EDP {needs}): "
-                f"{count:,} designs"
+                f"ACE-SNN's figures read as {found['reading']} (energy / delay / EDP {needs}): "
+                f"{found['points']:,} designs"
             )
-            for name, bounds in found.bounds.items():
-                ends = f"{bounds[0]} to {bounds[1]}" if isinstance(bounds, tuple) else bounds
-                yield f"  {name:32}{ends}"
+            for name, bounds in found["bounds"].items():
+                words = isinstance(bounds[0], str)
+                yield f"  {name:32}{', '.join(bounds) if words else f'{bounds[0]} to {bounds[1]}'}"
 
 
 def explore(
     layer: Layer,
     hardware: Hardware,
     axes: Sequence[str],
+    *,
     table: Path | None = None,
     picture: Path | None = None,
 ) -> Exploration:
@@ -111,29 +107,68 @@ def explore(
     Raises `InputError` for an axis that cannot be, no possible design, or a file that cannot be
     written.
     """
-    parsed = dict(parse_axis(axis) for axis in axes)
-    if len(parsed) < len(axes):
-        raise InputError("--axis: found the same name twice, expected each once")
+    parsed = _parsed(axes)
     start = time.perf_counter()
     points = sweep(layer, hardware, parsed)
     seconds = time.perf_counter() - start
-    if not len(points):
-        raise InputError("--axis: found no design whose columns hold a weight of the layer")
+    _require_designs(len(points))
     regions = region(points)
     if picture is not None:
         draw(points, regions, picture)
     if table is not None:
         write_csv(points, table)
-    front = pareto(points)
-    front = front[np.argsort(points.results["energy_pj"][front], kind="stable")]
-    columns = points.columns
     return Exploration(
-        points=points,
+        axes=tuple(parsed),
+        designs=len(points),
+        impossible=points.impossible,
+        computed=len(points) + points.impossible,
         seconds=seconds,
-        front=[{name: values[i].item() for name, values in columns.items()} for i in front],
+        front=front_rows(points),
         effects=tornado(layer, hardware, parsed),
-        regions=regions,
+        regions=[found.to_dict() for found in regions],
     )
+
+
+def explore_large(
+    layer: Layer,
+    hardware: Hardware,
+    axes: Sequence[str],
+    folder: Path,
+    scheduler: str | None = None,
+) -> Exploration:
+    """As `explore`, but on Dask, with the points as Parquet files in ``folder``.
+
+    Raises `InputError` as `explore` and `pim_sim.sweep.large.sweep_large`.
+    """
+    from pim_sim.sweep.large import sweep_large
+
+    parsed = _parsed(axes)
+    start = time.perf_counter()
+    found, computed = sweep_large(Grid.of(layer, hardware, parsed), folder, scheduler)
+    seconds = time.perf_counter() - start
+    _require_designs(found.designs)
+    return Exploration(
+        axes=tuple(parsed),
+        designs=found.designs,
+        impossible=found.impossible,
+        computed=computed,
+        seconds=seconds,
+        front=found.front,
+        effects=tornado(layer, hardware, parsed),
+        regions=found.regions,
+    )
+
+
+def _parsed(axes: Sequence[str]) -> dict[str, list[Any]]:
+    parsed = dict(parse_axis(axis) for axis in axes)
+    if len(parsed) < len(axes):
+        raise InputError("--axis: found the same name twice, expected each once")
+    return parsed
+
+
+def _require_designs(count: int) -> None:
+    if not count:
+        raise InputError("--axis: found no design whose columns hold a weight of the layer")
 
 
 def write_csv(points: Sweep, target: Path) -> None:

@@ -15,6 +15,7 @@ from pim_sim.results import ACE_SNN_PERCENT
 from pim_sim.sweep.points import Sweep, sweep
 from pim_sim.workload import Layer
 
+_BLOCK = 4096
 OBJECTIVES = ("energy_pj", "delay_ns", "area_mm2", "error")
 
 
@@ -28,8 +29,17 @@ class Region:
     """What the energy, delay and EDP factors must reach."""
     mask: NDArray[np.bool_]
     """The points that reach all three."""
-    bounds: Mapping[str, tuple[Any, Any] | list[str]]
+    bounds: Mapping[str, list[Any]]
     """Of those points, the lowest and highest value of each axis, or the words it takes."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain numbers and text, ready for JSON, with the number of points for the mask."""
+        return {
+            "reading": self.reading,
+            "factors": dict(self.factors),
+            "points": int(self.mask.sum()),
+            "bounds": dict(self.bounds),
+        }
 
 
 def pareto(swept: Sweep, objectives: Sequence[str] = OBJECTIVES) -> NDArray[np.intp]:
@@ -37,15 +47,46 @@ def pareto(swept: Sweep, objectives: Sequence[str] = OBJECTIVES) -> NDArray[np.i
 
     All objectives are costs. Of points with equal costs the first is kept.
     """
-    costs = np.column_stack([swept.results[name] for name in objectives])
+    return undominated(np.column_stack([swept.results[name] for name in objectives]))
+
+
+def undominated(costs: NDArray[np.float64]) -> NDArray[np.intp]:
+    """`pareto` of a table [points, objectives]."""
     _, first = np.unique(costs, axis=0, return_index=True)
+    table = costs[first]  # sorted by the first objective, then the next
+    sums = (table / np.abs(table).max(axis=0, initial=1e-300)).sum(axis=1)
+    left = np.arange(len(table))
+    while len(left) > _BLOCK:  # what is beaten within a block needs no look at the others
+        blocks = np.split(left, range(_BLOCK, len(left), _BLOCK))
+        kept = np.concatenate([_front(table, sums, block) for block in blocks])
+        few, left = len(kept) < 0.7 * len(left), kept
+        if not few:
+            break
+    return np.sort(first[_front(table, sums, left)])
+
+
+def _front(
+    table: NDArray[np.float64], sums: NDArray[np.float64], left: NDArray[np.intp]
+) -> NDArray[np.intp]:
+    """Of the rows ``left``, rising, of a sorted table without doubles those that none beats.
+
+    The row of the least sum is beaten by none and beats most others; of equal sums, which rounding
+    may make, the first.
+    """
     front: list[int] = []
-    left = first  # sorted by the first objective, then the next: no point beats an earlier one
     while len(left):
-        best, left = int(left[0]), left[1:]
+        best = int(left[np.argmin(sums[left])])
         front.append(best)
-        left = left[np.any(costs[left] < costs[best], axis=1)]
+        left = left[np.any(table[left] < table[best], axis=1)]
     return np.array(sorted(front), dtype=np.intp)
+
+
+def front_rows(swept: Sweep) -> list[dict[str, Any]]:
+    """Axes and results of the Pareto front, least energy first, plain numbers and words."""
+    front = pareto(swept)
+    front = front[np.argsort(swept.results["energy_pj"][front], kind="stable")]
+    columns = swept.columns
+    return [{name: values[i].item() for name, values in columns.items()} for i in front]
 
 
 def tornado(
@@ -86,7 +127,7 @@ def _region(swept: Sweep, reading: str, factors: Mapping[str, float]) -> Region:
     )
 
 
-def _range(values: NDArray[Any]) -> tuple[Any, Any] | list[str]:
+def _range(values: NDArray[Any]) -> list[Any]:
     if values.dtype.kind in "iuf":
-        return values.min().item(), values.max().item()
+        return [values.min().item(), values.max().item()]
     return sorted(str(value) for value in np.unique(values))

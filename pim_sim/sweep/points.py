@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from pim_sim.macro import Scales
 from pim_sim.macro.calibration import calibrated
 from pim_sim.macro.pricing import columns_needed
 from pim_sim.model import both_sides
+from pim_sim.numeric import ceil_div
 from pim_sim.results import Cost
 from pim_sim.results import Design as Side
 from pim_sim.sweep.axes import Design, checked, is_vector, with_array
@@ -58,54 +58,102 @@ class Sweep:
         return {**self.axes, **self.results}
 
 
+@dataclass(frozen=True)
+class Grid:
+    """Every combination of the axes' values around one design, in a fixed order.
+
+    The axes that cannot be computed together (words, node, supply) vary slowest, then the others,
+    each kind in the order given and the last of it fastest.
+    """
+
+    design: Design
+    axes: dict[str, list[Any]]
+
+    @classmethod
+    def of(
+        cls,
+        layer: Layer,
+        hardware: Hardware,
+        axes: Mapping[str, Sequence[Any]],
+        scales: Scales | None = None,
+    ) -> Grid:
+        """``layer`` over the values of ``axes``, fields by their dotted names.
+
+        Raises `InputError` for a field the hardware does not have or a value that cannot be.
+        """
+        design = Design(layer, hardware, calibrated() if scales is None else scales)
+        for name, values in axes.items():
+            for value in values:
+                checked(design, name, value)
+        return cls(design, {name: list(values) for name, values in axes.items()})
+
+    def __len__(self) -> int:
+        return math.prod(len(values) for values in self.axes.values())
+
+    def points(self, start: int, stop: int) -> Sweep:
+        """The combinations from ``start`` up to ``stop``, computed together as far as they can."""
+        vectors = {name for name, values in self.axes.items() if is_vector(name, values)}
+        slow = [name for name in self.axes if name not in vectors]
+        together = math.prod(len(self.axes[name]) for name in vectors)
+        parts = []
+        for block in range(start // together, ceil_div(stop, together)):
+            first = block * together
+            within = range(max(start - first, 0), min(stop - first, together))
+            parts.append(self._together(slow, block, within))
+        return Sweep(
+            axes={name: np.concatenate([p.axes[name] for p in parts]) for name in self.axes},
+            results={name: np.concatenate([p.results[name] for p in parts]) for name in RESULTS},
+            impossible=sum(part.impossible for part in parts),
+        )
+
+    def _together(self, slow: Sequence[str], block: int, within: range) -> Sweep:
+        """Some of the points that share the values which cannot be computed together."""
+        design, count = self.design, len(within)
+        fast = [name for name in self.axes if name not in slow]
+        places = dict(zip(slow, self._places(slow, np.array(block)), strict=True))
+        for name, place in places.items():
+            design = checked(design, name, self.axes[name][int(place)])
+        places |= zip(fast, self._places(fast, np.arange(within.start, within.stop)), strict=True)
+        points = {name: np.array(self.axes[name])[places[name]] for name in self.axes}
+        possible = np.broadcast_to(_fits(_over(design, {n: points[n] for n in fast})), (count,))
+        points = {name: np.broadcast_to(v, (count,))[possible] for name, v in points.items()}
+        held = int(possible.sum())
+        results = dict.fromkeys(RESULTS, np.empty(0))
+        if held:
+            results = _results(_over(design, {name: points[name] for name in fast}))
+        return Sweep(
+            axes=points,
+            results={name: np.broadcast_to(values, (held,)) for name, values in results.items()},
+            impossible=count - held,
+        )
+
+    def _places(self, names: Sequence[str], flat: NDArray[np.intp]) -> list[NDArray[np.intp]]:
+        """Where each of these axes stands at a place in the grid of them alone."""
+        places: list[NDArray[np.intp]] = []
+        for name in reversed(names):
+            flat, place = np.divmod(flat, len(self.axes[name]))
+            places.append(place)
+        return places[::-1]
+
+
 def sweep(
     layer: Layer,
     hardware: Hardware,
     axes: Mapping[str, Sequence[Any]],
     scales: Scales | None = None,
 ) -> Sweep:
-    """``layer`` at every combination of the values of ``axes``, fields by their dotted names.
+    """``layer`` at every combination of the values of ``axes``, in memory and on one core.
 
-    Raises `InputError` for a field the hardware does not have, a value that cannot be, or more than
-    20 million combinations.
+    Raises `InputError` as `Grid.of` and for more than 20 million combinations, which
+    `pim_sim.sweep.large` takes.
     """
-    design = Design(layer, hardware, calibrated() if scales is None else scales)
-    if math.prod(len(values) for values in axes.values()) > MOST_POINTS:
-        raise InputError(f"--axis: found more than {MOST_POINTS:,} combinations")
-    for name, values in axes.items():
-        for value in values:
-            checked(design, name, value)
-    vectors = {name: values for name, values in axes.items() if is_vector(name, values)}
-    loops = {name: values for name, values in axes.items() if name not in vectors}
-    grid = np.meshgrid(*(np.array(values) for values in vectors.values()), indexing="ij")
-    points = {name: axis.ravel() for name, axis in zip(vectors, grid, strict=True)}
-    parts = [_part(design, dict(zip(loops, values, strict=True)), points)
-             for values in itertools.product(*loops.values())]  # fmt: skip
-    return Sweep(
-        axes={name: np.concatenate([part.axes[name] for part in parts]) for name in axes},
-        results={name: np.concatenate([part.results[name] for part in parts]) for name in RESULTS},
-        impossible=sum(part.impossible for part in parts),
-    )
-
-
-def _part(design: Design, fixed: Mapping[str, Any], points: Mapping[str, NDArray[Any]]) -> Sweep:
-    """The points that share the values which cannot be computed together."""
-    for name, value in fixed.items():
-        design = checked(design, name, value)
-    count = len(next(iter(points.values()))) if points else 1
-    possible = np.broadcast_to(_fits(_over(design, points)), (count,))
-    points = {name: values[possible] for name, values in points.items()}
-    held = int(possible.sum())
-    here = _over(design, points)
-    results = _results(here) if held else dict.fromkeys(RESULTS, np.empty(0))
-    return Sweep(
-        axes={
-            **{name: np.full(held, value) for name, value in fixed.items()},
-            **points,
-        },
-        results={name: np.broadcast_to(values, (held,)) for name, values in results.items()},
-        impossible=count - held,
-    )
+    grid = Grid.of(layer, hardware, axes, scales)
+    if len(grid) > MOST_POINTS:
+        raise InputError(
+            f"--axis: found {len(grid):,} combinations, expected at most {MOST_POINTS:,}, or "
+            "--parquet FOLDER for a sweep that need not fit into memory"
+        )
+    return grid.points(0, len(grid))
 
 
 def _over(design: Design, points: Mapping[str, NDArray[Any]]) -> Design:

@@ -231,7 +231,7 @@ def test_command_writes_every_point_and_prints_the_best(
         (["macro.array.cell=gold"], "found 'gold', expected one of"),
         (["macro.array.columns=5"], "no design whose columns hold a weight"),
         (["macro.copies=1", "macro.copies=2"], "the same name twice"),
-        (["macro.copies=1:5000", "macro.array.rows=1:5000"], "more than 20,000,000"),
+        (["macro.copies=1:5000", "macro.array.rows=1:5000"], "expected at most 20,000,000"),
         ([], "--axis"),
     ],
 )
