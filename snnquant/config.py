@@ -196,6 +196,19 @@ class NeuronConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ConversionConfig:
+    """How the thresholds of a converted network are found."""
+
+    calibration: Literal["percentile", "maximum", "mse"] = "percentile"
+    """percentile: 99.7 % of the pre-activations, scaled by validation; maximum; mse: least error."""
+    correction: Literal["none", "bias"] = "none"
+    """bias: each channel's bias makes up for what its spikes lack in the mean, for few steps."""
+
+    def __post_init__(self) -> None:
+        _require_types(self)
+
+
+@dataclass(frozen=True, kw_only=True)
 class TrainingConfig:
     """The loop that trains the CNN, the quantized CNN and the SNN."""
 
@@ -249,6 +262,7 @@ class RunConfig:
     model: Annotated[ModelConfig, FLAT] = field(default_factory=ModelConfig)
     quantization: Annotated[QuantizationConfig, FLAT] = field(default_factory=QuantizationConfig)
     neuron: Annotated[NeuronConfig, FLAT] = field(default_factory=NeuronConfig)
+    conversion: Annotated[ConversionConfig, FLAT] = field(default_factory=ConversionConfig)
     training: Annotated[TrainingConfig, FLAT] = field(default_factory=TrainingConfig)
 
     def __post_init__(self) -> None:
