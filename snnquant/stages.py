@@ -41,6 +41,7 @@ from snnquant.training import (
     confusion,
     is_checkpoint,
     load_checkpoint,
+    load_matching,
     load_state_dict,
     predict,
     save_checkpoint,
@@ -66,7 +67,8 @@ def adopt_cnn(run: Run, file: Path) -> list[str]:
     """Take a CNN trained elsewhere into the run: a snnquant checkpoint or a PyTorch state dict.
 
     Returns what the user should know about it. A state dict (`weights_only`, or safetensors) must
-    fit the run's model, with or without its batch norms.
+    fit the run's model, with or without its batch norms and under whatever names: see
+    `load_matching`, whose map goes to key_map.json.
     Raises InputError where the file is no CNN for this run; nothing is written then.
     """
     shape = (run.scene.bands, run.scene.classes)
@@ -85,20 +87,22 @@ def adopt_cnn(run: Run, file: Path) -> list[str]:
             return []
         return ["trained on another split: this run's test pixels may be its training pixels"]
     state = load_state_dict(file)
-    plain = not any("running_mean" in key for key in state)
+    plain = not any(name.endswith("running_mean") for name in state)
     cnn = build_model(run.config.model, *shape, batch_norm=not plain)
     try:
-        cnn.load_state_dict(state)
-    except RuntimeError as error:
-        reason = " ".join(str(error).split())
+        # safetensors sorts the names
+        key_map = load_matching(cnn, state, ordered=file.suffix != ".safetensors")
+    except InputError as error:
         raise InputError(
-            f"{file}: weights do not fit model {run.config.model.name} ({reason})"
+            f"{file}: weights do not fit model {run.config.model.name} ({error})"
         ) from None
     run.write()
+    _write_json(run.path / "key_map.json", key_map.to_dict())
     run.save("cnn_fp32", fold_batch_norm(cnn))
     return [
+        *key_map.lines(),
         "its training pixels and normalisation are unknown: this run's training statistics are "
-        "used, and this run's test pixels may be among the CNN's training pixels"
+        "used, and this run's test pixels may be among the CNN's training pixels",
     ]
 
 

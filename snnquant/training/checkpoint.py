@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-import pickle
-import warnings
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file
-from torch import Tensor, nn
+from torch import nn
 
 from snnquant.config import ModelConfig, NeuronConfig, QuantizationConfig
 from snnquant.errors import InputError
-from snnquant.models import build_model, to_spiking
+from snnquant.models import build_model, parameter_count, to_spiking
 from snnquant.quantization import quantize
 from snnquant.sampling import Normalisation
+from snnquant.training.foreign import regular_file_size, require_numbers
 from snnquant.training.tensorfile import read_tensors, write_tensors
 
 FORMAT = 1
-NUMBERS = (torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.int64)
-"""Types that a state dict may hold; int64 is batch norm's count of batches."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,7 +68,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
     if header.get("what") != "checkpoint" or header.get("format") != FORMAT:
         found = f"{header.get('what')!r} of format {header.get('format')!r}"
         raise InputError(f"{path}: found {found}, expected a checkpoint of format {FORMAT}")
-    _require_numbers(path, tensors)
+    require_numbers(path, tensors, path.stat().st_size)
     state = {k.removeprefix("network."): v for k, v in tensors.items() if k.startswith("network.")}
     try:
         if header["model"]["widths"] is not None:
@@ -89,6 +85,10 @@ def load_checkpoint(path: Path) -> Checkpoint:
                 raise InputError(f"components: found {components.shape}, expected one a band")
         if not bands or mean.shape != (bands,) or std.shape != (bands,):
             raise InputError(f"bands: found {bands!r}, expected one for each of {len(mean)} means")
+        with torch.device("meta"):  # sizes that a header makes up are never allocated
+            stated = parameter_count(build_model(model, bands, header["classes"]))
+        if stated > sum(tensor.numel() for tensor in state.values()):
+            raise RuntimeError(f"found fewer numbers than its {stated:,}")
         network: nn.Module = build_model(model, bands, header["classes"])
         if neuron:
             assert isinstance(network, nn.Sequential)
@@ -119,49 +119,8 @@ def load_checkpoint(path: Path) -> Checkpoint:
 def is_checkpoint(path: Path) -> bool:
     """Whether a file is a safetensors file with our header, rather than a bare state dict."""
     try:
+        regular_file_size(path)  # a pipe would be waited for
         with safe_open(path, framework="pt") as file:
             return "header" in (file.metadata() or {})
     except (SafetensorError, OSError, ValueError):
         return False
-
-
-def load_state_dict(path: Path) -> dict[str, Tensor]:
-    """The tensors of a PyTorch (.pt, .pth) or safetensors state dict; no code in it is run.
-
-    Raises InputError for a missing or damaged file, a pickle of anything but dense tensors, and
-    weights that are not finite.
-    """
-    try:
-        with warnings.catch_warnings(action="ignore"):  # what matters comes as an error
-            if path.suffix == ".safetensors":
-                state: Any = load_file(path)
-            else:
-                state = torch.load(path, map_location="cpu", weights_only=True)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror or error})") from None
-    except pickle.UnpicklingError:
-        raise InputError(
-            f"{path}: found a pickle that would run code or holds more than tensors, expected a "
-            "state dict: save it with torch.save(model.state_dict(), path)"
-        ) from None
-    except Exception as error:  # damage leads torch's interpreter of pickles to any of them
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise InputError(f"{path}: damaged, expected a state dict ({reason})") from None
-    if not isinstance(state, dict) or not all(isinstance(name, str) for name in state):
-        raise InputError(f"{path}: found {type(state).__name__}, expected a state dict of tensors")
-    _require_numbers(path, state)
-    return state
-
-
-def _require_numbers(path: Path, state: dict[str, Any]) -> None:
-    """InputError for values that are not tensors, dense and in memory, of finite numbers."""
-    for name, value in state.items():
-        if not isinstance(value, Tensor):
-            raise InputError(f"{path}: {name!r} is a {type(value).__name__}, expected a tensor")
-        if value.dtype not in NUMBERS or value.layout != torch.strided or value.is_meta:
-            found = f"{value.layout} {value.dtype} on {value.device}"
-            raise InputError(f"{path}: {name!r} is {found}, expected dense floating-point numbers")
-        if not torch.isfinite(value).all():
-            raise InputError(
-                f"{path}: {name!r} holds NaN or infinite values, expected finite weights"
-            )

@@ -74,9 +74,13 @@ def test_weights_that_are_not_finite_are_refused_by_name(write, name, value, tmp
         (None, "found NoneType"),
         ("text", "found str"),
         ({1: torch.ones(2)}, "found dict"),
-        ({"state_dict": {"weight": torch.ones(2)}}, "'state_dict' is a dict"),
+        ({"state_dict": {"weight": torch.ones(2), "more": {}}}, "'more' is a dict"),
+        ({"optimizer": {"weight": torch.ones(2)}}, "'optimizer' is a dict"),
         ({"weight": torch.ones(2), "epoch": 3}, "'epoch' is a int"),
-        ({"two\nlines": 3}, "is a int"),
+        ({"two\nlines": torch.ones(2)}, "'two\\nlines'"),
+        ({"x" * 501: torch.ones(2)}, "'xxxxxxxxxxxxxxxxxxxx'..."),
+        ({"weight": torch.ones(2, dtype=torch.int64)}, "int64"),
+        ({"weight": torch.ones(2, dtype=torch.bool)}, "bool"),
         ({"weight": torch.ones(2, dtype=torch.complex64)}, "complex64"),
         ({"weight": torch.ones(2, device="meta")}, "meta"),
         ({"weight": torch.eye(2).to_sparse()}, "sparse_coo"),
@@ -88,6 +92,21 @@ def test_anything_but_a_state_dict_of_dense_tensors_is_refused(
     path = tmp_path / "cnn.pt"
     write(content, path)
     assert says in refused(load_state_dict, path)
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda state: {"state_dict": state, "epoch": 3, "lr": 0.1, "name": "x"},
+        lambda state: {"model_state_dict": state, "optimizer": {"state": {}, "param_groups": []}},
+        lambda state: {"epoch": 1, "model": {"net": state}},
+        lambda state: {"network": state, "best": torch.tensor(0.9)},
+    ],
+)
+def test_the_state_dict_of_a_training_checkpoint_is_found(wrap, tmp_path):
+    torch_zip(wrap(_state()), tmp_path / "cnn.ckpt")
+    read = load_state_dict(tmp_path / "cnn.ckpt")
+    assert list(read) == list(_state())
 
 
 @pytest.mark.parametrize("write", [torch_zip, torch_legacy])
