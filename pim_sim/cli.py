@@ -18,8 +18,11 @@ from pim_sim.errors import InputError
 from pim_sim.hardware import HARDWARE, load_hardware
 from pim_sim.macro import MACROS, load_macro, price
 from pim_sim.model import simulate
+from pim_sim.source import Source
 from pim_sim.summary import summarise, summarise_price, summarise_validation, write_breakdown
-from pim_sim.workload import Workload
+
+From = Annotated[Source, Parameter(name="*")]
+NOWHERE = Source()
 
 app = App(
     name="pim-sim",
@@ -34,20 +37,15 @@ app.command(hardware_app)
 @app.command
 def run(
     *,
-    run_dir: Annotated[Path | None, Parameter(name="--run")] = None,
-    workload: Path | None = None,
+    source: From = NOWHERE,
     hardware: str = "sram_65nm",
     csv: Path | None = None,
     as_json: Annotated[bool, Parameter(name="--json", negative=())] = False,
 ) -> None:
-    """Simulate the first layer of a run or of a workload file.
+    """Simulate the first layer of a run, a workload file or a checkpoint.
 
     Parameters
     ----------
-    run_dir
-        Run directory; its workload.json is read.
-    workload
-        Workload file, instead of --run.
     hardware
         Known name, or a path ending in .toml.
     csv
@@ -55,26 +53,17 @@ def run(
     as_json
         Print one JSON object and nothing else.
     """
-    report = simulate(_workload(run_dir, workload), load_hardware(hardware))
+    report = simulate(source.read(), load_hardware(hardware))
     if csv is not None:
         write_breakdown(report, csv)
     print(json.dumps(report.to_dict()) if as_json else summarise(report))
-
-
-def _workload(run_dir: Path | None, workload: Path | None) -> Workload:
-    if run_dir is not None and workload is None:
-        return Workload.from_json(run_dir / "workload.json")
-    if workload is not None and run_dir is None:
-        return Workload.from_json(workload)
-    raise InputError("give either --run DIR or --workload FILE")
 
 
 @app.command
 def sweep(
     *,
     axis: Annotated[list[str], Parameter(negative=())],
-    run_dir: Annotated[Path | None, Parameter(name="--run")] = None,
-    workload: Path | None = None,
+    source: From = NOWHERE,
     hardware: str = "sram_65nm",
     csv: Path | None = None,
     svg: Path | None = None,
@@ -90,10 +79,6 @@ def sweep(
         NAME=VALUE,VALUE,... or NAME=LOW:HIGH[:STEP], once for each field; names are fields of the
         hardware file, like macro.array.rows, of the layer, like layer.weight_bits, or of the
         scales, like scales.converter.
-    run_dir
-        Run directory; its workload.json is read.
-    workload
-        Workload file, instead of --run.
     hardware
         Known name, or a path ending in .toml.
     csv
@@ -110,7 +95,7 @@ def sweep(
     """
     from pim_sim.sweep.command import explore, explore_large  # numpy
 
-    layer, found = _workload(run_dir, workload).layers[0], load_hardware(hardware)
+    layer, found = source.read().layers[0], load_hardware(hardware)
     if parquet is None:
         if scheduler is not None:
             raise InputError(f"--scheduler: found {scheduler!r} without --parquet FOLDER")

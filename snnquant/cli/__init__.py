@@ -24,6 +24,7 @@ VERBS = {
     "evaluate": "Score and price the networks of a run.",
     "map": "Classify every pixel of the scene.",
     "energy": "Operations and energy, layer by layer.",
+    "workload": "Write a checkpoint's layers as the file that pim-sim reads.",
     "models": "The networks that there are, own and published.",
 }
 

@@ -1,5 +1,6 @@
 """What a classification costs: operations counted on the real network, energy by named tables."""
 
+from snnquant.energy.checkpoint import write_workload
 from snnquant.energy.costs import CostTable, load_costs
 from snnquant.energy.operations import (
     AccumulateMeter,
@@ -21,4 +22,5 @@ __all__ = [
     "price_first_layer",
     "spike_rates",
     "to_workload",
+    "write_workload",
 ]

@@ -112,9 +112,11 @@ def test_shipped_hardware_is_listed_shown_and_passes_its_check(
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [
-        (["run"], "--run DIR or --workload FILE"),
-        (["run", "--run", "a", "--workload", "b"], "--run DIR or --workload FILE"),
+        (["run"], "one of --run DIR, --workload FILE and"),
+        (["run", "--run", "a", "--workload", "b"], "one of --run DIR, --workload FILE and"),
         (["run", "--run"], "--run"),
+        (["run", "--checkpoint", "a"], "--checkpoint and --scene: found one"),
+        (["run", "--workload", "a", "--scene", "b"], "--checkpoint and --scene: found one"),
         (["run", "--rum", "a"], "--rum"),
         (["run", "a"], "'a'"),
         (["run", "--run", "nowhere"], "nowhere/workload.json: No such file"),

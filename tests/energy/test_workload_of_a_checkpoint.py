@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pim_sim.cli import main as pim_sim
+from pim_sim.workload import Workload
+from snnquant.cli import main as snnquant
+
+SCENE = "synthetic:16x15x20"
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("checkpoints") / "run"
+    short = [f"--{stage}-epochs=1" for stage in ("cnn", "quantized", "snn")]
+    options = ["--widths", "2", "3", "4", "3", "--time-steps", "3", "--bits", "5"]
+    snnquant(["run", "--scene", SCENE, *short, *options, "--output", str(folder)])
+    return folder
+
+
+def _answer(capsys: pytest.CaptureFixture[str], *source: str) -> dict[str, Any]:
+    capsys.readouterr()
+    pim_sim(["run", *source, "--hardware", "c2c_22nm", "--json"])
+    answer: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return answer
+
+
+def test_workload_of_a_checkpoint_is_that_of_its_run_but_for_densities(
+    run: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "workload.json"
+    snnquant(["workload", str(run / "snn.safetensors"), str(file), "--scene", SCENE])
+    found, expected = Workload.from_json(file), Workload.from_json(run / "workload.json")
+    assert found.name == expected.name
+    assert len(found.layers) == len(expected.layers)
+    for ours, theirs in zip(found.layers, expected.layers, strict=True):
+        # all labelled pixels there, those for testing here
+        assert ours.input_density == pytest.approx(theirs.input_density, abs=0.1)
+        assert {**vars(ours), "input_density": 0} == {**vars(theirs), "input_density": 0}
+    assert [layer.weight_bits for layer in found.layers] == [5] * len(found.layers)
+
+
+def test_pim_sim_prices_a_checkpoint_as_its_run(
+    run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    by_run = _answer(capsys, "--run", str(run))
+    network = str(run / "snn.safetensors")
+    by_checkpoint = _answer(capsys, "--checkpoint", network, "--scene", SCENE)
+    for part in ("digital", "in_memory", "ratio", "breakdown", "utilisation"):
+        assert by_checkpoint[part] == by_run[part]
+
+
+@pytest.mark.parametrize(
+    ("file", "scene", "named"),
+    [
+        ("cnn.safetensors", SCENE, "found a CNN, expected a quantized SNN"),
+        ("snn_converted.safetensors", SCENE, "found an SNN with weights in floating point"),
+        ("snn.safetensors", "synthetic:16x15x21", "found 21 bands in synthetic:16x15x21"),
+        ("snn.safetensors", "nowhere", "scene: found nowhere"),
+        ("nothing.safetensors", SCENE, "nothing.safetensors: cannot be read"),
+    ],
+)
+def test_checkpoint_that_cannot_be_priced_is_one_line(
+    file: str, scene: str, named: str, run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as stop:
+        pim_sim(["run", "--checkpoint", str(run / file), "--scene", scene])
+    output, line = capsys.readouterr()
+    assert (stop.value.code, output, line.count("\n")) == (2, "", 1)
+    assert line.startswith("pim-sim: ")
+    assert named in line
