@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: run test quick lint bench clean
+.PHONY: run test quick lint bench reproduce clean
 
 run: $(READY)
 	$(BIN)/snnquant run --scene indian_pines
@@ -23,6 +23,9 @@ lint: $(READY)
 
 bench: $(READY)
 	$(BIN)/python scripts/benchmark.py
+
+reproduce: $(READY)
+	$(BIN)/python scripts/reproduce_paper.py
 
 clean:
 	rm -rf .venv dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -1,0 +1,246 @@
+"""The study: every network, split, number of steps and of bits, over seeds, beside the paper.
+
+    python scripts/reproduce_paper.py [--quick] [--scenes pavia_university salinas] [--seeds 5]
+    python scripts/reproduce_paper.py --list
+
+Runs `snnquant run` for every row of scripts/study.toml, several at a time, and writes one JSON a
+run and a page of tables and plots to docs/results. What is there already, made with the same
+configuration, is not run again; a study that was stopped goes on where it was. Runs that differ in
+the SNN alone share one 32-bit CNN, which changes no result.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import tomllib
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from study_page import write_page
+
+from snnquant.config import read_config, write_config
+from snnquant.errors import InputError
+from snnquant.files import replacing
+from snnquant.scenes import load_scene
+
+SNNQUANT = Path(sys.executable).with_name("snnquant")
+WORK = Path("runs/reproduce_paper")
+"""Where runs are under way; a run that is done is gone from here."""
+OF_THE_SNN = {
+    *("bits", "scheme", "granularity", "clip", "neuron_bits", "quantized_epochs", "distillation"),
+    *("time_steps", "reset", "initial", "surrogate", "surrogate_scale", "surrogate_width"),
+    *("snn_epochs", "snn_start", "trained_neuron", "spike_penalty", "hardware"),
+}
+"""Options that the 32-bit CNN does not depend on."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run: the options of `snnquant run` that differ from its defaults."""
+
+    options: tuple[tuple[str, Any], ...]
+
+    @classmethod
+    def of(cls, scene: str, seed: int, options: dict[str, Any]) -> Job:
+        """A row of the study on a scene with a seed."""
+        own = ((k, tuple(v) if isinstance(v, list) else v) for k, v in sorted(options.items()))
+        return cls((("scene", scene), *own, ("seed", seed)))
+
+    @property
+    def name(self) -> str:
+        """A file name that says what the run is."""
+        parts = (f"{key}-{_spelt(value)}" for key, value in self.options[1:])
+        return "_".join([Path(self.options[0][1]).stem, *parts]).replace(":", "-")
+
+    @property
+    def command(self) -> str:
+        """What to type for the same figures."""
+        words = (f"--{k.replace('_', '-')} {_spelt(v, ' ')}" for k, v in self.options)
+        return " ".join(["snnquant run", *words, "--json"])
+
+    @cached_property
+    def config(self) -> str:
+        """The whole configuration, defaults included; InputError for an option there is not."""
+        return completed("".join(f"{k} = {json.dumps(v)}\n" for k, v in self.options))
+
+    @property
+    def cnn(self) -> str:
+        """Name of the 32-bit CNN that the run starts from."""
+        lines = self.config.splitlines()
+        own = [line for line in lines if line.partition(" ")[0] not in OF_THE_SNN]
+        return hashlib.sha256("\n".join(own).encode()).hexdigest()[:16]
+
+
+def completed(options: str) -> str:
+    """A configuration in TOML with today's defaults for the options that it leaves out."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "config.toml"
+        file.write_text(options)
+        return write_config(read_config(file))
+
+
+def _spelt(value: Any, between: str = "-") -> str:
+    return between.join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+class Study:
+    """The jobs, the records of those that are done, and how to run the others."""
+
+    def __init__(self, output: Path, jobs: list[Job]) -> None:
+        self.records, self.jobs = output / "runs", jobs
+        self.locks = {job.cnn: threading.Lock() for job in jobs}
+        self.stopped = threading.Event()
+
+    def record(self, job: Job) -> dict[str, Any] | None:
+        """What a run left, if it is done and was made with the configuration of today."""
+        file = self.records / f"{job.name}.json"
+        if not file.exists():
+            return None
+        found: dict[str, Any] = json.loads(file.read_text())
+        # An option that came later had no other value then than its default.
+        return found if completed(found["config"]) == job.config else None
+
+    def run(self, job: Job) -> None:
+        """Run a job to its end and write its record."""
+        folder, start = WORK / job.name, time.monotonic()
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "config.toml").write_text(job.config)
+        cnn = WORK / "cnn" / f"{job.cnn}.safetensors"
+        with self.locks[job.cnn]:
+            if not cnn.exists():
+                self._call("train", folder)
+                cnn.parent.mkdir(exist_ok=True)
+                shutil.copy(folder / "cnn.safetensors", cnn)
+            elif not (folder / "cnn.safetensors").exists():
+                shutil.copy(cnn, folder / "cnn.safetensors")
+        metrics = self._call("run", folder)
+        record = {
+            "command": job.command,
+            "config": job.config,
+            "seconds": round(time.monotonic() - start),
+            "metrics": {key: value for key, value in metrics.items() if key != "run"},
+        }
+        self.records.mkdir(parents=True, exist_ok=True)
+        with replacing(self.records / f"{job.name}.json") as temporary:
+            temporary.write_text(json.dumps(record, indent=1) + "\n")
+        shutil.rmtree(folder)
+
+    def _call(self, verb: str, folder: Path) -> dict[str, Any]:
+        if self.stopped.is_set():
+            raise InterruptedError
+        # One thread a run: several runs at a time use the cores better than one run can.
+        process = subprocess.run(
+            [SNNQUANT, verb, "--resume", folder, "--json"],
+            capture_output=True,
+            text=True,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+        )
+        if process.returncode:
+            raise InputError(process.stderr.strip().splitlines()[-1])
+        metrics: dict[str, Any] = json.loads(process.stdout)
+        return metrics
+
+
+def run_all(study: Study, left: list[Job], workers: int) -> None:
+    """Run what is left, several at a time; say after each how much is left and how long it takes.
+
+    Raises InputError for the first run that fails, when the others under way have ended.
+    """
+    start = time.monotonic()
+    with ThreadPoolExecutor(workers) as pool:
+        futures = {pool.submit(study.run, job): job for job in left}
+        try:
+            for done, future in enumerate(as_completed(futures), start=1):
+                future.result()
+                minutes = (time.monotonic() - start) / 60
+                print(
+                    f"{done}/{len(left)} in {minutes:.0f} min, about "
+                    f"{minutes / done * (len(left) - done):.0f} min left: {futures[future].name}",
+                    flush=True,
+                )
+        except BaseException:
+            study.stopped.set()
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+def read_studies(file: Path, scenes: list[str] | None, titles: list[str] | None) -> list[Any]:
+    """The tables of the study, with the scenes that are wanted and can be had."""
+    studies = tomllib.loads(file.read_text(encoding="utf-8"))["study"]
+    absent: dict[str, str] = {}
+    for study in studies:
+        study["scenes"] = scenes or study["scenes"]
+    for scene in {scene for study in studies for scene in study["scenes"]}:
+        try:
+            load_scene(scene)
+        except InputError as error:
+            absent[scene] = str(error)
+    for scene, reason in sorted(absent.items()):
+        print(f"{scene} is left out: {reason}", file=sys.stderr)
+    for study in studies:
+        study["scenes"] = [scene for scene in study["scenes"] if scene not in absent]
+    return [study for study in studies if titles is None or study["title"] in titles]
+
+
+def main() -> None:
+    """Read the options, run what is left, write the page."""
+    parser = argparse.ArgumentParser(description="The study behind the figures of snnquant.")
+    parser.add_argument("--quick", action="store_true", help="both networks, one seed")
+    parser.add_argument("--scenes", nargs="+", help="these instead of the study's own")
+    parser.add_argument("--studies", nargs="+", metavar="TITLE", help="these tables alone")
+    parser.add_argument("--seeds", type=int, default=5, help="seeds 1 to this (default 5)")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="runs at a time")
+    parser.add_argument("--study", type=Path, default=Path(__file__).with_name("study.toml"))
+    parser.add_argument("--output", type=Path, default=Path("docs/results"))
+    parser.add_argument("--list", action="store_true", help="say what is left and run nothing")
+    options = parser.parse_args()
+    if options.quick:
+        options.studies, options.seeds = ["Both networks"], 1
+        options.scenes = options.scenes or ["indian_pines"]
+    try:
+        studies = read_studies(options.study, options.scenes, options.studies)
+        for study in studies:
+            for row in study["rows"]:
+                own = {key: value for key, value in row.items() if key != "label"}
+                row["jobs"] = {
+                    scene: [Job.of(scene, seed, own) for seed in range(1, options.seeds + 1)]
+                    for scene in study["scenes"]
+                }
+        # Seeds outermost: a study that is stopped early has every row, with fewer seeds.
+        jobs = [
+            row["jobs"][scene][seed]
+            for seed in range(options.seeds)
+            for study in studies
+            for scene in study["scenes"]
+            for row in study["rows"]
+        ]
+        work = Study(options.output, list(dict.fromkeys(jobs)))
+        left = [job for job in work.jobs if work.record(job) is None]
+        print(f"{len(work.jobs) - len(left)} of {len(work.jobs)} runs are done", flush=True)
+        if options.list:
+            print("\n".join(job.command for job in left))
+            return
+        run_all(work, left, options.jobs)
+        write_page(options.output, studies, work.record)
+    except InputError as error:
+        print(f"reproduce_paper.py: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("reproduce_paper.py: stopped; the same command goes on from here", file=sys.stderr)
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,164 @@
+"""The page of the study: tables in Markdown and plots in SVG, made from the records alone."""
+
+from __future__ import annotations
+
+import statistics
+import tomllib
+from collections.abc import Callable, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib.figure import Figure
+
+from snnquant.files import replacing
+
+Metrics = dict[str, Any]
+Find = Callable[[Any], dict[str, Any] | None]
+NETWORKS = {
+    "cnn_fp32": "CNN 32-bit",
+    "cnn_quantized": "CNN quantized",
+    "snn_converted": "SNN as converted",
+    "snn_trained": "SNN trained",
+}
+HEADINGS = (
+    *("", "seeds", "CNN 32-bit OA", "CNN quantized OA", "SNN as converted OA", "SNN OA", "SNN AA"),
+    *("SNN kappa", "leakage", "coordinates", "energy, nJ", "CNN / SNN", "options"),
+)
+INTRODUCTION = """# Results
+
+Made by `python scripts/reproduce_paper.py` (`make reproduce`); every run's record is in
+[runs](runs), with the command that gives it. A row's command is `snnquant run --scene SCENE` with
+the row's options and `--seed` 1 to the number of seeds. Mean ± standard deviation over seeds, in
+per cent. OA, AA, kappa: overall accuracy, average accuracy and Cohen's kappa on test pixels, which
+no choice was made on. Leakage: test patches that hold a training pixel. Coordinates: OA of the
+nearest training pixel's label. Energy: one pixel classified by the SNN, by the rules `ace_snn` and
+`horowitz`; CNN / SNN: that of the 32-bit and of the quantized CNN over it, by `ace_snn`.
+"""
+
+
+def write_page(output: Path, studies: Sequence[dict[str, Any]], find: Find) -> None:
+    """Write README.md and its plots to `output`; `find` gives a job's record or None."""
+    parts = [INTRODUCTION]
+    for study in studies:
+        parts.append(f"## {study['title']}\n\n{study['text']}\n")
+        for scene in study["scenes"]:
+            rows = [
+                (row, [r["metrics"] for job in row["jobs"][scene] if (r := find(job))])
+                for row in study["rows"]
+            ]
+            if any(runs for _, runs in rows):
+                parts.append(_table(scene, rows))
+                if "axis" in study:
+                    name = f"{study['axis']}_{Path(scene).stem}.svg".replace(":", "-")
+                    _plot(output / name, study["axis"], rows)
+                    parts.append(f"![{study['title']}]({name})\n")
+    with replacing(output / "README.md") as temporary:
+        temporary.write_text("\n".join(parts), encoding="utf-8")
+
+
+def spread(values: Sequence[float], digits: int = 2) -> str:
+    """Mean ± standard deviation; without the latter for one value, a dash for none."""
+    if not values:
+        return "-"
+    mean = f"{statistics.fmean(values):.{digits}f}"
+    return mean if len(values) == 1 else f"{mean} ± {statistics.stdev(values):.{digits}f}"
+
+
+def _percent(runs: Sequence[Metrics], *keys: str) -> str:
+    values = []
+    for run in runs:
+        value: Any = run
+        for key in keys:
+            value = value.get(key, {})
+        if value != {}:
+            values.append(100 * value)
+    return spread(values)
+
+
+def _table(scene: str, rows: Sequence[tuple[dict[str, Any], list[Metrics]]]) -> str:
+    lines = [f"### {scene}\n", _line(HEADINGS), _line(["---"] * len(HEADINGS))]
+    for row, runs in rows:
+        if not runs:
+            continue
+        options = _typed({k: v for k, v in row.items() if k not in ("label", "jobs")})
+        scores = [_percent(runs, network, "oa") for network in NETWORKS]
+        scores += [_percent(runs, "snn_trained", score) for score in ("aa", "kappa")]
+        split = [_percent(runs, "split", name) for name in ("leakage", "coordinates_only_oa")]
+        energy = ", ".join(
+            spread([run["energy_pj"][rule]["snn_trained"] / 1000 for run in runs], 1)
+            for rule in ("ace_snn", "horowitz")
+        )
+        ratios = ", ".join(
+            f"{statistics.fmean(run['energy_ratio']['ace_snn'][cnn] for run in runs):.1f}x"
+            for cnn in runs[0]["energy_ratio"]["ace_snn"]
+        )
+        code = f"`{options}`" if options else ""
+        cells = [row["label"], str(len(runs)), *scores, *split, energy, ratios, code]
+        lines.append(_line(cells))
+    published = tomllib.loads(
+        resources.files("snnquant.report").joinpath("ace_snn.toml").read_text(encoding="utf-8")
+    )
+    reached = published["scenes"].get(scene)
+    if reached:
+        ours = [f"{reached[k]:.2f}" if k in reached else "-" for k in ("oa", "aa", "kappa")]
+        ratio = published["energy_ratio"]
+        ratios = f"{ratio['cnn_fp32']}x, {ratio['cnn_quantized']}x"
+        lines.append(
+            _line(["ACE-SNN (paper)", "-", "-", "-", "-", *ours, "-", "-", "-", ratios, ""])
+        )
+    return "\n".join(lines) + "\n"
+
+
+def _typed(options: dict[str, Any]) -> str:
+    """Options as they are typed on the command line."""
+    words = []
+    for key, value in options.items():
+        values = value if isinstance(value, list) else [value]
+        words.append(" ".join([f"--{key.replace('_', '-')}", *map(str, values)]))
+    return " ".join(words)
+
+
+def _line(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _plot(file: Path, axis: str, rows: Sequence[tuple[dict[str, Any], list[Metrics]]]) -> None:
+    """OA of the networks over an option, or of the trained SNN over its energy a pixel."""
+    figure = Figure(figsize=(6, 3.5), layout="constrained")
+    axes = figure.subplots()
+    rows = [(row, runs) for row, runs in rows if runs]
+    if axis == "energy":
+        for row, runs in rows:
+            oa = [100 * run["snn_trained"]["oa"] for run in runs]
+            energy = [run["energy_pj"]["ace_snn"]["snn_trained"] / 1000 for run in runs]
+            error = statistics.stdev(oa) if len(oa) > 1 else 0
+            x, y = statistics.fmean(energy), statistics.fmean(oa)
+            axes.errorbar(x, y, yerr=error, fmt="o", capsize=3)
+            axes.annotate(row["label"], (x, y), xytext=(5, 4), textcoords="offset points", size=7)
+        axes.set_xlabel("energy of the SNN, nJ a pixel (ace_snn)")
+    else:
+        # Rows that change another option beside the axis are in the table alone.
+        plain = [(row, runs) for row, runs in rows if not row.keys() - {"label", "jobs", axis}]
+        for network, label in NETWORKS.items():
+            points = sorted(
+                (runs[0]["model"][axis], [100 * run[network]["oa"] for run in runs])
+                for _, runs in plain
+                if network in runs[0]
+            )
+            axes.errorbar(
+                [str(x) for x, _ in points],
+                [statistics.fmean(oa) for _, oa in points],
+                yerr=[statistics.stdev(oa) if len(oa) > 1 else 0 for _, oa in points],
+                marker="o",
+                capsize=3,
+                label=label,
+            )
+        axes.set_xlabel(axis.replace("_", " "))
+        axes.legend()
+    axes.set_ylabel("test OA, %")
+    axes.grid(alpha=0.3)
+    # The same picture for the same numbers.
+    with mpl.rc_context({"svg.hashsalt": "snnquant"}), replacing(file) as temporary:
+        figure.savefig(temporary, format="svg", metadata={"Date": None})

@@ -1,0 +1,102 @@
+"""The study's script on a small study: what it runs, what it skips, what it writes."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+STUDY = """
+[[study]]
+title = "Steps"
+text = "What T does."
+scenes = ["synthetic:20x20x16"]
+axis = "time_steps"
+rows = [
+    { label = "short", time_steps = 2, WIDTHS },
+    { label = "long", time_steps = 3, WIDTHS },
+]
+"""
+WIDTHS = "widths = [2, 2, 4, 4], cnn_epochs = 2, quantized_epochs = 1, snn_epochs = 2"
+
+
+def call(folder: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
+    script = [sys.executable, ROOT / "scripts" / "reproduce_paper.py", "--study", "study.toml"]
+    command = [*script, "--output", "results", *arguments]
+    return subprocess.run(
+        [str(word) for word in command], cwd=folder, capture_output=True, text=True, timeout=600
+    )
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Path:
+    """A folder with a small study."""
+    (tmp_path / "study.toml").write_text(STUDY.replace("WIDTHS", WIDTHS))
+    return tmp_path
+
+
+def records(folder: Path) -> dict[str, dict]:
+    return {file.name: json.loads(file.read_text()) for file in folder.glob("results/runs/*.json")}
+
+
+@pytest.mark.slow
+def test_a_study_runs_skips_what_is_done_and_goes_on(study: Path) -> None:
+    done = call(study, "--seeds", 1, "--jobs", 2)
+    assert done.returncode == 0, done.stderr
+    assert "0 of 2 runs are done" in done.stdout
+    assert "2/2" in done.stdout
+    found = records(study)
+    assert {r["metrics"]["model"]["time_steps"] for r in found.values()} == {2, 3}
+    assert {r["metrics"]["seed"] for r in found.values()} == {1}
+    page = (study / "results" / "README.md").read_text()
+    for record in found.values():
+        assert f"{100 * record['metrics']['snn_trained']['oa']:.2f}" in page
+    assert (study / "results" / "time_steps_synthetic-20x20x16.svg").exists()
+    assert [path.name for path in (study / "runs" / "reproduce_paper").iterdir()] == ["cnn"]
+    assert len(list((study / "runs" / "reproduce_paper" / "cnn").iterdir())) == 1  # shared
+
+    # The command in a record gives its figures, shared CNN or not.
+    name, record = sorted(found.items())[-1]
+    words = record["command"].split()
+    again = subprocess.run(
+        [Path(sys.executable).with_name(words[0]), *words[1:]],
+        cwd=study,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert json.loads(again.stdout) | {"run": ""} == record["metrics"] | {"run": ""}
+
+    # One record gone: that run alone is made again, and ends alike.
+    (study / "results" / "runs" / name).unlink()
+    assert "1 of 2 runs are done" in call(study, "--seeds", 1, "--list").stdout
+    assert name not in records(study)  # --list ran nothing
+    assert call(study, "--seeds", 1).returncode == 0
+    assert records(study)[name]["metrics"] == record["metrics"]
+
+    # A record of another configuration does not count as done.
+    changed = record | {"config": record["config"].replace("snn_epochs = 2", "snn_epochs = 9")}
+    (study / "results" / "runs" / name).write_text(json.dumps(changed))
+    listed = call(study, "--seeds", 1, "--list").stdout
+    assert "1 of 2 runs are done" in listed
+    assert record["command"] in listed
+
+
+def test_an_unknown_option_in_the_study_is_one_line(study: Path) -> None:
+    (study / "study.toml").write_text(STUDY.replace("WIDTHS", "bitz = 3"))
+    done = call(study)
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert "bitz" in done.stderr
+
+
+def test_a_scene_that_is_not_there_is_said_and_left_out(study: Path) -> None:
+    done = call(study, "--list", "--scenes", "nowhere.toml", "synthetic:16x16x12", "--seeds", 2)
+    assert done.returncode == 0
+    assert "nowhere.toml is left out" in done.stderr
+    assert "0 of 4 runs are done" in done.stdout
+    assert done.stdout.count("snnquant run --scene synthetic:16x16x12") == 4
