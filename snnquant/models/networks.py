@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from snnquant.config import ModelConfig, NeuronConfig
 from snnquant.errors import InputError
+from snnquant.models.convolutions import Conv2d, Conv3d
 from snnquant.models.published import PUBLISHED, build_published
 from snnquant.spiking import LIF, SpikingNetwork, Surrogate
 
@@ -75,7 +76,7 @@ def build_model(
             spectral = min(row.spectral_kernel, depth)
             stride = min(row.spectral_stride, spectral)
             depth = (depth - spectral) // stride + 1
-            modules[f"conv{i}"] = nn.Conv3d(
+            modules[f"conv{i}"] = Conv3d(
                 channels, width, (spectral, spatial, spatial), (stride, 1, 1)
             )
             norm: nn.Module = nn.BatchNorm3d(width)
@@ -83,7 +84,7 @@ def build_model(
             if depth:
                 modules["fold"] = nn.Flatten(1, 2)
                 channels, depth = channels * depth, 0
-            modules[f"conv{i}"] = nn.Conv2d(channels, width, spatial)
+            modules[f"conv{i}"] = Conv2d(channels, width, spatial)
             norm = nn.BatchNorm2d(width)
         if batch_norm:
             modules[f"norm{i}"] = norm
