@@ -7,6 +7,7 @@ from pim_sim.hardware.parts import Digital, Hardware
 from pim_sim.macro.technology import ADDER_GATE_AREAS, REGISTER_GATE_AREAS, sram_cell_um2
 from pim_sim.numeric import ceil_div
 from pim_sim.results import Cost
+from pim_sim.upkeep import leakage, sram_loading
 from pim_sim.workload import Layer
 
 
@@ -47,6 +48,24 @@ def digital_costs(layer: Layer, hardware: Hardware) -> dict[str, Cost]:
     }
 
 
+def digital_upkeep(layer: Layer, hardware: Hardware, delay_ns: float) -> dict[str, Cost]:
+    """Loading of the weights and leakage of one application that takes ``delay_ns``.
+
+    What leaks are the memory of weights and inputs and the gates of the multipliers.
+    """
+    cells = layer.weights * layer.weight_bits + input_cells(layer)
+    gates = hardware.digital.multipliers * multiplier_gates(layer)
+    return {
+        "weight_loading": sram_loading(layer, hardware),
+        "leakage": leakage(cells + gates, hardware.supply_v, delay_ns),
+    }
+
+
+def input_cells(layer: Layer) -> int:
+    """Cells of the memory that keeps the inputs of one application."""
+    return layer.inputs * layer.input_bits
+
+
 def input_reads_pj(layer: Layer, hardware: Hardware) -> float:
     """Energy of reading every input value of one application once."""
     words = ceil_div(layer.inputs * layer.input_bits, hardware.memory.word_bits)
@@ -74,14 +93,18 @@ def sum_bits(layer: Layer) -> int:
 
 
 def digital_mm2(layer: Layer, hardware: Hardware) -> float:
-    """Area of the multipliers, with adder and registers, and of the memory of layer and input.
-
-    A multiplier of b by c bits has b c full adders and as many gates; cells are half of a memory.
-    """
+    """Area of the multipliers and of the memory of layer and input; cells are half of a memory."""
     gate = cost("gate_area")
     gate_um2 = gate.value * (hardware.node_nm / gate.node_nm) ** 2
-    products, width = layer.weight_bits * layer.input_bits, sum_bits(layer)
-    gates = products * (ADDER_GATE_AREAS + 1) + width * (ADDER_GATE_AREAS + REGISTER_GATE_AREAS)
-    logic = hardware.digital.multipliers * gates * gate_um2
-    bits = layer.weights * layer.weight_bits + layer.inputs * layer.input_bits
+    logic = hardware.digital.multipliers * multiplier_gates(layer) * gate_um2
+    bits = layer.weights * layer.weight_bits + input_cells(layer)
     return (logic + 2 * bits * sram_cell_um2(hardware.node_nm)) * 1e-6
+
+
+def multiplier_gates(layer: Layer) -> float:
+    """Gates, by area, of a multiplier with its adder and registers.
+
+    A multiplier of b by c bits has b c full adders and as many gates.
+    """
+    products, width = layer.weight_bits * layer.input_bits, sum_bits(layer)
+    return products * (ADDER_GATE_AREAS + 1) + width * (ADDER_GATE_AREAS + REGISTER_GATE_AREAS)

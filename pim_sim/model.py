@@ -5,26 +5,35 @@ What is charged for one application of the layer is charged once where the input
 time steps, and once a time step otherwise.
 
 In memory stands either a bit-line array of ACE-SNN's kind (`pim_sim.bit_line`) or a macro
-(`pim_sim.macro.layers`). Beside a bit-line array, as in its equations, writing the outputs, control
-and leakage are left out on both sides; beside a macro they are charged there, and the writes on
-both. Writing the weights is left out: they stay while pixel after pixel is classified.
+(`pim_sim.macro.layers`). Beside a bit-line array, as in its equations, writing the outputs and
+control are left out on both sides; beside a macro control is charged there, and the writes on both.
+Leakage and a pixel's share of loading the weights are charged on both sides (`pim_sim.upkeep`).
 """
 
 from __future__ import annotations
 
 from pim_sim.bit_line import bit_line_costs
-from pim_sim.digital import digital_costs, digital_mm2, output_writes_pj
-from pim_sim.hardware.parts import Hardware
+from pim_sim.digital import (
+    digital_costs,
+    digital_mm2,
+    digital_upkeep,
+    input_cells,
+    output_writes_pj,
+)
+from pim_sim.hardware.adc import ADC
+from pim_sim.hardware.parts import Array, Hardware
 from pim_sim.interval import interval
+from pim_sim.macro.description import Macro
 from pim_sim.macro.energy import Scales
-from pim_sim.macro.layers import macro_costs
+from pim_sim.macro.layers import leaking_cells, macro_costs
 from pim_sim.macro.pricing import area_mm2, converter_um2
 from pim_sim.macro.technology import sram_cell_um2
-from pim_sim.macro.tiling import tile
+from pim_sim.macro.tiling import Tiling, tile
 from pim_sim.mapping import Placement, place
 from pim_sim.network import price_network
 from pim_sim.numeric import higher
 from pim_sim.results import Cost, Design, Report, Utilisation
+from pim_sim.upkeep import leakage, macro_loading, sram_loading
 from pim_sim.workload import Layer, Workload
 
 
@@ -65,14 +74,43 @@ def _report(layer: Layer, others: list[Layer], hardware: Hardware) -> Report:
 
 def _digital(layer: Layer, hardware: Hardware, scales: Scales | None) -> Design:
     if hardware.digital_macro is not None:
-        macro, mapping = hardware.digital_macro, hardware.mapping
-        tiling = tile(layer, macro, mapping)
-        costs = macro_costs(layer, macro, hardware.memory, mapping, tiling, scales)
+        tiling = tile(layer, hardware.digital_macro, hardware.mapping)
+        costs = _macro(layer, hardware, hardware.digital_macro, tiling, scales)
     else:
         costs = digital_costs(layer, hardware)
         if hardware.macro is not None:
             costs["output_writes"] = Cost(output_writes_pj(layer, hardware), 0.0)
+        costs |= digital_upkeep(layer, hardware, _delay_ns(costs))
     return _repeated(costs, layer.applications, _digital_mm2(layer, hardware))
+
+
+def _macro(
+    layer: Layer, hardware: Hardware, macro: Macro, tiling: Tiling, scales: Scales | None
+) -> dict[str, Cost]:
+    costs = macro_costs(layer, macro, hardware.memory, hardware.mapping, tiling, scales)
+    cells = leaking_cells(macro, tiling) + input_cells(layer)
+    return {
+        **costs,
+        "weight_loading": macro_loading(layer, hardware, macro, tiling),
+        "leakage": leakage(cells, macro.supply_v, _delay_ns(costs)),
+    }
+
+
+def _bit_lines(
+    layer: Layer, hardware: Hardware, array: Array, adc: ADC, placement: Placement
+) -> dict[str, Cost]:
+    costs = bit_line_costs(layer, hardware, array, adc, placement)
+    banks = higher(hardware.memory.banks, placement.arrays)
+    cells = banks * array.rows * array.columns + input_cells(layer)
+    return {
+        **costs,
+        "weight_loading": sram_loading(layer, hardware),
+        "leakage": leakage(cells, hardware.supply_v, _delay_ns(costs)),
+    }
+
+
+def _delay_ns(costs: dict[str, Cost]) -> float:
+    return sum(cost.delay_ns for cost in costs.values())
 
 
 def _digital_mm2(layer: Layer, hardware: Hardware) -> float:
@@ -86,9 +124,7 @@ def _in_memory(
 ) -> tuple[Design, Utilisation]:
     if hardware.macro is not None:
         tiling = tile(layer, hardware.macro, hardware.mapping)
-        costs = macro_costs(
-            layer, hardware.macro, hardware.memory, hardware.mapping, tiling, scales
-        )
+        costs = _macro(layer, hardware, hardware.macro, tiling, scales)
         area = area_mm2(hardware.macro) * higher(hardware.macro.copies, tiling.arrays)
         return _repeated(costs, layer.applications, area), Utilisation(
             rows=tiling.row_utilisation,
@@ -100,7 +136,7 @@ def _in_memory(
     assert hardware.array is not None
     assert hardware.adc is not None
     placement = place(layer, hardware.array)
-    costs = bit_line_costs(layer, hardware, hardware.array, hardware.adc, placement)
+    costs = _bit_lines(layer, hardware, hardware.array, hardware.adc, placement)
     return _repeated(costs, layer.applications, _bit_line_mm2(hardware, placement)), Utilisation(
         rows=placement.row_utilisation,
         columns=placement.column_utilisation,

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
-from pim_sim.digital import digital_costs, output_writes_pj
+from pim_sim.digital import digital_costs, digital_upkeep, output_writes_pj
 from pim_sim.hardware.parts import Hardware
 from pim_sim.results import Cost
 from pim_sim.workload import Layer
@@ -43,7 +43,9 @@ def price_network(
 
 
 def _layer_pj(layer: Layer, hardware: Hardware) -> float:
-    costs = {name: cost.energy_pj for name, cost in digital_costs(layer, hardware).items()}
+    priced = digital_costs(layer, hardware)
+    priced |= digital_upkeep(layer, hardware, sum(cost.delay_ns for cost in priced.values()))
+    costs = {name: cost.energy_pj for name, cost in priced.items()}
     if layer.input_bits == 1:
         costs["multiplies"] = 0.0
         costs["adds"] *= layer.input_density

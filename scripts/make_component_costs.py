@@ -22,6 +22,8 @@ HOROWITZ = "Horowitz, Computing's energy problem, ISSCC 2014"
 CACTI = "CACTI, 64-bit read, access energy and time as the tool prints them"
 ZIGZAG = "ZigZag-IMC (KU Leuven, zigzag-dse 3.9.1, MIT), fitted at 28 nm and 0.9 V"
 ACCELERGY = "hwcomponents-adc 1.0.21 (MIT), lower bound of the ADC survey, at 100 MS/s"
+NVSIM = "RRAM cell of NVSim, also NVMExplorer's: SetEnergy, ResetEnergy, SetPulse, ResetPulse"
+SET_OR_RESET = "one SET or RESET at 2 V"
 FOUNDRY = (
     "published high-density 6T cells of foundries (recalled; IEDM and VLSI papers of each node)"
 )
@@ -59,13 +61,18 @@ def memories() -> list[Row]:
     """Reads of 64 bits from SRAM of several sizes (the size in KB stands in the name)."""
     horowitz = {8: 10.0, 32: 20.0, 1024: 100.0}
     cacti = {(8, 45): 6.14, (32, 45): 17.04, (1024, 45): 93.5, (32, 65): 30.1, (32, 22): 3.79}
-    return [
-        (f"sram_read_{size}kb", "horowitz", v, "pJ", 45, 0.9, 64, "recalled", "cache", HOROWITZ)
-        for size, v in horowitz.items()
-    ] + [
-        (f"sram_read_{size}kb", "cacti", v, "pJ", node, 0, 64, "printed", "scratchpad", CACTI)
-        for (size, node), v in cacti.items()
-    ]
+    dram = "64 bits from DRAM, the middle of 1.3 to 2.6 nJ; it does not follow the logic's node"
+    return (
+        [
+            (f"sram_read_{size}kb", "horowitz", v, "pJ", 45, 0.9, 64, "recalled", "cache", HOROWITZ)
+            for size, v in horowitz.items()
+        ]
+        + [("dram_read", "horowitz", 1950, "pJ", 0, 0, 64, "recalled", dram, HOROWITZ)]
+        + [
+            (f"sram_read_{size}kb", "cacti", v, "pJ", node, 0, 64, "printed", "scratchpad", CACTI)
+            for (size, node), v in cacti.items()
+        ]
+    )
 
 
 def gates() -> list[Row]:
@@ -90,6 +97,10 @@ def gates() -> list[Row]:
          "low-power SRAM papers, about 10 pA a cell (recalled)"),
         ("rram_conductance", "rram", 2.0, "uS", 0, 0, 0, "recalled", "HfOx, 0.25 to 1 MOhm",
          "CiMLoop (MIT): cell of NeuRRAM, Wan et al., Nature 608, 2022"),
+        ("rram_pulse", "rram", 0.6, "pJ", 0, 0, 1, "recalled", SET_OR_RESET, NVSIM),
+        ("rram_pulse_time", "rram", 10, "ns", 0, 0, 1, "recalled", SET_OR_RESET, NVSIM),
+        ("rram_pulses", "rram", 8.5, "count", 0, 0, 1, "recalled",
+         "pulses until a cell is verified, on average", "NeuRRAM, Wan et al., Nature 608, 2022"),
     ] + [
         ("sram_cell_area", "foundry", area, "um2", node, 0, 1, "recalled", "6T", FOUNDRY)
         for node, area in cells.items()

@@ -132,7 +132,7 @@ multipliers = 175         # multipliers, as sram_65nm (chosen)
 operand_bits = 8          # bits at which the two energies below hold: Horowitz's int8
 multiply_energy_pj = {mult.value * ratio:.4g}  # pJ, Horowitz's int8 at 45 nm, 0.2 pJ {how}
 add_energy_pj = {add.value * ratio:.4g}  # pJ, Horowitz's int8 at 45 nm, 0.03 pJ {how}
-multiply_time_ns = {2.31 * slower:.4g}  # ns, that of sram_45nm, 2.31 ns, in proportion to the node
+multiply_time_ns = {4.0 * tech.node_nm / 65:.4g}  # ns, that of sram_65nm, 4 ns, in proportion to the node
 
 [macro]
 copies = 4                # macros, as many as banks (chosen)

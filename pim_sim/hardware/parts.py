@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
-from pim_sim.checks import check_choice, check_number, check_text, refuse
+from pim_sim.checks import check_choice, check_integer, check_number, check_text, refuse
 from pim_sim.errors import InputError
 from pim_sim.hardware.adc import ADC
 from pim_sim.hardware.limits import check_part, check_quantity
@@ -89,11 +89,15 @@ class Mapping:
     one longer window along the first spatial axis, with a shifted copy of the filters for each."""
     pipelined: bool = True
     """Whether the rows take the next input while the converters still work on the last."""
+    pixels_per_load: int = 21_025
+    """Pixels classified before the weights are loaded again, on either side; by default those of a
+    scene of 145x145, Indian Pines."""
 
     def __post_init__(self) -> None:
         check_choice("mapping.packing", self.packing, get_args(Packing))
         if not isinstance(self.pipelined, bool):
             raise refuse("mapping.pipelined", self.pipelined, "true or false")
+        check_integer("mapping.pixels_per_load", self.pixels_per_load, 1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -158,6 +162,11 @@ class Hardware:
             if (macro := getattr(self, table)) is not None and macro.node_nm != self.node_nm:
                 expected = f"{self.node_nm:g}: both sides of a comparison at one node"
                 raise refuse(f"{table}.node_nm", macro.node_nm, expected)
+
+    @property
+    def supply_v(self) -> float | None:
+        """Supply of both sides where the file says it, as it does beside a macro."""
+        return self.macro.supply_v if self.macro is not None else None
 
     @property
     def adc_bits(self) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pim_sim.components import cost
 from pim_sim.digital import sum_bits
 from pim_sim.hardware.parts import Mapping, Memory
 from pim_sim.macro.calibration import calibrated
@@ -28,7 +27,7 @@ def macro_costs(
     Energies follow the macro model (`pim_sim.macro.energy`): cells, adders and converters work for
     the products and outputs of the layer alone, rows are driven as often as the layout drives them.
     Beside them: reads of every input value, once a drive that the layout does not share; writes of
-    every output sum; leakage of all macros while the layer runs. A step lasts as long as its
+    every output sum. A step lasts as long as its
     slowest stage where the stages are pipelined, and as all of them where not; delay stands with
     the steps, and everything else overlaps.
     """
@@ -52,7 +51,6 @@ def macro_costs(
     }
     energies["control"] = CONTROL_SHARE * sum(energies.values())
     delay_ns = tiling.rounds * tiling.steps * cycle_ns
-    energies["leakage"] = leakage_w(macro) * higher(macro.copies, tiling.arrays) * delay_ns * 1e6
     costs = {name: Cost(energy * 1e-3, 0.0) for name, energy in energies.items()}
     slowest = "adders" if macro.converter is None else "converters"
     costs[slowest] = Cost(costs[slowest].energy_pj, delay_ns)
@@ -63,13 +61,12 @@ def macro_costs(
     }
 
 
-def leakage_w(macro: Macro) -> float:
-    """Power in W that the cells of one macro leak, in proportion to the supply."""
-    row = cost("sram_leakage")
-    cells = macro.array.rows * macro.array.row_signs * macro.array.columns * macro.array.depth
+def leaking_cells(macro: Macro, tiling: Tiling) -> int:
+    """Cells that leak, of all macros of the chip and of those that the layer takes."""
     if macro.array.cell == "rram":
-        return 0.0  # nothing holds its state by a supply
-    return cells * row.value * 1e-12 * macro.supply_v / row.voltage_v
+        return 0  # nothing holds its state by a supply
+    cells = macro.array.rows * macro.array.row_signs * macro.array.columns * macro.array.depth
+    return cells * higher(macro.copies, tiling.arrays)
 
 
 def _words(bits: int, memory: Memory) -> float:

@@ -234,8 +234,12 @@ def test_network_adds_the_later_layers_to_either_first(conv1: Layer) -> None:
     )  # fmt: skip
     report = simulate(Workload(name="w", layers=(conv1, fc)), hardware)
     # 5 steps: 240 weight bits are 4 words, 10 spikes one word, 5.2 pJ each, 40 x 0.25 additions of
-    # 6 + 1 + 4 = 11 bits at 0.0572 pJ for 8; 1 pass
-    later = 5 * (4 * 5.2 + 5.2 + 10 * 0.0572 * 11 / 8)
+    # 6 + 1 + 4 = 11 bits at 0.04733 pJ for 8; 1 pass of 4 ns after a read of 4 ns
+    later = 5 * (4 * 5.2 + 5.2 + 10 * 0.04733 * 11 / 8)
+    # once in 21,025 pixels 240 bits at 1,950 pJ for 64 and 4 words written; 10 pW for 250 cells and
+    # for each of 175 multipliers of 6 full adders with gates and 11 adders with registers
+    later += (240 * 1950 / 64 + 4 * 5.2) / 21_025
+    later += (250 + 175 * (6 * 8.8 + 11 * 13.8)) * 5 * 8 * 1e-8
     network = report.network
     assert network.later_layers_pj == pytest.approx(later)
     assert network.digital_first_pj == pytest.approx(later + report.digital.total.energy_pj)
@@ -313,3 +317,38 @@ def test_text_names_what_decides(
     text = capsys.readouterr().out
     for part in ("80 % interval", "converter energy", "27 products a conversion", "Network:"):
         assert part in text
+
+
+def test_every_copy_of_the_weights_is_loaded_once_for_many_pixels(conv1: Layer) -> None:
+    # 20 filters of 6 one-bit columns are 120 of 256 columns: 2 windows at once on each of 4 macros
+    hardware = load_hardware("charge_28nm")
+    report = simulate_layer(conv1, hardware)
+    layout, memory = report.utilisation.layout, hardware.memory
+    assert (layout.windows, layout.copies) == (2, 4)
+    words = -(-540 * 6 * 8 // 64)
+    dram = 540 * 6 * 1950 / 64
+    loading = report.in_memory.components["weight_loading"]
+    written = words * memory.read_energy_pj
+    assert loading.energy_pj == pytest.approx((dram + written) / 21_025)
+    assert loading.delay_ns == pytest.approx(-(-words // 4) * memory.read_time_ns / 21_025)
+    often = replace(hardware, mapping=replace(hardware.mapping, pixels_per_load=1))
+    priced = simulate_layer(conv1, often)
+    assert priced.in_memory.components["weight_loading"].energy_pj == pytest.approx(dram + written)
+    # the digital side keeps one copy
+    alone = dram + -(-540 * 6 // 64) * memory.read_energy_pj
+    assert priced.digital.components["weight_loading"].energy_pj == pytest.approx(alone)
+
+
+def test_resistive_cells_take_pulses_to_load_and_do_not_leak(conv1: Layer) -> None:
+    hardware = load_hardware("rram_22nm")
+    hardware = replace(hardware, mapping=replace(hardware.mapping, pixels_per_load=1))
+    report = simulate_layer(conv1, hardware)
+    layout = report.utilisation.layout
+    # 6 bits of a weight are 2 cells of 3 bits, and their signs 2 rows
+    cells = 540 * 2 * 2 * layout.windows * layout.copies
+    loading = report.in_memory.components["weight_loading"]
+    assert loading.energy_pj == pytest.approx(540 * 6 * 1950 / 64 + cells * 8.5 * 0.6)
+    assert loading.delay_ns == pytest.approx(-(-cells // (256 * 4)) * 85)
+    delay = sum(c.delay_ns for n, c in report.in_memory.components.items() if n != "weight_loading")
+    leaked = 5000 * 6 * 10 * 0.8 / 0.9 * delay * 1e-9
+    assert report.in_memory.components["leakage"].energy_pj == pytest.approx(leaked)
