@@ -24,12 +24,20 @@ from snnquant.energy import (
     measure,
     operations,
     price_first_layer,
+    shared_between_windows,
     spike_rates,
     to_workload,
 )
 from snnquant.errors import InputError
 from snnquant.files import replacing
-from snnquant.inference import Cube, classify_scene, tile_classifier, unfinished_map, write_map
+from snnquant.inference import (
+    Cube,
+    classify_scene,
+    dense_form,
+    tile_classifier,
+    unfinished_map,
+    write_map,
+)
 from snnquant.models import build_model, parameter_count
 from snnquant.quantization import quantize
 from snnquant.report import write_html
@@ -193,22 +201,11 @@ def evaluate(run: Run) -> dict[str, Any]:
 def price(run: Run, activity: dict[str, list[LayerActivity]]) -> dict[str, Any]:
     """Operations and energy of the networks, and the first layer of the SNN in memory."""
     config = run.config
-    energy: dict[str, dict[str, float]] = {}
-    ratio: dict[str, dict[str, float]] = {}
-    for costs in load_costs():
-        energy[costs.name] = {
-            name: costs.energy_pj(layers, run.load(name).bits) for name, layers in activity.items()
-        }
-        spent = energy[costs.name].get("snn_trained")
-        if spent is not None:
-            ratio[costs.name] = {
-                name: pj / spent for name, pj in energy[costs.name].items() if "cnn" in name
-            }
-    result: dict[str, Any] = {
-        "operations": {name: operations(layers) for name, layers in activity.items()},
-        "energy_pj": energy,
-        "energy_ratio": ratio,
-    }
+    counts = {name: operations(layers) for name, layers in activity.items()}
+    result: dict[str, Any] = {"operations": counts} | _energies(run, activity, "energy")
+    if dense_form(run.load("cnn_fp32").network, run.patches.bands, config.model.window):
+        shared = {name: shared_between_windows(layers) for name, layers in activity.items()}
+        result |= _energies(run, shared, "map_energy")
     if "snn_trained" in activity and run.quantization:  # memory arrays hold integers
         layers = activity["snn_trained"]
         name = f"{run.scene.name} {config.model.name}"
@@ -216,6 +213,25 @@ def price(run: Run, activity: dict[str, list[LayerActivity]]) -> dict[str, Any]:
         report = price_first_layer(workload, config.hardware, run.path / "workload.json")
         result["pim"] = {"hardware": config.hardware, **report.to_dict()["ratio"]}
     return result
+
+
+def _energies(run: Run, activity: dict[str, list[LayerActivity]], name: str) -> dict[str, Any]:
+    """`NAME_pj`: energy by cost table and network; `NAME_ratio`: the CNNs' over the SNN's."""
+    energy: dict[str, dict[str, float]] = {}
+    ratio: dict[str, dict[str, float]] = {}
+    for costs in load_costs():
+        energy[costs.name] = {
+            network: costs.energy_pj(layers, run.load(network).bits)
+            for network, layers in activity.items()
+        }
+        spent = energy[costs.name].get("snn_trained")
+        if spent is not None:
+            ratio[costs.name] = {
+                network: pj / spent
+                for network, pj in energy[costs.name].items()
+                if "cnn" in network
+            }
+    return {f"{name}_pj": energy, f"{name}_ratio": ratio}
 
 
 def energy_by_layer(run: Run) -> list[dict[str, Any]]:

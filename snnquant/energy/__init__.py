@@ -7,6 +7,7 @@ from snnquant.energy.operations import (
     LayerActivity,
     measure,
     operations,
+    shared_between_windows,
     spike_rates,
 )
 from snnquant.energy.workload import find_hardware, price_first_layer, to_workload
@@ -20,6 +21,7 @@ __all__ = [
     "measure",
     "operations",
     "price_first_layer",
+    "shared_between_windows",
     "spike_rates",
     "to_workload",
     "write_workload",

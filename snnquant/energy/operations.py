@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -94,6 +95,30 @@ def operations(activity: Sequence[LayerActivity]) -> dict[str, float]:
         "mac": sum(layer.mac for layer in activity),
         "ac": sum(layer.ac for layer in activity),
     }
+
+
+def shared_between_windows(activity: Sequence[LayerActivity]) -> list[LayerActivity]:
+    """The same layers where a whole scene is classified: what windows share is counted once.
+
+    A convolution's outputs at a position serve every window that holds it, so that of the rows
+    times columns of outputs a window has, one is left a pixel. True of networks that
+    `snnquant.inference.dense_form` knows a form for.
+    """
+
+    def positions(layer: LayerActivity) -> int:
+        if layer.info.kind == "linear":
+            return 1
+        return math.prod(layer.info.output_shape[-2:])
+
+    return [
+        replace(
+            layer,
+            mac=layer.mac / positions(layer),
+            ac=layer.ac / positions(layer),
+            ac_by_rate=layer.ac_by_rate / positions(layer),
+        )
+        for layer in activity
+    ]
 
 
 @torch.no_grad()

@@ -96,18 +96,20 @@ def _comparison(metrics: Metrics) -> Section:
         counts = {key: count[kind] for key, count in metrics.get("operations", {}).items()}
         if counts:
             rows.append(row(kind.upper(), counts, "{:,.0f}".format))
-    for accounting, energies in metrics.get("energy_pj", {}).items():
-        rows.append(row(f"energy, pJ ({accounting})", energies, _energy))
     paper = published["energy_ratio"]
-    for accounting, ratios in metrics.get("energy_ratio", {}).items():
-        beside = f"{_ratio(paper['cnn_fp32'])}, {_ratio(paper['cnn_quantized'])}"
-        beside = beside if accounting == paper["accounting"] else BLANK
-        if ratios:
-            rows.append(row(f"CNN / SNN ({accounting})", ratios, _ratio, beside))
+    beside = f"{_ratio(paper['cnn_fp32'])}, {_ratio(paper['cnn_quantized'])}"
+    for kind, place in (("energy", "alone"), ("map_energy", "in a map")):
+        for accounting, energies in metrics.get(f"{kind}_pj", {}).items():
+            rows.append(row(f"{place}, pJ ({accounting})", energies, _energy))
+        for accounting, ratios in metrics.get(f"{kind}_ratio", {}).items():
+            if ratios:
+                theirs = beside if accounting == paper["accounting"] else BLANK
+                rows.append(row(f"CNN / SNN ({accounting})", ratios, _ratio, theirs))
     notes = (
         f"{published['source']}. Its ratios: 32-bit and 6-bit CNN, mean of three scenes.",
-        "MAC: multiply-accumulate, AC: accumulate (spikes). Operations and energy are those of one "
-        "classified pixel; CNN / SNN is the energy over that of the trained SNN, by each rule.",
+        "MAC: multiply-accumulate, AC: accumulate (spikes). Operations are those of one pixel's "
+        "patch. Energy: of a pixel alone, and of one in a map, where overlapping windows share "
+        "their work; CNN / SNN is the energy over that of the trained SNN, by each rule.",
     )
     return Section("Networks", (*present.values(), "ACE-SNN"), tuple(rows), notes)
 

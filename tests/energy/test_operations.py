@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable
 from itertools import product
 
@@ -11,7 +12,15 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from snnquant.config import ModelConfig, NeuronConfig, QuantizationConfig
-from snnquant.energy import AccumulateMeter, LayerActivity, measure, operations, spike_rates
+from snnquant.energy import (
+    AccumulateMeter,
+    LayerActivity,
+    measure,
+    operations,
+    shared_between_windows,
+    spike_rates,
+)
+from snnquant.inference import dense_form
 from snnquant.models import build_model, layer_table, to_spiking
 from snnquant.quantization import quantize
 from snnquant.sampling import Patches
@@ -240,3 +249,20 @@ def test_the_meter_pulls_spikes_down(patches_of):
                 parameter -= 0.3 * parameter.grad
     network(patches.gather(PIXELS))
     assert meter() < before
+
+
+@pytest.mark.parametrize("name", ["cnn3d", "cnn32h"])
+def test_in_a_map_each_pixel_costs_what_its_dense_form_counts(name, patches_of):
+    """On a large tile the operations a pixel near those of a map, borders aside."""
+    bands, side = 40, 33
+    torch.manual_seed(0)
+    cnn = build_model(ModelConfig(name=name, window=WINDOW), bands, 3)
+    patches = patches_of(bands, WINDOW)
+    shared = shared_between_windows(measure(cnn, patches, PIXELS))
+    dense = dense_form(cnn, bands, WINDOW)
+    table = layer_table(dense, torch.randn(1, 1, bands, side, side))
+    pixels = (side - WINDOW + 1) ** 2
+    for layer, row in zip(shared, table, strict=True):
+        rows = math.prod(row.output_shape[-2:])
+        assert layer.mac == pytest.approx(row.mac / rows)
+        assert pixels <= rows <= side**2

@@ -48,13 +48,14 @@ def test_an_ascii_terminal_can_show_it(metrics):
     assert b"91.23" in stream.buffer.getvalue()
 
 
-@pytest.mark.parametrize("missing", ["pim", "spike_rates", "operations", "energy_pj"])
+@pytest.mark.parametrize("missing", ["pim", "spike_rates", "operations", "energy_pj", "map_energy_pj"])
 def test_a_part_that_is_not_there_is_left_out(metrics, missing):
     heads = {
         "pim": "First layer",
         "spike_rates": "Spikes a neuron",
         "operations": " MAC  ",
-        "energy_pj": "energy, pJ (",
+        "energy_pj": "alone, pJ (",
+        "map_energy_pj": "in a map, pJ (",
     }
     assert heads[missing] in printed(metrics)
     del metrics[missing]
