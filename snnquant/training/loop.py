@@ -35,7 +35,6 @@ class Recipe:
     batch_size: int
     weight_decay: float
     distillation: float
-    patience: int
     seed: int
     spike_penalty: float = 0.0
 
@@ -87,7 +86,8 @@ def train(
     distillation d, (1 - d) of it plus d times the divergence from the teacher's soft labels.
     `accumulates` is what the last forward's spikes cost; the recipe's penalty times it is added.
     Best means the lowest validation loss, a mean of the last `SMOOTHING` epochs' because a few
-    hundred pixels say little about one; `patience` epochs without a better one end the training.
+    hundred pixels say little about one. Nothing ends the training early: a schedule that is cut off
+    leaves the network at a high rate.
 
     After every epoch the whole state goes to `state_path`. Where that file exists, training
     continues from it, and ends bit for bit as if it had never stopped: every random number is
@@ -103,7 +103,7 @@ def train(
         history, best = _restore(state_path, network, optimizer, recipe)
         for epoch in history:
             on_epoch(epoch)
-    while len(history) < recipe.epochs and _since_best(history) < recipe.patience:
+    while len(history) < recipe.epochs:
         loss = _one_epoch(network, training, recipe, optimizer, loss_of, len(history))
         accuracy, validation_loss = _validate(network, validation)
         row = Epoch(recipe.stage, len(history), loss, accuracy, validation_loss)
@@ -114,7 +114,7 @@ def train(
                 f"{len(history) + 1} at {recipe.learning_rate}, expected a lower rate"
             )
         history.append(row)
-        if _since_best(history) == 0:
+        if _last_is_best(history):
             best = copy.deepcopy(network.state_dict())
         _save(state_path, network, optimizer, recipe, history, best)
         on_epoch(row)
@@ -201,15 +201,13 @@ def _validate(network: nn.Module, samples: Samples) -> tuple[float, float]:
     return accuracy, functional.cross_entropy(logits, samples.classes).item()
 
 
-def _since_best(history: list[Epoch]) -> int:
-    """Epochs since the best one; 0 where there is none yet."""
-    if not history:
-        return 0
+def _last_is_best(history: list[Epoch]) -> bool:
+    """Whether no epoch before the last had a validation loss, smoothed, as low as the last's."""
     losses = [row.validation_loss for row in history]
     smooth = [
         statistics.fmean(losses[max(0, i + 1 - SMOOTHING) : i + 1]) for i in range(len(losses))
     ]
-    return len(history) - 1 - smooth.index(min(smooth))
+    return smooth.index(min(smooth)) == len(smooth) - 1
 
 
 def _seed(recipe: Recipe, epoch: int) -> int:

@@ -22,7 +22,6 @@ RECIPE = Recipe(
     batch_size=32,
     weight_decay=1e-3,
     distillation=0.5,
-    patience=100,
     seed=11,
 )
 KINDS = ["cnn with batch norm", "quantized snn", "quantized neurons"]
@@ -158,16 +157,6 @@ def test_a_resumed_training_reports_the_epochs_before(start, tmp_path):
     assert seen == history
 
 
-def test_patience_goes_on_counting(start, tmp_path):
-    """A rate of nothing never gets better: two epochs beyond the first, stopped or not."""
-    still = {"learning_rate": 1e-30, "patience": 2, "epochs": 10}
-    path = tmp_path / "state.safetensors"
-    for epoch in (0, 1):
-        with pytest.raises(Stopped):
-            start("quantized snn", path, after_epoch(epoch), **still)
-    assert len(start("quantized snn", path, **still)[1]) == 3
-
-
 @pytest.mark.parametrize(
     "change",
     [
@@ -177,7 +166,7 @@ def test_patience_goes_on_counting(start, tmp_path):
         {"batch_size": 31},
         {"weight_decay": 0.0},
         {"distillation": 0.4},
-        {"patience": 3},
+        {"spike_penalty": 0.5},
         {"seed": 12},
     ],
 )

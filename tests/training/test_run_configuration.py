@@ -71,7 +71,9 @@ CONFIGS = st.builds(
         learning_rate=st.floats(0, 1, exclude_min=True),
         weight_decay=st.floats(0, 1),
         distillation=st.floats(0, 1),
-        patience=COUNTS,
+        snn_start=st.sampled_from(["converted", "random"]),
+        trained_neuron=st.sampled_from(["both", "leak", "threshold", "neither"]),
+        spike_penalty=st.floats(0, 1e6),
     ),
 )
 
@@ -134,7 +136,7 @@ def test_an_unknown_option_is_named(file: Path):
 
 WRONG_TYPES = [
     (
-        ["window", "bits", "neuron_bits", "time_steps", "batch_size", "patience", "seed"],
+        ["window", "bits", "neuron_bits", "time_steps", "batch_size", "seed"],
         ["'5'", "5.0", "true", "[5]", "{a = 5}", "2024-01-01", "inf"],
     ),
     (
@@ -194,7 +196,6 @@ OUTSIDE = [
     (TrainingConfig, "quantized_epochs", "--quantized-epochs", [0]),
     (TrainingConfig, "snn_epochs", "--snn-epochs", [-1]),
     (TrainingConfig, "batch_size", "--batch-size", [0, 1]),
-    (TrainingConfig, "patience", "--patience", [0]),
     (TrainingConfig, "learning_rate", "--learning-rate", [0, -1, 1.5, 1e38, math.nan]),
     (TrainingConfig, "weight_decay", "--weight-decay", [-1, 1e39]),
     (TrainingConfig, "distillation", "--distillation", [-0.1, 1.1]),
