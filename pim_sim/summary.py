@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pim_sim.atomic import replacing
 from pim_sim.macro import Macro, Price
@@ -156,14 +156,16 @@ def summarise_validation(result: Validation) -> str:
             figures = f"{row.measured_fj:10.4g}{row.predicted_fj:10.4g}{row.factor_error:8.2f}"
             lines += [f"  {label:56}{figures}" + f"  {' + '.join(row.parts)}".replace("_", " ")]
         lines.append("")
-    layer = result.layer
-    parts = ", ".join(
-        f"{name.replace('_', ' ')} {nj:.3g}" for name, nj in layer["parts_nj"].items()
-    )
-    lines += [
-        f"First layer on Indian Pines ({layer['macs']:,} products) at 8 bits on Wang's macro:",
-        f"  {layer['energy_nj']:.4g} nJ and {layer['delay_us']:.3g} us; AccelForge has "
-        f"{layer['accelforge_energy_nj']:.4g} nJ and {layer['accelforge_delay_us']:.3g} us",
-        f"  nJ: {parts}",
-    ]
+    lines += _layer_beside_accelforge(result.layer)
     return "\n".join(lines)
+
+
+def _layer_beside_accelforge(layer: dict[str, Any]) -> Iterable[str]:
+    yield f"First layer on Indian Pines ({layer['macs']:,} products) at 8 bits on Wang's macro"
+    yield f"  {'':18}{'ours':>10}{'AccelForge':>12}"
+    theirs = layer["accelforge_parts_nj"]
+    for name, energy in layer["parts_nj"].items():
+        other = f"{theirs[name]:12.1f}" if name in theirs else f"{'-':>12}"
+        yield f"  {name.replace('_', ' ') + ', nJ':18}{energy:10.1f}{other}"
+    yield f"  {'energy, nJ':18}{layer['energy_nj']:10.1f}{layer['accelforge_energy_nj']:12.1f}"
+    yield f"  {'delay, us':18}{layer['delay_us']:10.1f}{layer['accelforge_delay_us']:12.1f}"

@@ -77,6 +77,10 @@ def test_layer_agrees_with_another_simulator_and_its_converters_on_paper() -> No
     assert layer["delay_us"] == pytest.approx(3_564 * 4.6e-3)
     assert layer["parts_nj"]["converters"] == pytest.approx(94.7, rel=0.05)
     assert sum(layer["parts_nj"].values()) == pytest.approx(layer["energy_nj"])
+    theirs = layer["accelforge_parts_nj"]
+    assert sum(theirs.values()) == pytest.approx(266.35, abs=0.01)
+    for name in ("converters", "dac"):
+        assert layer["parts_nj"][name] == pytest.approx(theirs[name], rel=0.1)
 
 
 def test_command_prints_the_contract(capsys: pytest.CaptureFixture[str]) -> None:
