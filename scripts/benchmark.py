@@ -85,7 +85,7 @@ def main() -> None:
     classes = torch.randint(scene.classes, (len(x),))
     cnn = build_model(ModelConfig(name=options.model, dropout=0), scene.bands, scene.classes)
     # snnTorch starts at potential 0, so the comparison does too.
-    snn, _ = convert(cnn, NeuronConfig(initial=0), x, lambda network: 0.0)
+    snn, _ = convert(cnn, x, x, neuron=NeuronConfig(initial=0))
     networks: dict[str, nn.Module] = {"snn": snn, "cnn": cnn, "snntorch": SnnTorchLoop(snn)}
 
     def infer(network: nn.Module) -> Tensor:

@@ -137,16 +137,26 @@ def convert_cnn(run: Run) -> None:
         return
     run.progress("conversion", 0, 1, "")
     cnn = run.load("cnn_fp32").network
-    assert isinstance(cnn, nn.Sequential)
     validation = run.samples(run.split.val)
 
     def accuracy(network: nn.Module) -> float:
-        logits = predict(network, validation.patches, validation.indices)
+        steps = network.time_steps if isinstance(network, SpikingNetwork) else 1
+        batch = max(1, 2560 // steps)  # patches times steps are what takes memory
+        logits = predict(network, validation.patches, validation.indices, batch)
         return (logits.argmax(1) == validation.classes).double().mean().item()
 
-    snn, report = convert(cnn, run.config.neuron, _calibration(run), accuracy)
+    calibration = _calibration(run)
+    snn, report = convert(
+        cnn,
+        calibration[:1],
+        calibration,
+        neuron=run.config.neuron,
+        conversion=run.config.conversion,
+        accuracy=accuracy,
+    )
     _write_json(run.path / "conversion.json", report.to_dict())
     run.save("snn_converted", snn, neuron=run.config.neuron)
+    assert report.validation_accuracy is not None
     remark = f"validation OA {100 * report.validation_accuracy:.2f} %"
     run.progress("conversion", 1, 1, remark)
 

@@ -1,94 +1,90 @@
-"""Thresholds of an SNN from the activations of its CNN, scaled by what validation pixels say."""
+"""From a CNN to an SNN that fires at the rates the CNN's activations call for."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from typing import Any
 
-import torch
 from torch import Tensor, nn
 
-from snnquant.config import NeuronConfig
-from snnquant.models import to_spiking
-from snnquant.spiking import LIF, SpikingNetwork
+from snnquant.config import ConversionConfig, NeuronConfig
+from snnquant.conversion.comparison import compare, correct_biases
+from snnquant.conversion.report import ConversionReport
+from snnquant.conversion.rewriting import rewrite
+from snnquant.conversion.statistics import percentile, preactivations, starting_thresholds
+from snnquant.conversion.thresholds import set_thresholds
+from snnquant.conversion.twin import Twin, ceiling
+from snnquant.spiking import SpikingNetwork
 
-PERCENTILE = 99.7
-"""Percentile of the pre-activations that the threshold starts from (DIET-SNN's released code)."""
 SCALES = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.2)
-"""Factors of that percentile tried on the validation pixels."""
-
-
-@dataclass(frozen=True)
-class ConversionReport:
-    """What the conversion chose: per layer the CNN's percentile, the factor and the threshold."""
-
-    layers: tuple[str, ...]
-    percentiles: tuple[float, ...]
-    scales: tuple[float, ...]
-    thresholds: tuple[float, ...]
-    validation_accuracy: float
-
-    def to_dict(self) -> dict[str, Any]:
-        """The fields as JSON values."""
-        return asdict(self)
-
-
-@torch.no_grad()
-def activation_percentiles(cnn: nn.Sequential, calibration: Tensor) -> list[float]:
-    """The `PERCENTILE` of every ReLU's input, layer by layer, over the calibration patches."""
-    percentiles = []
-    x = calibration
-    was_training = cnn.training
-    for module in cnn.eval():
-        if isinstance(module, nn.ReLU):
-            # kthvalue, because torch.quantile takes at most 16 million elements.
-            rank = max(1, round(x.numel() * PERCENTILE / 100))
-            percentiles.append(max(float(x.flatten().kthvalue(rank).values), 1e-3))
-        x = module(x)
-    cnn.train(was_training)
-    return percentiles
-
-
-@torch.no_grad()
-def set_thresholds(snn: SpikingNetwork, cnn: nn.Sequential, thresholds: list[float]) -> None:
-    """Give the SNN the CNN's weights, thresholds V and a leak of 1.
-
-    A spike of a layer with threshold V stands for V / T of activation a step, but travels as 1: the
-    weights behind the layer carry its V. Biases are constant currents and stay.
-    """
-    sources = dict(cnn.named_children())
-    remaining = iter(thresholds)
-    threshold = 1.0
-    for name, module in snn.layers.named_children():
-        if isinstance(module, LIF):
-            threshold = next(remaining)
-            module.threshold.fill_(threshold)
-            module.leak.fill_(1.0)
-        elif isinstance(module, (nn.Conv2d, nn.Conv3d, nn.Linear)):
-            weight = sources[name].get_parameter("weight")
-            module.weight.copy_(weight * threshold)
-            threshold = 1.0  # what comes out is in the CNN's units again
+"""Factors of the percentile tried on the validation inputs."""
+TIME_STEPS = (1, 2, 4, 8, 16, 32, 64)
+"""Steps that the report scores the SNN at."""
+COMPARED = 256
+"""Calibration inputs on which rates, errors and biases are measured."""
+NEURON, CONVERSION = NeuronConfig(), ConversionConfig()
+Accuracy = Callable[[nn.Module], float]
+"""A network's score on validation inputs; gets the SNN, and the CNN as it was read."""
 
 
 def convert(
-    cnn: nn.Sequential,
-    neuron: NeuronConfig,
+    module: nn.Module,
+    example: Tensor,
     calibration: Tensor,
-    accuracy: Callable[[nn.Module], float],
+    *,
+    neuron: NeuronConfig = NEURON,
+    conversion: ConversionConfig = CONVERSION,
+    accuracy: Accuracy | None = None,
 ) -> tuple[SpikingNetwork, ConversionReport]:
-    """An SNN of the CNN's shape that fires at the rates the CNN's activations call for.
+    """An SNN of a trained CNN's shape, and what was done to get there.
 
-    Each threshold is a percentile of the CNN's pre-activations on the `calibration` patches
-    [N, 1, B, h, w] times a factor. The factor is searched with `accuracy` (an SNN's score on
-    validation pixels): one for all layers first, then layer by layer from the input on.
-    `cnn` has ReLUs and no batch norm; it is left as it is.
+    `example` is any input [N, ...] of the right shape, `calibration` inputs [M, ...] as the CNN
+    meets them. Each threshold starts from a statistic of the CNN's pre-activations on these.
+    With an `accuracy` a percentile is scaled: one factor for all layers first, then layer by layer
+    from the input on, whatever scores best. `module` is left as it is.
+    Raises InputError, one line that names operation and source, for what has no spiking form.
     """
-    percentiles = activation_percentiles(cnn, calibration)
-    snn = to_spiking(cnn, neuron).eval()
+    twin, operations = rewrite(module, example)
+    values = preactivations(twin, calibration)
+    percentiles = {name: percentile(x) for name, x in values.items()}
+    thresholds = starting_thresholds(twin, values, conversion.calibration, neuron)
+    del values
+    snn = twin.spiking(neuron).eval()
+    if accuracy is not None and conversion.calibration == "percentile":
+        thresholds = _search(snn, twin, percentiles, accuracy)
+    set_thresholds(snn, twin, thresholds)
+    if conversion.correction == "bias":
+        correct_biases(snn, twin, thresholds, calibration[:COMPARED])
+    comparison = compare(snn, twin, thresholds, calibration[:COMPARED])
+    report = ConversionReport(
+        layers=tuple(thresholds),
+        percentiles=tuple(percentiles.values()),
+        scales=tuple(round(v / percentiles[name], 9) for name, v in thresholds.items()),
+        thresholds=tuple(thresholds.values()),
+        firing_rates=tuple(row.rate for row in comparison.values()),
+        errors=tuple(row.error for row in comparison.values()),
+        calibration=conversion.calibration,
+        correction=conversion.correction,
+        cnn_accuracy=None if accuracy is None else accuracy(twin),
+        validation_accuracy=None if accuracy is None else accuracy(snn),
+        time_steps=() if accuracy is None else TIME_STEPS,
+        accuracies=() if accuracy is None else _by_time_steps(snn, accuracy),
+        operations=tuple(operations),
+    )
+    return snn, report
+
+
+def _search(
+    snn: SpikingNetwork, twin: Twin, percentiles: dict[str, float], accuracy: Accuracy
+) -> dict[str, float]:
+    """The thresholds that score best, each its percentile times one of `SCALES`."""
+    ceilings = [ceiling(layer) for layer in twin.activations().values()]
+
+    def scaled(scales: list[float]) -> dict[str, float]:
+        rows = zip(percentiles.items(), scales, ceilings, strict=True)
+        return {name: min(p * scale, limit) for (name, p), scale, limit in rows}
 
     def score(scales: list[float]) -> float:
-        set_thresholds(snn, cnn, [p * s for p, s in zip(percentiles, scales, strict=True)])
+        set_thresholds(snn, twin, scaled(scales))
         return accuracy(snn)
 
     candidates = [[scale] * len(percentiles) for scale in SCALES]
@@ -100,9 +96,13 @@ def convert(
             trial = [*scales[:layer], scale, *scales[layer + 1 :]]
             if (reached := score(trial)) > best:
                 best, scales = reached, trial
-    score(scales)
-    names = [name for name, module in snn.layers.named_children() if isinstance(module, LIF)]
-    thresholds = [p * s for p, s in zip(percentiles, scales, strict=True)]
-    return snn, ConversionReport(
-        tuple(names), tuple(percentiles), tuple(scales), tuple(thresholds), best
-    )
+    return scaled(scales)
+
+
+def _by_time_steps(snn: SpikingNetwork, accuracy: Accuracy) -> tuple[float, ...]:
+    """The SNN's scores at each of `TIME_STEPS`."""
+    own, scores = snn.time_steps, []
+    for snn.time_steps in TIME_STEPS:
+        scores.append(accuracy(snn))
+    snn.time_steps = own
+    return tuple(scores)

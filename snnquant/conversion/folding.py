@@ -1,30 +1,60 @@
-"""Batch norm merged into the convolution before it."""
+"""Batch norm merged into the convolution or dense layer before it."""
 
 from __future__ import annotations
 
 import copy
-from collections import OrderedDict
+from collections import Counter
+from typing import Any
 
 import torch
-from torch import nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
+from torch import fx, nn
+from torch.nn.utils.fusion import fuse_conv_bn_weights
+
+from snnquant.conversion.tracing import trace
 
 BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+
+
+def fold_batch_norm(cnn: nn.Module) -> nn.Module:
+    """A copy, in evaluation mode, whose batch norms are part of the layers right before them.
+
+    With the running mean m and variance v, W' = W g / sqrt(v + eps) and
+    b' = (b - m) g / sqrt(v + eps) + beta: the same function up to rounding. An identity stands
+    where the batch norm was, so that the state dict is that of the network without it.
+    Raises InputError where the module cannot be traced.
+    """
+    folded = copy.deepcopy(cnn).eval()
+    fold_in_place(folded, trace(folded))
+    return folded
 
 
 @torch.no_grad()
-def fold_batch_norm(cnn: nn.Sequential) -> nn.Sequential:
-    """A copy, in evaluation mode, whose batch norms are part of the convolutions before them.
+def fold_in_place(module: nn.Module, graph: fx.Graph) -> dict[str, str]:
+    """Fold what can be folded; names of the batch norms that are gone, each with its synapse's.
 
-    With the running mean m and variance v, W' = W g / sqrt(v + eps) and
-    b' = (b - m) g / sqrt(v + eps) + beta: the same function up to rounding.
+    A batch norm stays where its synapse's output goes elsewhere too, where either runs twice, and
+    where it has no running statistics.
     """
-    modules: OrderedDict[str, nn.Module] = OrderedDict()
-    last = ""
-    for name, module in copy.deepcopy(cnn).eval().named_children():
-        if isinstance(module, BATCH_NORMS):
-            modules[last] = fuse_conv_bn_eval(modules[last], module)  # type: ignore[type-var]
-        else:
-            modules[name] = module
-            last = name
-    return nn.Sequential(modules).eval()
+    calls = Counter(node.target for node in graph.nodes if node.op == "call_module")
+    folded = {}
+    for node in graph.nodes:
+        if node.op != "call_module" or calls[node.target] > 1:
+            continue
+        before = node.args[0]
+        norm: Any = module.get_submodule(node.target)
+        if not isinstance(norm, BATCH_NORMS) or norm.running_mean is None:
+            continue
+        if before.op != "call_module" or calls[before.target] > 1 or len(before.users) > 1:
+            continue
+        synapse: Any = module.get_submodule(before.target)
+        dense = isinstance(synapse, nn.Linear) and len(before.meta.get("shape", (0, 0))) == 2
+        if not (dense or isinstance(synapse, CONVOLUTIONS)):
+            continue
+        mean, variance = norm.running_mean, norm.running_var
+        synapse.weight, synapse.bias = fuse_conv_bn_weights(
+            synapse.weight, synapse.bias, mean, variance, norm.eps, norm.weight, norm.bias
+        )
+        module.set_submodule(node.target, nn.Identity())
+        folded[node.target] = before.target
+    return folded

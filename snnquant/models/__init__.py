@@ -6,7 +6,6 @@ from snnquant.models.networks import (
     build_model,
     layer_table,
     parameter_count,
-    to_spiking,
 )
 
 __all__ = [
@@ -16,5 +15,4 @@ __all__ = [
     "layer_table",
     "parameter_count",
     "summarise_models",
-    "to_spiking",
 ]

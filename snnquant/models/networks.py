@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections import OrderedDict
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
@@ -10,11 +9,10 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from snnquant.config import ModelConfig, NeuronConfig
+from snnquant.config import ModelConfig
 from snnquant.errors import InputError
 from snnquant.models.convolutions import Conv2d, Conv3d
 from snnquant.models.published import PUBLISHED, build_published
-from snnquant.spiking import LIF, SpikingNetwork, Surrogate
 
 
 class Convolution(NamedTuple):
@@ -94,23 +92,6 @@ def build_model(
     modules["dropout"] = nn.Dropout(config.dropout)
     modules["classifier"] = nn.Linear(channels * max(depth, 1) * side**2, classes)
     return nn.Sequential(modules)
-
-
-def to_spiking(cnn: nn.Sequential, config: NeuronConfig) -> SpikingNetwork:
-    """A copy of a CNN with every ReLU replaced by a LIF layer (relu1 becomes lif1), threshold 1.
-
-    The weights stay as they are: `snnquant.conversion` sets thresholds and rescales them.
-    """
-    surrogate = Surrogate(config.surrogate, config.surrogate_scale, config.surrogate_width)
-    layers: OrderedDict[str, nn.Module] = OrderedDict()
-    for name, module in cnn.named_children():
-        if isinstance(module, nn.ReLU):
-            layers[name.replace("relu", "lif")] = LIF(
-                reset=config.reset, surrogate=surrogate, initial=config.initial
-            )
-        else:
-            layers[name] = copy.deepcopy(module)
-    return SpikingNetwork(layers, config.time_steps)
 
 
 KINDS: dict[type[nn.Module], str] = {nn.Conv3d: "conv3d", nn.Conv2d: "conv2d", nn.Linear: "linear"}

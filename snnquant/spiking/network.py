@@ -3,81 +3,186 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from snnquant.errors import InputError
 from snnquant.spiking.layers import LIF
+from snnquant.spiking.wiring import Concatenate, Mean, Permute, Reshape, WeightedSum
 
+INPUT = "input"
+"""The network's own input among the names that a layer takes its inputs from."""
 DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d)
-AFFINE = (nn.Flatten, nn.Unflatten, nn.Identity, nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
+AVERAGE_POOLS = (
+    *(nn.AvgPool1d, nn.AvgPool2d, nn.AvgPool3d),
+    *(nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d, nn.AdaptiveAvgPool3d),
+)
+MAX_POOLS = (
+    *(nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d),
+    *(nn.AdaptiveMaxPool1d, nn.AdaptiveMaxPool2d, nn.AdaptiveMaxPool3d),
+)
+PADS = (nn.ZeroPad1d, nn.ZeroPad2d, nn.ZeroPad3d)
+AFFINE = (
+    *(nn.Flatten, nn.Unflatten, nn.Identity, nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d),
+    *(WeightedSum, Concatenate, Mean, Permute, Reshape, *AVERAGE_POOLS, *PADS),
+)
+
+
+class _Step(NamedTuple):
+    """How a layer runs: `spiking` on [T, N, ...], else once; `done` are values no one needs more.
+
+    `changing` says which of its inputs have a time axis.
+    """
+
+    name: str
+    inputs: tuple[str, ...]
+    spiking: bool
+    changing: tuple[bool, ...]
+    done: tuple[str, ...]
 
 
 class SpikingNetwork(nn.Module):
-    r"""Modules in order, some of them `LIF`, run for ``time_steps`` steps on one analog input.
+    r"""A graph of modules, some of them `LIF`, run for ``time_steps`` steps on one analog input.
 
-    - Before the first LIF (direct encoding) the modules see the same input at every step, so they
+    `inputs` names, for a layer, the earlier layers whose outputs it takes, or `INPUT`; a layer that
+    it does not name takes the one before. The last layer's output is the network's.
+
+    - Layers that no LIF comes before (direct encoding) see the same input at every step, so they
       run once and their output repeats over T.
-    - Between LIFs the modules see spikes; time is folded into the batch, [T·N, ...], so that a
-      weight is read (and quantized) once a forward. The dropouts of torch draw one mask [N, ...]
-      a forward, shared by all steps.
-    - After the last LIF the output accumulates without leak or spike: the logits are the mean over
-      T of the last modules' outputs. Where these are affine (flatten, linear, convolution) they
-      run once, on the mean spikes, which is the same up to rounding.
+    - Layers that see spikes have time folded into the batch, [T·N, ...], so that a weight is read
+      (and quantized) once a forward. The dropouts of torch draw one mask [N, ...] a forward,
+      shared by all steps.
+    - Max pooling is that of the counts: where :math:`S_i[t]` sums input i up to step t, its output
+      is :math:`\max_i S_i[t] - \max_i S_i[t-1]`. This sums to :math:`\max_i S_i[T]`, so its mean is
+      exactly the maximum of the inputs' means, and of spikes it makes spikes: a count grows by at
+      most 1 a step, so the largest does too.
+    - The output accumulates without leak or spike: the logits are the mean over T. Affine layers
+      that no LIF follows (flatten, linear, convolution, sums, averages) run once, on the mean
+      spikes, which is the same up to rounding.
 
     A forward hook on a `LIF` sees its spikes [T, N, ...]. ``time_steps`` may be changed at will.
 
-    Raises `InputError` without a LIF, with one hidden inside another module, and for T < 1.
+    Raises `InputError` without a LIF, with one hidden inside another module, for an input that is
+    no earlier layer, and for T < 1.
     """
 
-    def __init__(self, layers: Mapping[str, nn.Module], time_steps: int) -> None:
+    def __init__(
+        self,
+        layers: Mapping[str, nn.Module],
+        time_steps: int,
+        inputs: Mapping[str, Sequence[str]] | None = None,
+    ) -> None:
         super().__init__()
         if time_steps < 1:
             raise InputError(f"time_steps: found {time_steps}, expected at least 1")
         for name, layer in layers.items():
             if not isinstance(layer, LIF) and any(isinstance(m, LIF) for m in layer.modules()):
-                raise InputError(f"layer {name}: found a LIF inside it, expected a flat sequence")
-        spiking = [i for i, layer in enumerate(layers.values()) if isinstance(layer, LIF)]
-        if not spiking:
+                raise InputError(f"layer {name}: found a LIF inside it, expected it as a layer")
+        if not any(isinstance(layer, LIF) for layer in layers.values()):
             raise InputError(f"layers: found {list(layers)}, expected a LIF among them")
         self.layers = nn.Sequential(OrderedDict(layers))
         self.time_steps = time_steps
-        self._first, self._last = spiking[0], spiking[-1]
+        self.inputs = _with_predecessors(list(layers), inputs or {})
+        self._steps = self._schedule()
+
+    @property
+    def spike_driven(self) -> frozenset[str]:
+        """Names of the layers behind a LIF: their inputs are spikes, or values made of them."""
+        behind: set[str] = set()
+        for name, sources in self.inputs.items():
+            if any(s in behind or self._is_lif(s) for s in sources):
+                behind.add(name)
+        return frozenset(behind)
+
+    def _is_lif(self, name: str) -> bool:
+        return name != INPUT and isinstance(self.layers.get_submodule(name), LIF)
+
+    def _schedule(self) -> tuple[_Step, ...]:
+        """Which layers run on every step and which once, and how long values are kept."""
+        names = list(self.inputs)
+        behind = self.spike_driven
+        users: dict[str, list[str]] = {name: [] for name in (INPUT, *names)}
+        for name, sources in self.inputs.items():
+            for source in sources:
+                users[source].append(name)
+        readout: set[str] = set()
+        for name in reversed(names):
+            affine = isinstance(self.layers.get_submodule(name), AFFINE + DROPOUTS)
+            if affine and name in behind and readout.issuperset(users[name]):
+                readout.add(name)
+        changing = {n for n in names if self._is_lif(n) or (n in behind and n not in readout)}
+        return tuple(
+            _Step(
+                name,
+                sources,
+                name in changing,
+                tuple(source in changing for source in sources),
+                tuple({s for s in sources if users[s][-1] == name}),
+            )
+            for name, sources in self.inputs.items()
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits [N, K] of the analog input [N, ...], for patches [N, 1, B, h, w]."""
-        modules = list(self.layers)
-        for module in modules[: self._first]:
-            x = module(x)
-        x = x.expand(self.time_steps, *x.shape)
-        for module in modules[self._first : self._last + 1]:
-            x = self._step_all(module, x)
-        readout = modules[self._last + 1 :]
-        if all(isinstance(module, AFFINE + DROPOUTS) for module in readout):
-            x = x.mean(0)
-            for module in readout:
-                x = module(x)
-            return x
-        for module in readout:
-            x = self._step_all(module, x)
-        return x.mean(0)
+        values = {INPUT: x}
+        for step, layer in zip(self._steps, self.layers, strict=True):
+            inputs = [values[source] for source in step.inputs]
+            for name in step.done:
+                del values[name]
+            if step.spiking:
+                for i, changes in enumerate(step.changing):
+                    if not changes:
+                        inputs[i] = inputs[i].expand(self.time_steps, *inputs[i].shape)
+                values[step.name] = self._step_all(layer, inputs)
+            else:
+                for i, changes in enumerate(step.changing):
+                    if changes:
+                        inputs[i] = inputs[i].mean(0)
+                values[step.name] = layer(*inputs)
+        output = values[step.name]
+        return output.mean(0) if step.spiking else output
 
     @staticmethod
-    def _step_all(module: nn.Module, x: Tensor) -> Tensor:
-        """Apply a module to all steps of x [T, N, ...] at once."""
-        if isinstance(module, LIF):
-            spikes: Tensor = module(x)
+    def _step_all(layer: nn.Module, inputs: list[Tensor]) -> Tensor:
+        """Apply a layer to all steps of its inputs [T, N, ...] at once."""
+        x = inputs[0]
+        if isinstance(layer, LIF):
+            spikes: Tensor = layer(x)
             return spikes
-        if isinstance(module, DROPOUTS):
-            masked: Tensor = x * module(torch.ones_like(x[0]))
+        if isinstance(layer, DROPOUTS):
+            masked: Tensor = x * layer(torch.ones_like(x[0]))
             return masked
-        folded: Tensor = module(x.flatten(0, 1))
-        return folded.view(*x.shape[:2], *folded.shape[1:])
+        if isinstance(layer, MAX_POOLS):
+            inputs = [x.cumsum(0)]
+        folded: Tensor = layer(*(value.flatten(0, 1) for value in inputs))
+        output = folded.view(*x.shape[:2], *folded.shape[1:])
+        if isinstance(layer, MAX_POOLS):
+            return output.diff(dim=0, prepend=torch.zeros_like(output[:1]))
+        return output
 
     def clamp_(self) -> None:
         """Bring every leak and threshold back to its range; call after an optimizer step."""
         for module in self.layers:
             if isinstance(module, LIF):
                 module.clamp_()
+
+
+def _with_predecessors(
+    names: list[str], inputs: Mapping[str, Sequence[str]]
+) -> dict[str, tuple[str, ...]]:
+    """The inputs of every layer; InputError for a name that is no earlier layer."""
+    for name in inputs:
+        if name not in names:
+            raise InputError(f"inputs: found {name!r}, expected one of the layers {names}")
+    wiring: dict[str, tuple[str, ...]] = {}
+    before = INPUT
+    for name in names:
+        sources = wiring[name] = tuple(inputs.get(name, (before,)))
+        for source in sources:
+            if source not in (INPUT, *wiring) or source == name:
+                raise InputError(f"layer {name}: found input {source!r}, expected an earlier layer")
+        before = name
+    return wiring

@@ -11,8 +11,9 @@ from safetensors import SafetensorError, safe_open
 from torch import nn
 
 from snnquant.config import ModelConfig, NeuronConfig, QuantizationConfig
+from snnquant.conversion import to_spiking
 from snnquant.errors import InputError
-from snnquant.models import build_model, parameter_count, to_spiking
+from snnquant.models import build_model, parameter_count
 from snnquant.quantization import quantize
 from snnquant.sampling import Normalisation
 from snnquant.training.foreign import regular_file_size, require_numbers
@@ -91,8 +92,8 @@ def load_checkpoint(path: Path) -> Checkpoint:
             raise RuntimeError(f"found fewer numbers than its {stated:,}")
         network: nn.Module = build_model(model, bands, header["classes"])
         if neuron:
-            assert isinstance(network, nn.Sequential)
-            network = to_spiking(network, neuron)
+            patch = torch.zeros(1, 1, model.inputs(bands), model.window, model.window)
+            network = to_spiking(network, patch, neuron)
         if quantization:
             quantize(network, quantization)
         network.load_state_dict(state)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from snnquant.config import ModelConfig, NeuronConfig, QuantizationConfig
+from snnquant.conversion import to_spiking
 from snnquant.energy import (
     AccumulateMeter,
     LayerActivity,
@@ -21,7 +22,7 @@ from snnquant.energy import (
     spike_rates,
 )
 from snnquant.inference import dense_form
-from snnquant.models import build_model, layer_table, to_spiking
+from snnquant.models import build_model, layer_table
 from snnquant.quantization import quantize
 from snnquant.sampling import Patches
 from snnquant.spiking import LIF, SpikingNetwork
@@ -173,7 +174,7 @@ def test_a_cnn_multiplies_everywhere(name, quantized, patches_of):
 def test_operations_are_the_sums_over_the_layers(steps, patches_of):
     torch.manual_seed(0)
     cnn = build_model(ModelConfig(window=3), 20, 4)
-    snn = to_spiking(cnn, NeuronConfig(time_steps=steps))
+    snn = to_spiking(cnn, torch.zeros(1, 1, 20, 3, 3), NeuronConfig(time_steps=steps))
     for lif in snn.layers:
         if isinstance(lif, LIF):
             nn.init.constant_(lif.threshold, 0.05)

@@ -10,8 +10,9 @@ from torch import nn
 
 from pim_sim.workload import Workload
 from snnquant.config import ModelConfig, NeuronConfig, QuantizationConfig
+from snnquant.conversion import to_spiking
 from snnquant.energy import measure, to_workload
-from snnquant.models import build_model, layer_table, to_spiking
+from snnquant.models import build_model, layer_table
 from snnquant.spiking import LIF
 
 
@@ -34,7 +35,8 @@ def test_a_workload_survives_its_file_and_counts_the_same_macs(
 ):
     torch.manual_seed(0)
     config = ModelConfig(name=name, window=window, widths=(2, 3, 4, 3))
-    snn = to_spiking(build_model(config, bands, 4), NeuronConfig(time_steps=steps)).eval()
+    cnn, patch = build_model(config, bands, 4), torch.zeros(1, 1, bands, window, window)
+    snn = to_spiking(cnn, patch, NeuronConfig(time_steps=steps)).eval()
     for lif in snn.layers:
         if isinstance(lif, LIF):
             nn.init.constant_(lif.threshold, threshold)

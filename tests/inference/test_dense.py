@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 from torch import nn
 
 from snnquant.config import ModelConfig, NeuronConfig, QuantizationConfig
+from snnquant.conversion import to_spiking
 from snnquant.inference import dense_form, tile_classifier
-from snnquant.models import build_model, to_spiking
+from snnquant.models import build_model
 from snnquant.quantization import freeze, quantize
 
 BANDS, CLASSES = 24, 5
@@ -19,7 +20,8 @@ def network_of(name: str, window: int, spiking: bool, reset: str = "delayed") ->
     cnn = build_model(ModelConfig(name=name, window=window), BANDS, CLASSES).eval()
     if not spiking:
         return cnn
-    snn = to_spiking(cnn, NeuronConfig(time_steps=3, reset=reset)).eval()
+    patch = torch.zeros(1, 1, BANDS, window, window)
+    snn = to_spiking(cnn, patch, NeuronConfig(time_steps=3, reset=reset)).eval()
     with torch.no_grad():
         for parameter_name, parameter in snn.named_parameters():
             if "threshold" in parameter_name:

@@ -9,8 +9,9 @@ import torch
 from torch import nn
 
 from snnquant.config import ModelConfig, NeuronConfig, QuantizationConfig, SplitConfig
+from snnquant.conversion import to_spiking
 from snnquant.errors import InputError
-from snnquant.models import build_model, to_spiking
+from snnquant.models import build_model
 from snnquant.quantization import quantize
 from snnquant.sampling import Normalisation, Patches, make_split
 from snnquant.scenes import Scene, load_scene
@@ -60,7 +61,7 @@ def network_of(scene: Scene) -> Callable[..., nn.Module]:
         quantization, neuron = CONFIGS[kind]
         network = build_model(MODEL, scene.bands, scene.classes, batch_norm=batch_norm)
         if neuron:
-            network = to_spiking(network, neuron)
+            network = to_spiking(network, torch.zeros(1, 1, scene.bands, 3, 3), neuron)
             for module in network.layers:
                 if isinstance(module, LIF):
                     nn.init.uniform_(module.leak, 0.5, 1)

@@ -13,8 +13,9 @@ from torch import nn
 from torch.nn import functional
 
 from snnquant.config import ModelConfig, NeuronConfig
+from snnquant.conversion import to_spiking
 from snnquant.errors import InputError
-from snnquant.models import build_model, to_spiking
+from snnquant.models import build_model
 from snnquant.sampling import Normalisation, Patches
 from snnquant.training import Epoch, Recipe, Samples, predict, train
 from snnquant.training.loop import flip, one_cycle
@@ -64,7 +65,7 @@ def same(first: nn.Module, second: nn.Module) -> bool:
 def test_the_loss_falls_on_a_separable_toy(spiking, toy, state):
     network: nn.Module = toy_network()
     if spiking:
-        network = to_spiking(network, NeuronConfig(time_steps=4))
+        network = to_spiking(network, torch.zeros(1, 1, 6, 1, 1), NeuronConfig(time_steps=4))
     history = train(network, *toy, replace(RECIPE, epochs=15, learning_rate=0.02), state)
     assert [row.epoch for row in history] == list(range(15))
     assert {row.stage for row in history} == {"cnn"}
