@@ -24,17 +24,24 @@ NETWORKS = {
 }
 HEADINGS = (
     *("", "seeds", "CNN 32-bit OA", "CNN quantized OA", "SNN as converted OA", "SNN OA", "SNN AA"),
-    *("SNN kappa", "leakage", "coordinates", "energy, nJ", "CNN / SNN", "options"),
+    *("SNN kappa", "leakage", "coordinates", "s, %", "a", "nJ", "CNN / SNN", "nJ in a map"),
+    *("CNN / SNN in a map", "options"),
 )
 INTRODUCTION = """# Results
 
 Made by `python scripts/reproduce_paper.py` (`make reproduce`); every run's record is in
 [runs](runs), with the command that gives it. A row's command is `snnquant run --scene SCENE` with
-the row's options and `--seed` 1 to the number of seeds. Mean ± standard deviation over seeds, in
-per cent. OA, AA, kappa: overall accuracy, average accuracy and Cohen's kappa on test pixels, which
-no choice was made on. Leakage: test patches that hold a training pixel. Coordinates: OA of the
-nearest training pixel's label. Energy: one pixel classified by the SNN, by the rules `ace_snn` and
-`horowitz`; CNN / SNN: that of the 32-bit and of the quantized CNN over it, by `ace_snn`.
+the row's options and `--seed` 11, 12 and so on: seeds that were not looked at while the recipe was
+made. Mean ± standard deviation over seeds, in per cent.
+
+- OA, AA, kappa: overall accuracy, average accuracy and Cohen's kappa on test pixels, which no
+  choice was made on. Leakage: test patches that hold a training pixel. Coordinates: OA of the
+  nearest training pixel's label.
+- s: share of the first layer in the CNN's MACs; a: accumulates of the SNN per MAC of the layers
+  behind it.
+- nJ: energy of one pixel classified by the SNN, alone and in a map, where overlapping windows share
+  their work, by the rule `ace_snn` (the records have `horowitz` too). CNN / SNN: energy of the
+  32-bit and of the quantized CNN over it.
 """
 
 
@@ -86,17 +93,11 @@ def _table(scene: str, rows: Sequence[tuple[dict[str, Any], list[Metrics]]]) -> 
         scores = [_percent(runs, network, "oa") for network in NETWORKS]
         scores += [_percent(runs, "snn_trained", score) for score in ("aa", "kappa")]
         split = [_percent(runs, "split", name) for name in ("leakage", "coordinates_only_oa")]
-        energy = ", ".join(
-            spread([run["energy_pj"][rule]["snn_trained"] / 1000 for run in runs], 1)
-            for rule in ("ace_snn", "horowitz")
-        )
-        ratios = ", ".join(
-            f"{statistics.fmean(run['energy_ratio']['ace_snn'][cnn] for run in runs):.1f}x"
-            for cnn in runs[0]["energy_ratio"]["ace_snn"]
-        )
+        shape = [spread([_shape(run)[0] * 100 for run in runs], 1)]
+        shape += [spread([_shape(run)[1] for run in runs])]
         code = f"`{options}`" if options else ""
-        cells = [row["label"], str(len(runs)), *scores, *split, energy, ratios, code]
-        lines.append(_line(cells))
+        energy = [cell for kind in ("energy", "map_energy") for cell in _energy(runs, kind)]
+        lines.append(_line([row["label"], str(len(runs)), *scores, *split, *shape, *energy, code]))
     published = tomllib.loads(
         resources.files("snnquant.report").joinpath("ace_snn.toml").read_text(encoding="utf-8")
     )
@@ -105,10 +106,27 @@ def _table(scene: str, rows: Sequence[tuple[dict[str, Any], list[Metrics]]]) -> 
         ours = [f"{reached[k]:.2f}" if k in reached else "-" for k in ("oa", "aa", "kappa")]
         ratio = published["energy_ratio"]
         ratios = f"{ratio['cnn_fp32']}x, {ratio['cnn_quantized']}x"
-        lines.append(
-            _line(["ACE-SNN (paper)", "-", "-", "-", "-", *ours, "-", "-", "-", ratios, ""])
-        )
+        blank = ["-"] * 4
+        lines.append(_line(["ACE-SNN (paper)", *blank, *ours, *blank, "-", ratios, "-", "-", ""]))
     return "\n".join(lines) + "\n"
+
+
+def _shape(run: Metrics) -> tuple[float, float]:
+    """The first layer's share of the CNN's MACs, and accumulates per MAC of the other layers."""
+    cnn, snn = (run["operations"][name] for name in ("cnn_fp32", "snn_trained"))
+    return snn["mac"] / cnn["mac"], snn["ac"] / (cnn["mac"] - snn["mac"])
+
+
+def _energy(runs: Sequence[Metrics], kind: str) -> tuple[str, str]:
+    """Energy of the trained SNN in nJ and the CNNs' over it; dashes where windows share nothing."""
+    if f"{kind}_pj" not in runs[0]:
+        return "-", "-"
+    spent = [run[f"{kind}_pj"]["ace_snn"]["snn_trained"] / 1000 for run in runs]
+    ratios = (
+        spread([run[f"{kind}_ratio"]["ace_snn"][cnn] for run in runs], 1) + "x"
+        for cnn in runs[0][f"{kind}_ratio"]["ace_snn"]
+    )
+    return spread(spent, 1), ", ".join(ratios)
 
 
 def _typed(options: dict[str, Any]) -> str:
