@@ -2,8 +2,9 @@
 
     python scripts/make_component_costs.py
 
-With hwcomponents-adc installed (Python 3.12 or newer) the converter rows are printed by it anew;
-without it they are computed by the same law, which `pim_sim` carries and tests against.
+With the extra `live` installed (Python 3.12 or newer) hwcomponents-adc and CACTI print their rows
+anew. Without it the converters follow the same law, which `pim_sim` carries and tests against, and
+CACTI's numbers are those that it printed.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
+from pim_sim import InputError
+from pim_sim.components import live_cost
 from pim_sim.hardware.adc import accelergy_energy_pj
 
 TARGET = Path(__file__).parents[1] / "pim_sim" / "components" / "costs.csv"
@@ -60,7 +63,7 @@ def arithmetic() -> list[Row]:
 def memories() -> list[Row]:
     """Reads of 64 bits from SRAM of several sizes (the size in KB stands in the name)."""
     horowitz = {8: 10.0, 32: 20.0, 1024: 100.0}
-    cacti = {(8, 45): 6.14, (32, 45): 17.04, (1024, 45): 93.5, (32, 65): 30.1, (32, 22): 3.79}
+    cacti = {(8, 45): 6.14, (32, 45): 17.04, (1024, 45): 93.52, (32, 65): 30.1, (32, 22): 3.79}
     dram = "64 bits from DRAM, the middle of 1.3 to 2.6 nJ; it does not follow the logic's node"
     return (
         [
@@ -69,8 +72,20 @@ def memories() -> list[Row]:
         ]
         + [("dram_read", "horowitz", 1950, "pJ", 0, 0, 64, "recalled", dram, HOROWITZ)]
         + [
-            (f"sram_read_{size}kb", "cacti", v, "pJ", node, 0, 64, "printed", "scratchpad", CACTI)
+            (
+                name,
+                "cacti",
+                round(_live_pj(name, node, 64, v), 2),
+                "pJ",
+                node,
+                0,
+                64,
+                "printed",
+                "scratchpad",
+                CACTI,
+            )
             for (size, node), v in cacti.items()
+            for name in [f"sram_read_{size}kb"]
         ]
     )
 
@@ -110,21 +125,20 @@ def gates() -> list[Row]:
 def converters() -> list[Row]:
     """Conversions at 100 MS/s."""
     return [
-        ("adc_conversion", "accelergy", round(_conversion_pj(bits, node), 5), "pJ", node, 0, bits,
+        ("adc_conversion", "accelergy", round(_live_pj("adc_conversion", node, bits,
+         accelergy_energy_pj(bits, node, 1e8)), 5), "pJ", node, 0, bits,
          "bound", "1 to 200 MS/s", ACCELERGY)
         for node in (65, 45, 22, 7)
         for bits in (4, 6, 8, 10)
     ]  # fmt: skip
 
 
-def _conversion_pj(bits: int, node_nm: int) -> float:
-    """One conversion in pJ, with what the converter leaks during it (the package prints both)."""
+def _live_pj(name: str, node_nm: int, bits: int, printed: float) -> float:
+    """The row's energy by the tool behind it where that is installed, or as it was printed."""
     try:
-        from hwcomponents_adc import ADC  # Python 3.12 or newer
-    except ImportError:
-        return accelergy_energy_pj(bits, node_nm, 1e8)
-    adc = ADC(tech_node=node_nm * 1e-9, n_bits=bits, throughput=1e8, n_adcs=1)
-    return (float(adc.convert().energy) + float(adc.leak_power) / 1e8) * 1e12
+        return live_cost(name, node_nm=node_nm, bits=bits).value
+    except InputError:
+        return printed
 
 
 def main() -> None:

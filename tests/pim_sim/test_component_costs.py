@@ -71,16 +71,6 @@ def test_shipped_converter_rows_are_what_the_law_gives() -> None:
         assert accelergy_energy_pj(row.bits, row.node_nm, 1e8) == pytest.approx(row.value, rel=1e-4)
 
 
-@pytest.mark.skipif(
-    importlib.util.find_spec("hwcomponents_adc") is None,
-    reason="hwcomponents-adc is not installed (Python 3.12 or newer)",
-)
-def test_live_package_prints_the_shipped_rows() -> None:
-    script = _script("make_component_costs")
-    for row in script.converters():
-        assert row[2] == pytest.approx(cost("adc_conversion", node_nm=row[4], bits=row[6]).value)
-
-
 @pytest.mark.parametrize(
     ("options", "named"),
     [
