@@ -188,12 +188,7 @@ def _spiking_layers(network: nn.Module) -> set[str]:
     """Names of the synaptic layers whose input are spikes."""
     if not isinstance(network, SpikingNetwork):
         return set()
-    names, seen = set(), False
-    for name, module in network.layers.named_children():
-        seen = seen or isinstance(module, LIF)
-        if seen:
-            names.add(f"layers.{name}")
-    return names
+    return {f"layers.{name}" for name in network.spike_driven}
 
 
 def _reached(info: LayerInfo, module: nn.Module, spikes: Tensor) -> float:

@@ -14,7 +14,7 @@ from snnquant.models import build_model
 
 CONVOLUTIONS = {2: nn.Conv2d, 3: nn.Conv3d}
 NORMS = {2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
-PRECISION = {torch.float64: 1e-9, torch.float32: 1e-5}
+PRECISION = {torch.float64: 1e-12, torch.float32: 1e-5}
 
 
 def with_random_statistics(model: nn.Sequential, seed: int) -> nn.Sequential:
@@ -56,7 +56,8 @@ def test_folding_keeps_the_function(dtype, axes, affine, bias, eps, seed):
     model = nn.Sequential(first, norm, nn.ReLU(), second, norm2, nn.ReLU()).to(dtype)
     with_random_statistics(model, seed)
     folded = fold_batch_norm(model)
-    assert [type(m) for m in folded] == [type(m) for m in (first, nn.ReLU(), second, nn.ReLU())]
+    kinds = (first, nn.Identity(), nn.ReLU(), second, nn.Identity(), nn.ReLU())
+    assert [type(m) for m in folded] == [type(m) for m in kinds]
     assert_same_function(folded, model, torch.randn(3, 2, *[6] * axes, dtype=dtype))
 
 
@@ -74,9 +75,8 @@ def test_folding_a_network_leaves_the_network_itself(name, dtype, training):
     assert [key for key, _ in model.named_children()] == names
     for key, value in model.state_dict().items():
         assert torch.equal(value, before[key]), key
-    assert [key for key, _ in folded.named_children()] == [
-        key for key in names if not key.startswith("norm")
-    ]
+    plain = build_model(ModelConfig(name=name), 30, 4)
+    assert [*folded.state_dict()] == [*plain.state_dict()]
     assert_same_function(folded, model, torch.randn(5, 1, 30, 5, 5, dtype=dtype))
 
 
@@ -96,3 +96,59 @@ def test_folding_a_network_without_batch_norm_copies_it():
     assert folded is not model
     for key, value in folded.state_dict().items():
         assert torch.equal(value, model.state_dict()[key]), key
+
+
+@given(bias=st.booleans(), affine=st.booleans(), seed=st.integers(0, 2**32))
+@settings(deadline=None, max_examples=20)
+def test_folding_into_dense_layers_and_spectra(bias, affine, seed):
+    torch.manual_seed(seed)
+    model = nn.Sequential(
+        nn.Conv1d(2, 3, 3, bias=bias),
+        nn.BatchNorm1d(3, affine=affine),
+        nn.Flatten(),
+        nn.Linear(12, 5, bias=bias),
+        nn.BatchNorm1d(5, affine=affine),
+    ).double()
+    for module in model:
+        if isinstance(module, nn.BatchNorm1d):
+            module.running_mean.normal_()
+            module.running_var.uniform_(0.1, 2)
+    folded = fold_batch_norm(model)
+    assert not any(isinstance(module, nn.BatchNorm1d) for module in folded.modules())
+    assert_same_function(folded, model, torch.randn(4, 2, 6, dtype=torch.float64))
+
+
+class Branching(nn.Module):
+    """Batch norms that must not be folded: the convolution's output is needed as it is."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__()
+        self.conv, self.other = nn.Conv2d(2, 2, 1), nn.Conv2d(2, 2, 1)
+        self.norm = nn.BatchNorm2d(2, track_running_stats=kind != "no statistics")
+        self.kind = kind
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = self.conv(x)
+        if self.kind == "output needed":
+            return self.norm(y) + y
+        if self.kind == "convolution twice":
+            return self.norm(self.conv(y))
+        if self.kind == "norm twice":
+            return self.norm(self.other(self.norm(y)))
+        if self.kind == "rectified between":
+            return self.norm(y.relu())
+        return self.norm(y)
+
+
+@pytest.mark.parametrize(
+    "kind",
+    ["output needed", "convolution twice", "norm twice", "rectified between", "no statistics"],
+)
+def test_a_norm_that_is_not_the_convolutions_alone_stays(kind):
+    torch.manual_seed(0)
+    model = Branching(kind)
+    if model.norm.running_mean is not None:
+        model.norm.running_mean.normal_()
+    folded = fold_batch_norm(model)
+    assert isinstance(folded.norm, nn.BatchNorm2d)
+    assert_same_function(folded, model, torch.randn(3, 2, 4, 4))

@@ -11,15 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from snnquant.config import ModelConfig, NeuronConfig
+from snnquant.config import ConversionConfig, ModelConfig, NeuronConfig
 from snnquant.conversion import convert
-from snnquant.conversion.calibration import (
-    PERCENTILE,
-    SCALES,
-    activation_percentiles,
-    set_thresholds,
-)
-from snnquant.models import build_model, to_spiking
+from snnquant.conversion.calibration import SCALES, TIME_STEPS
+from snnquant.conversion.rewriting import rewrite
+from snnquant.conversion.statistics import PERCENTILE, percentile, preactivations
+from snnquant.conversion.thresholds import set_thresholds
+from snnquant.models import build_model
 from snnquant.spiking import LIF, SpikingNetwork
 
 NAMES = ["cnn3d", "cnn32h"]
@@ -67,6 +65,18 @@ def firing_rates(snn: SpikingNetwork, x: Tensor) -> tuple[list[Tensor], Tensor]:
     return rates, logits
 
 
+def spiking(cnn: nn.Module, neuron: NeuronConfig, thresholds: list[float]) -> SpikingNetwork:
+    """The CNN with these thresholds, one a layer in order."""
+    twin, _ = rewrite(cnn, patches(1))
+    snn = twin.spiking(neuron)
+    set_thresholds(snn, twin, dict(zip(twin.activations(), thresholds, strict=True)))
+    return snn
+
+
+def percentiles(cnn: nn.Module, x: Tensor) -> list[float]:
+    return [percentile(a) for a in preactivations(rewrite(cnn, x)[0], x).values()]
+
+
 THRESHOLDS = st.lists(st.floats(0.01, 100), min_size=4, max_size=4)
 
 
@@ -75,9 +85,10 @@ THRESHOLDS = st.lists(st.floats(0.01, 100), min_size=4, max_size=4)
 @settings(deadline=None, max_examples=15)
 def test_weights_carry_the_threshold_of_the_spikes_they_receive(name, first, second):
     cnn = network(name)
-    snn = to_spiking(cnn, NeuronConfig())
+    twin, _ = rewrite(cnn, patches(1))
+    snn = twin.spiking(NeuronConfig())
     for thresholds in (first, second):  # the second time starts from the CNN's weights again
-        set_thresholds(snn, cnn, thresholds)
+        set_thresholds(snn, twin, dict(zip(twin.activations(), thresholds, strict=True)))
         incoming = [1.0, *thresholds]
         for ours, theirs, factor in zip(synapses(snn.layers), synapses(cnn), incoming, strict=True):
             assert torch.equal(ours.weight, theirs.weight * factor)
@@ -97,8 +108,7 @@ def test_the_first_layer_is_a_clipped_relu_within_half_a_spike(steps, threshold,
     """The potential starts at V/2 and ends in 0..V, so the count is off by half a spike at most."""
     cnn = network(seed=seed)
     neuron = NeuronConfig(time_steps=steps, reset="same_step", initial=0.5)
-    snn, x = to_spiking(cnn, neuron), patches(4, seed)
-    set_thresholds(snn, cnn, [threshold] * 4)
+    snn, x = spiking(cnn, neuron, [threshold] * 4), patches(4, seed)
     expected = activations(cnn, x)[0][0].clamp(0, threshold)
     error = (firing_rates(snn, x)[0][0] * threshold - expected).abs().max().item()
     assert error <= threshold / steps
@@ -119,8 +129,7 @@ def test_rates_approach_the_relus_as_one_over_time_steps(name: str, seed: int):
     logit_errors = {}
     for steps in (8, 32, 128):
         neuron = NeuronConfig(time_steps=steps, reset="same_step", initial=0.5)
-        snn = to_spiking(cnn, neuron)
-        set_thresholds(snn, cnn, thresholds)
+        snn = spiking(cnn, neuron, thresholds)
         rates, spiking_logits = firing_rates(snn, x)
         for rate, a, threshold in zip(rates, analog, thresholds, strict=True):
             error = (rate - a.relu() / threshold).abs() * steps
@@ -137,8 +146,9 @@ def test_only_the_first_synapses_behind_a_spike_carry_its_threshold():
     cnn = nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 5), nn.Linear(5, 3))
     x = torch.randn(32, 6)
     analog, logits = activations(cnn, x)
-    snn = to_spiking(cnn, NeuronConfig(time_steps=400, reset="same_step"))
-    set_thresholds(snn, cnn, [float(analog[0].max())])
+    twin, _ = rewrite(cnn, x)
+    snn = twin.spiking(NeuronConfig(time_steps=400, reset="same_step"))
+    set_thresholds(snn, twin, {"1": float(analog[0].max())})
     torch.testing.assert_close(firing_rates(snn, x)[1], logits, atol=0.02, rtol=0)
 
 
@@ -146,7 +156,7 @@ def test_only_the_first_synapses_behind_a_spike_carry_its_threshold():
 @settings(deadline=None, max_examples=15)
 def test_percentiles_leave_their_share_of_preactivations_above(seed: int, count: int):
     cnn, x = network(seed=seed), patches(8 * count, seed)
-    for found, a in zip(activation_percentiles(cnn, x), activations(cnn, x)[0], strict=True):
+    for found, a in zip(percentiles(cnn, x), activations(cnn, x)[0], strict=True):
         above = int((a > found).sum())
         share = a.numel() * (1 - PERCENTILE / 100)
         assert above <= share + 0.5
@@ -157,7 +167,7 @@ def test_percentiles_leave_their_share_of_preactivations_above(seed: int, count:
 def test_a_layer_that_never_fires_gets_a_small_threshold():
     cnn = network()
     nn.init.constant_(cnn.get_submodule("conv1").bias, -1e6)
-    assert activation_percentiles(cnn, patches())[0] == 1e-3
+    assert percentiles(cnn, patches())[0] == 1e-3
 
 
 def by_hash(seed: int, levels: int):
@@ -174,12 +184,11 @@ def by_hash(seed: int, levels: int):
 @settings(deadline=None, max_examples=25)
 def test_convert_is_no_worse_than_its_best_single_factor(seed: int, levels: int):
     cnn, x, accuracy = network(), patches(4), by_hash(seed, levels)
-    snn, report = convert(cnn, NeuronConfig(), x, accuracy)
-    single = to_spiking(cnn, NeuronConfig())
-    reached = []
-    for scale in SCALES:
-        set_thresholds(single, cnn, [p * scale for p in report.percentiles])
-        reached.append(accuracy(single))
+    snn, report = convert(cnn, x[:1], x, accuracy=accuracy)
+    reached = [
+        accuracy(spiking(cnn, NeuronConfig(), [p * scale for p in report.percentiles]))
+        for scale in SCALES
+    ]
     assert report.validation_accuracy >= max(reached)
     assert accuracy(snn) == report.validation_accuracy
 
@@ -189,13 +198,13 @@ def test_convert_is_no_worse_than_its_best_single_factor(seed: int, levels: int)
 def test_convert_finds_the_factor_of_every_layer(wanted):
     """Layers that do not interact are searched one by one: the right answer is always reached."""
     cnn, x = network(), patches(4)
-    targets = [p * s for p, s in zip(activation_percentiles(cnn, x), wanted, strict=True)]
+    targets = [p * s for p, s in zip(percentiles(cnn, x), wanted, strict=True)]
 
     def accuracy(snn: nn.Module) -> float:
-        pairs = zip(lifs(snn), targets, strict=True)
+        pairs = zip(lifs(snn), targets, strict=bool(lifs(snn)))  # the CNN is scored too
         return -sum(abs(math.log(lif.threshold.item() / target)) for lif, target in pairs)
 
-    _, report = convert(cnn, NeuronConfig(), x, accuracy)
+    _, report = convert(cnn, x[:1], x, accuracy=accuracy)
     assert report.scales == tuple(wanted)
 
 
@@ -209,27 +218,40 @@ def test_convert_scores_on_validation_and_reports_what_it_chose(name: str):
             return (snn(x).argmax(1) == classes).double().mean().item()
 
     neuron = NeuronConfig(time_steps=3)
-    snn, report = convert(cnn, neuron, x, accuracy)
+    snn, report = convert(cnn, x[:1], x, neuron=neuron, accuracy=accuracy)
     assert report.layers == ("lif1", "lif2", "lif3", "lif4")
-    assert report.percentiles == tuple(activation_percentiles(cnn, x))
+    assert report.percentiles == tuple(percentiles(cnn, x))
     assert set(report.scales) <= set(SCALES)
     products = zip(report.percentiles, report.scales, strict=True)
-    assert report.thresholds == tuple(p * s for p, s in products)
+    assert report.thresholds == pytest.approx([p * s for p, s in products])
     assert [lif.threshold.item() for lif in lifs(snn)] == pytest.approx(report.thresholds)
     assert all(lif.leak.item() == 1 for lif in lifs(snn))
     assert report.validation_accuracy == accuracy(snn)
     assert (snn.time_steps, snn.training) == (3, False)
+    assert report.cnn_accuracy == 1
+    assert report.time_steps == TIME_STEPS
+    rates, _ = firing_rates(snn, x)
+    assert report.firing_rates == pytest.approx([float(rate.mean()) for rate in rates])
+    errors = [
+        float((threshold * rate - a.relu()).norm() / a.relu().norm())
+        for threshold, rate, a in zip(report.thresholds, rates, activations(cnn, x)[0], strict=True)
+    ]
+    assert report.errors == pytest.approx(errors, rel=1e-4)
+    for snn.time_steps, reached in zip(TIME_STEPS, report.accuracies, strict=True):
+        assert accuracy(snn) == reached
     fields = json.loads(json.dumps(report.to_dict()))
-    assert {key: tuple(v) if isinstance(v, list) else v for key, v in fields.items()} == vars(
-        report
-    )
+    assert {*fields} == {*vars(report)}
+    actions = [(row["action"], row["found"]) for row in fields["operations"]]
+    assert actions.count(("replaced", "ReLU")) == 4
+    assert {action for action, found in actions if found != "ReLU"} == {"matched"}
 
 
 @pytest.mark.parametrize("training", [True, False])
 def test_convert_leaves_cnn_and_patches_as_they_are(training: bool):
     cnn, x = network().train(training), patches(4)
     weights, pixels = copy.deepcopy(cnn.state_dict()), x.clone()
-    snn, _ = convert(cnn, NeuronConfig(), x, by_hash(0, 256))
+    correction = ConversionConfig(correction="bias")
+    snn, _ = convert(cnn, x[:1], x, conversion=correction, accuracy=by_hash(0, 256))
     with torch.no_grad():
         for parameter in snn.parameters():
             parameter.fill_(1)
