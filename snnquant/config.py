@@ -216,7 +216,7 @@ class TrainingConfig:
     """Epochs of the 32-bit CNN."""
     quantized_epochs: int = 5
     """Epochs of the quantized CNN, which starts from the 32-bit one."""
-    snn_epochs: int = 50
+    snn_epochs: int = 80
     """Epochs of the SNN, which starts from the converted CNN."""
     batch_size: int = 64
     """Patches a step."""
