@@ -24,14 +24,20 @@ import threading
 import time
 import tomllib
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from study_page import write_page
 
-from snnquant.config import read_config, write_config
+from snnquant.config import (
+    ConversionConfig,
+    NeuronConfig,
+    QuantizationConfig,
+    read_config,
+    write_config,
+)
 from snnquant.errors import InputError
 from snnquant.files import replacing
 from snnquant.scenes import load_scene
@@ -42,9 +48,13 @@ FIRST_SEED = 11
 WORK = Path("runs/reproduce_paper")
 """Where runs are under way; a run that is done is gone from here."""
 OF_THE_SNN = {
-    *("bits", "scheme", "granularity", "clip", "neuron_bits", "quantized_epochs", "distillation"),
-    *("time_steps", "reset", "initial", "surrogate", "surrogate_scale", "surrogate_width"),
-    *("snn_epochs", "snn_start", "trained_neuron", "spike_penalty", "hardware"),
+    *(
+        field.name
+        for c in (QuantizationConfig, NeuronConfig, ConversionConfig)
+        for field in fields(c)
+    ),
+    *("quantized_epochs", "distillation", "snn_epochs", "snn_start", "trained_neuron"),
+    *("spike_penalty", "hardware"),
 }
 """Options that the 32-bit CNN does not depend on."""
 
