@@ -7,7 +7,6 @@ one left in memory: a run that was killed and resumed ends like one that was not
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import asdict
 from pathlib import Path
@@ -18,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from snnquant.conversion import convert, fold_batch_norm
+from snnquant.deployment import draw_map
 from snnquant.energy import (
     LayerActivity,
     load_costs,
@@ -30,14 +30,7 @@ from snnquant.energy import (
 )
 from snnquant.errors import InputError
 from snnquant.files import replacing
-from snnquant.inference import (
-    Cube,
-    classify_scene,
-    dense_form,
-    tile_classifier,
-    unfinished_map,
-    write_map,
-)
+from snnquant.inference import dense_form
 from snnquant.models import build_model, parameter_count
 from snnquant.quantization import quantize
 from snnquant.report import write_html
@@ -265,31 +258,6 @@ def energy_by_layer(run: Run) -> list[dict[str, Any]]:
                 }
             )
     return rows
-
-
-def draw_map(run: Run, name: str = "snn_trained", file: Path | None = None) -> Path:
-    """Classify every pixel of the scene, or of the cube in a file; returns the map's PNG.
-
-    Goes on with an unfinished map of the same network and the same pixels.
-    """
-    scene, checkpoint = run.scene, run.load(name)
-    cube = Cube.of_scene(scene) if file is None else Cube.of_file(file)
-    if cube.shape[2] != scene.bands:
-        found = f"found {cube.shape[2]} bands"
-        raise InputError(f"{cube.name}: {found}, expected the {scene.bands} of {scene.name}")
-    window = checkpoint.model.window
-    classify, how = tile_classifier(checkpoint.network, scene.bands, window)
-    weights = (run.path / CHECKPOINTS[name]).read_bytes()
-    key = hashlib.sha256(weights + cube.identity.encode()).hexdigest()[:12]
-    stem = run.path / ("map" if file is None else f"map_{file.stem}")
-
-    def progress(done: int, total: int) -> None:
-        run.progress("map", done, total, how)
-
-    with unfinished_map(stem, cube.shape[:2], scene.classes, key) as class_map:
-        classify_scene(classify, cube, checkpoint.normalisation, window, class_map, progress)
-        write_map(stem, class_map, scene, beside_truth=file is None)
-    return stem.with_name(f"{stem.name}.png")
 
 
 def run_all(run: Run) -> dict[str, Any]:

@@ -2,11 +2,51 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import Parameter
+
 from snnquant.cli.options import Json, RunFolder, carry_out, reopen, show
 
+if TYPE_CHECKING:
+    from snnquant.run import Run
 
-def evaluate(folder: RunFolder, /, *, json: Json = False) -> None:
-    """Score and price every network of a run on its test pixels."""
-    from snnquant import stages
 
-    show(carry_out(lambda progress: reopen(folder, progress), stages.evaluate), json)
+def evaluate(
+    folder: RunFolder,
+    /,
+    *,
+    early_exit: Annotated[bool, Parameter(negative="")] = False,
+    json: Json = False,
+) -> None:
+    """Score and price every network of a run on its test pixels.
+
+    Parameters
+    ----------
+    early_exit
+        Also stop a pixel's time steps when its class is settled: what that saves and costs.
+    """
+    from snnquant import deployment, stages
+
+    def work(run: Run) -> dict[str, Any]:
+        metrics = stages.evaluate(run)
+        if early_exit:
+            metrics["early_exit"] = deployment.evaluate_early_exit(run)
+        return metrics
+
+    metrics = carry_out(lambda progress: reopen(folder, progress), work)
+    show(metrics, json)
+    if early_exit and not json:
+        print(_summary(metrics["early_exit"]))
+
+
+def _summary(result: dict[str, Any]) -> str:
+    accuracy, before = result["overall_accuracy"], result["overall_accuracy_of_all_steps"]
+    lines = [
+        f"early exit: {result['mean_steps']:.2f} of {result['time_steps']} steps a pixel, "
+        f"OA {100 * accuracy:.2f} % ({100 * (accuracy - before):+.2f})"
+    ]
+    for rule, energy in result["energy_pj"].items():
+        saved = 1 - energy / result["energy_pj_of_all_steps"][rule]
+        lines.append(f"early exit: {energy:,.0f} pJ a pixel, {100 * saved:.1f} % saved ({rule})")
+    return "\n".join(lines)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
 
 from snnquant.cli.options import RunFolder, progress_bars, reopen
 
@@ -15,6 +17,8 @@ def map(
     *,
     network: Literal["cnn_fp32", "cnn_quantized", "snn_converted", "snn_trained"] = "snn_trained",
     cube: Path | None = None,
+    engine: Literal["float", "integer"] = "float",
+    early_exit: Annotated[bool, Parameter(negative="")] = False,
 ) -> None:
     """Classify every pixel: a map as PNG, npy and ENVI classification, in the run's folder.
 
@@ -27,13 +31,17 @@ def map(
     cube
         File of another cube with the same bands, by default the run's scene; npy and ENVI files
         may be larger than memory.
+    engine
+        float, or integer: the SNN as hardware would run it, several times as fast.
+    early_exit
+        Stop a pixel's time steps when its class is settled (integer engine alone).
     """
-    from snnquant import stages
+    from snnquant import deployment
 
     with progress_bars() as progress:
         run = reopen(folder, progress)
         try:
-            picture = stages.draw_map(run, network, cube)
+            picture = deployment.draw_map(run, network, cube, engine=engine, early_exit=early_exit)
         except KeyboardInterrupt:
             print("snnquant: go on with: the same command", file=sys.stderr)
             raise

@@ -2,14 +2,19 @@
 
 from snnquant.inference.cube import Cube
 from snnquant.inference.dense import Classifier, dense_form, tile_classifier
+from snnquant.inference.early_exit import Exits, exits, logits_by_step, margins
 from snnquant.inference.maps import unfinished_map, write_map
 from snnquant.inference.scene_classes import classify_scene
 
 __all__ = [
     "Classifier",
     "Cube",
+    "Exits",
     "classify_scene",
     "dense_form",
+    "exits",
+    "logits_by_step",
+    "margins",
     "tile_classifier",
     "unfinished_map",
     "write_map",

@@ -34,7 +34,7 @@ def tile_classifier(network: nn.Module, bands: int, window: int) -> tuple[Classi
     if dense is None:
         by_patch = freeze(copy.deepcopy(network)).eval()
         return lambda tile: _classify_patches(by_patch, tile, window), "patch by patch"
-    return lambda tile: dense(tile)[0].argmax(0), "work shared between windows"
+    return lambda tile: dense(tile.contiguous())[0].argmax(0), "work shared between windows"
 
 
 def _classify_patches(network: nn.Module, tile: Tensor, window: int) -> Tensor:

@@ -50,7 +50,7 @@ def classify_scene(
         part = class_map[rows.start : rows.stop, columns.start : columns.stop]
         if not part.all():
             pixels = normalisation.apply(cube.block(rows, columns, window // 2))
-            tile = torch.from_numpy(pixels).permute(2, 0, 1).contiguous()
+            tile = torch.from_numpy(pixels).permute(2, 0, 1)
             part[:] = classify(tile[None, None]).numpy() + 1
         return part.size
 

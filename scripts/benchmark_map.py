@@ -1,0 +1,132 @@
+"""Time and peak memory of `snnquant map` on cubes of 10^4 to 10^7 pixels, in files.
+
+    python scripts/benchmark_map.py [--pixels 10000 100000 1000000] [--network cnn_fp32]
+
+A network is trained for a minute on a synthetic scene; its pixels, repeated as 16-bit integers,
+make the cubes. Every map is a process of its own, so its peak memory is its own. Writes
+docs/results/scenes.md and scenes.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+from snnquant.files import replacing
+from snnquant.scenes import load_scene
+
+BANDS = 103  # as many as Pavia University's
+TRAINED_ON = f"synthetic:96x96x{BANDS}"
+SCALE = 10_000  # reflectance to integers, as sensors' products have it
+RESULTS = Path(__file__).parents[1] / "docs" / "results"
+
+
+def snnquant(*arguments: str) -> tuple[float, float, float]:
+    """Wall seconds, processor seconds and peak memory in MiB of a command."""
+    command = [sys.executable, "-c", "import snnquant.cli; snnquant.cli.main()", *arguments]
+    start = time.perf_counter()
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    assert process.stderr is not None
+    said = process.stderr.read().decode()
+    _, status, usage = os.wait4(process.pid, 0)
+    if status:
+        sys.exit(f"snnquant {' '.join(arguments)}: {said}")
+    wall = time.perf_counter() - start
+    return wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
+
+
+def write_cube(path: Path, pixels: int) -> int:
+    """A cube of about so many pixels, as square as may be, row by row; returns how many exactly."""
+    source = np.round(load_scene(TRAINED_ON).cube * SCALE).astype(np.int16)
+    height = math.isqrt(pixels)
+    width = pixels // height
+    across = np.tile(source, (1, -(-width // source.shape[1]), 1))[:, :width]
+    cube = np.lib.format.open_memmap(path, "w+", np.int16, (height, width, BANDS))
+    for row in range(height):
+        cube[row] = across[row % len(across)]
+    return height * width
+
+
+def card(folder: Path) -> Path:
+    """The scene that the network is trained on, in the same integers as the cubes."""
+    scene = load_scene(TRAINED_ON)
+    np.save(folder / "cube.npy", np.round(scene.cube * SCALE).astype(np.int16))
+    np.save(folder / "labels.npy", scene.labels)
+    names = "".join(f'[[classes]]\nname = "{name}"\n' for name in scene.class_names)
+    text = f'[cube]\nfile = "cube.npy"\n[labels]\nfile = "labels.npy"\n{names}'
+    (folder / "field.toml").write_text(text, encoding="utf-8")
+    return folder / "field.toml"
+
+
+def as_table(result: dict[str, object], rows: list[dict[str, float]]) -> str:
+    """The page of docs/results."""
+    lines = [
+        "# Whole scenes",
+        "",
+        f"`python scripts/benchmark_map.py`: {result['network']}, T = 5, {BANDS} bands of 16 bits "
+        f"in a .npy file, {result['threads']} threads. Seconds and memory are those of the whole "
+        "command, start included.",
+        "",
+        "| pixels | file, MiB | seconds | processor seconds | pixels a second | peak memory, MiB |",
+        "|---|---|---|---|---|---|",
+    ]
+    for row in rows:
+        lines.append(
+            f"| {row['pixels']:,} | {row['file_mib']:,.0f} | {row['seconds']:.1f} "
+            f"| {row['processor_seconds']:.1f} | {row['pixels_per_second']:,.0f} "
+            f"| {row['peak_mib']:,.0f} |"
+        )
+    return "\n".join([*lines, ""])
+
+
+def main() -> None:
+    """Train, write cubes, map them, write the page."""
+    parser = argparse.ArgumentParser(description="Time and memory of whole scenes.")
+    sizes = [10_000, 100_000, 1_000_000, 10_000_000]
+    parser.add_argument("--pixels", type=int, nargs="+", default=sizes)
+    parser.add_argument("--network", default="snn_trained")
+    options = parser.parse_args()
+    rows = []
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        epochs = ("--cnn-epochs", "3", "--quantized-epochs", "1", "--snn-epochs", "3")
+        run = folder / "run"
+        snnquant("run", "--scene", str(card(folder)), "--output", str(run), *epochs)
+        for wanted in options.pixels:
+            cube = folder / "large.npy"
+            pixels = write_cube(cube, wanted)
+            wall, processor, peak = snnquant(
+                "map", str(run), "--cube", str(cube), "--network", options.network
+            )
+            rows.append(
+                {
+                    "pixels": pixels,
+                    "file_mib": cube.stat().st_size / 2**20,
+                    "seconds": wall,
+                    "processor_seconds": processor,
+                    "pixels_per_second": pixels / wall,
+                    "peak_mib": peak,
+                }
+            )
+            print(json.dumps(rows[-1]), flush=True)
+    threads = os.environ.get("OMP_NUM_THREADS") or len(os.sched_getaffinity(0))
+    result: dict[str, object] = {"network": options.network, "threads": int(threads), "rows": rows}
+    for name, text in (
+        ("scenes.json", json.dumps(result, indent=2) + "\n"),
+        ("scenes.md", as_table(result, rows)),
+    ):
+        with replacing(RESULTS / name) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,247 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+from torch.nn import functional
+
+pytest.importorskip("numba", reason="the integer engine's loops are compiled by numba")
+
+from snnquant.config import QuantizationConfig
+from snnquant.errors import InputError
+from snnquant.inference.fixed_point import INPUT_BITS, INPUT_LIMIT, FixedPointNetwork
+from snnquant.inference.integer import IntegerNetwork
+from snnquant.quantization import freeze, quantize
+from snnquant.spiking import LIF, SpikingNetwork
+
+CLASSES = 4
+
+
+def network_of(
+    seed: int,
+    window: int,
+    bands: int,
+    reset: str = "delayed",
+    stride: int = 2,
+    padding: int = 0,
+    bits: int = 6,
+    time_steps: int = 4,
+) -> SpikingNetwork:
+    """3-D, then 2-D convolutions, and a dense layer over what is left of the window."""
+    torch.manual_seed(seed)
+    side = min(3, window)
+    depth = (bands + 2 * padding - 5) // stride + 1
+
+    def lif() -> LIF:
+        leak, threshold = torch.rand(2).tolist()
+        return LIF(round(leak, 1), 0.1 + threshold / 4, reset=reset, initial=0.5)
+
+    layers = {
+        "conv1": nn.Conv3d(1, 3, (5, side, side), (stride, 1, 1), (padding, 0, 0)),
+        "lif1": lif(),
+        "conv2": nn.Conv3d(3, 4, (min(3, depth), 1, 1), padding=(padding, 0, 0)),
+        "lif2": lif(),
+        "fold": nn.Flatten(1, 2),
+    }
+    depth = depth + 2 * padding - min(3, depth) + 1
+    layers |= {
+        "conv3": nn.Conv2d(4 * depth, 20, min(side, window - side + 1)),
+        "lif3": lif(),
+        "flatten": nn.Flatten(),
+        "dropout": nn.Dropout(),
+        "classifier": nn.Linear(20 * max(1, window - 2 * side + 2) ** 2, CLASSES),
+    }
+    network = SpikingNetwork(layers, time_steps).eval()
+    quantize(network, QuantizationConfig(bits=bits))
+    return network
+
+
+def reference(fixed: FixedPointNetwork, x: torch.Tensor) -> tuple[list[np.ndarray], np.ndarray]:
+    """The fixed-point network in float64 by plain convolutions: spikes of all layers, logits."""
+    values = (x.double() * 2**INPUT_BITS).round().clamp(-INPUT_LIMIT, INPUT_LIMIT)
+    steps, samples = fixed.time_steps, len(x)
+    all_spikes = []
+
+    def sums(synapse, values):
+        weight = torch.from_numpy(synapse.codes).double().permute(0, 4, 1, 2, 3)
+        space = (synapse.padding, 0, 0)
+        found = functional.conv3d(values, weight, None, (synapse.stride, 1, 1), space)
+        assert found.abs().max() < 2**31
+        return found
+
+    for i, (synapse, neurons) in enumerate(zip(fixed.synapses, fixed.neurons, strict=False)):
+        current = sums(synapse, values)
+        if i == 0:
+            current = current.repeat(steps, 1, 1, 1, 1)
+        current = current.view(steps, samples, *current.shape[1:])
+
+        def channelwise(numbers):
+            return torch.from_numpy(numbers).double().view(-1, 1, 1, 1)
+
+        shift, bias = channelwise(2.0**neurons.shift), channelwise(neurons.bias)
+        limit, u = channelwise(neurons.threshold), channelwise(neurons.start)
+        spikes, o = [], torch.zeros(())
+        for t in range(steps):
+            u = u - torch.floor(u * neurons.decay / 2.0 ** (15 + neurons.decay_shift))
+            u = u + current[t] * shift + bias
+            if neurons.reset == "delayed":
+                u = u - limit * o
+            assert u.abs().max() < 2**31
+            o = (u > limit).double()
+            spikes.append(o)
+            if neurons.reset == "same_step":
+                u = u - limit * o
+            elif neurons.reset == "zero":
+                u = u * (1 - o)
+        values = torch.cat(spikes)
+        all_spikes.append(torch.stack(spikes).permute(0, 1, 4, 5, 3, 2).flatten(4).numpy())
+    total = sums(fixed.synapses[-1], values).view(steps, samples, CLASSES, *_space(fixed, x)).sum(0)
+    by_class = (-1, 1, 1)
+    logits = total * torch.from_numpy(fixed.multiplier).double().view(by_class)
+    logits = logits + torch.from_numpy(fixed.output_bias).double().view(by_class)
+    return all_spikes, logits.permute(0, 2, 3, 1).numpy()
+
+
+def _space(fixed: FixedPointNetwork, x: torch.Tensor) -> tuple[int, int]:
+    rows = sum(synapse.codes.shape[2] - 1 for synapse in fixed.synapses)
+    columns = sum(synapse.codes.shape[3] - 1 for synapse in fixed.synapses)
+    return x.shape[3] - rows, x.shape[4] - columns
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    st.integers(0, 9999),
+    st.sampled_from([1, 3, 5]),
+    st.integers(7, 24),
+    st.sampled_from(["delayed", "same_step", "zero"]),
+    st.integers(1, 4),
+    st.integers(0, 1),
+    st.sampled_from([3, 6, 8]),
+    st.integers(1, 6),
+)
+def test_every_bit_is_that_of_the_same_numbers_in_float64(
+    seed, window, bands, reset, stride, padding, bits, time_steps
+):
+    network = network_of(seed, window, bands, reset, stride, padding, bits, time_steps)
+    engine = IntegerNetwork(network, bands, window)
+    x = torch.randn(3, 1, bands, window + 2, window + 1)
+    x[0, 0, 0] = 99.0  # past the input's limit
+    expected_spikes, expected_logits = reference(engine.fixed_point, x)
+    for layer, found, expected in zip(
+        engine.layers, engine.spikes(x), expected_spikes, strict=True
+    ):
+        places = found.reshape(*expected.shape[:4], -1)
+        assert places.sum() == expected.sum()  # nothing in the room beside the neurons
+        own = slice(layer.reader.offset, layer.reader.offset + expected.shape[4])
+        np.testing.assert_array_equal(places[..., own], expected)
+    np.testing.assert_array_equal(engine.logits(x), expected_logits)
+
+
+@settings(deadline=None, max_examples=20)
+@given(st.integers(0, 9999), st.sampled_from(["delayed", "same_step", "zero"]))
+def test_logits_are_those_of_the_network_in_floats(seed, reset):
+    network = network_of(seed, 3, 16, reset)
+    engine = IntegerNetwork(network, 16, 3)
+    # Inputs on the integer grid: what is left to differ are neurons within rounding of a threshold.
+    x = (torch.randn(200, 1, 16, 3, 3) * 2**INPUT_BITS).round() / 2**INPUT_BITS
+    expected = freeze(network).double()(x.double()).detach()
+    found = torch.from_numpy(engine.logits(x)[:, 0, 0] * engine.fixed_point.unit)
+    same = (found - expected).abs().amax(1) < 1e-3
+    assert same.double().mean() > 0.97
+
+
+def test_a_tile_gives_what_its_patches_give():
+    network = network_of(1, 5, 20)
+    engine = IntegerNetwork(network, 20, 5)
+    tile = torch.randn(1, 1, 20, 9, 8)
+    windows = tile[0].unfold(2, 5, 1).unfold(3, 5, 1).permute(2, 3, 0, 1, 4, 5)
+    by_patch = engine.logits(windows.flatten(0, 1)).reshape(5, 4, CLASSES)
+    np.testing.assert_array_equal(engine.logits(tile)[0], by_patch)
+    assert torch.equal(engine.classes(tile), torch.from_numpy(by_patch.argmax(-1)))
+
+
+def test_a_channel_without_weights_is_no_harm():
+    network = network_of(2, 3, 16)
+    with torch.no_grad():
+        network.layers.conv2.parametrizations.weight.original[1] = 0
+    engine = IntegerNetwork(network, 16, 3)
+    x = torch.randn(5, 1, 16, 3, 3)
+    np.testing.assert_array_equal(engine.logits(x), reference(engine.fixed_point, x)[1])
+
+
+def exits_by_hand(engine, network, x, margins):
+    """Classes and steps from the logits of the network run for 1, 2, ... T steps."""
+    steps = np.full(len(x), network.time_steps)
+    classes = engine.logits(x)[:, 0, 0].argmax(-1)
+    for t in reversed(range(1, network.time_steps)):
+        network.time_steps = t
+        short = IntegerNetwork(network, x.shape[2], x.shape[3])
+        logits = short.logits(x)[:, 0, 0] * short.fixed_point.unit
+        best = np.sort(logits, axis=1)
+        settled = best[:, -1] - best[:, -2] > margins[t - 1]
+        classes[settled], steps[settled] = logits.argmax(1)[settled], t
+    return classes, steps
+
+
+@pytest.mark.parametrize("window", [1, 3, 5])
+def test_a_pixel_stops_at_the_first_step_whose_margin_is_large_enough(window):
+    network = network_of(3, window, 16, time_steps=5)
+    margins = [0.12, 0.08, 0.05, 0.04, 0.0]
+    plain = IntegerNetwork(network, 16, window)
+    engine = IntegerNetwork(network, 16, window, margins)
+    x = torch.randn(300, 1, 16, window, window)
+    classes, steps = engine.classes_and_steps(x)
+    expected_classes, expected_steps = exits_by_hand(plain, network, x, margins)
+    assert len(np.unique(expected_steps)) >= 3
+    # The readout's bias is rounded otherwise at another T: a margin within that may differ.
+    same = steps[:, 0, 0].numpy() == expected_steps
+    assert same.mean() > 0.99
+    np.testing.assert_array_equal(classes[:, 0, 0].numpy()[same], expected_classes[same])
+
+
+def test_without_a_margin_that_is_reached_the_classes_are_the_plain_ones():
+    network = network_of(3, 3, 16)
+    engine = IntegerNetwork(network, 16, 3, [np.inf] * 4)
+    x = torch.randn(2, 1, 16, 20, 9)
+    classes, steps = engine.classes_and_steps(x)
+    assert torch.equal(classes, torch.from_numpy(engine.logits(x).argmax(-1)))
+    assert steps.unique().tolist() == [4]
+
+
+def two_convolutions() -> dict[str, nn.Module]:
+    return {
+        "conv1": nn.Conv3d(1, 2, 3),
+        "conv2": nn.Conv3d(2, 2, 1),
+        "lif": LIF(),
+        "flatten": nn.Flatten(),
+        "linear": nn.Linear(12, 3),
+    }
+
+
+@pytest.mark.parametrize(
+    ("layers", "message"),
+    [
+        (two_convolutions(), "layer conv2: found a layer without spikes before it"),
+        (
+            {"conv1": nn.Conv3d(1, 2, 3, padding=1), "lif": LIF(), "flatten": nn.Flatten()},
+            "layer conv1: found strides, padding",
+        ),
+        (
+            {"conv1": nn.Conv3d(1, 2, 3), "lif": LIF(), "pool": nn.AvgPool3d((2, 1, 1))},
+            "layer pool: found AvgPool3d",
+        ),
+        ({"conv1": nn.Conv3d(1, 2, 3), "lif": LIF()}, "layer lif: found neurons"),
+    ],
+)
+def test_networks_without_an_integer_form_are_refused_by_layer(layers, message):
+    network = quantize(SpikingNetwork(layers, 2), QuantizationConfig())
+    with pytest.raises(InputError, match=f"integer engine: {message}"):
+        IntegerNetwork(network, 8, 3)
+
+
+def test_weights_in_floating_point_are_refused():
+    with pytest.raises(InputError, match="floating point"):
+        IntegerNetwork(freeze(network_of(0, 3, 16)), 16, 3)
