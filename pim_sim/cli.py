@@ -69,6 +69,7 @@ def sweep(
     svg: Path | None = None,
     parquet: Path | None = None,
     scheduler: str | None = None,
+    accuracy: Path | None = None,
     as_json: Annotated[bool, Parameter(name="--json", negative=())] = False,
 ) -> None:
     """Compute the first layer at every combination of fields of its hardware.
@@ -90,20 +91,25 @@ def sweep(
         that was stopped.
     scheduler
         Address of your own Dask scheduler, for --parquet; by default the cores of this machine.
+    accuracy
+        File of overall accuracy measured over ADC bits and rows (scripts/analog_accuracy.py), to
+        choose by; by default an estimated error of quantization.
     as_json
         Print one JSON object and nothing else.
     """
-    from pim_sim.sweep.command import explore, explore_large  # numpy
+    from pim_sim.sweep.accuracy import MeasuredAccuracy  # numpy
+    from pim_sim.sweep.command import explore, explore_large
 
+    measured = MeasuredAccuracy.from_json(accuracy) if accuracy is not None else None
     layer, found = source.read().layers[0], load_hardware(hardware)
     if parquet is None:
         if scheduler is not None:
             raise InputError(f"--scheduler: found {scheduler!r} without --parquet FOLDER")
-        explored = explore(layer, found, axis, table=csv, picture=svg)
+        explored = explore(layer, found, axis, table=csv, picture=svg, accuracy=measured)
     elif csv is not None or svg is not None:
         raise InputError("--parquet: found --csv or --svg beside it, expected one of them")
     else:
-        explored = explore_large(layer, found, axis, parquet, scheduler)
+        explored = explore_large(layer, found, axis, parquet, scheduler, measured)
     print(json.dumps(explored.to_dict()) if as_json else explored.summary())
 
 

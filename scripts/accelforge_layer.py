@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import sys
 import tempfile
+from contextlib import chdir
 from pathlib import Path
 
 LAYER = """
@@ -50,12 +51,11 @@ def main() -> None:
     from _load_spec import get_spec
 
     spec = get_spec("wang_vlsi_2022", add_dummy_main_memory=True, n_macros=1)
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "layer.yaml"
-        path.write_text(LAYER, encoding="utf-8")
-        spec.workload = af.Workload.from_yaml(str(path), top_key="workload")
-        spec.renames = af.Renames.from_yaml(str(path), top_key="renames")
-    found = spec.map_workload_to_arch(print_progress=False)
+    with tempfile.TemporaryDirectory() as folder, chdir(folder):  # it draws its mapping there
+        Path("layer.yaml").write_text(LAYER, encoding="utf-8")
+        spec.workload = af.Workload.from_yaml("layer.yaml", top_key="workload")
+        spec.renames = af.Renames.from_yaml("layer.yaml", top_key="renames")
+        found = spec.map_workload_to_arch(print_progress=False)
     print(f"{float(found.energy()) * 1e9:.2f} nJ, {float(found.latency()) * 1e6:.2f} us")
     actions = found.actions(per_component=True)
     for name, energy in found.energy(per_component=True).items():

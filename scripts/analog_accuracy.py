@@ -2,7 +2,9 @@
 
     python scripts/analog_accuracy.py runs/my_run [sram_65nm] [--pixels 500] [--chips 10]
     python scripts/analog_accuracy.py runs/my_run --parameter adc_bits --pixels 6000
+    python scripts/analog_accuracy.py runs/my_run --grid accuracy.json
 
+The last writes the accuracy over ADC bits and rows as the file of `pim-sim sweep --accuracy`.
 The first layer is computed as the hardware file says. Ranges are laid over training pixels,
 accuracy is of test pixels. Change what is swept here, or see `pim_sim.analog.AnalogConfig`.
 """
@@ -10,8 +12,11 @@ accuracy is of test pixels. Change what is swept here, or see `pim_sim.analog.An
 from __future__ import annotations
 
 import argparse
+import itertools
+import json
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -19,12 +24,14 @@ import torch
 from torch import Tensor, nn
 
 from pim_sim import InputError as PimInputError
-from pim_sim import load_hardware
+from pim_sim import Workload, load_hardware
 from pim_sim.analog import AnalogConfig, ChipAccuracy, analog, finetune, monte_carlo, sweep
+from pim_sim.atomic import replacing
+from pim_sim.sweep.accuracy import conditions
 from snnquant.errors import InputError
 from snnquant.run import Run
 from snnquant.spiking import SpikingNetwork
-from snnquant.training import predict
+from snnquant.training import Samples, predict
 
 LAYER = "layers.conv1"
 CALIBRATION_PIXELS = 256
@@ -46,25 +53,69 @@ DRAWN: dict[str, list[float]] = {
 KINDS = ["bit_line_6t_65nm", "bit_line_8t_28nm", "charge_65nm", "c2c_22nm", "rram_65nm"]
 
 
-def study(path: Path, hardware: str, pixels: int, chips: int, parameter: str | None) -> None:
+@dataclass(frozen=True)
+class Bench:
+    """A run's SNN with what it is measured on."""
+
+    run: Run
+    network: SpikingNetwork
+    bits: int
+    inputs: Tensor
+    """Patches of training pixels, over which ranges are laid."""
+    test: Samples
+
+    @classmethod
+    def of(cls, path: Path, pixels: int) -> Bench:
+        """The trained SNN of a run and so many of its test pixels, drawn at random."""
+        run = Run.open(path)
+        checkpoint = run.load("snn_trained")
+        network, bits = checkpoint.network, checkpoint.bits
+        assert isinstance(network, SpikingNetwork)
+        assert bits is not None
+        draw = np.random.default_rng(run.config.seed)
+        inputs = run.patches.gather(draw.permutation(run.split.train)[:CALIBRATION_PIXELS])
+        test = run.samples(np.sort(draw.permutation(run.split.test)[:pixels]))
+        return cls(run, network, bits, inputs, test)
+
+    def accuracy(self, network: nn.Module) -> float:
+        """Overall accuracy on the test pixels, 0 to 1."""
+        logits = predict(network, self.test.patches, self.test.indices)
+        return (logits.argmax(1) == self.test.classes).double().mean().item()
+
+    def config(self, hardware: str) -> AnalogConfig:
+        """The first layer as a hardware file says."""
+        found = load_hardware(hardware)
+        return AnalogConfig.of_hardware(found, input_bits=INPUT_BITS, weight_bits=self.bits)
+
+
+def measure_grid(bench: Bench, hardware: str, chips: int, percentile: float, target: Path) -> None:
+    """Write the accuracy at every ADC bits and rows as JSON, and print it."""
+    layer = Workload.from_json(bench.run.path / "workload.json").layers[0]
+    base = bench.config(hardware).with_value("percentile", percentile)
+    points = []
+    for bits, rows in itertools.product(FIXED["adc_bits"], FIXED["rows"]):
+        config = base.with_value("adc_bits", bits).with_value("rows", rows)
+        found = monte_carlo(bench.network, LAYER, config, bench.inputs, bench.accuracy, chips=chips)
+        point = {"adc_bits": bits, "rows": rows, "oa": found.mean, "interval": found.interval()}
+        points.append(point)
+        print(f"{bits} bits, {rows} rows: {said(found)}", flush=True)
+    content = {
+        "schema": 1,
+        "network": f"{bench.run.scene.name} {bench.run.config.model.name}",
+        "pixels": len(bench.test.classes),
+        "chips": chips,
+        "percentile": percentile,
+        "conditions": conditions(layer, load_hardware(hardware)),
+        "points": points,
+    }
+    with replacing(target) as file:
+        file.write(json.dumps(content, indent=1, default=int) + "\n")
+
+
+def study(bench: Bench, hardware: str, chips: int, parameter: str | None) -> None:
     """Print the accuracy as trained, over each parameter (or one), over hardware, and tuned."""
-    run = Run.open(path)
-    checkpoint = run.load("snn_trained")
-    network, bits = checkpoint.network, checkpoint.bits
-    assert isinstance(network, SpikingNetwork)
-    assert bits is not None
-    draw = np.random.default_rng(run.config.seed)
-    inputs = run.patches.gather(draw.permutation(run.split.train)[:CALIBRATION_PIXELS])
-    test = run.samples(np.sort(draw.permutation(run.split.test)[:pixels]))
-
-    def accuracy(network: nn.Module) -> float:
-        logits = predict(network, test.patches, test.indices)
-        return (logits.argmax(1) == test.classes).double().mean().item()
-
-    def config_of(name: str) -> AnalogConfig:
-        found = load_hardware(name)
-        return AnalogConfig.of_hardware(found, input_bits=INPUT_BITS, weight_bits=bits)
-
+    run, network, inputs = bench.run, bench.network, bench.inputs
+    accuracy, config_of, test = bench.accuracy, bench.config, bench.test
     base = config_of(hardware)
     swept = FIXED | DRAWN if parameter is None else {parameter: (FIXED | DRAWN)[parameter]}
     print(
@@ -121,9 +172,16 @@ def main() -> None:
     parser.add_argument("--pixels", type=int, default=500, help="test pixels, drawn at random")
     parser.add_argument("--chips", type=int, default=10, help="chips of a figure, at least 2")
     parser.add_argument("--parameter", choices=FIXED | DRAWN, help="sweep this one and stop")
+    parser.add_argument("--grid", type=Path, help="file for the accuracy over ADC bits and rows")
+    parser.add_argument("--percentile", type=float, default=99, help="range of --grid's converter")
     options = parser.parse_args()
     try:
-        study(options.run, options.hardware, options.pixels, options.chips, options.parameter)
+        bench = Bench.of(options.run, options.pixels)
+        if options.grid is None:
+            study(bench, options.hardware, options.chips, options.parameter)
+        else:
+            grid = (options.chips, options.percentile, options.grid)
+            measure_grid(bench, options.hardware, *grid)
     except (InputError, PimInputError) as error:
         print(f"analog_accuracy.py: {error}", file=sys.stderr)
         sys.exit(2)

@@ -73,16 +73,7 @@ class AnalogConfig:
 
         A digital macro computes exactly on the quantized values.
         """
-        if hardware.array is not None:
-            per_step = hardware.array.input_bits_per_step
-            per_column = hardware.array.weight_bits_per_column
-            signs: WeightSigns = "differential"  # a 6T column has two bit lines
-        else:
-            assert hardware.macro is not None
-            cells, drive = hardware.macro.array, hardware.macro.input
-            per_step = drive.bits_per_step * drive.steps_per_conversion
-            per_column = cells.bits_per_cell * cells.columns_merged
-            signs = "offset" if cells.signed == "offset" else "differential"
+        per_step, per_column = hardware.input_bits_a_conversion, hardware.weight_bits_a_column
         if not hardware.adc_bits:
             return cls(input_bits=input_bits, weight_bits=weight_bits)
         return cls(
@@ -90,7 +81,7 @@ class AnalogConfig:
             input_bits_per_step=per_step if per_step < input_bits else None,
             weight_bits=weight_bits,
             weight_bits_per_column=per_column if per_column < weight_bits else None,
-            weight_signs=signs,
+            weight_signs=hardware.weight_signs,
             adc_bits=hardware.adc_bits,
             rows=hardware.products_at_once,
             noise=hardware.noise,

@@ -185,6 +185,27 @@ class Hardware:
         return self.macro.input.bits_per_step
 
     @property
+    def input_bits_a_conversion(self) -> int:
+        """Input bits whose products are added up before one conversion."""
+        steps = self.macro.input.steps_per_conversion if self.macro is not None else 1
+        return self.input_bits_at_once * steps
+
+    @property
+    def weight_bits_a_column(self) -> int:
+        """Weight bits that one conversion reads."""
+        if self.array is not None:
+            return self.array.weight_bits_per_column
+        assert self.macro is not None
+        return self.macro.array.bits_per_cell * self.macro.array.columns_merged
+
+    @property
+    def weight_signs(self) -> Literal["differential", "offset"]:
+        """How weights of both signs are kept; a 6T column has two bit lines."""
+        if self.macro is not None and self.macro.array.signed == "offset":
+            return "offset"
+        return "differential"
+
+    @property
     def products_at_once(self) -> int:
         """Most products that one conversion adds up."""
         if self.array is not None:

@@ -12,6 +12,7 @@ from typing import Any
 from pim_sim.atomic import replacing
 from pim_sim.errors import InputError
 from pim_sim.hardware import Hardware
+from pim_sim.sweep.accuracy import MeasuredAccuracy
 from pim_sim.sweep.axes import parse_axis
 from pim_sim.sweep.draw import draw
 from pim_sim.sweep.explore import front_rows, region, tornado
@@ -34,7 +35,7 @@ class Exploration:
     seconds: float
     """Time that took."""
     front: list[dict[str, Any]]
-    """The Pareto front of energy, delay, area and error, least energy first."""
+    """The Pareto front of energy, delay, area and accuracy, least energy first."""
     effects: list[tuple[str, float, float]]
     """Axis, lowest and highest energy factor with that axis alone moved."""
     regions: list[dict[str, Any]]
@@ -67,12 +68,15 @@ class Exploration:
         )
 
     def _front(self) -> Iterable[str]:
-        yield f"Pareto front of energy, delay, area and error: {len(self.front)} designs"
+        measured = "oa" in self.front[0]
+        worth = "measured OA" if measured else "estimated error of quantization"
+        yield f"Pareto front of energy, delay, area and {worth}: {len(self.front)} designs"
         for row in self.front[:MOST_SHOWN]:
             design = ", ".join(f"{name.rpartition('.')[2]} {row[name]}" for name in self.axes)
             yield (
                 f"  {row['energy_pj'] / 1e3:9.4g} nJ {row['delay_ns'] / 1e3:9.4g} us "
-                f"{row['area_mm2']:8.3g} mm2 {row['error']:6.1%}  {design}"
+                f"{row['area_mm2']:8.3g} mm2 "
+                f"{row['oa' if measured else 'quantization_error']:6.1%}  {design}"
             )
         if len(self.front) > MOST_SHOWN:
             yield f"  and {len(self.front) - MOST_SHOWN} more (--json has them)"
@@ -101,6 +105,7 @@ def explore(
     *,
     table: Path | None = None,
     picture: Path | None = None,
+    accuracy: MeasuredAccuracy | None = None,
 ) -> Exploration:
     """Sweep over axes as on the command line; the points go to ``table``, drawn to ``picture``.
 
@@ -109,7 +114,7 @@ def explore(
     """
     parsed = _parsed(axes)
     start = time.perf_counter()
-    points = sweep(layer, hardware, parsed)
+    points = sweep(layer, hardware, parsed, accuracy=accuracy)
     seconds = time.perf_counter() - start
     _require_designs(len(points))
     regions = region(points)
@@ -135,6 +140,7 @@ def explore_large(
     axes: Sequence[str],
     folder: Path,
     scheduler: str | None = None,
+    accuracy: MeasuredAccuracy | None = None,
 ) -> Exploration:
     """As `explore`, but on Dask, with the points as Parquet files in ``folder``.
 
@@ -144,7 +150,8 @@ def explore_large(
 
     parsed = _parsed(axes)
     start = time.perf_counter()
-    found, computed = sweep_large(Grid.of(layer, hardware, parsed), folder, scheduler)
+    grid = Grid.of(layer, hardware, parsed, accuracy=accuracy)
+    found, computed = sweep_large(grid, folder, scheduler)
     seconds = time.perf_counter() - start
     _require_designs(found.designs)
     return Exploration(

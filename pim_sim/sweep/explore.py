@@ -16,7 +16,7 @@ from pim_sim.sweep.points import Sweep, sweep
 from pim_sim.workload import Layer
 
 _BLOCK = 4096
-OBJECTIVES = ("energy_pj", "delay_ns", "area_mm2", "error")
+COSTS = ("energy_pj", "delay_ns", "area_mm2")
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,8 @@ class Region:
     mask: NDArray[np.bool_]
     """The points that reach all three."""
     bounds: Mapping[str, list[Any]]
-    """Of those points, the lowest and highest value of each axis, or the words it takes."""
+    """Of those points, the lowest and highest value of each axis and of a measured accuracy, or the
+    words an axis takes."""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain numbers and text, ready for JSON, with the number of points for the mask."""
@@ -42,18 +43,25 @@ class Region:
         }
 
 
-def pareto(swept: Sweep, objectives: Sequence[str] = OBJECTIVES) -> NDArray[np.intp]:
+def pareto(swept: Sweep) -> NDArray[np.intp]:
     """Indices of the points that no other beats in one objective and equals in the rest.
 
-    All objectives are costs. Of points with equal costs the first is kept.
+    The objectives are energy, delay, area, and the measured accuracy where there is one, the
+    estimated error of quantization otherwise. Of points with equal costs the first is kept.
     """
-    return undominated(np.column_stack([swept.results[name] for name in objectives]))
+    return undominated(costs(swept.results))
 
 
-def undominated(costs: NDArray[np.float64]) -> NDArray[np.intp]:
-    """`pareto` of a table [points, objectives]."""
-    _, first = np.unique(costs, axis=0, return_index=True)
-    table = costs[first]  # sorted by the first objective, then the next
+def costs(results: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
+    """The objectives, less is better: [points, objectives]."""
+    worse = -results["oa"] if "oa" in results else results["quantization_error"]
+    return np.column_stack([*(results[name] for name in COSTS), worse])
+
+
+def undominated(points: NDArray[np.float64]) -> NDArray[np.intp]:
+    """`pareto` of a table of `costs`."""
+    _, first = np.unique(points, axis=0, return_index=True)
+    table = points[first]  # sorted by the first objective, then the next
     sums = (table / np.abs(table).max(axis=0, initial=1e-300)).sum(axis=1)
     left = np.arange(len(table))
     while len(left) > _BLOCK:  # what is beaten within a block needs no look at the others
@@ -117,13 +125,15 @@ def region(swept: Sweep) -> tuple[Region, Region]:
 def _region(swept: Sweep, reading: str, factors: Mapping[str, float]) -> Region:
     reached = [swept.results[f"{name}_factor"] >= factor for name, factor in factors.items()]
     mask = np.logical_and.reduce(reached)
+    told = {
+        **swept.axes,
+        **{name: swept.results[name] for name in ("oa",) if name in swept.results},
+    }
     return Region(
         reading=reading,
         factors=factors,
         mask=mask,
-        bounds={name: _range(values[mask]) for name, values in swept.axes.items()}
-        if mask.any()
-        else {},
+        bounds={name: _range(values[mask]) for name, values in told.items()} if mask.any() else {},
     )
 
 

@@ -66,6 +66,7 @@ def _claim(folder: Path, grid: Grid) -> None:
         "schema": 1,
         **{name: asdict(getattr(grid.design, name)) for name in ("layer", "hardware", "scales")},
         "axes": grid.axes,
+        "accuracy": None if grid.accuracy is None else grid.accuracy.to_dict(),
         "part_points": PART_POINTS,
         "pim_sim": code_digest(),
     }

@@ -19,7 +19,7 @@ import numpy as np
 
 import pim_sim
 from pim_sim.errors import InputError
-from pim_sim.sweep.explore import OBJECTIVES, front_rows, region, undominated
+from pim_sim.sweep.explore import costs, front_rows, region, undominated
 from pim_sim.sweep.points import Grid
 
 _KEY = b"pim_sim"
@@ -103,8 +103,8 @@ def read_summaries(paths: Sequence[Path]) -> Summary:
 def merged(parts: Sequence[Summary]) -> Summary:
     """The summary of the points of all; of points with equal costs the first is kept."""
     rows = [row for part in parts for row in part.front]
-    costs = np.array([[row[name] for name in OBJECTIVES] for row in rows], ndmin=2)
-    kept = [rows[i] for i in undominated(costs)] if rows else []
+    columns = {name: np.array([row[name] for row in rows]) for name in rows[0]} if rows else {}
+    kept = [rows[i] for i in undominated(costs(columns))] if rows else []
     return Summary(
         designs=sum(part.designs for part in parts),
         impossible=sum(part.impossible for part in parts),

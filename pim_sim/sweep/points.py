@@ -19,6 +19,7 @@ from pim_sim.model import both_sides
 from pim_sim.numeric import ceil_div
 from pim_sim.results import Cost
 from pim_sim.results import Design as Side
+from pim_sim.sweep.accuracy import MeasuredAccuracy
 from pim_sim.sweep.axes import Design, checked, is_vector, with_array
 from pim_sim.workload import Layer
 
@@ -33,8 +34,9 @@ RESULTS = (
     "energy_factor",
     "delay_factor",
     "edp_factor",
-    "error",
+    "quantization_error",
 )
+"""Of every sweep; one with a file of measured accuracy has `oa` too."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,8 @@ class Sweep:
     """Values of each axis."""
     results: dict[str, NDArray[np.float64]]
     """`RESULTS`: both sides' energy and delay, the area in memory, digital over in-memory factors,
-    and the estimated relative error of the layer's outputs (`output_error`)."""
+    and the estimated relative error of the layer's outputs (`quantization_error`); and ``oa``, the
+    measured overall accuracy, 0 to 1, where a file of it was given."""
     impossible: int
     """Combinations left out because a weight does not fit their columns."""
 
@@ -68,6 +71,7 @@ class Grid:
 
     design: Design
     axes: dict[str, list[Any]]
+    accuracy: MeasuredAccuracy | None = None
 
     @classmethod
     def of(
@@ -76,6 +80,7 @@ class Grid:
         hardware: Hardware,
         axes: Mapping[str, Sequence[Any]],
         scales: Scales | None = None,
+        accuracy: MeasuredAccuracy | None = None,
     ) -> Grid:
         """``layer`` over the values of ``axes``, fields by their dotted names.
 
@@ -85,7 +90,7 @@ class Grid:
         for name, values in axes.items():
             for value in values:
                 checked(design, name, value)
-        return cls(design, {name: list(values) for name, values in axes.items()})
+        return cls(design, {name: list(values) for name, values in axes.items()}, accuracy)
 
     def __len__(self) -> int:
         return math.prod(len(values) for values in self.axes.values())
@@ -102,7 +107,9 @@ class Grid:
             parts.append(self._together(slow, block, within))
         return Sweep(
             axes={name: np.concatenate([p.axes[name] for p in parts]) for name in self.axes},
-            results={name: np.concatenate([p.results[name] for p in parts]) for name in RESULTS},
+            results={
+                name: np.concatenate([p.results[name] for p in parts]) for name in self._names
+            },
             impossible=sum(part.impossible for part in parts),
         )
 
@@ -118,14 +125,21 @@ class Grid:
         possible = np.broadcast_to(_fits(_over(design, {n: points[n] for n in fast})), (count,))
         points = {name: np.broadcast_to(v, (count,))[possible] for name, v in points.items()}
         held = int(possible.sum())
-        results = dict.fromkeys(RESULTS, np.empty(0))
+        results = dict.fromkeys(self._names, np.empty(0))
         if held:
-            results = _results(_over(design, {name: points[name] for name in fast}))
+            here = _over(design, {name: points[name] for name in fast})
+            results = _results(here)
+            if self.accuracy is not None:
+                results["oa"] = self.accuracy.oa(here.layer, here.hardware)
         return Sweep(
             axes=points,
             results={name: np.broadcast_to(values, (held,)) for name, values in results.items()},
             impossible=count - held,
         )
+
+    @property
+    def _names(self) -> tuple[str, ...]:
+        return RESULTS if self.accuracy is None else (*RESULTS, "oa")
 
     def _places(self, names: Sequence[str], flat: NDArray[np.intp]) -> list[NDArray[np.intp]]:
         """Where each of these axes stands at a place in the grid of them alone."""
@@ -141,13 +155,14 @@ def sweep(
     hardware: Hardware,
     axes: Mapping[str, Sequence[Any]],
     scales: Scales | None = None,
+    accuracy: MeasuredAccuracy | None = None,
 ) -> Sweep:
     """``layer`` at every combination of the values of ``axes``, in memory and on one core.
 
-    Raises `InputError` as `Grid.of` and for more than 20 million combinations, which
-    `pim_sim.sweep.large` takes.
+    Raises `InputError` as `Grid.of` and `MeasuredAccuracy.oa`, and for more than 20 million
+    combinations, which `pim_sim.sweep.large` takes.
     """
-    grid = Grid.of(layer, hardware, axes, scales)
+    grid = Grid.of(layer, hardware, axes, scales, accuracy)
     if len(grid) > MOST_POINTS:
         raise InputError(
             f"--axis: found {len(grid):,} combinations, expected at most {MOST_POINTS:,}, or "
@@ -188,7 +203,7 @@ def _results(design: Design) -> dict[str, NDArray[np.float64]]:
         "energy_factor": energy,
         "delay_factor": delay,
         "edp_factor": energy * delay,
-        "error": output_error(design.layer, design.hardware),
+        "quantization_error": quantization_error(design.layer, design.hardware),
     }
     return {name: np.asarray(value, dtype=np.float64) for name, value in values.items()}
 
@@ -197,7 +212,7 @@ def _total(side: Side) -> Cost:
     return side.total
 
 
-def output_error(layer: Layer, hardware: Hardware) -> Any:
+def quantization_error(layer: Layer, hardware: Hardware) -> Any:
     """Estimated rms error of the layer's outputs over their rms, from quantization alone.
 
     Uniform steps over a range of +-k standard deviations leave an error of k 2^-bits / sqrt(3) of

@@ -123,7 +123,7 @@ def test_moving_the_node_moves_both_sides(conv1: Layer) -> None:
 def _swept(costs: list[tuple[float, ...]]) -> Sweep:
     columns = np.array(costs, dtype=float).T
     results = dict.fromkeys(RESULTS, np.ones(len(costs)))
-    names = ("energy_pj", "delay_ns", "area_mm2", "error")
+    names = ("energy_pj", "delay_ns", "area_mm2", "quantization_error")
     return Sweep(
         axes={}, results={**results, **dict(zip(names, columns, strict=False))}, impossible=0
     )
@@ -132,8 +132,7 @@ def _swept(costs: list[tuple[float, ...]]) -> Sweep:
 @settings(deadline=None)
 @given(st.lists(st.tuples(*[st.integers(0, 4)] * 3), min_size=1, max_size=30))
 def test_pareto_front_is_what_no_point_beats(costs: list[tuple[int, ...]]) -> None:
-    objectives = ("energy_pj", "delay_ns", "area_mm2")
-    front = pareto(_swept([tuple(map(float, cost)) for cost in costs]), objectives)
+    front = pareto(_swept([tuple(map(float, cost)) for cost in costs]))
 
     def beaten(cost: tuple[int, ...]) -> bool:
         return any(o != cost and all(a <= b for a, b in zip(o, cost, strict=True)) for o in costs)
@@ -171,14 +170,16 @@ def test_tornado_moves_one_axis_at_a_time(conv1: Layer) -> None:
 
 def test_estimated_error_follows_the_converter_until_sums_are_exact(conv1: Layer) -> None:
     analog = sweep(conv1, load_hardware("c2c_22nm"), {"macro.converter.bits": [4, 5, 6, 7, 8]})
-    error = analog.results["error"]
+    error = analog.results["quantization_error"]
     # 3.64 / sqrt(3) x 2^-4 = 13.1 %, beside 2^-6 = 1.6 % of the weights
     assert error[0] == pytest.approx(np.hypot(0.1313, 1 / 64), rel=1e-3)
     assert (np.diff(error) < 0).all()
     # one bit by one bit over 27 rows counts to 27, which 5 bits hold
     serial = sweep(conv1, load_hardware("charge_28nm"), {"macro.converter.bits": [4, 5, 8]})
-    assert serial.results["error"][1] == serial.results["error"][2] == 1 / 64
-    assert serial.results["error"][0] > 0.1
+    assert (
+        serial.results["quantization_error"][1] == serial.results["quantization_error"][2] == 1 / 64
+    )
+    assert serial.results["quantization_error"][0] > 0.1
 
 
 @pytest.mark.parametrize(
