@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,6 +14,9 @@ from pim_sim.errors import InputError
 
 Thing = TypeVar("Thing")
 
+_TEXT = re.compile(r"""^((?:[^#"']|"")*)("[^"]+"|'[^']*')""")
+_NUMBER = re.compile(r"([\w-]+)\s*=[\s\[]*[-+]?\.?\d")
+
 
 @dataclass(frozen=True)
 class Catalogue:
@@ -20,6 +24,8 @@ class Catalogue:
 
     kind: str
     folder: Path
+    sourced: bool = False
+    """Whether every number of a file must say its unit and source in a comment behind it."""
 
     def names(self) -> tuple[str, ...]:
         """Names of the files that come with the package."""
@@ -48,7 +54,11 @@ class Catalogue:
         """
         path = self.file(name_or_path)
         try:
-            return build(path.stem, tomllib.loads(path.read_text(encoding="utf-8")))
+            text = path.read_text(encoding="utf-8")
+            built = build(path.stem, tomllib.loads(text))
+            if self.sourced:
+                _require_sources(text)
+            return built
         except OSError as error:
             raise InputError(f"{path}: {error.strerror or error}") from None
         except InputError as error:
@@ -56,3 +66,20 @@ class Catalogue:
         except (ValueError, RecursionError) as error:
             # not TOML (with the line), not UTF-8, a huge integer, endless nesting
             raise InputError(f"{path}: not TOML that can be read: {shown(str(error))}") from None
+
+
+def _require_sources(text: str) -> None:
+    """`InputError` for the first number, but the schema's, without a comment of two words."""
+    for line in text.splitlines():
+        code, _, comment = _without_text(line).partition("#")
+        number = _NUMBER.search(code)
+        if number and number[1] != "schema" and len(comment.split()) < 2:
+            expected = "expected its unit and source in a comment behind it"
+            raise InputError(f"{number[1]}: found {shown(comment.strip())}, {expected}")
+
+
+def _without_text(line: str) -> str:
+    """The line with what stands in quotes, before a comment, taken out."""
+    while (shorter := _TEXT.sub(r'\1""', line)) != line:
+        line = shorter
+    return line

@@ -16,7 +16,7 @@ from pim_sim.macro.files import macro_from
 
 SCHEMA = 1
 
-HARDWARE = Catalogue("hardware", Path(__file__).parent)
+HARDWARE = Catalogue("hardware", Path(__file__).parent, sourced=True)
 """The technologies that come with the package."""
 _REQUIRED = ("schema", "description", "node_nm", "memory", "digital")
 _OPTIONAL = ("supply_v", "array", "adc", "macro", "digital_macro", "mapping", "noise")
@@ -28,7 +28,8 @@ def load_hardware(name_or_path: str | Path) -> Hardware:
     """Read and check a hardware file, by known name or by path.
 
     Raises `InputError`, one line naming file, table and field, for a file that cannot be read, an
-    unknown or missing field, a wrong type, or a number outside the limits of its unit.
+    unknown or missing field, a wrong type, a number outside the limits of its unit, or one without
+    a comment that says its unit and source.
     """
     return HARDWARE.load(name_or_path, _hardware)
 

@@ -74,7 +74,11 @@ def test_file_of_ones_own_is_read_by_its_path(tmp_path: Path) -> None:
     assert load_hardware(str(path)).memory.banks == 8
 
 
-ADC_STATED = 'energy_law = "stated"\nenergy_pj = 2.0\ntime_law = "stated"\ntime_ns = 8.0\n'
+ADC_STATED = """energy_law = "stated"
+energy_pj = 2.0  # pJ, measured
+time_law = "stated"
+time_ns = 8.0    # ns, measured
+"""
 
 
 def test_adc_may_state_its_own_numbers(tmp_path: Path) -> None:
@@ -115,6 +119,31 @@ CHANGED_LINES = [
     ("time_law", 'time_law = "stated"\ntime_ns = -1', "adc.time_ns: found -1"),
     ("time_law", 'time_law = "zigzag"\ntime_us = 1', "adc: unknown field 'time_us'"),
 ]
+
+
+@pytest.mark.parametrize(
+    ("field", "line"),
+    [
+        ("banks", "banks = 4"),
+        ("read_energy_pj", "read_energy_pj = 5.2  # pJ"),
+        ("rows", "rows = +5_12 #"),
+        ("node_nm", "node_nm = 65.0"),
+    ],
+)
+def test_number_without_unit_and_source_is_one_line(
+    field: str, line: str, one_line_refusal: Callable[..., str], tmp_path: Path
+) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(SOURCED.replace(_line_of(field), line), encoding="utf-8")
+    named = f"{field}: found {line.partition('#')[2].strip()!r}, expected its unit and source"
+    assert named in one_line_refusal("hardware", "check", str(path))
+
+
+def test_numbers_in_words_need_no_source(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    line = 'description = "a # of 28 nm, x = 3"'
+    path.write_text(SOURCED.replace(_line_of("description"), line), encoding="utf-8")
+    assert load_hardware(path).description == "a # of 28 nm, x = 3"
 
 
 @pytest.mark.parametrize(("field", "line", "named"), CHANGED_LINES)
