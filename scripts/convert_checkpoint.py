@@ -14,6 +14,7 @@ from pathlib import Path
 from rich.console import Console
 
 from snnquant import stages
+from snnquant.adoption import adopt_cnn
 from snnquant.config import ModelConfig, RunConfig
 from snnquant.errors import InputError
 from snnquant.report import print_table
@@ -31,7 +32,7 @@ def main() -> None:
     try:
         config = RunConfig(scene=options.scene, model=ModelConfig(name=options.model))
         run = Run.create(config)
-        for remark in stages.adopt_cnn(run, options.checkpoint):
+        for remark in adopt_cnn(run, options.checkpoint):
             print(f"{options.checkpoint}: {remark}", file=sys.stderr)
         stages.convert_cnn(run)
         if options.finetune:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import re
 import tomllib
 import types
 import typing
@@ -97,19 +98,16 @@ OWN_INPUTS: dict[str, tuple[int, int]] = {
     "hu_relu": (1, 0),
 }
 """Window and principal components of every network where nothing else is asked for."""
+USER_INPUTS = (5, 0)
+"""The same for a network of the user's own."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig:
     """The shape of the network, CNN and SNN alike."""
 
-    name: Annotated[
-        Literal[
-            "cnn32h", "cnn3d", "hamida", "luo", "hybridsn", "li", "makantasis", "hu", "hu_relu"
-        ],
-        Parameter(name=("--model", "--architecture")),
-    ] = "cnn32h"
-    """A network; `snnquant models` lists them."""
+    name: Annotated[str, Parameter(name=("--model", "--architecture"))] = "cnn32h"
+    """A network that `snnquant models` lists; for convert also FILE.py:CLASS."""
     window: int = None  # type: ignore[assignment]
     """Side of the square patch around a pixel, odd; none takes the model's own."""
     components: int = None  # type: ignore[assignment]
@@ -121,13 +119,14 @@ class ModelConfig:
 
     def __post_init__(self) -> None:
         # What stands for "the model's own" is replaced at once: a stored option always says all.
-        if isinstance(self.name, str) and self.name in OWN_INPUTS:
-            for field_name, value in zip(
-                ("window", "components"), OWN_INPUTS[self.name], strict=True
-            ):
-                if getattr(self, field_name) is None:
-                    object.__setattr__(self, field_name, value)
+        own = OWN_INPUTS.get(self.name, USER_INPUTS) if isinstance(self.name, str) else USER_INPUTS
+        for field_name, value in zip(("window", "components"), own, strict=True):
+            if getattr(self, field_name) is None:
+                object.__setattr__(self, field_name, value)
         _require_types(self)
+        known = ", ".join(OWN_INPUTS)
+        expected = f"{known} or, for convert, FILE.py:CLASS"
+        _require(self.name in OWN_INPUTS or self.is_code, "model", repr(self.name), expected)
         _require(
             self.window >= 1 and self.window % 2 == 1,
             "window",
@@ -142,6 +141,11 @@ class ModelConfig:
             self.widths,
             "1 or more each",
         )
+
+    @property
+    def is_code(self) -> bool:
+        """Whether `name` is a class in a file of the user's own."""
+        return re.fullmatch(r".+\.py:[^\W\d]\w*", self.name, re.DOTALL) is not None
 
     def inputs(self, bands: int) -> int:
         """Values of a pixel that the network sees: `components`, or all `bands` if no fewer."""

@@ -19,7 +19,7 @@ from snnquant.config import QuantizationConfig, RunConfig, read_config, write_co
 from snnquant.energy import AccumulateMeter, find_hardware
 from snnquant.errors import InputError
 from snnquant.files import replacing
-from snnquant.models import build_model
+from snnquant.models import GraphNetwork, build_model
 from snnquant.sampling import Normalisation, Patches, Split, make_split
 from snnquant.scenes import Scene, load_mask, load_scene
 from snnquant.spiking import SpikingNetwork
@@ -71,8 +71,9 @@ class Run:
         find_hardware(config.hardware)
         run = cls(path or _free_folder(config), config, progress)
         _ = run.split
-        with torch.device("meta"):  # shapes alone: what matters is whether the network can be built
-            build_model(config.model, run.scene.bands, run.scene.classes)
+        if not config.model.is_code:
+            with torch.device("meta"):  # shapes alone: what matters is whether it can be built
+                build_model(config.model, run.scene.bands, run.scene.classes)
         return run
 
     @classmethod
@@ -175,6 +176,10 @@ class Run:
 
     def save(self, name: str, network: nn.Module, **configs: Any) -> None:
         """Write the network `name` of CHECKPOINTS; `configs` are its quantization and neuron."""
+        graph = None
+        if self.config.model.is_code:
+            own = network if isinstance(network, GraphNetwork) else None
+            graph = own.describe() if own else self.load("cnn_fp32").graph
         checkpoint = Checkpoint(
             network,
             self.config.model,
@@ -183,6 +188,7 @@ class Run:
             self.normalisation,
             self.scene.digest,
             self.split.digest,
+            graph=graph,
             **configs,
         )
         save_checkpoint(self.path / CHECKPOINTS[name], checkpoint)
@@ -235,7 +241,8 @@ class Run:
 def _free_folder(config: RunConfig) -> Path:
     """`runs/SCENE-MODEL-SPLIT-seedN`, numbered where that is taken."""
     scene = "".join(c if c.isalnum() or c in "._" else "-" for c in Path(config.scene).stem)
-    name = f"{scene}-{config.model.name}-{config.split.protocol}-seed{config.seed}"
+    model = config.model.name.rpartition(":")[2]
+    name = f"{scene}-{model}-{config.split.protocol}-seed{config.seed}"
     path, number = Path("runs") / name, 1
     while path.exists():
         number += 1

@@ -28,24 +28,18 @@ from snnquant.energy import (
     spike_rates,
     to_workload,
 )
-from snnquant.errors import InputError
 from snnquant.files import replacing
 from snnquant.inference import dense_form
 from snnquant.models import build_model, parameter_count
 from snnquant.quantization import quantize
 from snnquant.report import write_html
-from snnquant.run import CHECKPOINTS, Run
+from snnquant.run import Run
 from snnquant.sampling import coordinates_only_accuracy
 from snnquant.spiking import SpikingNetwork
 from snnquant.training import (
     Scores,
     confusion,
-    is_checkpoint,
-    load_checkpoint,
-    load_matching,
-    load_state_dict,
     predict,
-    save_checkpoint,
 )
 
 CALIBRATION_PATCHES = 1024
@@ -55,56 +49,13 @@ CALIBRATION_PATCHES = 1024
 def train_cnn(run: Run) -> None:
     """Train the 32-bit CNN; its batch norms are folded into the convolutions at the end."""
     if not run.has("cnn_fp32"):
-        run.write()
         config = run.config
         torch.manual_seed(config.seed)
         cnn = build_model(config.model, run.scene.bands, run.scene.classes, batch_norm=True)
+        run.write()
         run.fit(cnn, "cnn", config.training.cnn_epochs, config.training.learning_rate, None)
         run.save("cnn_fp32", fold_batch_norm(cnn))
     run.finish("cnn")
-
-
-def adopt_cnn(run: Run, file: Path) -> list[str]:
-    """Take a CNN trained elsewhere into the run: a snnquant checkpoint or a PyTorch state dict.
-
-    Returns what the user should know about it. A state dict (`weights_only`, or safetensors) must
-    fit the run's model, with or without its batch norms and under whatever names: see
-    `load_matching`, whose map goes to key_map.json.
-    Raises InputError where the file is no CNN for this run; nothing is written then.
-    """
-    shape = (run.scene.bands, run.scene.classes)
-    if is_checkpoint(file):
-        checkpoint = load_checkpoint(file)
-        if checkpoint.neuron or checkpoint.quantization:
-            raise InputError(f"{file}: found an SNN or a quantized CNN, expected a 32-bit CNN")
-        if checkpoint.model != run.config.model:
-            raise InputError(f"{file}: found {checkpoint.model}, expected {run.config.model}")
-        if (checkpoint.bands, checkpoint.classes) != shape:
-            found = f"found {checkpoint.bands} bands and {checkpoint.classes} classes"
-            raise InputError(f"{file}: {found}, expected {shape[0]} and {shape[1]} as in the scene")
-        run.write()
-        save_checkpoint(run.path / CHECKPOINTS["cnn_fp32"], checkpoint)
-        if checkpoint.split_digest == run.split.digest:
-            return []
-        return ["trained on another split: this run's test pixels may be its training pixels"]
-    state = load_state_dict(file)
-    plain = not any(name.endswith("running_mean") for name in state)
-    cnn = build_model(run.config.model, *shape, batch_norm=not plain)
-    try:
-        # safetensors sorts the names
-        key_map = load_matching(cnn, state, ordered=file.suffix != ".safetensors")
-    except InputError as error:
-        raise InputError(
-            f"{file}: weights do not fit model {run.config.model.name} ({error})"
-        ) from None
-    run.write()
-    _write_json(run.path / "key_map.json", key_map.to_dict())
-    run.save("cnn_fp32", fold_batch_norm(cnn))
-    return [
-        *key_map.lines(),
-        "its training pixels and normalisation are unknown: this run's training statistics are "
-        "used, and this run's test pixels may be among the CNN's training pixels",
-    ]
 
 
 def quantize_cnn(run: Run) -> None:

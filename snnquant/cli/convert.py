@@ -28,17 +28,25 @@ def convert(
     cnn: Annotated[
         Path,
         Parameter(
-            help="Folder of a run with a CNN, a snnquant checkpoint, or a PyTorch state dict."
+            help="Folder of a run with a CNN, a snnquant checkpoint, or a state dict of PyTorch or "
+            "safetensors."
         ),
     ],
     config: Config = DEFAULTS,
     options: StartOptions = NO_START,
+    *,
+    finetune: Annotated[
+        bool, Parameter(negative="", help="Train the SNN under quantization as well.")
+    ] = False,
+    trust_code: Annotated[
+        bool, Parameter(negative="", help="Run the file of --architecture FILE.py:CLASS.")
+    ] = False,
 ) -> None:
     """Convert a CNN: thresholds calibrated, their factors searched on the validation pixels.
 
     A folder is worked on in place and keeps its own options; a file starts a new run.
     """
-    from snnquant import stages
+    from snnquant import adoption, stages
 
     in_place = cnn.is_dir()
     if in_place and (config is not DEFAULTS or options.output or options.resume or options.config):
@@ -49,9 +57,11 @@ def convert(
 
     def work(run: Run) -> dict[str, Any]:
         if not in_place and not run.has("cnn_fp32"):
-            for remark in stages.adopt_cnn(run, cnn):
+            for remark in adoption.adopt_cnn(run, cnn, trust_code=trust_code):
                 print(f"{cnn}: {remark}", file=sys.stderr)
         stages.convert_cnn(run)
+        if finetune:
+            stages.train_snn(run)
         return stages.evaluate(run)
 
     show(carry_out(open_run, work), options.json)

@@ -1,6 +1,7 @@
 """The networks: two of this package, made to spike, and those of published papers."""
 
 from snnquant.models.catalogue import ModelSummary, summarise_models
+from snnquant.models.graph import GraphNetwork, build_graph
 from snnquant.models.networks import (
     LayerInfo,
     build_model,
@@ -9,8 +10,10 @@ from snnquant.models.networks import (
 )
 
 __all__ = [
+    "GraphNetwork",
     "LayerInfo",
     "ModelSummary",
+    "build_graph",
     "build_model",
     "layer_table",
     "parameter_count",

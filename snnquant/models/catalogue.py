@@ -33,7 +33,7 @@ def summarise_models(bands: int, classes: int) -> list[ModelSummary]:
     """Every network of `ModelConfig.name` for a scene; nothing is allocated for it."""
     summaries = []
     for name in OWN_INPUTS:
-        config = ModelConfig(name=name)  # type: ignore[arg-type]
+        config = ModelConfig(name=name)
         with torch.device("meta"):
             model = build_model(config, bands, classes)
             patch = torch.empty(1, 1, config.inputs(bands), config.window, config.window)

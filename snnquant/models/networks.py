@@ -56,6 +56,10 @@ def build_model(
 
     Raises InputError where `widths` does not name every convolution, and as `build_published` does.
     """
+    if config.is_code:
+        raise InputError(
+            f"--model: found {config.name}, which only convert takes, with its weights"
+        )
     bands = config.inputs(bands)
     if config.name in PUBLISHED:
         return build_published(config, bands, classes, batch_norm=batch_norm)

@@ -16,6 +16,7 @@ from torch import nn
 
 from snnquant.config import ModelConfig
 from snnquant.errors import InputError
+from snnquant.models.convolutions import Conv2d, Conv3d
 
 
 class Convolution(NamedTuple):
@@ -218,7 +219,7 @@ def _modules(
     """The named modules of a row whose input has `shape`, without the batch."""
     if isinstance(row, Convolution):
         volume = len(row.kernel) == 3
-        convolution: Callable[..., nn.Module] = nn.Conv3d if volume else nn.Conv2d
+        convolution: Callable[..., nn.Module] = Conv3d if volume else Conv2d
         rest = len(row.kernel) - 1
         stride, padding = (row.stride, *[1] * rest), (row.padding, *[0] * rest)
         yield row.name, convolution(shape[0], row.filters, row.kernel, stride, padding)

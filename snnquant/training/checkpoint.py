@@ -13,7 +13,7 @@ from torch import nn
 from snnquant.config import ModelConfig, NeuronConfig, QuantizationConfig
 from snnquant.conversion import to_spiking
 from snnquant.errors import InputError
-from snnquant.models import build_model, parameter_count
+from snnquant.models import build_graph, build_model, parameter_count
 from snnquant.quantization import quantize
 from snnquant.sampling import Normalisation
 from snnquant.training.foreign import regular_file_size, require_numbers
@@ -24,7 +24,10 @@ FORMAT = 1
 
 @dataclass(frozen=True, eq=False)
 class Checkpoint:
-    """A network and what it was made from; `neuron` is None for a CNN, `quantization` for float."""
+    """A network and what it was made from; `neuron` is None for a CNN, `quantization` for float.
+
+    `graph` describes the CNN where its model is the user's own: see `GraphNetwork.describe`.
+    """
 
     network: nn.Module
     model: ModelConfig
@@ -35,6 +38,7 @@ class Checkpoint:
     split_digest: str
     quantization: QuantizationConfig | None = None
     neuron: NeuronConfig | None = None
+    graph: list[dict[str, Any]] | None = None
 
     @property
     def bits(self) -> int | None:
@@ -50,6 +54,8 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         header[name] = None if config is None else asdict(config)
     for name in ("bands", "classes", "scene_digest", "split_digest"):
         header[name] = getattr(checkpoint, name)
+    if checkpoint.graph is not None:
+        header["graph"] = checkpoint.graph
     tensors = {f"network.{k}": v for k, v in checkpoint.network.state_dict().items()}
     tensors["normalisation.mean"] = torch.from_numpy(checkpoint.normalisation.mean)
     tensors["normalisation.std"] = torch.from_numpy(checkpoint.normalisation.std)
@@ -86,11 +92,8 @@ def load_checkpoint(path: Path) -> Checkpoint:
                 raise InputError(f"components: found {components.shape}, expected one a band")
         if not bands or mean.shape != (bands,) or std.shape != (bands,):
             raise InputError(f"bands: found {bands!r}, expected one for each of {len(mean)} means")
-        with torch.device("meta"):  # sizes that a header makes up are never allocated
-            stated = parameter_count(build_model(model, bands, header["classes"]))
-        if stated > sum(tensor.numel() for tensor in state.values()):
-            raise RuntimeError(f"found fewer numbers than its {stated:,}")
-        network: nn.Module = build_model(model, bands, header["classes"])
+        numbers = sum(tensor.numel() for tensor in state.values())
+        network = _build_cnn(model, bands, header, numbers)
         if neuron:
             patch = torch.zeros(1, 1, model.inputs(bands), model.window, model.window)
             network = to_spiking(network, patch, neuron)
@@ -107,6 +110,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
             header["split_digest"],
             quantization,
             neuron,
+            header.get("graph"),
         )
     except (KeyError, TypeError, AttributeError, InputError) as error:
         reason = " ".join(str(error).split())
@@ -115,6 +119,17 @@ def load_checkpoint(path: Path) -> Checkpoint:
         reason = " ".join(str(error).split())
         raise InputError(f"{path}: weights do not fit model {model.name} ({reason})") from None
     return checkpoint
+
+
+def _build_cnn(model: ModelConfig, bands: int, header: dict[str, Any], numbers: int) -> nn.Module:
+    """The network that a header states; sizes that it makes up are never allocated."""
+    if model.is_code:
+        return build_graph(header["graph"], model.inputs(bands), model.window, numbers)
+    with torch.device("meta"):
+        stated = parameter_count(build_model(model, bands, header["classes"]))
+    if stated > numbers:
+        raise RuntimeError(f"found {numbers:,} numbers, expected {stated:,}")
+    return build_model(model, bands, header["classes"])
 
 
 def is_checkpoint(path: Path) -> bool:
