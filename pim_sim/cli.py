@@ -14,6 +14,7 @@ from typing import Annotated, NoReturn
 
 from cyclopts import App, CycloptsError, Parameter
 
+from pim_sim.draw import draw_breakdown
 from pim_sim.errors import InputError
 from pim_sim.hardware import HARDWARE, load_hardware
 from pim_sim.macro import MACROS, load_macro, price
@@ -40,6 +41,7 @@ def run(
     source: From = NOWHERE,
     hardware: str = "sram_65nm",
     csv: Path | None = None,
+    svg: Path | None = None,
     as_json: Annotated[bool, Parameter(name="--json", negative=())] = False,
 ) -> None:
     """Simulate the first layer of a run, a workload file or a checkpoint.
@@ -50,12 +52,16 @@ def run(
         Known name, or a path ending in .toml.
     csv
         File for the breakdown, one line a component of each design.
+    svg
+        File for the same as a picture.
     as_json
         Print one JSON object and nothing else.
     """
     report = simulate(source.read(), load_hardware(hardware))
     if csv is not None:
         write_breakdown(report, csv)
+    if svg is not None:
+        draw_breakdown(report, svg)
     print(json.dumps(report.to_dict()) if as_json else summarise(report))
 
 
