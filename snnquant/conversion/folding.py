@@ -51,7 +51,8 @@ def fold_in_place(module: nn.Module, graph: fx.Graph) -> dict[str, str]:
         dense = isinstance(synapse, nn.Linear) and len(before.meta.get("shape", (0, 0))) == 2
         if not (dense or isinstance(synapse, CONVOLUTIONS)):
             continue
-        mean, variance = norm.running_mean, norm.running_var
+        mean: Any = norm.running_mean
+        variance: Any = norm.running_var
         synapse.weight, synapse.bias = fuse_conv_bn_weights(
             synapse.weight, synapse.bias, mean, variance, norm.eps, norm.weight, norm.bias
         )

@@ -97,19 +97,11 @@ class _Rewriter:
     def __post_init__(self) -> None:
         for node in self.graph.nodes:
             if node.op == "placeholder":
-                self._placeholder(node)
+                self.names.setdefault(node, INPUT)  # the first; all others have constant values
             elif node.op == "output":
                 self._finish(logits_node(self.graph, self.module))
             elif "shape" in node.meta or _holds_tensors(node.meta["value"]):
                 self._operation(node)
-
-    def _placeholder(self, node: fx.Node) -> None:
-        if INPUT not in self.names.values():
-            self.names[node] = INPUT
-        elif node.users:
-            raise InputError(
-                f"{where(node)}: found a second input {node.name!r}, expected a network of one"
-            )
 
     def _finish(self, end: fx.Node) -> None:
         """The output last, and in the CNN's units; without a ReLU there is nothing to convert."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
 import traceback
 from pathlib import Path
@@ -42,12 +43,14 @@ class _Tracer(fx.Tracer):
 
 
 def trace(module: nn.Module) -> fx.Graph:
-    """The operations of a module in evaluation mode.
+    """The operations of a module in evaluation mode, all arguments but the first by default.
 
     Raises InputError, which names the line, where they depend on the values of the input.
     """
+    _, *others = inspect.signature(module.forward).parameters.values()
+    defaults = {other.name: other.default for other in others if other.default is not other.empty}
     try:
-        return _Tracer().trace(module)
+        return _Tracer().trace(module, defaults)
     except Exception as error:  # a user's forward fails as it likes where it meets a symbol
         lines = [
             f"{frame.filename}:{frame.lineno}: {frame.line}"
