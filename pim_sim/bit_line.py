@@ -10,6 +10,9 @@ from pim_sim.numeric import ceil_div
 from pim_sim.results import Cost
 from pim_sim.workload import Layer
 
+BIT_LINES = ("functional_reads", "bit_line_processing", "conversions", "partial_sums")
+"""Components of the arrays themselves, of `bit_line_costs`."""
+
 
 def bit_line_costs(
     layer: Layer, hardware: Hardware, array: Array, adc: ADC, placement: Placement

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
+
 from pim_sim.components import cost
 from pim_sim.hardware.parts import Digital, Hardware
+from pim_sim.macro.energy import CONTROL_SHARE
 from pim_sim.macro.technology import ADDER_GATE_AREAS, REGISTER_GATE_AREAS, sram_cell_um2
 from pim_sim.numeric import ceil_div
 from pim_sim.results import Cost
 from pim_sim.upkeep import leakage, sram_loading
 from pim_sim.workload import Layer
+
+COMPUTING = ("multiplies", "adds")
+"""Components of the multipliers themselves, of `digital_costs`."""
 
 
 def digital_costs(layer: Layer, hardware: Hardware) -> dict[str, Cost]:
@@ -45,6 +51,22 @@ def digital_costs(layer: Layer, hardware: Hardware) -> dict[str, Cost]:
             passes * layer.positions * digital.multiply_time_ns,
         ),
         "adds": Cost(layer.macs * add_pj(layer, digital), 0.0),
+    }
+
+
+def overheads(
+    layer: Layer, hardware: Hardware, costs: Mapping[str, Cost], computing: Collection[str]
+) -> dict[str, Cost]:
+    """Writing the outputs of one application, and control; nothing where the file is not complete.
+
+    Control is a share of the components that are ``computing``; both overlap, so no delay.
+    """
+    if not hardware.complete:
+        return {}
+    control = CONTROL_SHARE * sum(costs[name].energy_pj for name in computing)
+    return {
+        "control": Cost(control, 0.0),
+        "output_writes": Cost(output_writes_pj(layer, hardware), 0.0),
     }
 
 

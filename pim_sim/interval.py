@@ -65,9 +65,9 @@ _OF_MACROS = {
     "converters": ("converter_energy", "step_time"),
     "adders": ("logic_energy", "step_time"),
     "shift_and_add": ("logic_energy", "step_time"),
-    "control": ("logic_energy", "step_time"),
 }
 _OF_BOTH = {
+    "control": ("logic_energy", "step_time"),
     "input_reads": ("memory_energy", "memory_time"),
     "output_writes": ("memory_energy", "memory_time"),
     "weight_loading": ("loading_energy", "memory_time"),

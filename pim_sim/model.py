@@ -5,20 +5,21 @@ What is charged for one application of the layer is charged once where the input
 time steps, and once a time step otherwise.
 
 In memory stands either a bit-line array of ACE-SNN's kind (`pim_sim.bit_line`) or a macro
-(`pim_sim.macro.layers`). Beside a bit-line array, as in its equations, writing the outputs and
-control are left out on both sides; beside a macro control is charged there, and the writes on both.
-Leakage and a pixel's share of loading the weights are charged on both sides (`pim_sim.upkeep`).
+(`pim_sim.macro.layers`). Control, the memory of inputs and outputs, leakage and a pixel's share of
+loading the weights are charged alike on both sides; only a file that says it is not complete, as
+`ace_snn` with the paper's equations, has no control and no writing of outputs.
 """
 
 from __future__ import annotations
 
-from pim_sim.bit_line import bit_line_costs
+from pim_sim.bit_line import BIT_LINES, bit_line_costs
 from pim_sim.digital import (
+    COMPUTING,
     digital_costs,
     digital_mm2,
     digital_upkeep,
     input_cells,
-    output_writes_pj,
+    overheads,
 )
 from pim_sim.hardware.adc import ADC
 from pim_sim.hardware.parts import Array, Hardware
@@ -78,8 +79,7 @@ def _digital(layer: Layer, hardware: Hardware, scales: Scales | None) -> Design:
         costs = _macro(layer, hardware, hardware.digital_macro, tiling, scales)
     else:
         costs = digital_costs(layer, hardware)
-        if hardware.macro is not None:
-            costs["output_writes"] = Cost(output_writes_pj(layer, hardware), 0.0)
+        costs |= overheads(layer, hardware, costs, COMPUTING)
         costs |= digital_upkeep(layer, hardware, _delay_ns(costs))
     return _repeated(costs, layer.applications, _digital_mm2(layer, hardware))
 
@@ -100,6 +100,7 @@ def _bit_lines(
     layer: Layer, hardware: Hardware, array: Array, adc: ADC, placement: Placement
 ) -> dict[str, Cost]:
     costs = bit_line_costs(layer, hardware, array, adc, placement)
+    costs |= overheads(layer, hardware, costs, BIT_LINES)
     banks = higher(hardware.memory.banks, placement.arrays)
     cells = banks * array.rows * array.columns + input_cells(layer)
     return {

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
-from pim_sim.digital import digital_costs, digital_upkeep, output_writes_pj
+from pim_sim.digital import COMPUTING, digital_costs, digital_upkeep, overheads
 from pim_sim.hardware.parts import Hardware
 from pim_sim.results import Cost
 from pim_sim.workload import Layer
@@ -43,11 +43,11 @@ def price_network(
 
 
 def _layer_pj(layer: Layer, hardware: Hardware) -> float:
-    priced = digital_costs(layer, hardware)
-    priced |= digital_upkeep(layer, hardware, sum(cost.delay_ns for cost in priced.values()))
-    costs = {name: cost.energy_pj for name, cost in priced.items()}
+    costs = digital_costs(layer, hardware)
+    delay_ns = sum(cost.delay_ns for cost in costs.values())
     if layer.input_bits == 1:
-        costs["multiplies"] = 0.0
-        costs["adds"] *= layer.input_density
-    writes = output_writes_pj(layer, hardware) if hardware.macro is not None else 0.0
-    return (sum(costs.values()) + writes) * layer.applications
+        costs["multiplies"] = Cost(0.0, 0.0)
+        costs["adds"] = Cost(costs["adds"].energy_pj * layer.input_density, 0.0)
+    costs |= overheads(layer, hardware, costs, COMPUTING)
+    costs |= digital_upkeep(layer, hardware, delay_ns)
+    return sum(cost.energy_pj for cost in costs.values()) * layer.applications

@@ -19,7 +19,7 @@ SCHEMA = 1
 HARDWARE = Catalogue("hardware", Path(__file__).parent, sourced=True)
 """The technologies that come with the package."""
 _REQUIRED = ("schema", "description", "node_nm", "memory", "digital")
-_OPTIONAL = ("supply_v", "array", "adc", "macro", "digital_macro", "mapping", "noise")
+_OPTIONAL = ("supply_v", "array", "adc", "macro", "digital_macro", "mapping", "noise", "complete")
 
 Part = TypeVar("Part")
 
@@ -52,6 +52,7 @@ def _hardware(name: str, content: dict[str, Any]) -> Hardware:
         digital_macro=_macro(name, "digital_macro", content),
         mapping=_part(Mapping, "mapping", content) if "mapping" in content else Mapping(),
         noise=_part(Noise, "noise", content) if "noise" in content else Noise(),
+        complete=content.get("complete", True),
     )
 
 

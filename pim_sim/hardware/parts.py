@@ -150,9 +150,13 @@ class Hardware:
     """A digital macro that stands for the digital side, in place of the multipliers."""
     mapping: Mapping = field(default_factory=Mapping)
     noise: Noise = field(default_factory=Noise)
+    complete: bool = True
+    """Whether control and the writing of outputs are charged; ACE-SNN's equations have neither."""
 
     def __post_init__(self) -> None:
         check_text("description", self.description)
+        if not isinstance(self.complete, bool):
+            raise refuse("complete", self.complete, "true or false")
         _set(self, "node_nm", check_quantity("node_nm", self.node_nm))
         if (self.array is None) != (self.adc is None):
             raise InputError("array and adc: found one, expected both or neither")

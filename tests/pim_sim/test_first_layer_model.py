@@ -47,12 +47,14 @@ def test_two_by_two_layer_on_paper(toy: Hardware) -> None:
     report = simulate_layer(_linear(features=2, outputs=2, bits=2), toy)
     # Digital: 4 weights of 2 bits are 2 words of 4 bits; 2 multipliers make 2 passes over 1
     # position, each reading 2 inputs of 2 bits, so 1 word; 4 products of 4 pJ; 4 additions of
-    # 2 + 2 + 1 = 5 bits at 1 pJ for 2 bits.
+    # 2 + 2 + 1 = 5 bits at 1 pJ for 2 bits; control 5 % of both; 2 sums of 5 bits are 3 words.
     assert _energies(report.digital) == {
         "weight_reads": 2.0,
         "input_reads": 2.0,
         "multiplies": 16.0,
         "adds": 10.0,
+        "control": pytest.approx(1.3),
+        "output_writes": 3.0,
     }
     assert _delays(report.digital) == {"weight_reads": 2.0, "multiplies": 2.0}
     # In memory: a row holds 2 weights, so 1 output: 2 word rows, and as each takes 2 of 2 rows,
@@ -63,6 +65,8 @@ def test_two_by_two_layer_on_paper(toy: Hardware) -> None:
         "conversions": 20.0,
         "partial_sums": 0.0,
         "input_reads": 1.0,
+        "control": pytest.approx(1.3),
+        "output_writes": 3.0,
     }
     assert _delays(report.in_memory) == {
         "functional_reads": 6.0,
@@ -76,8 +80,8 @@ def test_two_by_two_layer_on_paper(toy: Hardware) -> None:
     # memory 2 arrays of 4 cells instead.
     load = (8 * 1950 / 64 + 2 * 1) / 21_025
     for design, cells, energy, delay in (
-        (report.digital, 8 + 4 + 2 * (4 * 8.8 + 5 * 13.8), 30, 4),
-        (report.in_memory, 2 * 4 + 4, 27, 20),
+        (report.digital, 8 + 4 + 2 * (4 * 8.8 + 5 * 13.8), 34.3, 4),
+        (report.in_memory, 2 * 4 + 4, 31.3, 20),
     ):
         loading, leakage = (design.components[name] for name in UPKEEP)
         assert (loading.energy_pj, loading.delay_ns) == pytest.approx((load, 2 / 21_025))
@@ -105,6 +109,8 @@ def test_sum_longer_than_a_row_and_bits_wider_than_a_column_on_paper(toy: Hardwa
         "conversions": 60.0,
         "partial_sums": 25.0,
         "input_reads": 3.0,
+        "control": pytest.approx(0.05 * 103),
+        "output_writes": 3.0,
     }
     assert sum(_delays(report.in_memory).values()) == 6 * (3 + 2 + 5)
     assert report.utilisation.columns == 1.0
@@ -113,13 +119,18 @@ def test_sum_longer_than_a_row_and_bits_wider_than_a_column_on_paper(toy: Hardwa
 def test_indian_pines_layer_on_sram_65nm_on_paper(conv1: Layer) -> None:
     report = simulate_layer(conv1, load_hardware("sram_65nm"))
     # 540 weights x 6 bits = 3,240 bits = 51 words, or 13 reads of 4 banks; ceil(540 / 175) = 4
-    # passes over 1,782 positions; 5,000 inputs x 6 bits = 469 words a pass; sums of 6 + 6 + 5 bits.
+    # passes over 1,782 positions; 5,000 inputs x 6 bits = 469 words a pass; sums of 6 + 6 + 5 bits,
+    # 35,640 of which are 9,467 words.
+    products = 962_280 * 0.9 * 36 / 64
+    sums = 962_280 * 0.04733 * 17 / 8
     assert _energies(report.digital) == pytest.approx(
         {
             "weight_reads": 51 * 5.2,
             "input_reads": 4 * 469 * 5.2,
-            "multiplies": 962_280 * 0.9 * 36 / 64,
-            "adds": 962_280 * 0.04733 * 17 / 8,
+            "multiplies": products,
+            "adds": sums,
+            "control": 0.05 * (products + sums),
+            "output_writes": 9_467 * 5.2,
         }
     )
     assert _delays(report.digital) == {"weight_reads": 13 * 4.0, "multiplies": 4 * 1_782 * 4.0}
@@ -132,6 +143,8 @@ def test_indian_pines_layer_on_sram_65nm_on_paper(conv1: Layer) -> None:
             "conversions": 35_640 * 4.04,
             "partial_sums": 0.0,
             "input_reads": 469 * 5.2,
+            "control": 0.05 * (5_346 * 256 * 0.08125 + 962_280 * 0.08 + 35_640 * 4.04),
+            "output_writes": 9_467 * 5.2,
         },
         rel=2e-3,
     )
@@ -266,3 +279,13 @@ def test_published_delay_equation_holds_with_fractional_words(conv1: Layer) -> N
     reads = simulate_layer(conv1, hardware).digital.components["weight_reads"]
     assert 12 < words < 13
     assert reads.delay_ns == 13 * hardware.memory.read_time_ns
+
+
+def test_the_papers_equations_have_no_control_and_write_no_outputs(conv1: Layer) -> None:
+    hardware = load_hardware("ace_snn")
+    paper = simulate_layer(conv1, hardware)
+    whole = simulate_layer(conv1, replace(hardware, complete=True))
+    for design in ("digital", "in_memory"):
+        less, more = (getattr(report, design).components for report in (paper, whole))
+        assert {"control", "output_writes"} == set(more) - set(less)
+        assert {name: more[name] for name in less} == less

@@ -235,7 +235,9 @@ def test_network_adds_the_later_layers_to_either_first(conv1: Layer) -> None:
     report = simulate(Workload(name="w", layers=(conv1, fc)), hardware)
     # 5 steps: 240 weight bits are 4 words, 10 spikes one word, 5.2 pJ each, 40 x 0.25 additions of
     # 6 + 1 + 4 = 11 bits at 0.04733 pJ for 8; 1 pass of 4 ns after a read of 4 ns
-    later = 5 * (4 * 5.2 + 5.2 + 10 * 0.04733 * 11 / 8)
+    additions = 10 * 0.04733 * 11 / 8
+    # control is 5 % of the additions, 4 sums of 11 bits are one word
+    later = 5 * (4 * 5.2 + 5.2 + 1.05 * additions + 5.2)
     # once in 21,025 pixels 240 bits at 1,950 pJ for 64 and 4 words written; 10 pW for 250 cells and
     # for each of 175 multipliers of 6 full adders with gates and 11 adders with registers
     later += (240 * 1950 / 64 + 4 * 5.2) / 21_025
