@@ -15,7 +15,7 @@ from snnquant.config import ConversionConfig, ModelConfig, NeuronConfig
 from snnquant.conversion import convert
 from snnquant.conversion.calibration import SCALES, TIME_STEPS
 from snnquant.conversion.rewriting import rewrite
-from snnquant.conversion.statistics import PERCENTILE, percentile, preactivations
+from snnquant.conversion.statistics import PERCENTILE, least_error, percentile, preactivations
 from snnquant.conversion.thresholds import set_thresholds
 from snnquant.models import build_model
 from snnquant.spiking import LIF, SpikingNetwork
@@ -259,3 +259,107 @@ def test_convert_leaves_cnn_and_patches_as_they_are(training: bool):
     assert cnn.training is training
     for key, value in cnn.state_dict().items():
         assert torch.equal(value, weights[key]), key
+
+
+class Rectified(nn.Module):
+    """A ReLU with nothing but a mean between it and the spikes that it receives."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.dense = nn.Conv2d(1, 3, 1), nn.Linear(27, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = nn.functional.avg_pool2d(self.conv(x).mul(3).relu(), 2, 1)
+        return self.dense(x.relu().flatten(1))
+
+
+@torch.no_grad()
+def test_a_threshold_behind_spikes_is_counted_in_these():
+    torch.manual_seed(0)
+    cnn, x = Rectified(), torch.randn(6, 1, 4, 4)
+    twin, _ = rewrite(cnn, x)
+    snn = twin.spiking(NeuronConfig(time_steps=400))
+    set_thresholds(snn, twin, {"lif": 8.0, "lif_1": 4.0})
+    assert [lif.threshold.item() for lif in lifs(snn)] == [8, 0.5]
+    torch.testing.assert_close(snn(x), cnn(x), atol=0.05, rtol=0)
+
+
+@given(
+    seed=st.integers(0, 2**32),
+    steps=st.integers(1, 32),
+    initial=st.sampled_from([0.0, 0.5]),
+    scale=st.floats(0.01, 100),
+)
+@settings(deadline=None, max_examples=25)
+def test_the_threshold_of_least_error_is_no_worse_than_any_other(seed, steps, initial, scale):
+    """Against the spikes that a neuron really gives for a constant current."""
+    values = torch.randn(400, generator=torch.Generator().manual_seed(seed)) * scale
+
+    def error(threshold: float) -> float:
+        lif = LIF(1.0, threshold, initial=initial)
+        with torch.no_grad():
+            counts = lif(values.expand(steps, 1, -1)).sum(0)[0]
+        return float((counts * threshold / steps - values.relu()).square().mean())
+
+    largest = float(values.max())
+    best = error(least_error(values, steps, initial))
+    for share in (0.15, 0.3, 0.45, 0.6, 0.75, 0.9, 1.0):
+        assert best <= error(largest * share) * (1 + 1e-3) + 1e-9 * scale**2
+
+
+@pytest.mark.parametrize("method", ["percentile", "maximum", "mse"])
+def test_a_clipped_relu_never_gets_a_threshold_above_its_ceiling(method):
+    torch.manual_seed(0)
+    cnn = nn.Sequential(nn.Linear(4, 6), nn.ReLU6(), nn.Linear(6, 5), nn.Hardtanh(0, 0.3))
+    x = 30 * torch.randn(50, 4)
+    neuron, conversion = NeuronConfig(time_steps=50), ConversionConfig(calibration=method)
+    snn, report = convert(cnn, x, x, neuron=neuron, conversion=conversion, accuracy=by_hash(1, 9))
+    assert report.layers == ("1", "3")
+    assert report.thresholds[0] <= 6
+    assert report.thresholds[1] <= 0.3
+    if method == "maximum":
+        assert report.thresholds == pytest.approx((6, 0.3))
+        # A neuron at its ceiling spikes at every step, and stands for no more than it.
+        torch.testing.assert_close(snn(x), cnn(x), atol=0.12, rtol=0)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_maximum_takes_the_largest_preactivation_and_no_labels(name):
+    cnn, x = network(name), patches()
+    _, report = convert(cnn, x, x, conversion=ConversionConfig(calibration="maximum"))
+    analog, _ = activations(cnn, x)
+    assert report.thresholds == pytest.approx([float(a.max()) for a in analog])
+    assert (report.cnn_accuracy, report.validation_accuracy, report.accuracies) == (None, None, ())
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("steps", [2, 5])
+@torch.no_grad()
+def test_corrected_biases_shrink_every_mean_error_and_leave_none_in_the_logits(name, steps):
+    cnn, x = network(name), patches(64)
+    neuron = NeuronConfig(time_steps=steps, initial=0)  # rounds down everywhere
+    gaps = {}
+    for correction in ("none", "bias"):
+        conversion = ConversionConfig(calibration="maximum", correction=correction)
+        snn, report = convert(cnn, x, x, neuron=neuron, conversion=conversion)
+        analog, logits = activations(cnn, x)
+        rates, spiking_logits = firing_rates(snn, x)
+        gaps[correction] = [
+            float((a.relu() - threshold * rate).mean().abs())
+            for a, rate, threshold in zip(analog, rates, report.thresholds, strict=True)
+        ]
+        if correction == "bias":
+            torch.testing.assert_close(spiking_logits.mean(0), logits.mean(0))
+    for before, after in zip(gaps["none"], gaps["bias"], strict=True):
+        assert after < 0.95 * before
+
+
+def test_large_layers_are_sampled_by_neuron(monkeypatch):
+    cnn, x = network(), patches(30)
+    twin, _ = rewrite(cnn, x)
+    every = preactivations(twin, x)
+    monkeypatch.setattr("snnquant.conversion.statistics.VALUES", 3000)
+    for name, some in preactivations(twin, x).items():
+        assert len(some) == min(3000, len(every[name]))
+        off = (some[:100, None] - every[name]).abs().amin(1)  # batches of other sizes round apart
+        assert off.max() < 1e-5
