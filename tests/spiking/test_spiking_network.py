@@ -3,12 +3,17 @@ from __future__ import annotations
 import copy
 from collections import OrderedDict
 
+import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
 from torch import Tensor, nn
 
 from snnquant.errors import InputError
 from snnquant.spiking import (
+    INPUT,
     LIF,
     LIFParameters,
     SpikingNetwork,
@@ -16,6 +21,7 @@ from snnquant.spiking import (
     initial_state,
     lif_sequence,
 )
+from snnquant.spiking.wiring import Concatenate, WeightedSum
 
 
 def small_network(time_steps: int = 4, reset: str = "delayed") -> SpikingNetwork:
@@ -208,3 +214,102 @@ def test_lif_names_itself() -> None:
 def test_wrong_networks_are_refused(make, message: str) -> None:  # type: ignore[no-untyped-def]
     with pytest.raises(InputError, match=message):
         make()
+
+
+def residual_network(time_steps: int = 5) -> SpikingNetwork:
+    """Two LIF layers whose sum reaches the readout beside the analog input."""
+    torch.manual_seed(0)
+    layers: dict[str, nn.Module] = {
+        "conv1": nn.Conv2d(1, 3, 3, padding=1),
+        "lif1": LIF(1.0, 0.3, initial=0.5),
+        "conv2": nn.Conv2d(3, 3, 3, padding=1),
+        "add": WeightedSum([1.0, 0.3]),
+        "lif2": LIF(0.9, 0.4),
+        "pool": nn.MaxPool2d(2),
+        "flatten": nn.Flatten(),
+        "skip": nn.Conv2d(1, 2, 3, stride=2, padding=1),
+        "flat_skip": nn.Flatten(),
+        "cat": Concatenate(1),
+        "linear": nn.Linear(3 * 4 + 2 * 4, 3),
+    }
+    inputs = {
+        "add": ("conv2", "lif1"),
+        "skip": (INPUT,),
+        "cat": ("flatten", "flat_skip"),
+    }
+    return SpikingNetwork(layers, time_steps, inputs)
+
+
+PICTURES = torch.randn(2, 1, 4, 4, generator=torch.Generator().manual_seed(4))
+
+
+def test_a_graph_computes_what_its_layers_do_step_by_step() -> None:
+    network = residual_network().double()
+    x = PICTURES.double()
+    layers = network.layers
+    first = layers.lif1(torch.stack([layers.conv1(x)] * 5))
+    second = layers.lif2(torch.stack([layers.conv2(o) + 0.3 * o for o in first]))
+    counts = torch.stack([layers.pool(c) for c in second.cumsum(0)])
+    pooled = torch.cat([counts[:1], counts[1:] - counts[:-1]])
+    skip = layers.skip(x).flatten(1)
+    outputs = [layers.linear(torch.cat([o.flatten(1), skip], 1)) for o in pooled]
+    # The sum's weights are kept in single precision.
+    torch.testing.assert_close(network(x), torch.stack(outputs).mean(0), rtol=1e-6, atol=1e-6)
+    assert set(pooled.unique().tolist()) == {0.0, 1.0}
+
+
+def test_in_a_graph_what_sees_no_spikes_runs_once_and_the_readout_on_their_mean() -> None:
+    network = residual_network(5)
+    sizes: dict[str, int] = {}
+    for name, layer in network.layers.named_children():
+        layer.register_forward_hook(
+            lambda _, args, __, name=name: sizes.update({name: args[0].shape[0]})
+        )
+    network(PICTURES)
+    once, folded, stepped = 2, 10, 5
+    assert sizes == {
+        **dict.fromkeys(("conv1", "skip", "flat_skip"), once),
+        **dict.fromkeys(("lif1", "lif2"), stepped),
+        **dict.fromkeys(("conv2", "add", "pool"), folded),
+        **dict.fromkeys(("flatten", "cat", "linear"), once),
+    }
+    assert network.spike_driven == {
+        *("conv2", "add", "lif2", "pool", "flatten", "cat", "linear"),
+    }
+
+
+@given(
+    spikes=hnp.arrays(np.int8, (7, 2, 1, 6), elements=st.integers(0, 1)),
+    size=st.integers(1, 3),
+    padding=st.booleans(),
+)
+@settings(deadline=None, max_examples=60)
+def test_a_maximum_of_counts_is_spikes_whose_number_is_the_largest_count(
+    spikes: np.ndarray, size: int, padding: bool
+) -> None:
+    pool = nn.MaxPool1d(size, 1, padding=size // 2 if padding else 0)
+    seen: list[Tensor] = []
+    network = SpikingNetwork({"lif": LIF(1.0, 0.5), "pool": pool, "lif2": LIF(1.0, 0.5)}, 7)
+    network.layers.lif.register_forward_hook(lambda *_: torch.from_numpy(spikes).float())
+    network.layers.lif2.register_forward_pre_hook(lambda _, args: seen.append(args[0]))
+    network(torch.zeros(2, 1, 6))
+    assert set(seen[0].unique().tolist()) <= {0.0, 1.0}
+    counts = torch.from_numpy(spikes).float().sum(0)
+    assert torch.equal(seen[0].sum(0), pool(counts))
+
+
+@pytest.mark.parametrize(
+    ("inputs", "message"),
+    [
+        ({"linear": ("later",)}, "layer linear: found input 'later', expected an earlier layer"),
+        ({"lif": ("linear",)}, "layer lif: found input 'linear', expected an earlier layer"),
+        ({"lif": ("lif",)}, "layer lif: found input 'lif', expected an earlier layer"),
+        ({"nothing": ("lif",)}, "inputs: found 'nothing', expected one of the layers"),
+    ],
+)
+def test_inputs_that_are_no_earlier_layers_are_refused(
+    inputs: dict[str, tuple[str, ...]], message: str
+) -> None:
+    layers = {"lif": LIF(), "linear": nn.Linear(2, 2)}
+    with pytest.raises(InputError, match=message):
+        SpikingNetwork(layers, 2, inputs)
