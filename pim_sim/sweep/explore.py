@@ -60,32 +60,36 @@ def costs(results: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
 
 def undominated(points: NDArray[np.float64]) -> NDArray[np.intp]:
     """`pareto` of a table of `costs`."""
-    _, first = np.unique(points, axis=0, return_index=True)
-    table = points[first]  # sorted by the first objective, then the next
-    sums = (table / np.abs(table).max(axis=0, initial=1e-300)).sum(axis=1)
-    left = np.arange(len(table))
+    order = np.lexsort(points.T[::-1])  # by the first objective, then the next, then by place
+    new = np.ones(len(order), dtype=bool)
+    new[1:] = (np.diff(points[order], axis=0) != 0).any(axis=1)
+    places = order[new]
+    columns = [np.ascontiguousarray(column) for column in points[places].T]
+    left = np.arange(len(places))
     while len(left) > _BLOCK:  # what is beaten within a block needs no look at the others
         blocks = np.split(left, range(_BLOCK, len(left), _BLOCK))
-        kept = np.concatenate([_front(table, sums, block) for block in blocks])
+        kept = np.concatenate([_front(columns, block) for block in blocks])
         few, left = len(kept) < 0.7 * len(left), kept
         if not few:
             break
-    return np.sort(first[_front(table, sums, left)])
+    return np.sort(places[_front(columns, left)])
 
 
-def _front(
-    table: NDArray[np.float64], sums: NDArray[np.float64], left: NDArray[np.intp]
-) -> NDArray[np.intp]:
-    """Of the rows ``left``, rising, of a sorted table without doubles those that none beats.
+def _front(columns: list[NDArray[np.float64]], rows: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Of the rows, rising, of a sorted table without doubles those that none of them beats.
 
     The row of the least sum is beaten by none and beats most others; of equal sums, which rounding
     may make, the first.
     """
+    taken = [column[rows] for column in columns]
+    sums = sum(values / np.abs(values).max(initial=1e-300) for values in taken)
+    rows = rows[np.argsort(sums, kind="stable")]
+    left = [column[rows] for column in columns]
     front: list[int] = []
-    while len(left):
-        best = int(left[np.argmin(sums[left])])
-        front.append(best)
-        left = left[np.any(table[left] < table[best], axis=1)]
+    while len(rows):
+        front.append(int(rows[0]))
+        better = np.logical_or.reduce([column < column[0] for column in left])
+        rows, left = rows[better], [column[better] for column in left]
     return np.array(sorted(front), dtype=np.intp)
 
 

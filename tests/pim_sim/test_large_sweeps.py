@@ -20,7 +20,7 @@ from pim_sim import InputError, Layer, load_hardware
 from pim_sim.cli import main
 from pim_sim.sweep import sweep
 from pim_sim.sweep.explore import undominated
-from pim_sim.sweep.parts import compute_part
+from pim_sim.sweep.parts import code_digest, compute_part, read_summary
 from pim_sim.sweep.points import Grid
 
 distributed = pytest.importorskip("distributed")
@@ -101,6 +101,15 @@ def test_front_of_many_points_is_what_no_point_beats(seed: int, objectives: int)
         assert beaten != (tuple(row) in rows)
     for row in rows:
         assert not (np.all(costs <= row, axis=1) & np.any(costs < row, axis=1)).any()
+
+
+def test_part_without_a_possible_design_is_empty(conv1: Layer, tmp_path: Path) -> None:
+    axes = {"macro.array.columns": [3, 96], "macro.array.rows": [8, 16]}
+    grid = Grid.of(conv1, load_hardware("charge_28nm"), axes)
+    (tmp_path / "part.parquet").write_bytes(compute_part(grid, 0, 2, code_digest()))
+    found = read_summary(tmp_path / "part.parquet")
+    assert (found.designs, found.impossible, found.front) == (0, 2, [])
+    assert parquet.read_table(tmp_path / "part.parquet").num_rows == 0
 
 
 def test_large_sweep_says_and_holds_what_the_small_one_does(
