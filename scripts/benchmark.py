@@ -1,49 +1,76 @@
-"""Time the SNN beside its CNN and beside a plain snnTorch loop with the same weights.
+"""Time the SNN beside its CNN, snnTorch and SpikingJelly, on the same weights and patches.
 
-    python scripts/benchmark.py [--model cnn3d] [--rounds 20] [--json]
+    python scripts/benchmark.py [--quick] [--json] [--model cnn3d]
 
-All three run in turn within a round, so that a machine that slows down slows all of them; a figure
-is the median ratio over the rounds with its quartiles. Patches are Indian Pines'.
+All run in turn within a round, so that a machine that slows down slows all of them; a figure is the
+median ratio over the rounds with its quartiles, by wall time and by processor time. Peers get what
+is fastest for them: the layer before the first spikes runs once, not at every step. SpikingJelly is
+installed without its dependencies into a folder of this benchmark's own. Without --quick the
+results go to docs/results/benchmark.md and benchmark.json.
 """
 
 from __future__ import annotations
 
 import argparse
+import copy
+import importlib.util
 import json
+import os
+import platform
 import statistics
+import subprocess
+import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-from snnquant.config import ModelConfig, NeuronConfig
+from snnquant.config import ModelConfig, NeuronConfig, QuantizationConfig
 from snnquant.conversion import convert
+from snnquant.files import replacing
+from snnquant.inference import Cube, classify_scene, tile_classifier
+from snnquant.inference.integer import IntegerNetwork
 from snnquant.memory import keep_freed_memory
 from snnquant.models import build_model
+from snnquant.quantization import freeze, quantize
 from snnquant.sampling import Normalisation, Patches
 from snnquant.scenes import load_scene
 from snnquant.spiking import LIF, SpikingNetwork
 from snnquant.spiking.snntorch_adapter import to_snntorch
 
+RESULTS = Path(__file__).parents[1] / "docs" / "results"
+PEERS = Path(sys.prefix) / "benchmark_peers"
+SPIKINGJELLY = ("spikingjelly==2.0.0", "loguru==0.7.3", "tqdm")
+WINDOW, LEAK = 5, 0.95
+TRAINING_STEPS = 100
+
 
 class SnnTorchLoop(nn.Module):
-    """The same layers stepped as snnTorch's tutorials do: every layer at every step."""
+    """The same layers stepped as snnTorch's tutorials do, the first layer once if asked."""
 
-    def __init__(self, snn: SpikingNetwork) -> None:
+    def __init__(self, snn: SpikingNetwork, *, first_once: bool) -> None:
         super().__init__()
         self.time_steps = snn.time_steps
         self.layers = nn.ModuleList(
             to_snntorch(layer) if isinstance(layer, LIF) else layer for layer in snn.layers
         )
+        self.once = 1 if first_once else 0
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits [N, K], the mean over the steps."""
         potentials: dict[int, Tensor] = {}
         total = x.new_zeros(())
+        for layer in self.layers[: self.once]:
+            x = layer(x)
         for _ in range(self.time_steps):
             y = x
-            for i, layer in enumerate(self.layers):
+            for i, layer in enumerate(self.layers[self.once :]):
                 if hasattr(layer, "reset_mem"):
                     y, potentials[i] = layer(y, potentials.get(i, layer.reset_mem()))
                 else:
@@ -52,71 +79,343 @@ class SnnTorchLoop(nn.Module):
         return total / self.time_steps
 
 
-def seconds(work: Callable[[], object]) -> float:
-    """Wall time of one call."""
-    start = time.perf_counter()
-    work()
-    return time.perf_counter() - start
+class SpikingJellySteps(nn.Module):
+    """The same layers in SpikingJelly's multi-step mode: neurons of the same-step soft reset."""
+
+    def __init__(self, snn: SpikingNetwork) -> None:
+        super().__init__()
+        from spikingjelly.activation_based import neuron
+
+        self.time_steps = snn.time_steps
+        self.layers = nn.ModuleList()
+        for layer in snn.layers:
+            if isinstance(layer, LIF):
+                layer = neuron.LIFNode(
+                    tau=1 / (1 - layer.leak.item()),
+                    decay_input=False,
+                    v_threshold=layer.threshold.item(),
+                    v_reset=None,
+                    step_mode="m",
+                )
+            self.layers.append(layer)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits [N, K], the mean over the steps."""
+        from spikingjelly.activation_based import functional
+
+        functional.reset_net(self)
+        first, *others = self.layers
+        x = first(x)
+        x = x.expand(self.time_steps, *x.shape)
+        for layer in others:
+            x = (
+                layer(x)
+                if hasattr(layer, "v_threshold")
+                else functional.seq_to_ann_forward(x, layer)
+            )
+        return x.mean(0)
 
 
-def ratio(times: list[float], reference: list[float]) -> dict[str, float]:
-    """How many times faster than the reference: median and quartiles of the rounds."""
-    low, median, high = statistics.quantiles(
-        [theirs / ours for ours, theirs in zip(times, reference, strict=True)], n=4
+@dataclass(frozen=True)
+class Contenders:
+    """Networks of one set of weights, patches [N, 1, B, 5, 5], and the crop of a scene."""
+
+    x: Tensor
+    classes: Tensor
+    cnn: nn.Module
+    snn: SpikingNetwork
+    engine: IntegerNetwork
+    pool: ThreadPoolExecutor
+    peers: dict[str, nn.Module]
+    plain: nn.Module
+    """snnTorch's loop as a tutorial has it."""
+    crop: np.ndarray
+    normalisation: Normalisation
+
+
+def build(model: str, batch: int, side: int, peers: bool) -> Contenders:
+    """The networks, on pixels of Indian Pines; thresholds calibrated, weights of 6 bits."""
+    torch.manual_seed(0)
+    scene = load_scene("indian_pines")
+    labelled = torch.from_numpy(scene.labels.reshape(-1)).nonzero().ravel()
+    pixels = labelled[:: len(labelled) // batch][:batch]
+    normalisation = Normalisation.fit(scene, pixels.numpy())
+    patches = Patches(scene.cube, WINDOW, normalisation)
+    x = patches.gather(pixels)
+    cnn = build_model(ModelConfig(name=model, dropout=0), scene.bands, scene.classes)
+    train_a_little(cnn, patches, labelled, torch.from_numpy(scene.labels.reshape(-1)))
+    # snnTorch and SpikingJelly start at potential 0, so the comparison does too.
+    snn, _ = convert(cnn, x, x, neuron=NeuronConfig(initial=0))
+    for layer in snn.layers:
+        if isinstance(layer, LIF):
+            layer.leak.data.fill_(LEAK)
+    quantize(snn, QuantizationConfig())
+    engine = IntegerNetwork(snn, scene.bands, WINDOW)
+    freeze(snn)
+    others: dict[str, nn.Module] = {"snnTorch": SnnTorchLoop(snn, first_once=True)}
+    if peers:
+        others["SpikingJelly"] = SpikingJellySteps(same_step(snn))
+    return Contenders(
+        x,
+        torch.randint(scene.classes, (len(x),)),
+        cnn.eval(),
+        snn,
+        engine,
+        workers(),
+        others,
+        SnnTorchLoop(snn, first_once=False),
+        scene.cube[:side, :side],
+        normalisation,
     )
-    return {"median": median, "low": low, "high": high}
+
+
+def train_a_little(cnn: nn.Module, patches: Patches, pixels: Tensor, labels: Tensor) -> None:
+    """Some steps, so that classes are told apart by more than a rounding."""
+    optimizer = torch.optim.Adam(cnn.parameters(), 1e-3)
+    for _ in range(TRAINING_STEPS):
+        batch = pixels[torch.randint(len(pixels), (64,))]
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(cnn(patches.gather(batch)), labels[batch] - 1).backward()
+        optimizer.step()
+
+
+def same_step(snn: SpikingNetwork) -> SpikingNetwork:
+    """A copy with the reset that SpikingJelly has."""
+    twin = copy.deepcopy(snn)
+    for layer in twin.layers:
+        if isinstance(layer, LIF):
+            layer.reset = "same_step"
+    return twin
+
+
+def infer(network: nn.Module, x: Tensor) -> Tensor:
+    """Logits without a graph."""
+    with torch.no_grad():
+        logits: Tensor = network(x)
+    return logits
+
+
+def workers() -> ThreadPoolExecutor:
+    """A worker for each of torch's threads, whose own operations keep to one."""
+    threads = torch.get_num_threads()
+    pool = ThreadPoolExecutor(threads, initializer=lambda: torch.set_num_threads(1))
+    list(pool.map(time.sleep, [0.1] * threads))  # starts them all
+    torch.set_num_threads(threads)
+    return pool
+
+
+def in_threads(c: Contenders) -> np.ndarray:
+    """The engine's logits, a share of the patches on each core, as the CNN's operations do it."""
+    parts = c.x.chunk(torch.get_num_threads())
+    return np.concatenate(list(c.pool.map(c.engine.logits, parts)))[:, 0, 0]
+
+
+def train_step(network: nn.Module, x: Tensor, classes: Tensor) -> None:
+    """Forward and backward, exact gradients."""
+    network.zero_grad()
+    nn.functional.cross_entropy(network(x), classes).backward()
+
+
+def map_by_tiles(c: Contenders, *, integers: bool) -> np.ndarray:
+    """The crop's classes as `snnquant map` computes them."""
+    classify = c.engine.classes
+    if not integers:
+        classify, _ = tile_classifier(c.snn, c.crop.shape[2], WINDOW)
+    class_map = np.zeros(c.crop.shape[:2], np.uint8)
+    cube = Cube("crop", c.crop.shape, "", lambda: c.crop)
+    classify_scene(classify, cube, c.normalisation, WINDOW, class_map)
+    return class_map
+
+
+def map_by_patches(c: Contenders, network: nn.Module) -> np.ndarray:
+    """The crop's classes patch by patch."""
+    patches = Patches(c.crop, WINDOW, c.normalisation)
+    indices = torch.arange(c.crop.shape[0] * c.crop.shape[1])
+    classes = [infer(network, patches.gather(b)).argmax(1) for b in torch.split(indices, 512)]
+    return torch.cat(classes).view(c.crop.shape[:2]).numpy() + 1
+
+
+def agreements(c: Contenders) -> dict[str, float]:
+    """Share of the patches, or pixels, on which two ways to compute one thing agree."""
+
+    def close(a: Tensor, b: Tensor) -> float:
+        return float(torch.isclose(a, b, atol=1e-4).all(1).double().mean())
+
+    ours = infer(c.snn, c.x)
+    shares = {"logits, snnTorch": close(ours, infer(c.peers["snnTorch"], c.x))}
+    if "SpikingJelly" in c.peers:
+        twin = infer(same_step(c.snn), c.x)
+        shares["logits, SpikingJelly"] = close(twin, infer(c.peers["SpikingJelly"], c.x))
+    integers = torch.from_numpy(in_threads(c) * c.engine.fixed_point.unit)
+    shares["classes, integers"] = float((integers.argmax(1) == ours.argmax(1)).double().mean())
+    by_patch = map_by_patches(c, c.plain)
+    for name, integers_ in (("float", False), ("integers", True)):
+        same = map_by_tiles(c, integers=integers_) == by_patch
+        shares[f"map, {name}"] = float(same.mean())
+    return shares
+
+
+Times = dict[str, list[tuple[float, float]]]
+
+
+def interleave(works: dict[str, Callable[[], object]], rounds: int) -> Times:
+    """Wall and processor seconds of each, in turn; the first round warms up."""
+    times: Times = {name: [] for name in works}
+    for turn in range(rounds + 1):
+        for name, work in works.items():
+            wall, processor = time.perf_counter(), time.process_time()
+            work()
+            if turn:
+                times[name].append((time.perf_counter() - wall, time.process_time() - processor))
+    return times
+
+
+def ratio(times: Times, ours: str, reference: str) -> dict[str, float]:
+    """How many times faster than the reference: median and quartiles of the rounds."""
+    walls, processors = (
+        [theirs[i] / own[i] for own, theirs in zip(times[ours], times[reference], strict=True)]
+        for i in range(2)
+    )
+    low, median, high = statistics.quantiles(walls, n=4)
+    return {
+        "median": median,
+        "low": low,
+        "high": high,
+        "processor_median": statistics.median(processors),
+    }
+
+
+def fastest(times: Times, peers: dict[str, nn.Module]) -> str:
+    """The peer with the shortest median."""
+    return min(peers, key=lambda name: statistics.median(wall for wall, _ in times[name]))
+
+
+def measure(c: Contenders, rounds: int) -> dict[str, Any]:
+    """All ratios, and how many patches, or pixels, a second the medians come to."""
+    nets: dict[str, nn.Module] = {"ours, float": c.snn, "CNN": c.cnn, **c.peers}
+    inference = interleave(
+        {
+            "ours, integers": lambda: in_threads(c),
+            **{name: lambda net=net: infer(net, c.x) for name, net in nets.items()},
+        },
+        rounds,
+    )
+    few = slice(64)
+    training = interleave(
+        {
+            name: lambda net=net: train_step(net, c.x[few], c.classes[few])
+            for name, net in nets.items()
+        },
+        rounds,
+    )
+    maps = interleave(
+        {
+            "ours, integers": lambda: map_by_tiles(c, integers=True),
+            "ours, float": lambda: map_by_tiles(c, integers=False),
+            "snnTorch, patches": lambda: map_by_patches(c, c.plain),
+            "CNN, patches": lambda: map_by_patches(c, c.cnn),
+        },
+        max(3, rounds // 4),
+    )
+    peer, trainer = fastest(inference, c.peers), fastest(training, c.peers)
+    pixels = c.crop.shape[0] * c.crop.shape[1]
+    rates = {
+        label: {
+            name: count / statistics.median(wall for wall, _ in rows)
+            for name, rows in times.items()
+        }
+        for label, times, count in (
+            ("inference", inference, len(c.x)),
+            ("training", training, len(c.x[few])),
+            ("map", maps, pixels),
+        )
+    }
+    return {
+        "inference_vs_fastest_peer": ratio(inference, "ours, integers", peer),
+        "inference_vs_cnn": ratio(inference, "ours, integers", "CNN"),
+        "inference_float_vs_fastest_peer": ratio(inference, "ours, float", peer),
+        "inference_float_vs_cnn": ratio(inference, "ours, float", "CNN"),
+        "training_vs_fastest_peer": ratio(training, "ours, float", trainer),
+        "training_vs_cnn": ratio(training, "ours, float", "CNN"),
+        "map_vs_snntorch_patches": ratio(maps, "ours, integers", "snnTorch, patches"),
+        "map_float_vs_snntorch_patches": ratio(maps, "ours, float", "snnTorch, patches"),
+        "map_vs_cnn_patches": ratio(maps, "ours, integers", "CNN, patches"),
+        "fastest_peer": {"inference": peer, "training": trainer},
+        "per_second": rates,
+    }
+
+
+def install_spikingjelly() -> str:
+    """Put SpikingJelly into its own folder; returns what is to be said about it."""
+    sys.path.append(str(PEERS))
+    if importlib.util.find_spec("spikingjelly") is None:
+        command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps"]
+        done = subprocess.run(
+            [*command, "--target", str(PEERS), *SPIKINGJELLY], capture_output=True, text=True
+        )
+        if done.returncode:
+            reason = done.stderr.strip().splitlines()[-1:]
+            return f"left out: pip could not install {SPIKINGJELLY[0]} ({' '.join(reason)})"
+        importlib.invalidate_caches()
+    return SPIKINGJELLY[0]
+
+
+def page(result: dict[str, Any]) -> str:
+    """The page of docs/results."""
+    model = result["model"]
+    lines = [
+        "# Speed",
+        "",
+        f"`python scripts/benchmark.py --model {model}`: {model} on 5x5 patches of Indian Pines, "
+        f"T = {result['time_steps']}, 6-bit weights, batches of "
+        f"{result['batch']} (training: 64), {result['threads']} threads, {result['machine']}. "
+        f"SpikingJelly: {result['spikingjelly']}.",
+        "",
+        "| how many times as fast | median | quartiles | by processor time |",
+        "|---|---|---|---|",
+    ]
+    for name, value in result.items():
+        if isinstance(value, dict) and "median" in value:
+            lines.append(
+                f"| {name} | {value['median']:.2f} | {value['low']:.2f} to {value['high']:.2f} "
+                f"| {value['processor_median']:.2f} |"
+            )
+    lines += ["", "| | patches or pixels a second |", "|---|---|"]
+    for label, rates in result["per_second"].items():
+        lines += [f"| {label}: {name} | {rate:,.0f} |" for name, rate in rates.items()]
+    lines += ["", "| agreement of | share |", "|---|---|"]
+    lines += [f"| {name} | {share:.4f} |" for name, share in result["agreement"].items()]
+    return "\n".join([*lines, ""])
 
 
 def main() -> None:
-    """Build the three networks, time them in turn, print the ratios."""
-    parser = argparse.ArgumentParser(description="Time the SNN beside its CNN and snnTorch.")
+    """Build the networks, check that they agree, time them in turn, print the ratios."""
+    parser = argparse.ArgumentParser(description="Time the SNN beside its CNN and its peers.")
     parser.add_argument("--model", choices=("cnn32h", "cnn3d"), default="cnn32h")
-    parser.add_argument("--rounds", type=int, default=20)
-    parser.add_argument("--batch", type=int, default=64)
-    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--quick", action="store_true", help="under three minutes; writes nothing")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
     options = parser.parse_args()
     keep_freed_memory()
-    torch.manual_seed(0)
-
-    scene = load_scene("indian_pines")
-    pixels = torch.from_numpy(scene.labels.reshape(-1)).nonzero().ravel()[:: 10249 // options.batch]
-    normalisation = Normalisation.fit(scene, pixels.numpy())
-    x = Patches(scene.cube, 5, normalisation).gather(pixels[: options.batch])
-    classes = torch.randint(scene.classes, (len(x),))
-    cnn = build_model(ModelConfig(name=options.model, dropout=0), scene.bands, scene.classes)
-    # snnTorch starts at potential 0, so the comparison does too.
-    snn, _ = convert(cnn, x, x, neuron=NeuronConfig(initial=0))
-    networks: dict[str, nn.Module] = {"snn": snn, "cnn": cnn, "snntorch": SnnTorchLoop(snn)}
-
-    def infer(network: nn.Module) -> Tensor:
-        with torch.no_grad():
-            logits: Tensor = network(x)
-        return logits
-
-    def step(network: nn.Module) -> None:
-        network.zero_grad()
-        nn.functional.cross_entropy(network(x), classes).backward()
-
-    agree = torch.allclose(infer(snn), infer(networks["snntorch"]), atol=1e-4)
-    times: dict[str, dict[str, list[float]]] = {}
-    for work in (infer, step):
-        rows = times[work.__name__] = {name: [] for name in networks}
-        for turn in range(options.rounds + 2):
-            for name, network in networks.items():
-                elapsed = seconds(lambda work=work, network=network: work(network))
-                if turn >= 2:  # the first two warm up
-                    rows[name].append(elapsed)
-    result = {
-        f"{label}_vs_{peer}": ratio(rows["snn"], rows[peer])
-        for label, rows in (("inference", times["infer"]), ("training", times["step"]))
-        for peer in ("cnn", "snntorch")
+    note = install_spikingjelly()
+    batch, side, rounds = (128, 32, 5) if options.quick else (256, 64, 20)
+    contenders = build(options.model, batch, side, peers=not note.startswith("left out"))
+    shares = agreements(contenders)
+    result: dict[str, Any] = {
+        "outputs_agree": all(share >= 0.98 for share in shares.values()),
+        **measure(contenders, rounds),
+        "agreement": shares,
+        "model": options.model,
+        "time_steps": contenders.snn.time_steps,
+        "batch": batch,
+        "threads": torch.get_num_threads(),
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores, torch {torch.__version__}",
+        "spikingjelly": note,
     }
-    if options.json:
-        print(json.dumps({"outputs_agree": agree, **result}))
-        return
-    print(f"outputs agree: {agree}; {options.model}, T = {snn.time_steps}, batch {len(x)}")
-    for name, value in result.items():
-        print(f"{name:<24} {value['median']:.2f}x  ({value['low']:.2f} to {value['high']:.2f})")
+    if not options.quick:
+        for end, text in (("md", page(result)), ("json", json.dumps(result, indent=2) + "\n")):
+            with replacing(RESULTS / f"benchmark.{end}") as temporary:
+                temporary.write_text(text, encoding="utf-8")
+    print(json.dumps(result) if options.json else page(result))
 
 
 if __name__ == "__main__":

@@ -5,11 +5,11 @@ counted in units of :math:`s_k 2^{-F_k}`. With the codes c, the spikes o and all
 
 .. math::
     I[t] &= 2^{F_k} \sum_j c_{kj} o_j[t] + \mathrm{round}(2^{F_k} b_k / s_k) \\
-    u[t] &= u[t-1] - \lfloor 2^{-D} d\, u[t-1] \rfloor + I[t] - \Theta_k o[t-1],
+    u[t] &= \lfloor 2^{-15} L u[t-1] \rfloor + I[t] - \Theta_k o[t-1],
     \quad o[t] = u[t] > \Theta_k
 
-with :math:`\Theta_k = \mathrm{round}(2^{F_k} V / s_k)` and :math:`d = \mathrm{round}(2^D (1 -
-\lambda))` of 15 bits (here for the delayed reset; the others are those of `snnquant.spiking.lif`).
+with :math:`\Theta_k = \mathrm{round}(2^{F_k} V / s_k)` and :math:`L = \mathrm{round}(2^{15}
+\lambda)` (here for the delayed reset; the others are those of `snnquant.spiking.lif`).
 :math:`F_k` is as large, up to 12, as keeps every number inside 32 bits for all T steps, whatever
 the input.
 
@@ -20,7 +20,6 @@ standard deviations. The output adds up: class k's sum times
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,8 +36,8 @@ INPUT_BITS = 11
 """Fractional bits of the network's input."""
 INPUT_LIMIT = 2**15 - 129
 """Largest code of the input that two signed bytes hold, 256 times one plus the other."""
-DECAY_BITS = 15
-"""Bits of 1 - leak, beside its power of two."""
+LEAK_BITS = 15
+"""Fractional bits of a leak."""
 FRACTION_BITS = 12
 """Most fractional bits of a potential."""
 _LARGEST = 2**30
@@ -68,17 +67,13 @@ class Synapse:
 
 @dataclass(frozen=True)
 class Neurons:
-    """A layer of fixed-point neurons; shift, bias, threshold and start are one a channel, [K].
-
-    A step takes floor(decay u / 2^(15 + decay_shift)) off a potential u.
-    """
+    """A layer of fixed-point neurons; all but leak and reset one a channel, [K]."""
 
     shift: Integers
     bias: Integers
     threshold: Integers
     start: Integers
-    decay: int
-    decay_shift: int
+    leak: int
     reset: str
 
 
@@ -201,8 +196,6 @@ def _neurons(synapse: Synapse, lif: LIF, steps: int, *, first: bool) -> Neurons:
     """The first layer's inputs are codes up to the limit, the others' are 0 or 1."""
     scale = synapse.scale * (2.0**-INPUT_BITS if first else 1.0)
     threshold, leak = float(lif.threshold), float(lif.leak)
-    # As many bits behind the point as leave 15 of the decay; 1 itself, which has 16, is exact.
-    decay_shift = min(15, max(0, -math.frexp(1 - leak)[1])) if leak < 1 else 0
     sums = np.abs(synapse.codes).reshape(len(scale), -1).sum(1) * (INPUT_LIMIT if first else 1)
     # What the potential can reach in T steps, in units of the scale.
     reach = (
@@ -222,8 +215,7 @@ def _neurons(synapse: Synapse, lif: LIF, steps: int, *, first: bool) -> Neurons:
         fixed(synapse.bias),
         fixed(threshold),
         fixed(lif.initial * threshold),
-        round((1 - leak) * 2.0 ** (DECAY_BITS + decay_shift)),
-        decay_shift,
+        round(leak * 2**LEAK_BITS),
         lif.reset,
     )
 

@@ -27,13 +27,7 @@ from snnquant.inference.fixed_point import (
 from snnquant.spiking import SpikingNetwork
 
 try:
-    from snnquant.inference.kernels import (
-        RESETS,
-        gather,
-        integrate_and_fire,
-        join,
-        split,
-    )
+    from snnquant.inference.kernels import RESETS, gather, integrate_and_fire, join, split
 except ModuleNotFoundError as error:
     raise InputError(
         "numba: not installed, expected the extra: pip install snnquant[integer]"
@@ -104,39 +98,39 @@ def in_halves(synapse: Synapse) -> Synapse:
 
 
 class NeuronLayer:
-    """Neurons of every depth of a place; a state is their potentials [P, depth * K]."""
+    """Neurons of every depth of a place; a state is their potentials [P, depth * K].
 
-    def __init__(self, neurons: Neurons, depth: int) -> None:
-        self.shift, self.bias = np.tile(neurons.shift, depth), np.tile(neurons.bias, depth)
+    The `first` layer's sums are those of the network's input, see `in_halves`.
+    """
+
+    def __init__(self, neurons: Neurons, depth: int, *, first: bool) -> None:
+        factor = (1 << neurons.shift).astype(np.int32)
+        self.factor, self.bias = np.tile(factor, depth), np.tile(neurons.bias, depth)
         self.threshold = np.tile(neurons.threshold, depth)
         self.start = np.tile(neurons.start, depth)
         self.channels, self.length = len(neurons.start), len(self.start)
-        self.decay, self.decay_shift = neurons.decay, neurons.decay_shift
-        self.reset = RESETS[neurons.reset]
+        self.leak, self.reset, self.first = neurons.leak, RESETS[neurons.reset], first
 
     def state(self, places: int) -> NDArray[np.int32]:
         """Potentials before the first step."""
         return np.broadcast_to(self.start, (places, self.length)).copy()
 
     def run(
-        self,
-        sums: Sums,
-        state: NDArray[np.int32],
-        spikes: Bytes,
-        first_place: int,
-        first_value: int,
-        *,
-        repeated: bool = False,
+        self, sums: Sums, state: Sums, spikes: Bytes, first_place: int, first_value: int
     ) -> None:
-        """Run the steps of spikes [T, P, room], of which places and values are written in part."""
+        """Run the steps of spikes [T, P, room], of which places and values are written in part.
+
+        One step of sums is that of the input's halves, and stands for all steps.
+        """
+        if self.first:
+            halves, sums = sums, np.empty((1, *state.shape), np.int32)
+            join(halves, self.channels, sums)
         integrate_and_fire(
             sums,
-            repeated,
-            self.shift,
+            self.factor,
             self.bias,
             self.threshold,
-            self.decay,
-            self.decay_shift,
+            self.leak,
             self.reset,
             state,
             spikes,
@@ -152,8 +146,6 @@ class Layer:
     synapse: SynapticLayer
     neurons: NeuronLayer
     reader: SynapticLayer
-    first: bool
-    """The first layer sees the network's input, see `in_halves`, not spikes."""
 
     def all_steps(self, values: Bytes, time_steps: int) -> Bytes:
         """Spikes [T, N, h, w, room of the reader] of values [T, ...], in blocks of positions."""
@@ -165,10 +157,8 @@ class Layer:
         for start in range(0, total, block):
             positions = np.arange(start, min(start + block, total))
             sums = self.synapse.sums(values, positions)
-            if self.first:
-                join(sums, self.neurons.channels)
             state = self.neurons.state(len(positions))
-            self.neurons.run(sums, state, spikes, start, self.reader.offset, repeated=self.first)
+            self.neurons.run(sums, state, spikes, start, self.reader.offset)
         return spikes.reshape(time_steps, *places, -1)
 
     def one_step(self, values: Bytes, positions: NDArray[np.int64], state: Sums) -> Bytes:
@@ -198,9 +188,11 @@ class IntegerNetwork:
         synapses = [SynapticLayer(synapse) for synapse in (in_halves(first), *others)]
         self.readout = synapses[-1]
         self.layers = [
-            Layer(synapse, NeuronLayer(neurons, synapse.depth), reader, first=i == 0)
-            for i, (synapse, neurons, reader) in enumerate(
-                zip(synapses, self.fixed_point.neurons, synapses[1:], strict=False)
+            Layer(
+                synapse, NeuronLayer(neurons, synapse.depth, first=synapse is synapses[0]), reader
+            )
+            for synapse, neurons, reader in zip(
+                synapses, self.fixed_point.neurons, synapses[1:], strict=False
             )
         ]
         # From the last layer that looks around on, a pixel is by itself and can stop alone.

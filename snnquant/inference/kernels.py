@@ -11,11 +11,11 @@ import numpy as np
 from numba import int32
 from numpy.typing import NDArray
 
-DECAY_BITS = 15
-"""A decay is a number below 2^15 over a power of two."""
+LEAK_BITS = 15
+"""A leak of 1 is 2^15."""
 RESETS = {"delayed": 0, "same_step": 1, "zero": 2}
 
-_LOW = (1 << DECAY_BITS) - 1
+_LOW = (1 << LEAK_BITS) - 1
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
@@ -70,62 +70,56 @@ def split(x: NDArray[np.float32], scale: float, limit: int, halves: NDArray[np.i
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
-def join(sums: NDArray[np.int32], outputs: int) -> None:
-    """Sums [1, P, L] of lower and of upper bytes in turn, `outputs` of each: to one after another.
-
-    In place; the wholes fill the first half of a row.
-    """
-    for p in range(sums.shape[1]):
-        for group in range(sums.shape[2] // (2 * outputs)):
-            for n in range(outputs):
-                low = sums[0, p, 2 * group * outputs + n]
-                high = sums[0, p, (2 * group + 1) * outputs + n]
-                sums[0, p, group * outputs + n] = int32(int32(high << int32(8)) + low)
+def join(sums: NDArray[np.int32], outputs: int, wholes: NDArray[np.int32]) -> None:
+    """Sums [1, P, 2 L or more], `outputs` of lower, then of upper bytes, to those of codes."""
+    for p in range(wholes.shape[1]):
+        for group in range(wholes.shape[2] // outputs):
+            first = np.uint64(group * outputs)  # see `gather`
+            low, high = first + first, first + first + np.uint64(outputs)
+            for n in range(np.uint64(outputs)):
+                upper = int32(sums[0, p, high + n] << int32(8))
+                wholes[0, p, first + n] = int32(upper + sums[0, p, low + n])
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
 def integrate_and_fire(
     sums: NDArray[np.int32],
-    repeated: bool,
-    shift: NDArray[np.int32],
+    factor: NDArray[np.int32],
     bias: NDArray[np.int32],
     threshold: NDArray[np.int32],
-    decay: int,
-    decay_shift: int,
+    leak: int,
     reset: int,
     potential: NDArray[np.int32],
     spikes: NDArray[np.int8],
     first_place: int,
     first_value: int,
 ) -> None:
-    """Steps of fixed-point neurons: sums of weights [T, P, L or more] to spikes.
+    """Steps of fixed-point neurons: sums [T, P, L or more], or [1, P, L] that repeat, to spikes.
 
     The spikes of place p and neuron n go to spikes[:, first_place + p, first_value + n]. The state
-    `potential` [P, L] is updated; `shift`, `bias` and `threshold` are one a neuron of a place, [L].
-    Where the sums are `repeated`, those of the first step stand for all. With the current
-    I = (sum << shift) + bias and u - floor(decay u / 2^(15 + decay_shift)) for the leak, the
-    recurrences are those of `snnquant.spiking.lif`; the last spike, which the delayed reset takes
-    off, is told by u > V.
+    `potential` [P, L] is updated; `factor`, `bias` and `threshold` are one a neuron of a place, of
+    which there are L. With the current I = factor sum + bias and floor(leak u / 2^15) for the leak, the recurrences
+    are those of `snnquant.spiking.lif`; the last spike, which the delayed reset takes off, is told
+    by u > V. (The factor is a power of two, but numba would shift 64 bits by a variable.)
     """
-    zero, decay32, shift32 = int32(0), int32(decay), int32(decay_shift)
+    zero, leak32 = int32(0), int32(leak)
     places, length = potential.shape
     target = spikes.reshape(-1)
     for p in range(places):
         for t in range(len(spikes)):
-            source = 0 if repeated else t
+            source = min(t, len(sums) - 1)
             start = (t * spikes.shape[1] + first_place + p) * spikes.shape[2] + first_value
             to = np.uint64(start)  # see `gather`
             for n in range(length):
                 u = potential[p, n]
                 limit = threshold[n]
-                current = int32(int32(sums[source, p, n] << shift[n]) + bias[n])
+                current = int32(int32(sums[source, p, n] * factor[n]) + bias[n])
                 if reset == 0:
                     current = int32(current - (limit if u > limit else zero))
-                # The decay of two halves of u, so that no product leaves 32 bits.
-                high = int32(int32(u >> int32(DECAY_BITS)) * decay32)
-                low = int32(int32(int32(u & int32(_LOW)) * decay32) >> int32(DECAY_BITS))
-                lost = int32(int32(high + low) >> shift32)
-                u = int32(int32(u - lost) + current)
+                # The leak of two halves of u, so that no product leaves 32 bits.
+                high = int32(int32(u >> int32(LEAK_BITS)) * leak32)
+                low = int32(int32(int32(u & int32(_LOW)) * leak32) >> int32(LEAK_BITS))
+                u = int32(int32(high + low) + current)
                 spike = u > limit
                 if reset == 1:
                     u = int32(u - (limit if spike else zero))

@@ -85,8 +85,7 @@ def reference(fixed: FixedPointNetwork, x: torch.Tensor) -> tuple[list[np.ndarra
         limit, u = channelwise(neurons.threshold), channelwise(neurons.start)
         spikes, o = [], torch.zeros(())
         for t in range(steps):
-            u = u - torch.floor(u * neurons.decay / 2.0 ** (15 + neurons.decay_shift))
-            u = u + current[t] * shift + bias
+            u = torch.floor(u * neurons.leak / 2.0**15) + current[t] * shift + bias
             if neurons.reset == "delayed":
                 u = u - limit * o
             assert u.abs().max() < 2**31
