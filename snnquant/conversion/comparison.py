@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from snnquant.conversion.twin import SYNAPSES, Twin
-from snnquant.spiking import SpikingNetwork
+from snnquant.spiking import LIF, SpikingNetwork
 
-SLOTS = 512
+SLOTS = 256
 """Inputs times time steps in memory at a time."""
 
 
@@ -35,7 +35,7 @@ def compare(
             snn(batch)
             twin(batch)
         for name, threshold in thresholds.items():
-            rate, activation = spikes[name].mean(0).double(), activations[name].double()
+            rate, activation = spikes[name].double(), activations[name].double()
             sizes[name] += rate.numel()
             error = (threshold * rate - activation).square().sum()
             sums[name] += torch.stack([rate.sum(), error, activation.square().sum()]).cpu()
@@ -70,9 +70,7 @@ def correct_biases(
             with _outputs(snn, [target]) as found, _outputs(twin, [target]) as wanted:
                 snn(batch)
                 twin(batch)
-            output = found[target]
-            if target in thresholds:
-                output = output.mean(0) * thresholds[target]
+            output = found[target] * thresholds.get(target, 1.0)
             gap = (wanted[target] - output).movedim(_channels(synapse), -1).flatten(0, -2)
             total += gap.sum(0)
             count += len(gap)
@@ -86,12 +84,12 @@ def _channels(synapse: nn.Module) -> int:
 
 @contextmanager
 def _outputs(network: SpikingNetwork | Twin, names: Iterable[str]) -> Iterator[dict[str, Tensor]]:
-    """The outputs of the named layers in the forward passes of the block, the last of each."""
+    """What the named layers put out in the block's last forward; of spikes the mean over time."""
     outputs: dict[str, Tensor] = {}
 
     def keep(name: str) -> Callable[..., None]:
         def hook(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-            outputs[name] = output
+            outputs[name] = output.mean(0) if isinstance(module, LIF) else output
 
         return hook
 
