@@ -31,6 +31,9 @@ class Technology:
     supply_v: float
     words: str
     macro: str
+    arithmetic: str = "Horowitz's arithmetic"
+    baseline: str = ""
+    """Tables of a digital macro, in place of the multipliers."""
 
 
 ROWS = 256
@@ -44,6 +47,8 @@ TECHNOLOGIES = [
     Technology(f"charge_{node}nm", node, supply, "charge-domain capacitors above SRAM", "charge")
     for node, supply in ((65, 1.0), (28, 0.9), (16, 0.8), (7, 0.8))
 ] + [
+    Technology("colonnade_65nm", 65, 1.0, "charge-domain capacitors above SRAM", "charge",
+               "a digital macro like Colonnade", "colonnade"),
     Technology("c2c_22nm", 22, 0.8, "C-2C ladders", "c2c"),
     Technology("rram_65nm", 65, 1.0, "RRAM", "rram"),
     Technology("rram_22nm", 22, 0.8, "RRAM", "rram"),
@@ -98,6 +103,22 @@ steps_per_conversion = 3  # steps gathered before a conversion, as NeuRRAM
 sign_magnitude = true     # as NeuRRAM
 """,
 }
+BASELINES = {
+    "": "",
+    "colonnade": """
+[digital_macro]           # the digital side, in place of the multipliers above; fitted to the chip
+copies = 4                # macros, as many as of the other side (chosen)
+
+[digital_macro.array]
+cell = "digital"          # bit-serial adders in the array, as Colonnade
+rows = 128                # inputs of a chain, as Colonnade
+columns = 128             # columns of cells, as Colonnade
+
+[digital_macro.logic]
+adder = "chain"           # as Colonnade
+rows_per_register = 8     # rows of a pipeline stage, as Colonnade
+""",
+}
 CONVERTER_BITS = {"6t": 7, "8t": 7, "charge": 7, "c2c": 8, "rram": 7}
 
 
@@ -117,7 +138,7 @@ def text(tech: Technology) -> str:
 # "chosen" marks a size that a designer picks; the energies of the macro follow from the capacitances
 # and the scales fitted to measured chips (pim-sim validate).
 schema = 1
-description = "{tech.words} at {tech.node_nm} nm with Horowitz's arithmetic and CACTI's memory, scaled"
+description = "{tech.words} at {tech.node_nm} nm with {tech.arithmetic} and CACTI's memory, scaled"
 node_nm = {tech.node_nm}              # nm; of everything in this file
 supply_v = {tech.supply_v:g}            # V; usual supply of the node
 
@@ -149,7 +170,7 @@ pipelined = true          # rows take the next input while the converters still 
 [noise]
 thermal_lsb = {thermal:.4g}   # of a converter step: kT/C of {ROWS} capacitors of 2 fF over the supply
 capacitor = {mismatch:.4g}  # share: 0.85 % of 1 fF (Tripathi & Murmann, TCSI 61(8), 2014; recalled), of 2 fF
-"""
+{BASELINES[tech.baseline]}"""
 
 
 def noise(bits: int, supply_v: float) -> tuple[float, float]:

@@ -210,7 +210,7 @@ class Macro:
         """
         width = self.array.columns_merged
         if self.array.cell == "digital" and self.logic.adder == "chain":
-            width += self.row_bits
+            width = width + self.row_bits  # not in place: a sweep has arrays here
         return self.array.columns // (width * self.array.column_signs)
 
     @property
