@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 from snnquant.conversion import fold_batch_norm
-from snnquant.conversion.rewriting import rewrite
+from snnquant.conversion.rewriting import Match, rewrite
 from snnquant.errors import InputError
 from snnquant.files import replacing
-from snnquant.models import GraphNetwork, build_model
+from snnquant.models import GraphNetwork, build_model, require_convertible
 from snnquant.models.user_code import LAYOUTS, Reshaped, build_from_code
 from snnquant.run import CHECKPOINTS, Run
 from snnquant.training import (
-    KeyMap,
     is_checkpoint,
     load_checkpoint,
     load_matching,
@@ -45,6 +45,7 @@ def adopt_cnn(run: Run, file: Path, *, trust_code: bool = False) -> list[str]:
             f"--architecture {run.config.model.name}: its code would be run, expected --trust-code "
             "if you know what it does"
         )
+    require_convertible(run.config.model)
     if file.suffix == ".onnx":
         raise InputError(f"{file}: found an ONNX file, expected a PyTorch or safetensors one")
     if is_checkpoint(file):
@@ -58,11 +59,14 @@ def adopt_cnn(run: Run, file: Path, *, trust_code: bool = False) -> list[str]:
         raise InputError(
             f"{file}: weights do not fit model {run.config.model.name} ({error})"
         ) from None
+    content = key_map.to_dict()
     if run.config.model.is_code:
-        network, layout = _as_graph(run, network)
+        network, layout, matches = _as_graph(run, network)
         remarks.append(f"takes patches as [{layout}]")
+        content["operations"] = [asdict(match) for match in matches]
     run.write()
-    _write_key_map(run.path / "key_map.json", key_map)
+    with replacing(run.path / "key_map.json") as temporary:
+        temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
     run.save(
         "cnn_fp32", fold_batch_norm(network) if isinstance(network, nn.Sequential) else network
     )
@@ -99,8 +103,11 @@ def _network(run: Run, state: dict[str, Tensor]) -> tuple[nn.Module, list[str]]:
     return network, [f"made as {call}"]
 
 
-def _as_graph(run: Run, network: nn.Module) -> tuple[GraphNetwork, str]:
-    """What a network of the user's own computes, as data, and the layout of patches it takes."""
+def _as_graph(run: Run, network: nn.Module) -> tuple[GraphNetwork, str, list[Match]]:
+    """What a network of the user's own computes, as data; the layout of patches that it takes.
+
+    And what was made of each of its operations.
+    """
     example = run.patches.gather(run.split.train[:3])
     classes = run.scene.classes
     refusals = []
@@ -115,15 +122,10 @@ def _as_graph(run: Run, network: nn.Module) -> tuple[GraphNetwork, str]:
         if shape != (len(example), classes):
             refusals.append(f"[{layout}]: an output of shape {shape}")
             continue
-        twin, _ = rewrite(candidate, example)
+        twin, matches = rewrite(candidate, example)
         inputs = {name: node.inputs for name, node in twin.nodes.items() if node.inputs}
-        return GraphNetwork(dict(twin.layers.named_children()), inputs).eval(), layout
+        return GraphNetwork(dict(twin.layers.named_children()), inputs).eval(), layout, matches
     raise InputError(
         f"--architecture {run.config.model.name}: does not give {classes} logits a patch of shape "
         f"{tuple(example.shape[1:])} ({'; '.join(refusals)})"
     )
-
-
-def _write_key_map(path: Path, key_map: KeyMap) -> None:
-    with replacing(path) as temporary:
-        temporary.write_text(json.dumps(key_map.to_dict(), indent=2) + "\n", encoding="utf-8")

@@ -30,7 +30,7 @@ from snnquant.energy import (
 )
 from snnquant.files import replacing
 from snnquant.inference import dense_form
-from snnquant.models import build_model, parameter_count
+from snnquant.models import build_model, parameter_count, require_convertible
 from snnquant.quantization import quantize
 from snnquant.report import write_html
 from snnquant.run import Run
@@ -212,7 +212,11 @@ def energy_by_layer(run: Run) -> list[dict[str, Any]]:
 
 
 def run_all(run: Run) -> dict[str, Any]:
-    """Every stage in turn, then the map and the report; returns the metrics."""
+    """Every stage in turn, then the map and the report; returns the metrics.
+
+    Raises InputError at once where the network has no spiking form.
+    """
+    require_convertible(run.config.model)
     for stage in (train_cnn, quantize_cnn, convert_cnn, train_snn):
         stage(run)
     metrics = evaluate(run)

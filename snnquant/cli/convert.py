@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -64,4 +65,24 @@ def convert(
             stages.train_snn(run)
         return stages.evaluate(run)
 
-    show(carry_out(open_run, work), options.json)
+    metrics = carry_out(open_run, work)
+    report = _report(Path(metrics["run"]))
+    if not options.json:
+        from rich.console import Console
+
+        from snnquant.report import print_conversion
+
+        key_map, conversion = report.get("key_map", {}), report["conversion"]
+        operations = key_map.get("operations", conversion["operations"])
+        print_conversion(conversion, operations, Console())
+    show(metrics | report, options.json)
+
+
+def _report(folder: Path) -> dict[str, Any]:
+    """What a run's folder says of its conversion, and of the file that its CNN came from."""
+    files = {"conversion": folder / "conversion.json", "key_map": folder / "key_map.json"}
+    return {
+        name: json.loads(file.read_text(encoding="utf-8"))
+        for name, file in files.items()
+        if file.exists()
+    }

@@ -8,6 +8,7 @@ from snnquant.models.networks import (
     layer_table,
     parameter_count,
 )
+from snnquant.models.published import require_convertible
 
 __all__ = [
     "GraphNetwork",
@@ -17,5 +18,6 @@ __all__ = [
     "build_model",
     "layer_table",
     "parameter_count",
+    "require_convertible",
     "summarise_models",
 ]

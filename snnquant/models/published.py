@@ -169,6 +169,13 @@ PUBLISHED: dict[str, Architecture] = {
 }
 
 
+def require_convertible(config: ModelConfig) -> None:
+    """InputError, which says why and what to take instead, where a network cannot become an SNN."""
+    refused = PUBLISHED[config.name].refused if config.name in PUBLISHED else None
+    if refused:
+        raise InputError(f"--model {config.name}: {refused}")
+
+
 def build_published(
     config: ModelConfig, bands: int, classes: int, *, batch_norm: bool
 ) -> nn.Sequential:

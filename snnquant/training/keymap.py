@@ -35,8 +35,9 @@ class KeyMap:
         return asdict(self)
 
     def lines(self) -> list[str]:
-        """For a reader: one line a pair whose names differ, and what was filled in."""
-        lines = [f"{theirs} is {ours}" for theirs, ours in self.pairs if theirs != ours]
+        """For a reader: pairs that differ by more than a prefix, and what was filled in."""
+        pairs = [pair for pair in self.pairs if not pair[0].endswith(pair[1])]
+        lines = [f"{theirs} is {ours}" for theirs, ours in pairs]
         lines += [f"{ours} is not there: zeros" for ours in self.zeros]
         return lines + [f"{ours} is not there: left out" for ours in self.absent]
 
@@ -66,7 +67,8 @@ def load_matching(network: nn.Module, state: Mapping[str, Tensor], ordered: bool
 
     Raises InputError, without a file's name, where the two do not match; `network` is as it was.
     """
-    theirs = _layers(_without_prefixes(state, network))
+    prefix = _prefix(state, network)
+    theirs = _layers({name.removeprefix(prefix): tensor for name, tensor in state.items()})
     ours = _layers(network.state_dict())
     by_name = {layer.name for layer in theirs} == {layer.name for layer in ours}
     if by_name:
@@ -89,18 +91,20 @@ def load_matching(network: nn.Module, state: Mapping[str, Tensor], ordered: bool
     pairs, zeros = _copy(couples)
     for name in absent:
         network.set_submodule(name, nn.Identity())
+    pairs = [(prefix + name, ours_of) for name, ours_of in pairs]
     return KeyMap("name" if by_name else "order", tuple(pairs), tuple(zeros), tuple(absent))
 
 
-def _without_prefixes(state: Mapping[str, Tensor], network: nn.Module) -> dict[str, Tensor]:
-    """The state dict with names as the network's, where a prefix is all that tells them apart."""
-    names = dict.fromkeys(network.state_dict())
-    while state and not any(name in names for name in state):
-        prefix = next((p for p in PREFIXES if all(name.startswith(p) for name in state)), None)
+def _prefix(state: Mapping[str, Tensor], network: nn.Module) -> str:
+    """The longest row of `PREFIXES` before all names, unless one of the rest is the network's."""
+    names, found = dict.fromkeys(network.state_dict()), ""
+    while state and not any(name[len(found) :] in names for name in state):
+        following = (p for p in PREFIXES if all(name.startswith(found + p) for name in state))
+        prefix = next(following, None)
         if prefix is None:
             break
-        state = {name.removeprefix(prefix): tensor for name, tensor in state.items()}
-    return dict(state)
+        found += prefix
+    return found
 
 
 def _layers(state: Mapping[str, Tensor]) -> list[_Layer]:

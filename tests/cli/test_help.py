@@ -63,7 +63,8 @@ def test_help_lists_every_option_of_a_run(help_of: Any, verb: str) -> None:
 @pytest.mark.parametrize(
     ("verb", "words"),
     [
-        ("convert", {"CNN", "PyTorch"}),
+        ("convert", {"CNN", "PyTorch", "--architecture", "--trust-code", "--finetune"}),
+        ("models", {"--json"}),
         ("finetune", {"FOLDER", "--json"}),
         ("evaluate", {"FOLDER", "--json"}),
         ("energy", {"FOLDER", "--json"}),
@@ -77,6 +78,7 @@ def test_help_of_the_other_verbs(help_of: Any, verb: str, words: set[str]) -> No
 
 def test_every_option_has_a_description(help_of: Any) -> None:
     text = " ".join(help_of("run").replace("│", " ").split())
+    text = text.replace(" --architecture ", " ")  # another name of --model
     for option in sorted(_options()):
         _, _, after = text.partition(f" {option} ")
         described = after.split("[default")[0].split("--")[0].split()
