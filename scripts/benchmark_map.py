@@ -72,8 +72,8 @@ def as_table(result: dict[str, object], rows: list[dict[str, float]]) -> str:
     lines = [
         "# Whole scenes",
         "",
-        f"`python scripts/benchmark_map.py --engine {result['engine']}`: the trained SNN of cnn32h, "
-        f"T = 5, 6-bit weights, {BANDS} bands of 16 bits "
+        f"`python scripts/benchmark_map.py --engine {result['engine']}`: the trained SNN of "
+        f"cnn32h, T = 5, 6-bit weights, {BANDS} bands of 16 bits "
         f"in a .npy file, {result['threads']} threads. Seconds and memory are those of the whole "
         "command, start included.",
         "",

@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
@@ -26,9 +26,14 @@ from snnquant.inference import (
 )
 from snnquant.run import CHECKPOINTS, Run
 from snnquant.spiking import SpikingNetwork
-from snnquant.training import Checkpoint
+from snnquant.training import Checkpoint, predict
+
+if TYPE_CHECKING:
+    from snnquant.inference.integer import IntegerNetwork
 
 Engine = Literal["float", "integer"]
+PATCHES_AT_ONCE = 64
+"""Test patches given to the integer engine at a time."""
 
 
 def draw_map(
@@ -54,7 +59,8 @@ def draw_map(
         raise InputError("--early-exit: found the float engine, expected --engine integer")
     if engine == "integer":
         step_margins = _margins(run, _spiking(checkpoint, name)) if early_exit else None
-        classify, how = _integer_classifier(checkpoint, name, step_margins)
+        classify: Classifier = _integers(checkpoint, name, step_margins).classes
+        how = "integers, early exit" if early_exit else "integers"
     else:
         classify, how = tile_classifier(
             checkpoint.network, _inputs(checkpoint), checkpoint.model.window
@@ -109,9 +115,34 @@ def evaluate_early_exit(run: Run) -> dict[str, Any]:
         "energy_pj": spent,
         "energy_pj_of_all_steps": {c.name: c.energy_pj(whole, checkpoint.bits) for c in costs},
     }
-    with replacing(run.path / "early_exit.json") as temporary:
-        temporary.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    _write(run.path / "early_exit.json", result)
     return result
+
+
+def evaluate_integers(run: Run) -> dict[str, float]:
+    """The trained SNN in integers on the test pixels: its OA, and how many classes stay the same.
+
+    Also written to integers.json.
+    """
+    name = "snn_trained"
+    checkpoint, test = run.load(name), run.samples(run.split.test)
+    engine = _integers(checkpoint, name)
+    batches = torch.split(test.indices, PATCHES_AT_ONCE)
+    logits = [torch.from_numpy(engine.logits(test.patches.gather(batch))) for batch in batches]
+    classes = torch.cat(logits)[:, 0, 0].argmax(1)
+    floats = predict(checkpoint.network, test.patches, test.indices).argmax(1)
+    result = {
+        "overall_accuracy": _share(classes == test.classes),
+        "overall_accuracy_in_floats": _share(floats == test.classes),
+        "agreement": _share(classes == floats),
+    }
+    _write(run.path / "integers.json", result)
+    return result
+
+
+def _write(path: Path, content: dict[str, Any]) -> None:
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
 def _share(which: torch.Tensor) -> float:
@@ -135,11 +166,13 @@ def _margins(run: Run, network: SpikingNetwork) -> list[float]:
     return margins(logits_by_step(network, validation.patches, validation.indices))
 
 
-def _integer_classifier(
-    checkpoint: Checkpoint, name: str, step_margins: Sequence[float] | None
-) -> tuple[Classifier, str]:
+def _integers(
+    checkpoint: Checkpoint, name: str, step_margins: Sequence[float] | None = None
+) -> IntegerNetwork:
     from snnquant.inference.integer import IntegerNetwork  # compiles its loops, or has them cached
 
-    network, window = _spiking(checkpoint, name), checkpoint.model.window
-    engine = IntegerNetwork(network, _inputs(checkpoint), window, step_margins)
-    return engine.classes, "integers" if step_margins is None else "integers, early exit"
+    network = _spiking(checkpoint, name)
+    if checkpoint.quantization is None:
+        found = f"found {name}, whose weights are not quantized"
+        raise InputError(f"--network: {found}, expected a quantized SNN for the integer engine")
+    return IntegerNetwork(network, _inputs(checkpoint), checkpoint.model.window, step_margins)

@@ -17,6 +17,7 @@ def evaluate(
     /,
     *,
     early_exit: Annotated[bool, Parameter(negative="")] = False,
+    integers: Annotated[bool, Parameter(negative="")] = False,
     json: Json = False,
 ) -> None:
     """Score and price every network of a run on its test pixels.
@@ -25,6 +26,8 @@ def evaluate(
     ----------
     early_exit
         Also stop a pixel's time steps when its class is settled: what that saves and costs.
+    integers
+        Also run the trained SNN in integers, as hardware would: how many classes stay the same.
     """
     from snnquant import deployment, stages
 
@@ -32,15 +35,23 @@ def evaluate(
         metrics = stages.evaluate(run)
         if early_exit:
             metrics["early_exit"] = deployment.evaluate_early_exit(run)
+        if integers:
+            metrics["integers"] = deployment.evaluate_integers(run)
         return metrics
 
     metrics = carry_out(lambda progress: reopen(folder, progress), work)
     show(metrics, json)
-    if early_exit and not json:
-        print(_summary(metrics["early_exit"]))
+    if json:
+        return
+    if early_exit:
+        print(_exits(metrics["early_exit"]))
+    if integers:
+        result = metrics["integers"]
+        same, accuracy = 100 * result["agreement"], 100 * result["overall_accuracy"]
+        print(f"integers: {same:.2f} % of the test pixels as in floats, OA {accuracy:.2f} %")
 
 
-def _summary(result: dict[str, Any]) -> str:
+def _exits(result: dict[str, Any]) -> str:
     accuracy, before = result["overall_accuracy"], result["overall_accuracy_of_all_steps"]
     lines = [
         f"early exit: {result['mean_steps']:.2f} of {result['time_steps']} steps a pixel, "

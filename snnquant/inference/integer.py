@@ -255,6 +255,8 @@ class IntegerNetwork:
         states = [layer.neurons.state(count) for layer in alone]
         sums = np.zeros((count, self.readout.outputs), np.int32)
         for t in range(fixed.time_steps):
+            if not len(going):
+                break
             step, at = values[t : t + 1], positions[going]
             for layer, state in zip(alone, states, strict=True):
                 step, at = layer.one_step(step, at, state), np.arange(len(going))

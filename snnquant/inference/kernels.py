@@ -97,8 +97,8 @@ def integrate_and_fire(
     """Steps of fixed-point neurons: sums [T, P, L or more], or [1, P, L] that repeat, to spikes.
 
     The spikes of place p and neuron n go to spikes[:, first_place + p, first_value + n]. The state
-    `potential` [P, L] is updated; `factor`, `bias` and `threshold` are one a neuron of a place, of
-    which there are L. With the current I = factor sum + bias and floor(leak u / 2^15) for the leak, the recurrences
+    `potential` [P, L] is updated; `factor`, `bias` and `threshold` [L] are one a neuron of a place.
+    With the current I = factor sum + bias and floor(leak u / 2^15) for the leak, the recurrences
     are those of `snnquant.spiking.lif`; the last spike, which the delayed reset takes off, is told
     by u > V. (The factor is a power of two, but numba would shift 64 bits by a variable.)
     """

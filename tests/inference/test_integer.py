@@ -201,6 +201,12 @@ def test_a_pixel_stops_at_the_first_step_whose_margin_is_large_enough(window):
     np.testing.assert_array_equal(classes[:, 0, 0].numpy()[same], expected_classes[same])
 
 
+def test_all_pixels_may_stop_at_once():
+    network = network_of(3, 3, 16)
+    engine = IntegerNetwork(network, 16, 3, [-1.0] * 4)
+    assert engine.classes_and_steps(torch.randn(2, 1, 16, 8, 9))[1].unique().tolist() == [1]
+
+
 def test_without_a_margin_that_is_reached_the_classes_are_the_plain_ones():
     network = network_of(3, 3, 16)
     engine = IntegerNetwork(network, 16, 3, [np.inf] * 4)
