@@ -23,6 +23,7 @@ lint: $(READY)
 
 bench: $(READY)
 	$(BIN)/python scripts/benchmark.py
+	$(BIN)/python scripts/benchmark_map.py
 
 reproduce: $(READY)
 	$(BIN)/python scripts/reproduce_paper.py
