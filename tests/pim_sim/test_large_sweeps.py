@@ -230,7 +230,7 @@ def test_killed_sweep_on_this_machine_ends_like_one_that_was_not(
     killed = subprocess.Popen(
         [*command, "--parquet", str(folder)], stdout=subprocess.PIPE, start_new_session=True
     )
-    for _ in range(1200):
+    for _ in range(6000):  # ten minutes on a busy machine
         if any(folder.glob("part-*.parquet")):
             break
         time.sleep(0.1)
