@@ -228,7 +228,7 @@ class TrainingConfig:
     """Peak of the one-cycle schedule of CNN and SNN; the quantized CNN's is a tenth of it."""
     weight_decay: float = 1e-4
     """AdamW's decay of the weights."""
-    distillation: float = 0.5
+    distillation: float = 0.9
     """Weight of the CNN's soft labels in the loss of the SNN and of the quantized CNN."""
     snn_start: Literal["converted", "random"] = "converted"
     """What the SNN starts from: the converted CNN, or random weights, leak 1 and threshold 1."""
