@@ -12,12 +12,27 @@ from torch import Tensor, nn
 
 from snnquant.models import LayerInfo, layer_table
 from snnquant.sampling import Patches
-from snnquant.spiking import LIF, SpikingNetwork
+from snnquant.spiking import INPUT, LIF, SpikingNetwork
+from snnquant.spiking.network import DROPOUTS, MAX_POOLS, PADS
+from snnquant.spiking.wiring import Concatenate, Permute, Reshape
 
 FUNCTIONS: dict[str, Callable[..., Tensor]] = {
     "conv3d": nn.functional.conv3d,
     "conv2d": nn.functional.conv2d,
+    "conv1d": nn.functional.conv1d,
 }
+SPIKES_STAY = (
+    *DROPOUTS,
+    *MAX_POOLS,
+    *PADS,
+    nn.Identity,
+    nn.Flatten,
+    nn.Unflatten,
+    Reshape,
+    Permute,
+    Concatenate,
+)
+"""Layers that make spikes of spikes; what others make of them are values."""
 
 
 @dataclass(frozen=True)
@@ -25,9 +40,10 @@ class LayerActivity:
     """A synaptic layer and its operations, means over the pixels that were classified.
 
     `spiking` says that its inputs are spikes, `input_density` which share of them is not 0 in a
-    step. `mac` are multiply-accumulates (analog input, once a pixel), `ac` accumulates (spiking
-    input, summed over T) counted one by one, `ac_by_rate` the estimate that multiplies the spikes
-    of an input over all T by the dense MACs. Biases are not counted.
+    step. `mac` are multiply-accumulates (analog input: once a pixel, or once a step where it is
+    `changing`), `ac` accumulates (spiking input, summed over T) counted one by one, `ac_by_rate`
+    the estimate that multiplies the spikes of an input over all T by the dense MACs. Biases are not
+    counted.
     """
 
     info: LayerInfo
@@ -36,6 +52,7 @@ class LayerActivity:
     mac: float
     ac: float
     ac_by_rate: float
+    changing: bool = False
 
 
 def measure(
@@ -43,12 +60,14 @@ def measure(
 ) -> list[LayerActivity]:
     """Operations of every convolution and dense layer, a mean over the pixels at `indices` [N].
 
-    A CNN multiplies everywhere. An SNN multiplies in the layers before its first LIF and
+    A CNN multiplies everywhere. An SNN multiplies in the layers before its first LIF, and at every
+    step in those whose inputs were made of spikes by another such layer, a sum or an average. It
     accumulates elsewhere, one weight a spike and output: the spike mask convolved with ones.
     """
     table = layer_table(network, patches.gather(indices[:1]))
     spiking = _spiking_layers(network)
     steps = network.time_steps if isinstance(network, SpikingNetwork) else 1
+    behind = network.spike_driven if isinstance(network, SpikingNetwork) else frozenset()
     sums = {info.name: [0.0, 0.0] for info in table}
     modules = dict(network.named_modules())
 
@@ -56,7 +75,7 @@ def measure(
         def count(module: nn.Module, inputs: tuple[Tensor, ...], output: Any) -> None:
             x = inputs[0]
             # The readout sees mean spikes [N, ...] where the layers before it see T x N batches.
-            scale = steps / (x.shape[0] / pixels) if info.name in spiking else 1.0
+            scale = steps / (x.shape[0] / pixels) if info.name in spiking else pixels / x.shape[0]
             active = x if info.name in spiking else (x != 0).to(x.dtype)
             sums[info.name][0] += float(active.sum(dtype=torch.float64)) * scale
             if info.name in spiking:
@@ -84,7 +103,9 @@ def measure(
         if info.name in spiking:
             row = LayerActivity(info, True, rate / steps, 0.0, accumulates, rate * info.mac)
         else:
-            row = LayerActivity(info, False, rate, float(info.mac), 0.0, 0.0)
+            changing = info.name.removeprefix("layers.") in behind
+            mac = float(info.mac) * (steps if changing else 1)
+            row = LayerActivity(info, False, rate, mac, 0.0, 0.0, changing)
         activity.append(row)
     return activity
 
@@ -185,16 +206,26 @@ class AccumulateMeter:
 
 
 def _spiking_layers(network: nn.Module) -> set[str]:
-    """Names of the synaptic layers whose input are spikes."""
+    """Names of the layers whose inputs are spikes, and not values made of them."""
     if not isinstance(network, SpikingNetwork):
         return set()
-    return {f"layers.{name}" for name in network.spike_driven}
+    spikes = {INPUT: False}
+    names = set()
+    for (name, sources), layer in zip(network.inputs.items(), network.layers, strict=True):
+        given = all(spikes[source] for source in sources)
+        spikes[name] = isinstance(layer, LIF) or (given and isinstance(layer, SPIKES_STAY))
+        if given:
+            names.add(f"layers.{name}")
+    return names
 
 
-def _reached(info: LayerInfo, module: nn.Module, spikes: Tensor) -> float:
+def _reached(info: LayerInfo, module: Any, spikes: Tensor) -> float:
     """Accumulates that the spikes cause: each counts once for every output that it reaches."""
     if info.kind == "linear":
         return float(spikes.sum(dtype=torch.float64)) * info.weight_shape[0]
-    ones = spikes.new_ones(1, *info.weight_shape[1:])
-    touched = FUNCTIONS[info.kind](spikes, ones, stride=info.stride, padding=info.padding)
-    return float(touched.sum(dtype=torch.float64)) * info.weight_shape[0]
+    groups = module.groups
+    ones = spikes.new_ones(groups, *info.weight_shape[1:])
+    touched = FUNCTIONS[info.kind](
+        spikes, ones, None, info.stride, info.padding, module.dilation, groups
+    )
+    return float(touched.sum(dtype=torch.float64)) * (info.weight_shape[0] // groups)

@@ -25,24 +25,28 @@ def to_workload(
     time_steps: int,
 ) -> Workload:
     """The layers of a quantized SNN with their measured input densities."""
-    layers = tuple(
-        Layer(
-            name=layer.info.name.removeprefix("layers."),
-            kind=layer.info.kind,  # type: ignore[arg-type]
-            input_shape=layer.info.input_shape,
-            weight_shape=layer.info.weight_shape,
-            stride=layer.info.stride,
-            padding=layer.info.padding,
-            weight_bits=quantization.bits,
-            input_bits=1 if layer.spiking else PIXEL_BITS,
-            signed=True,
-            time_steps=time_steps,
-            input_density=layer.input_density,
-            repeats_input=not layer.spiking,
-        )
-        for layer in activity
-    )
+    layers = tuple(_layer(layer, quantization.bits, time_steps) for layer in activity)
     return Workload(name=name, layers=layers)
+
+
+def _layer(layer: LayerActivity, bits: int, time_steps: int) -> Layer:
+    """A layer in pim_sim's terms, which knows a 1-D convolution as a 2-D one of one column."""
+    info, line = layer.info, layer.info.kind == "conv1d"
+    one, nothing = ((1,), (0,)) if line else ((), ())
+    return Layer(
+        name=info.name.removeprefix("layers."),
+        kind="conv2d" if line else info.kind,  # type: ignore[arg-type]
+        input_shape=info.input_shape + one,
+        weight_shape=info.weight_shape + one,
+        stride=info.stride + one,
+        padding=info.padding + nothing,
+        weight_bits=bits,
+        input_bits=1 if layer.spiking else PIXEL_BITS,
+        signed=True,
+        time_steps=time_steps,
+        input_density=layer.input_density,
+        repeats_input=not layer.spiking and not layer.changing,
+    )
 
 
 def find_hardware(name: str) -> Hardware:

@@ -98,7 +98,12 @@ def build_model(
     return nn.Sequential(modules)
 
 
-KINDS: dict[type[nn.Module], str] = {nn.Conv3d: "conv3d", nn.Conv2d: "conv2d", nn.Linear: "linear"}
+KINDS: dict[type[nn.Module], str] = {
+    nn.Conv3d: "conv3d",
+    nn.Conv2d: "conv2d",
+    nn.Conv1d: "conv1d",
+    nn.Linear: "linear",
+}
 
 
 @dataclass(frozen=True)
@@ -132,7 +137,7 @@ def layer_table(model: nn.Module, example: Tensor) -> list[LayerInfo]:
             weight = module.weight
             out = tuple(output.shape[1:])
             spatial = () if kind == "linear" else module.stride
-            padding = () if kind == "linear" else module.padding
+            padding = () if kind == "linear" else _padding(module)
             mac = weight[0].numel() * output[0].numel()
             shape = tuple(inputs[0].shape[1:])
             rows.append(
@@ -156,6 +161,16 @@ def layer_table(model: nn.Module, example: Tensor) -> list[LayerInfo]:
         for handle in handles:
             handle.remove()
     return rows
+
+
+def _padding(convolution: Any) -> tuple[int, ...]:
+    """Zeros on either side of each axis, also where they are given by a word."""
+    if isinstance(convolution.padding, tuple):
+        return convolution.padding
+    if convolution.padding == "valid":
+        return (0,) * len(convolution.kernel_size)
+    sizes = zip(convolution.kernel_size, convolution.dilation, strict=True)
+    return tuple(dilation * (kernel - 1) // 2 for kernel, dilation in sizes)
 
 
 def parameter_count(model: nn.Module) -> int:

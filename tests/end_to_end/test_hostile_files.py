@@ -144,6 +144,12 @@ def _checkpoint(**changes: Any) -> Any:
     return write
 
 
+def _graph(kind: str, settings: dict[str, Any]) -> Any:
+    """A checkpoint of a network of the user's own: one layer."""
+    row = {"name": "only", "kind": kind, "settings": settings, "inputs": ["input"]}
+    return _checkpoint(model={"name": "net.py:Net"}, graph=[row])
+
+
 def _huge_pickle_number(path: Path) -> None:
     """A legacy file whose one tensor is stated to be larger than any memory."""
     storage = ("storage", torch.FloatStorage, "0", "cpu", 2**50, None)
@@ -224,6 +230,12 @@ FILES: dict[str, tuple[str, Callable[[Path], Any]]] = {
         _checkpoint(model={"widths": [30_000, 30_000, 8, 8]}),
     ),
     "a checkpoint of many classes": ("x.safetensors", _checkpoint(classes=10**12)),
+    "a graph larger than the file": (
+        "x.safetensors",
+        _graph("Linear", {"in_features": 10**5, "out_features": 10**5}),
+    ),
+    "a graph that pads without end": ("x.safetensors", _graph("ZeroPad3d", {"padding": [900] * 6})),
+    "a graph that names a function": ("x.safetensors", _graph("os.system", {"command": "true"})),
     # wrong headers of safetensors
     "a header that is no JSON": ("x.safetensors", _header(8, b"nonsense")),
     "a header that is a list": ("x.safetensors", _header(2, b"[]")),
