@@ -44,6 +44,8 @@ from snnquant.training import (
 
 CALIBRATION_PATCHES = 1024
 """Training patches that the thresholds are calibrated on."""
+CALIBRATION_VALUES = 2**24
+"""Input values, counted at every time step, that a score of the conversion takes at once."""
 
 
 def train_cnn(run: Run) -> None:
@@ -81,15 +83,15 @@ def convert_cnn(run: Run) -> None:
         return
     run.progress("conversion", 0, 1, "")
     cnn = run.load("cnn_fp32").network
-    validation = run.samples(run.split.val)
+    validation, calibration = run.samples(run.split.val), _calibration(run)
 
     def accuracy(network: nn.Module) -> float:
         steps = network.time_steps if isinstance(network, SpikingNetwork) else 1
-        batch = max(1, 2560 // steps)  # patches times steps are what takes memory
+        # Values of patches times steps are what takes memory.
+        batch = min(512, max(1, CALIBRATION_VALUES // (steps * calibration[0].numel())))
         logits = predict(network, validation.patches, validation.indices, batch)
         return (logits.argmax(1) == validation.classes).double().mean().item()
 
-    calibration = _calibration(run)
     snn, report = convert(
         cnn,
         calibration[:1],
