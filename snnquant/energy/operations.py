@@ -223,7 +223,7 @@ def _reached(info: LayerInfo, module: Any, spikes: Tensor) -> float:
     """Accumulates that the spikes cause: each counts once for every output that it reaches."""
     if info.kind == "linear":
         return float(spikes.sum(dtype=torch.float64)) * info.weight_shape[0]
-    groups = module.groups
+    groups: int = module.groups
     ones = spikes.new_ones(groups, *info.weight_shape[1:])
     touched = FUNCTIONS[info.kind](
         spikes, ones, None, info.stride, info.padding, module.dilation, groups
