@@ -397,7 +397,7 @@ def main() -> None:
     options = parser.parse_args()
     keep_freed_memory()
     note = install_spikingjelly()
-    batch, side, rounds = (128, 32, 5) if options.quick else (256, 64, 20)
+    batch, side, rounds = (128, 32, 9) if options.quick else (256, 64, 20)
     contenders = build(options.model, batch, side, peers=not note.startswith("left out"))
     shares = agreements(contenders)
     result: dict[str, Any] = {

@@ -50,9 +50,12 @@ def write_cube(path: Path, pixels: int) -> int:
     height = math.isqrt(pixels)
     width = pixels // height
     across = np.tile(source, (1, -(-width // source.shape[1]), 1))[:, :width]
-    cube = np.lib.format.open_memmap(path, "w+", np.int16, (height, width, BANDS))
-    for row in range(height):
-        cube[row] = across[row % len(across)]
+    header = {"descr": "<i2", "fortran_order": False, "shape": (height, width, BANDS)}
+    # Not through a memory map: a process starts with the peak memory of the one that starts it.
+    with path.open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, header)
+        for row in range(height):
+            file.write(across[row % len(across)].tobytes())
     return height * width
 
 
