@@ -84,7 +84,7 @@ def test_wrong_options(refused: Refused, arguments: list[str], words: list[str])
         (b"bits = true", ["options.toml", "bits", "True"]),
         (b"bits = [4, 5]", ["options.toml", "bits"]),
         (b"bits = 9", ["bits", "9", "2 to 8"]),
-        (b'model = "cnn4d"', ["options.toml", "model", "cnn4d"]),
+        (b'model = "cnn4d"', ["--model", "cnn4d", "cnn32h"]),
     ],
 )
 def test_wrong_config_files(
