@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import itertools
 import json
 import os
 import shutil
@@ -23,13 +24,14 @@ import tempfile
 import threading
 import time
 import tomllib
+from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from study_page import write_page
+from study_page import options_of, write_page
 
 from snnquant.config import (
     ConversionConfig,
@@ -109,12 +111,18 @@ def _spelt(value: Any, between: str = "-") -> str:
 
 
 class Study:
-    """The jobs, the records of those that are done, and how to run the others."""
+    """The records of the jobs that are done, and how to run the others."""
 
-    def __init__(self, output: Path, jobs: list[Job]) -> None:
-        self.records, self.jobs = output / "runs", jobs
-        self.locks = {job.cnn: threading.Lock() for job in jobs}
+    def __init__(self, output: Path) -> None:
+        self.records = output / "runs"
+        self.locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
         self.stopped = threading.Event()
+
+    def done(self, scene: str, options: dict[str, Any]) -> list[dict[str, Any]]:
+        """Metrics of a row's runs on a scene, seed by seed as far as they are done."""
+        jobs = (Job.of(scene, seed, options) for seed in itertools.count(FIRST_SEED))
+        found = itertools.takewhile(bool, map(self.record, jobs))
+        return [record["metrics"] for record in found if record]
 
     def record(self, job: Job) -> dict[str, Any] | None:
         """What a run left, if it is done and was made with the configuration of today."""
@@ -134,8 +142,8 @@ class Study:
         with self.locks[job.cnn]:
             if not cnn.exists():
                 self._call("train", folder)
-                cnn.parent.mkdir(exist_ok=True)
-                shutil.copy(folder / "cnn.safetensors", cnn)
+                with replacing(cnn) as temporary:
+                    shutil.copy(folder / "cnn.safetensors", temporary)
             elif not (folder / "cnn.safetensors").exists():
                 shutil.copy(cnn, folder / "cnn.safetensors")
         metrics = self._call("run", folder)
@@ -189,22 +197,26 @@ def run_all(study: Study, left: list[Job], workers: int) -> None:
             raise
 
 
-def read_studies(file: Path, scenes: list[str] | None, titles: list[str] | None) -> list[Any]:
-    """The tables of the study, with the scenes that are wanted and can be had."""
-    studies = tomllib.loads(file.read_text(encoding="utf-8"))["study"]
-    absent: dict[str, str] = {}
-    for study in studies:
-        study["scenes"] = scenes or study["scenes"]
-    for scene in {scene for study in studies for scene in study["scenes"]}:
+def wanted_jobs(studies: list[Any], scenes: list[str] | None, seeds: int) -> list[Job]:
+    """The jobs of the studies on their own scenes or on these, where they can be had."""
+    present = set()
+    for scene in sorted({scene for study in studies for scene in scenes or study["scenes"]}):
         try:
             load_scene(scene)
         except InputError as error:
-            absent[scene] = str(error)
-    for scene, reason in sorted(absent.items()):
-        print(f"{scene} is left out: {reason}", file=sys.stderr)
-    for study in studies:
-        study["scenes"] = [scene for scene in study["scenes"] if scene not in absent]
-    return [study for study in studies if titles is None or study["title"] in titles]
+            print(f"{scene} is left out: {error}", file=sys.stderr)
+        else:
+            present.add(scene)
+    # Seeds outermost: a study that is stopped early has every row, with fewer seeds.
+    jobs = [
+        Job.of(scene, seed, options_of(row))
+        for seed in range(FIRST_SEED, FIRST_SEED + seeds)
+        for study in studies
+        for scene in scenes or study["scenes"]
+        for row in study["rows"]
+        if scene in present
+    ]
+    return list(dict.fromkeys(jobs))
 
 
 def main() -> None:
@@ -223,33 +235,25 @@ def main() -> None:
         options.studies, options.seeds = ["Both networks"], 1
         options.scenes = options.scenes or ["indian_pines"]
     try:
-        studies = read_studies(options.study, options.scenes, options.studies)
-        for study in studies:
-            for row in study["rows"]:
-                own = {key: value for key, value in row.items() if key != "label"}
-                seeds = range(FIRST_SEED, FIRST_SEED + options.seeds)
-                row["jobs"] = {
-                    scene: [Job.of(scene, seed, own) for seed in seeds] for scene in study["scenes"]
-                }
-        # Seeds outermost: a study that is stopped early has every row, with fewer seeds.
-        jobs = [
-            row["jobs"][scene][seed]
-            for seed in range(options.seeds)
-            for study in studies
-            for scene in study["scenes"]
-            for row in study["rows"]
-        ]
-        work = Study(options.output, list(dict.fromkeys(jobs)))
-        left = [job for job in work.jobs if work.record(job) is None]
-        spent = [found["seconds"] for job in work.jobs if (found := work.record(job))]
-        print(f"{len(spent)} of {len(work.jobs)} runs are done", end="", flush=True)
+        studies = tomllib.loads(options.study.read_text(encoding="utf-8"))["study"]
+        chosen = [s for s in studies if s["title"] in (options.studies or [s["title"]])]
+        work = Study(options.output)
+        jobs = wanted_jobs(chosen, options.scenes, options.seeds)
+        records = {job: work.record(job) for job in jobs}
+        left = [job for job, record in records.items() if record is None]
+        spent = [record["seconds"] for record in records.values() if record]
         minutes = statistics.fmean(spent or [0]) * len(left) / options.jobs / 60
-        print(f", about {minutes:.0f} min to go" if spent else "", flush=True)
+        estimate = f", about {minutes:.0f} min to go" if spent else ""
+        print(f"{len(spent)} of {len(jobs)} runs are done{estimate}", flush=True)
         if options.list:
             print("\n".join(job.command for job in left))
             return
-        run_all(work, left, options.jobs)
-        write_page(options.output, studies, work.record)
+        try:
+            run_all(work, left, options.jobs)
+        finally:
+            for study in studies:
+                study["scenes"] = list(dict.fromkeys(study["scenes"] + (options.scenes or [])))
+            write_page(options.output, studies, work.done)
     except InputError as error:
         print(f"reproduce_paper.py: {error}", file=sys.stderr)
         sys.exit(2)

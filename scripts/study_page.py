@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from snnquant.files import replacing
 
 Metrics = dict[str, Any]
-Find = Callable[[Any], dict[str, Any] | None]
+Done = Callable[[str, dict[str, Any]], list[Metrics]]
 NETWORKS = {
     "cnn_fp32": "CNN 32-bit",
     "cnn_quantized": "CNN quantized",
@@ -45,16 +45,18 @@ made. Mean ± standard deviation over seeds, in per cent.
 """
 
 
-def write_page(output: Path, studies: Sequence[dict[str, Any]], find: Find) -> None:
-    """Write README.md and its plots to `output`; `find` gives a job's record or None."""
+def options_of(row: dict[str, Any]) -> dict[str, Any]:
+    """The options of `snnquant run` in a row of the study."""
+    return {key: value for key, value in row.items() if key != "label"}
+
+
+def write_page(output: Path, studies: Sequence[dict[str, Any]], done: Done) -> None:
+    """Write README.md and its plots to `output`; `done` gives the metrics of a row's runs."""
     parts = [INTRODUCTION]
     for study in studies:
         parts.append(f"## {study['title']}\n\n{study['text']}\n")
         for scene in study["scenes"]:
-            rows = [
-                (row, [r["metrics"] for job in row["jobs"][scene] if (r := find(job))])
-                for row in study["rows"]
-            ]
+            rows = [(row, done(scene, options_of(row))) for row in study["rows"]]
             if any(runs for _, runs in rows):
                 parts.append(_table(scene, rows))
                 if "axis" in study:
@@ -89,7 +91,7 @@ def _table(scene: str, rows: Sequence[tuple[dict[str, Any], list[Metrics]]]) -> 
     for row, runs in rows:
         if not runs:
             continue
-        options = _typed({k: v for k, v in row.items() if k not in ("label", "jobs")})
+        options = _typed(options_of(row))
         scores = [_percent(runs, network, "oa") for network in NETWORKS]
         scores += [_percent(runs, "snn_trained", score) for score in ("aa", "kappa")]
         split = [_percent(runs, "split", name) for name in ("leakage", "coordinates_only_oa")]
@@ -158,7 +160,7 @@ def _plot(file: Path, axis: str, rows: Sequence[tuple[dict[str, Any], list[Metri
         axes.set_xlabel("energy of the SNN, nJ a pixel (ace_snn)")
     else:
         # Rows that change another option beside the axis are in the table alone.
-        plain = [(row, runs) for row, runs in rows if not row.keys() - {"label", "jobs", axis}]
+        plain = [(row, runs) for row, runs in rows if not options_of(row).keys() - {axis}]
         for network, label in NETWORKS.items():
             points = sorted(
                 (runs[0]["model"][axis], [100 * run[network]["oa"] for run in runs])
