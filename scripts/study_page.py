@@ -58,7 +58,7 @@ def write_page(output: Path, studies: Sequence[dict[str, Any]], done: Done) -> N
         for scene in study["scenes"]:
             rows = [(row, done(scene, options_of(row))) for row in study["rows"]]
             if any(runs for _, runs in rows):
-                parts.append(_table(scene, rows))
+                parts.append(_table(scene, rows, study.get("paper", False)))
                 if "axis" in study:
                     name = f"{study['axis']}_{Path(scene).stem}.svg".replace(":", "-")
                     _plot(output / name, study["axis"], rows)
@@ -86,7 +86,9 @@ def _percent(runs: Sequence[Metrics], *keys: str) -> str:
     return spread(values)
 
 
-def _table(scene: str, rows: Sequence[tuple[dict[str, Any], list[Metrics]]]) -> str:
+def _table(
+    scene: str, rows: Sequence[tuple[dict[str, Any], list[Metrics]]], with_paper: bool
+) -> str:
     lines = [f"### {scene}\n", _line(HEADINGS), _line(["---"] * len(HEADINGS))]
     for row, runs in rows:
         if not runs:
@@ -104,7 +106,7 @@ def _table(scene: str, rows: Sequence[tuple[dict[str, Any], list[Metrics]]]) -> 
         resources.files("snnquant.report").joinpath("ace_snn.toml").read_text(encoding="utf-8")
     )
     reached = published["scenes"].get(scene)
-    if reached:
+    if reached and with_paper:
         ours = [f"{reached[k]:.2f}" if k in reached else "-" for k in ("oa", "aa", "kappa")]
         ratio = published["energy_ratio"]
         ratios = f"{ratio['cnn_fp32']}x, {ratio['cnn_quantized']}x"
