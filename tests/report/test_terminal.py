@@ -48,7 +48,9 @@ def test_an_ascii_terminal_can_show_it(metrics):
     assert b"91.23" in stream.buffer.getvalue()
 
 
-@pytest.mark.parametrize("missing", ["pim", "spike_rates", "operations", "energy_pj", "map_energy_pj"])
+@pytest.mark.parametrize(
+    "missing", ["pim", "spike_rates", "operations", "energy_pj", "map_energy_pj"]
+)
 def test_a_part_that_is_not_there_is_left_out(metrics, missing):
     heads = {
         "pim": "First layer",
