@@ -204,7 +204,7 @@ class ConversionConfig:
     """How the thresholds of a converted network are found."""
 
     calibration: Literal["percentile", "maximum", "mse"] = "percentile"
-    """percentile: 99.7 % of the pre-activations, scaled by validation; maximum; mse: least error."""
+    """percentile: 99.7 % of pre-activations, scaled by validation; maximum; mse: least error."""
     correction: Literal["none", "bias"] = "none"
     """bias: each channel's bias makes up for what its spikes lack in the mean, for few steps."""
 
