@@ -104,12 +104,12 @@ def _comparison(metrics: Metrics) -> Section:
         for accounting, ratios in metrics.get(f"{kind}_ratio", {}).items():
             if ratios:
                 theirs = beside if accounting == paper["accounting"] else BLANK
-                rows.append(row(f"CNN / SNN ({accounting})", ratios, _ratio, theirs))
+                rows.append(row(f"{place}, ratio ({accounting})", ratios, _ratio, theirs))
     notes = (
         f"{published['source']}. Its ratios: 32-bit and 6-bit CNN, mean of three scenes.",
         "MAC: multiply-accumulate, AC: accumulate (spikes). Operations are those of one pixel's "
         "patch. Energy: of a pixel alone, and of one in a map, where overlapping windows share "
-        "their work; CNN / SNN is the energy over that of the trained SNN, by each rule.",
+        "their work. Ratio: the energy of a CNN over that of the trained SNN, by each rule.",
     )
     return Section("Networks", (*present.values(), "ACE-SNN"), tuple(rows), notes)
 
