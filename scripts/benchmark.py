@@ -3,8 +3,10 @@
     python scripts/benchmark.py [--quick] [--json] [--model cnn3d]
 
 All run in turn within a round, so that a machine that slows down slows all of them; a figure is the
-median ratio over the rounds with its quartiles, by wall time and by processor time. Peers get what
-is fastest for them: the layer before the first spikes runs once, not at every step. SpikingJelly is
+median ratio over the rounds with its quartiles, by wall time and by processor time. Peers and the
+CNN have torch's own convolutions, which their users have; "CNN, our layers" has those of this
+package (`snnquant.models.convolutions`). Peers get what is fastest for them: the layer before the
+first spikes runs once, not at every step. SpikingJelly is
 installed without its dependencies into a folder of this benchmark's own. Without --quick the
 results go to docs/results/benchmark.md and benchmark.json.
 """
@@ -123,6 +125,8 @@ class Contenders:
     x: Tensor
     classes: Tensor
     cnn: nn.Module
+    own_cnn: nn.Module
+    """The same with the convolutions of this package."""
     snn: SpikingNetwork
     engine: IntegerNetwork
     pool: ThreadPoolExecutor
@@ -152,21 +156,33 @@ def build(model: str, batch: int, side: int, peers: bool) -> Contenders:
     quantize(snn, QuantizationConfig())
     engine = IntegerNetwork(snn, scene.bands, WINDOW)
     freeze(snn)
-    others: dict[str, nn.Module] = {"snnTorch": SnnTorchLoop(snn, first_once=True)}
+    plain = of_torch(snn)
+    others: dict[str, nn.Module] = {"snnTorch": SnnTorchLoop(plain, first_once=True)}
     if peers:
-        others["SpikingJelly"] = SpikingJellySteps(same_step(snn))
+        others["SpikingJelly"] = SpikingJellySteps(same_step(plain))
     return Contenders(
         x,
         torch.randint(scene.classes, (len(x),)),
-        cnn.eval(),
+        of_torch(cnn.eval()),
+        cnn,
         snn,
         engine,
         workers(),
         others,
-        SnnTorchLoop(snn, first_once=False),
+        SnnTorchLoop(plain, first_once=False),
         scene.cube[:side, :side],
         normalisation,
     )
+
+
+def of_torch(network: nn.Module) -> Any:
+    """A copy whose convolutions are torch's own."""
+    twin = copy.deepcopy(network)
+    for module in twin.modules():
+        for kind in (nn.Conv2d, nn.Conv3d):
+            if isinstance(module, kind):
+                module.__class__ = kind
+    return twin
 
 
 def train_a_little(cnn: nn.Module, patches: Patches, pixels: Tensor, labels: Tensor) -> None:
@@ -292,7 +308,12 @@ def fastest(times: Times, peers: dict[str, nn.Module]) -> str:
 
 def measure(c: Contenders, rounds: int) -> dict[str, Any]:
     """All ratios, and how many patches, or pixels, a second the medians come to."""
-    nets: dict[str, nn.Module] = {"ours, float": c.snn, "CNN": c.cnn, **c.peers}
+    nets: dict[str, nn.Module] = {
+        "ours, float": c.snn,
+        "CNN": c.cnn,
+        "CNN, our layers": c.own_cnn,
+        **c.peers,
+    }
     inference = interleave(
         {
             "ours, integers": lambda: in_threads(c),
@@ -333,6 +354,7 @@ def measure(c: Contenders, rounds: int) -> dict[str, Any]:
     return {
         "inference_vs_fastest_peer": ratio(inference, "ours, integers", peer),
         "inference_vs_cnn": ratio(inference, "ours, integers", "CNN"),
+        "inference_vs_cnn_of_our_layers": ratio(inference, "ours, integers", "CNN, our layers"),
         "inference_float_vs_fastest_peer": ratio(inference, "ours, float", peer),
         "inference_float_vs_cnn": ratio(inference, "ours, float", "CNN"),
         "training_vs_fastest_peer": ratio(training, "ours, float", trainer),
