@@ -155,6 +155,7 @@ def macro(
 @app.command
 def validate(
     *,
+    adc_survey: Path | None = None,
     svg: Path | None = None,
     as_json: Annotated[bool, Parameter(name="--json", negative=())] = False,
 ) -> None:
@@ -162,6 +163,8 @@ def validate(
 
     Parameters
     ----------
+    adc_survey
+        B. Murmann's ADC survey as CSV, to check the converter laws against row by row.
     svg
         File for a picture of measured against predicted energy.
     as_json
@@ -169,14 +172,18 @@ def validate(
     """
     from pim_sim import validation  # fits for half a second
 
+    survey = validation.check_survey(adc_survey) if adc_survey else ()
     result = validation.validate()
     if svg is not None:
         validation.draw_parity(result, svg)
     if as_json:
-        print(json.dumps(result.to_dict()))
+        rows = {"adc_survey": validation.survey_to_dict(survey)} if survey else {}
+        print(json.dumps(result.to_dict() | rows))
     else:
         laws = validation.summarise_references(result.references)
         print(f"{summarise_validation(result)}\n\n{laws}")
+        if survey:
+            print(f"\n{validation.summarise_survey(survey)}")
 
 
 @hardware_app.default

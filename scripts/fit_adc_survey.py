@@ -8,7 +8,6 @@ github.com/bmurmann/ADC-survey), the converters to 2017. `pim_sim.components.sur
 
 from __future__ import annotations
 
-import csv
 import json
 import os
 from pathlib import Path
@@ -16,24 +15,17 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pim_sim.components.survey import survey_features
+from pim_sim.components.survey import read_survey, survey_features
 
 TARGET = Path(__file__).parents[1] / "pim_sim" / "components" / "survey.json"
 CUTS = (2012, 2013, 2014)
 """Last years of the fits whose misses on all later converters give the percentiles."""
 
 
-def read_survey(path: Path) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def conditions_and_energies(path: Path) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """(effective bits, rate, node, year) and ln energy of every row that has all of them."""
-    conditions, energies = [], []
-    with path.open(encoding="utf-8", newline="") as file:
-        for row in csv.DictReader(file):
-            names = ("sndr_plot_db", "fs_nyquist_hz", "technology_um", "energy_per_conversion_pj")
-            if all(row[name] for name in names):
-                sndr, rate, node_um, energy = (float(row[name]) for name in names)
-                conditions.append(((sndr - 1.76) / 6.02, rate, node_um * 1e3, float(row["year"])))
-                energies.append(np.log(energy))
-    return np.array(conditions), np.array(energies)
+    rows = np.array(read_survey(path))
+    return rows[:, :4], np.log(rows[:, 4])
 
 
 def features(conditions: NDArray[np.float64], last_year: float) -> NDArray[np.float64]:
@@ -48,7 +40,7 @@ def fit(path: Path) -> dict[str, object]:
 
     Converters stopped improving at some year: the one that leaves the smallest squares.
     """
-    conditions, energies = read_survey(path)
+    conditions, energies = conditions_and_energies(path)
     years = conditions[:, 3]
     misses = []
     for cut in CUTS:

@@ -12,18 +12,57 @@ be too narrow for converters to come.
 
 from __future__ import annotations
 
+import csv
 import functools
 import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from pim_sim.checks import refuse
+from pim_sim.errors import InputError
 from pim_sim.numeric import exp, higher, log
 
 _FILE = Path(__file__).with_name("survey.json")
 _KNEE = math.log(1e8)
+
+
+class Converter(NamedTuple):
+    """A row of the survey: effective bits, Nyquist rate in Hz, node in nm, year, energy in pJ."""
+
+    enob: float
+    rate_hz: float
+    node_nm: float
+    year: float
+    energy_pj: float
+
+
+def read_survey(path: Path) -> list[Converter]:
+    """The rows of the survey's CSV that have bits, rate, node and energy.
+
+    Its columns: sndr_plot_db, fs_nyquist_hz, technology_um, energy_per_conversion_pj and year.
+    Raises `InputError` where the file cannot be read, lacks a column or holds no such row.
+    """
+    names = ("sndr_plot_db", "fs_nyquist_hz", "technology_um", "energy_per_conversion_pj", "year")
+    rows = []
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            for row in csv.DictReader(file):
+                if all(row[name] for name in names):
+                    sndr, rate, node_um, energy, year = (float(row[name]) for name in names)
+                    rows.append(Converter((sndr - 1.76) / 6.02, rate, node_um * 1e3, year, energy))
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+    except KeyError as error:
+        raise InputError(
+            f"{path}: found no column {error}, expected the ADC survey's CSV"
+        ) from None
+    except (ValueError, TypeError, csv.Error) as error:
+        raise InputError(f"{path}: not the ADC survey's CSV ({error})") from None
+    if not rows:
+        raise InputError(f"{path}: found no converter, expected rows with {', '.join(names)}")
+    return rows
 
 
 @functools.cache

@@ -79,7 +79,7 @@ class ADC:
         return zigzag_time_ns(self.bits, node_nm, shared_columns)
 
 
-def accelergy_energy_pj(bits: int, node_nm: float, rate_hz: float) -> float:
+def accelergy_energy_pj(bits: float, node_nm: float, rate_hz: float) -> float:
     """Energy of a conversion in pJ after the Accelergy survey fit.
 
     With SNDR = 20 log10(2) bits + 10 log10(1.5) dB and the figure of merit

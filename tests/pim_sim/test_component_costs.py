@@ -141,7 +141,7 @@ def test_shipped_survey_fit_is_what_its_script_fits(survey: Path) -> None:
 
 def test_interval_holds_most_converters_that_an_earlier_fit_had_not_seen(survey: Path) -> None:
     script = _script("fit_adc_survey")
-    conditions, energies = script.read_survey(survey)
+    conditions, energies = script.conditions_and_energies(survey)
     late = conditions[:, 3] >= 2015
     held = 0
     for (enob, rate, node, _), energy in zip(conditions[late], energies[late], strict=True):
