@@ -46,7 +46,7 @@ from snnquant.scenes import load_scene
 
 SNNQUANT = Path(sys.executable).with_name("snnquant")
 FIRST_SEED = 11
-"""Smaller seeds, and 100 to 102, were looked at while the recipe was made: these were not."""
+"""Smaller seeds, and 100 to 102, served to make the recipe; nothing was chosen by these."""
 WORK = Path("runs/reproduce_paper")
 """Where runs are under way; a run that is done is gone from here."""
 OF_THE_SNN = {

@@ -31,8 +31,8 @@ INTRODUCTION = """# Results
 
 Made by `python scripts/reproduce_paper.py` (`make reproduce`); every run's record is in
 [runs](runs), with the command that gives it. A row's command is `snnquant run --scene SCENE` with
-the row's options and `--seed` 11, 12 and so on: seeds that were not looked at while the recipe was
-made. Mean ± standard deviation over seeds, in per cent.
+the row's options and `--seed` 11, 12 and so on: seeds that no part of the recipe was chosen by.
+Mean ± standard deviation over seeds, in per cent.
 
 - OA, AA, kappa: overall accuracy, average accuracy and Cohen's kappa on test pixels, which no
   choice was made on. Leakage: test patches that hold a training pixel. Coordinates: OA of the
