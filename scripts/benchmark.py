@@ -6,22 +6,18 @@ All run in turn within a round, so that a machine that slows down slows all of t
 median ratio over the rounds with its quartiles, by wall time and by processor time. Peers and the
 CNN have torch's own convolutions, which their users have; "CNN, our layers" has those of this
 package (`snnquant.models.convolutions`). Peers get what is fastest for them: the layer before the
-first spikes runs once, not at every step. SpikingJelly is
-installed without its dependencies into a folder of this benchmark's own. Without --quick the
-results go to docs/results/benchmark.md and benchmark.json.
+first spikes runs once, not at every step. SpikingJelly is installed without its dependencies into a
+folder of this benchmark's own. Without --quick the results go to docs/results/benchmark.md and
+benchmark.json.
 """
 
 from __future__ import annotations
 
 import argparse
-import copy
-import importlib.util
 import json
 import os
 import platform
 import statistics
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -31,6 +27,13 @@ from typing import Any
 
 import numpy as np
 import torch
+from benchmark_peers import (
+    SnnTorchLoop,
+    SpikingJellySteps,
+    install_spikingjelly,
+    of_torch,
+    same_step,
+)
 from torch import Tensor, nn
 
 from snnquant.config import ModelConfig, NeuronConfig, QuantizationConfig
@@ -44,78 +47,10 @@ from snnquant.quantization import freeze, quantize
 from snnquant.sampling import Normalisation, Patches
 from snnquant.scenes import load_scene
 from snnquant.spiking import LIF, SpikingNetwork
-from snnquant.spiking.snntorch_adapter import to_snntorch
 
 RESULTS = Path(__file__).parents[1] / "docs" / "results"
-PEERS = Path(sys.prefix) / "benchmark_peers"
-SPIKINGJELLY = ("spikingjelly==2.0.0", "loguru==0.7.3", "tqdm")
 WINDOW, LEAK = 5, 0.95
 TRAINING_STEPS = 100
-
-
-class SnnTorchLoop(nn.Module):
-    """The same layers stepped as snnTorch's tutorials do, the first layer once if asked."""
-
-    def __init__(self, snn: SpikingNetwork, *, first_once: bool) -> None:
-        super().__init__()
-        self.time_steps = snn.time_steps
-        self.layers = nn.ModuleList(
-            to_snntorch(layer) if isinstance(layer, LIF) else layer for layer in snn.layers
-        )
-        self.once = 1 if first_once else 0
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Logits [N, K], the mean over the steps."""
-        potentials: dict[int, Tensor] = {}
-        total = x.new_zeros(())
-        for layer in self.layers[: self.once]:
-            x = layer(x)
-        for _ in range(self.time_steps):
-            y = x
-            for i, layer in enumerate(self.layers[self.once :]):
-                if hasattr(layer, "reset_mem"):
-                    y, potentials[i] = layer(y, potentials.get(i, layer.reset_mem()))
-                else:
-                    y = layer(y)
-            total = total + y
-        return total / self.time_steps
-
-
-class SpikingJellySteps(nn.Module):
-    """The same layers in SpikingJelly's multi-step mode: neurons of the same-step soft reset."""
-
-    def __init__(self, snn: SpikingNetwork) -> None:
-        super().__init__()
-        from spikingjelly.activation_based import neuron
-
-        self.time_steps = snn.time_steps
-        self.layers = nn.ModuleList()
-        for layer in snn.layers:
-            if isinstance(layer, LIF):
-                layer = neuron.LIFNode(
-                    tau=1 / (1 - layer.leak.item()),
-                    decay_input=False,
-                    v_threshold=layer.threshold.item(),
-                    v_reset=None,
-                    step_mode="m",
-                )
-            self.layers.append(layer)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Logits [N, K], the mean over the steps."""
-        from spikingjelly.activation_based import functional
-
-        functional.reset_net(self)
-        first, *others = self.layers
-        x = first(x)
-        x = x.expand(self.time_steps, *x.shape)
-        for layer in others:
-            x = (
-                layer(x)
-                if hasattr(layer, "v_threshold")
-                else functional.seq_to_ann_forward(x, layer)
-            )
-        return x.mean(0)
 
 
 @dataclass(frozen=True)
@@ -175,16 +110,6 @@ def build(model: str, batch: int, side: int, peers: bool) -> Contenders:
     )
 
 
-def of_torch(network: nn.Module) -> Any:
-    """A copy whose convolutions are torch's own."""
-    twin = copy.deepcopy(network)
-    for module in twin.modules():
-        for kind in (nn.Conv2d, nn.Conv3d):
-            if isinstance(module, kind):
-                module.__class__ = kind
-    return twin
-
-
 def train_a_little(cnn: nn.Module, patches: Patches, pixels: Tensor, labels: Tensor) -> None:
     """Some steps, so that classes are told apart by more than a rounding."""
     optimizer = torch.optim.Adam(cnn.parameters(), 1e-3)
@@ -193,15 +118,6 @@ def train_a_little(cnn: nn.Module, patches: Patches, pixels: Tensor, labels: Ten
         optimizer.zero_grad()
         nn.functional.cross_entropy(cnn(patches.gather(batch)), labels[batch] - 1).backward()
         optimizer.step()
-
-
-def same_step(snn: SpikingNetwork) -> SpikingNetwork:
-    """A copy with the reset that SpikingJelly has."""
-    twin = copy.deepcopy(snn)
-    for layer in twin.layers:
-        if isinstance(layer, LIF):
-            layer.reset = "same_step"
-    return twin
 
 
 def infer(network: nn.Module, x: Tensor) -> Tensor:
@@ -365,21 +281,6 @@ def measure(c: Contenders, rounds: int) -> dict[str, Any]:
         "fastest_peer": {"inference": peer, "training": trainer},
         "per_second": rates,
     }
-
-
-def install_spikingjelly() -> str:
-    """Put SpikingJelly into its own folder; returns what is to be said about it."""
-    sys.path.append(str(PEERS))
-    if importlib.util.find_spec("spikingjelly") is None:
-        command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps"]
-        done = subprocess.run(
-            [*command, "--target", str(PEERS), *SPIKINGJELLY], capture_output=True, text=True
-        )
-        if done.returncode:
-            reason = done.stderr.strip().splitlines()[-1:]
-            return f"left out: pip could not install {SPIKINGJELLY[0]} ({' '.join(reason)})"
-        importlib.invalidate_caches()
-    return SPIKINGJELLY[0]
 
 
 def page(result: dict[str, Any]) -> str:

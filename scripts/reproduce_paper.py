@@ -197,6 +197,31 @@ def run_all(study: Study, left: list[Job], workers: int) -> None:
             raise
 
 
+def read_studies(file: Path) -> list[dict[str, Any]]:
+    """The tables of a study file; InputError where it is none."""
+    try:
+        studies = tomllib.loads(file.read_text(encoding="utf-8"))["study"]
+        for study in studies:
+            missing = {"title", "text", "scenes", "rows"} - study.keys()
+            if missing or not all("label" in row for row in study["rows"]):
+                lacks = f"no {sorted(missing)[0]}" if missing else "a row without label"
+                raise InputError(f"--study {file}: found {lacks} in a study, expected one")
+    except OSError as error:
+        raise InputError(f"--study {file}: cannot be read ({error.strerror})") from None
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"--study {file}: not a study in TOML ({error})") from None
+    return list(studies)
+
+
+def choose(studies: list[dict[str, Any]], titles: list[str] | None) -> list[dict[str, Any]]:
+    """The studies of these titles, all without any; InputError for a title that there is not."""
+    known = [study["title"] for study in studies]
+    for title in titles or []:
+        if title not in known:
+            raise InputError(f"--studies: found {title!r}, expected of {', '.join(known)}")
+    return [study for study in studies if titles is None or study["title"] in titles]
+
+
 def wanted_jobs(studies: list[Any], scenes: list[str] | None, seeds: int) -> list[Job]:
     """The jobs of the studies on their own scenes or on these, where they can be had."""
     present = set()
@@ -225,7 +250,9 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="both networks, one seed")
     parser.add_argument("--scenes", nargs="+", help="these instead of the study's own")
     parser.add_argument("--studies", nargs="+", metavar="TITLE", help="these tables alone")
-    parser.add_argument("--seeds", type=int, default=5, help=f"seeds from {FIRST_SEED} (default 5)")
+    parser.add_argument(
+        "--seeds", type=int, default=5, help=f"seeds from {FIRST_SEED} on (0: page alone)"
+    )
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="runs at a time")
     parser.add_argument("--study", type=Path, default=Path(__file__).with_name("study.toml"))
     parser.add_argument("--output", type=Path, default=Path("docs/results"))
@@ -235,8 +262,11 @@ def main() -> None:
         options.studies, options.seeds = ["Both networks"], 1
         options.scenes = options.scenes or ["indian_pines"]
     try:
-        studies = tomllib.loads(options.study.read_text(encoding="utf-8"))["study"]
-        chosen = [s for s in studies if s["title"] in (options.studies or [s["title"]])]
+        for name, value, least in (("seeds", options.seeds, 0), ("jobs", options.jobs, 1)):
+            if value < least:
+                raise InputError(f"--{name}: found {value}, expected at least {least}")
+        studies = read_studies(options.study)
+        chosen = choose(studies, options.studies)
         work = Study(options.output)
         jobs = wanted_jobs(chosen, options.scenes, options.seeds)
         records = {job: work.record(job) for job in jobs}

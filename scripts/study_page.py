@@ -59,7 +59,7 @@ def write_page(output: Path, studies: Sequence[dict[str, Any]], done: Done) -> N
             rows = [(row, done(scene, options_of(row))) for row in study["rows"]]
             if any(runs for _, runs in rows):
                 parts.append(_table(scene, rows, study.get("paper", False)))
-                if "axis" in study:
+                if "axis" in study and sum(bool(runs) for _, runs in rows) > 1:
                     name = f"{study['axis']}_{Path(scene).stem}.svg".replace(":", "-")
                     _plot(output / name, study["axis"], rows)
                     parts.append(f"![{study['title']}]({name})\n")

@@ -94,6 +94,38 @@ def test_an_unknown_option_in_the_study_is_one_line(study: Path) -> None:
     assert "bitz" in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (None, "cannot be read"),
+        ("a =", "not a study"),
+        ("a = 1", "not a study"),
+        ("study = 3", "not a study"),
+        ('[[study]]\ntitle = "a"\ntext = ""\nscenes = []\n', "no rows"),
+        ('[[study]]\ntitle = "a"\ntext = ""\nscenes = []\nrows = [{}]\n', "without label"),
+    ],
+)
+def test_a_file_that_is_no_study_is_one_line(text: str | None, words: str, study: Path) -> None:
+    (study / "study.toml").unlink()
+    if text is not None:
+        (study / "study.toml").write_text(text)
+    done = call(study)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "--study study.toml: " in done.stderr
+    assert words in done.stderr
+    assert not (study / "results").exists()
+
+
+@pytest.mark.parametrize(
+    ("option", "value"), [("--jobs", "0"), ("--seeds", "-1"), ("--studies", "Bytes")]
+)
+def test_an_option_out_of_range_is_one_line(option: str, value: str, study: Path) -> None:
+    done = call(study, option, value)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert f"{option}: found " in done.stderr
+    assert not (study / "results").exists()
+
+
 def test_a_scene_that_is_not_there_is_said_and_left_out(study: Path) -> None:
     done = call(study, "--list", "--scenes", "nowhere.toml", "synthetic:16x16x12", "--seeds", 2)
     assert done.returncode == 0
