@@ -158,10 +158,11 @@ def price(run: Run, activity: dict[str, list[LayerActivity]]) -> dict[str, Any]:
     """Operations and energy of the networks, and the first layer of the SNN in memory."""
     config = run.config
     counts = {name: operations(layers) for name, layers in activity.items()}
-    result: dict[str, Any] = {"operations": counts} | _energies(run, activity, "energy")
+    bits = {name: run.load(name).bits for name in activity}
+    result: dict[str, Any] = {"operations": counts} | _energies(activity, bits, "energy")
     if dense_form(run.load("cnn_fp32").network, run.patches.bands, config.model.window):
         shared = {name: shared_between_windows(layers) for name, layers in activity.items()}
-        result |= _energies(run, shared, "map_energy")
+        result |= _energies(shared, bits, "map_energy")
     if "snn_trained" in activity and run.quantization:  # memory arrays hold integers
         layers = activity["snn_trained"]
         name = f"{run.scene.name} {config.model.name}"
@@ -171,14 +172,15 @@ def price(run: Run, activity: dict[str, list[LayerActivity]]) -> dict[str, Any]:
     return result
 
 
-def _energies(run: Run, activity: dict[str, list[LayerActivity]], name: str) -> dict[str, Any]:
+def _energies(
+    activity: dict[str, list[LayerActivity]], bits: dict[str, int | None], name: str
+) -> dict[str, Any]:
     """`NAME_pj`: energy by cost table and network; `NAME_ratio`: the CNNs' over the SNN's."""
     energy: dict[str, dict[str, float]] = {}
     ratio: dict[str, dict[str, float]] = {}
     for costs in load_costs():
         energy[costs.name] = {
-            network: costs.energy_pj(layers, run.load(network).bits)
-            for network, layers in activity.items()
+            network: costs.energy_pj(layers, bits[network]) for network, layers in activity.items()
         }
         spent = energy[costs.name].get("snn_trained")
         if spent is not None:
