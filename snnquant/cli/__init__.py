@@ -25,6 +25,7 @@ VERBS = {
     "map": "Classify every pixel of the scene.",
     "energy": "Operations and energy, layer by layer.",
     "workload": "Write a checkpoint's layers as the file that pim-sim reads.",
+    "export": "Write a network for other programs: ONNX, NIR, snnTorch, Brian2.",
     "models": "The networks that there are, own and published.",
 }
 

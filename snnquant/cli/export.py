@@ -1,0 +1,78 @@
+"""`snnquant export`: a trained network as a file for other programs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from snnquant.cli.options import progress_bars, reopen
+from snnquant.export import FORMATS, Name, writer
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from snnquant.training import Checkpoint
+
+EXAMPLES = 16
+"""Test pixels, or random patches, that a network is read with."""
+
+
+def export(
+    source: Path,
+    /,
+    *,
+    format: Name,
+    output: Path,
+    network: Literal["cnn_fp32", "cnn_quantized", "snn_converted", "snn_trained"] | None = None,
+) -> None:
+    """Write a network for other programs to run.
+
+    Parameters
+    ----------
+    source
+        Folder of a run, or a checkpoint.
+    format
+        onnx: the SNN or CNN, all time steps, raw patches to logits; qdq: the same with the weights
+        as 8-bit integers and their scales; nir, snntorch: for other simulators of spiking networks;
+        brian2: a script that runs the neurons in Brian2.
+    output
+        File to write.
+    network
+        Which of the run's networks: by default cnn_quantized for qdq, snn_trained for all others.
+    """
+    from snnquant.errors import InputError
+    from snnquant.export.facts import facts_of
+
+    write = writer(format)
+    if source.is_dir():
+        checkpoint, example, scene, class_names = _of_run(
+            source, network or FORMATS[format].network
+        )
+    elif network:
+        raise InputError(
+            f"--network: found {network} beside a file, expected it with a run's folder"
+        )
+    else:
+        checkpoint, example, scene, class_names = _of_file(source)
+    facts = facts_of(checkpoint, scene, class_names)
+    write(checkpoint.network, example, output, normalisation=checkpoint.normalisation, facts=facts)
+    print(output)
+
+
+def _of_run(folder: Path, name: str) -> tuple[Checkpoint, Tensor, str, tuple[str, ...]]:
+    with progress_bars() as progress:
+        run = reopen(folder, progress)
+        checkpoint = run.load(name)
+        example = run.patches.gather(run.split.test[:EXAMPLES])
+    return checkpoint, example, run.scene.name, run.scene.class_names
+
+
+def _of_file(file: Path) -> tuple[Checkpoint, Tensor, str, tuple[str, ...]]:
+    import torch
+
+    from snnquant.training import load_checkpoint
+
+    checkpoint = load_checkpoint(file)
+    inputs = checkpoint.model.inputs(checkpoint.bands)
+    shape = (EXAMPLES, 1, inputs, checkpoint.model.window, checkpoint.model.window)
+    return checkpoint, torch.randn(shape, generator=torch.Generator().manual_seed(0)), "", ()
