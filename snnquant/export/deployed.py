@@ -1,0 +1,77 @@
+"""A trained network as one plain module, from raw patches to logits."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from torch import Tensor, nn
+
+from snnquant.models.convolutions import Conv2d, Conv3d
+from snnquant.quantization import freeze
+from snnquant.sampling import Normalisation
+from snnquant.spiking import LIF
+
+
+class Deployed(nn.Module):
+    """Normalisation and network: raw patches [N, 1, B, h, w] to logits [N, K].
+
+    A copy: quantized weights are plain values, LIF neurons a loop over the time steps, convolutions
+    those of torch. Without a normalisation it takes standardised patches.
+    """
+
+    mean: Tensor
+    std: Tensor
+    components: Tensor
+
+    def __init__(self, network: nn.Module, normalisation: Normalisation | None = None) -> None:
+        super().__init__()
+        self.network = freeze(copy.deepcopy(network)).eval().requires_grad_(False)
+        for layer in self.network.modules():
+            layer.__class__ = PLAIN.get(type(layer), type(layer))
+        self.normalised = normalisation is not None
+        self.projected = normalisation is not None and normalisation.components is not None
+        if normalisation is not None:
+            for name in ("mean", "std"):
+                values = torch.from_numpy(getattr(normalisation, name))
+                self.register_buffer(name, values[:, None, None])
+            if normalisation.components is not None:
+                self.register_buffer("components", torch.from_numpy(normalisation.components.T))
+
+    def forward(self, patches: Tensor) -> Tensor:
+        """Logits [N, K]."""
+        if self.normalised:
+            patches = (patches - self.mean) / self.std
+        if self.projected:
+            scores = self.components @ patches.flatten(3).squeeze(1)
+            patches = scores.view(-1, 1, scores.shape[1], *patches.shape[3:])
+        logits: Tensor = self.network(patches)
+        return logits
+
+
+class UnrolledLIF(LIF):
+    """A `LIF` whose steps are plain operations, each on new tensors, so that a tracer sees them."""
+
+    def forward(self, current: Tensor) -> Tensor:
+        """Spikes [T, N, ...] for current [T, N, ...]: the recurrences of `snnquant.spiking.lif`."""
+        potential = self.initial * self.threshold
+        spikes: list[Tensor] = []
+        for step in current.unbind(0):
+            potential = potential * self.leak + step
+            if self.reset == "delayed" and spikes:
+                potential = potential - self.threshold * spikes[-1]
+            fired = (potential > self.threshold).to(current.dtype)
+            if self.reset == "same_step":
+                potential = potential - self.threshold * fired
+            elif self.reset == "zero":
+                potential = potential * (1 - fired)
+            spikes.append(fired)
+        return torch.stack(spikes)
+
+
+PLAIN: dict[type[nn.Module], type[nn.Module]] = {
+    Conv2d: nn.Conv2d,
+    Conv3d: nn.Conv3d,
+    LIF: UnrolledLIF,
+}
+"""What stands for a module of ours whose operations are arranged for speed."""

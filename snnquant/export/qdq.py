@@ -1,0 +1,72 @@
+"""ONNX with quantized weights as integers behind a DequantizeLinear each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+
+from snnquant.errors import InputError
+from snnquant.export import NO_FACTS, require
+from snnquant.export.deployed import Deployed
+from snnquant.export.onnx_file import save, to_model
+from snnquant.quantization import integer_weights
+from snnquant.sampling import Normalisation
+
+
+def write_qdq(
+    network: nn.Module,
+    example: Tensor,
+    path: Path,
+    *,
+    normalisation: Normalisation | None = None,
+    facts: Mapping[str, str] = NO_FACTS,
+) -> None:
+    """Write a quantized network as `write_onnx` does, its weights as int8 or uint8 codes.
+
+    A DequantizeLinear with the scales, one an output channel or one a weight, stands between codes
+    and layer: (code - zero point) * scale is the weight bit for bit. Codes of fewer than 8 bits are
+    stored as 8. Activations and biases are float32, as in the network.
+    Also raises InputError for a network without quantized weights.
+    """
+    weights = _integer_weights(network)
+    if not weights:
+        found = type(network).__name__
+        raise InputError(f"qdq: found {found} with weights in floating point, expected a quantized one")
+    model = to_model(Deployed(network, normalisation), example)
+    for name, integers in weights.items():
+        _put_codes(model.graph, f"network.{name}.weight", *integers)
+    storage = "weights quantized to weight_bits, stored in 8; activations and biases float32"
+    save(path, model, {**facts, "quantization": storage})
+
+
+def _integer_weights(network: nn.Module) -> dict[str, tuple[Tensor, Tensor, Tensor]]:
+    """Codes, scale and zero point of every quantized layer."""
+    found = {}
+    for name, module in network.named_modules():
+        if "weight" in getattr(module, "parametrizations", {}):
+            found[name] = integer_weights(module)
+    return found
+
+
+def _put_codes(graph: Any, name: str, codes: Tensor, scale: Tensor, zero_point: Tensor) -> None:
+    """Store a weight's codes in place of its values, which a new first node computes."""
+    (onnx,) = require("onnx", "onnx")
+    (weight,) = (tensor for tensor in graph.initializer if tensor.name == name)
+    graph.initializer.remove(weight)
+    channels = scale.numel() > 1
+    shape = (len(codes),) if channels else ()
+    parts = {
+        "codes": codes,
+        "scale": scale.reshape(shape),
+        "zero_point": zero_point.to(codes.dtype).reshape(shape),
+    }
+    for part, values in parts.items():
+        graph.initializer.append(onnx.numpy_helper.from_array(values.numpy(), f"{name}_{part}"))
+    inputs = [f"{name}_{part}" for part in parts]
+    node = onnx.helper.make_node(
+        "DequantizeLinear", inputs, [name], f"dequantize_{name}", **({"axis": 0} if channels else {})
+    )
+    graph.node.insert(0, node)
