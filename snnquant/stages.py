@@ -8,6 +8,7 @@ one left in memory: a run that was killed and resumed ends like one that was not
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,7 @@ from snnquant.energy import (
 )
 from snnquant.files import replacing
 from snnquant.inference import dense_form
-from snnquant.models import build_model, parameter_count, require_convertible
+from snnquant.models import build_model, layer_table, parameter_count, require_convertible
 from snnquant.quantization import quantize
 from snnquant.report import write_html
 from snnquant.run import Run
@@ -44,8 +45,8 @@ from snnquant.training import (
 
 CALIBRATION_PATCHES = 1024
 """Training patches that the thresholds are calibrated on."""
-CALIBRATION_VALUES = 2**24
-"""Input values, counted at every time step, that a score of the conversion takes at once."""
+LAYER_VALUES = 2**25
+"""Values of a network's largest layer, counted at every time step, that are scored at once."""
 
 
 def train_cnn(run: Run) -> None:
@@ -86,9 +87,7 @@ def convert_cnn(run: Run) -> None:
     validation, calibration = run.samples(run.split.val), _calibration(run)
 
     def accuracy(network: nn.Module) -> float:
-        steps = network.time_steps if isinstance(network, SpikingNetwork) else 1
-        # Values of patches times steps are what takes memory.
-        batch = min(512, max(1, CALIBRATION_VALUES // (steps * calibration[0].numel())))
+        batch = _batch_size(network, calibration[:1])
         logits = predict(network, validation.patches, validation.indices, batch)
         return (logits.argmax(1) == validation.classes).double().mean().item()
 
@@ -136,18 +135,20 @@ def evaluate(run: Run) -> dict[str, Any]:
     """
     present = run.present()
     test = run.samples(run.split.test)
+    example = test.patches.gather(test.indices[:1])
     metrics: dict[str, Any] = {"schema": 1, "run": str(run.path), "seed": run.config.seed}
     activity: dict[str, list[LayerActivity]] = {}
     for done, name in enumerate(present):
         run.progress("evaluation", done, len(present), name)
         network = run.load(name).network
-        predictions = predict(network, test.patches, test.indices).argmax(1)
+        batch = _batch_size(network, example)
+        predictions = predict(network, test.patches, test.indices, batch).argmax(1)
         table = confusion(test.classes.numpy(), predictions.numpy(), run.scene.classes)
         metrics[name] = asdict(Scores.from_confusion(table))
-        activity[name] = measure(network, test.patches, test.indices)
+        activity[name] = measure(network, test.patches, test.indices, batch)
         if name == "snn_trained":
             assert isinstance(network, SpikingNetwork)
-            metrics["spike_rates"] = spike_rates(network, test.patches, test.indices)
+            metrics["spike_rates"] = spike_rates(network, test.patches, test.indices, batch)
     run.progress("evaluation", len(present), len(present), "")
     metrics |= _describe(run, activity[present[-1]]) | price(run, activity)
     _write_json(run.path / "metrics.json", metrics)
@@ -196,9 +197,11 @@ def energy_by_layer(run: Run) -> list[dict[str, Any]]:
     """Operations and energy in pJ of every layer of every network that the run has."""
     rows: list[dict[str, Any]] = []
     test = run.samples(run.split.test)
+    example = test.patches.gather(test.indices[:1])
     for name in run.present():
         checkpoint = run.load(name)
-        for layer in measure(checkpoint.network, test.patches, test.indices):
+        batch = _batch_size(checkpoint.network, example)
+        for layer in measure(checkpoint.network, test.patches, test.indices, batch):
             rows.append(
                 {
                     "network": name,
@@ -233,6 +236,13 @@ def _calibration(run: Run) -> Tensor:
     """Training patches drawn by the run's seed: thresholds and statistics come from them."""
     pixels = np.random.default_rng(run.config.seed).permutation(run.split.train)
     return run.patches.gather(pixels[:CALIBRATION_PATCHES])
+
+
+def _batch_size(network: nn.Module, example: Tensor) -> int:
+    """Patches like `example` [1, ...] that fit the memory at a time, at any window and T."""
+    steps = network.time_steps if isinstance(network, SpikingNetwork) else 1
+    layers = [math.prod(info.output_shape) for info in layer_table(network, example)]
+    return min(512, max(1, LAYER_VALUES // (steps * max(layers))))
 
 
 def _describe(run: Run, layers: list[LayerActivity]) -> dict[str, Any]:

@@ -1,0 +1,38 @@
+"""How many patches a network is scored on at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from snnquant import stages
+from snnquant.run import Run
+
+
+def test_scores_do_not_depend_on_how_many_patches_fit_the_memory(
+    copy: Path, finished: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At one value a layer they are scored one by one; the largest tensor shows it."""
+    largest = 0
+
+    def note(module: nn.Module, inputs: Any, output: Any) -> None:
+        nonlocal largest
+        if isinstance(module, (nn.Conv2d, nn.Conv3d)):
+            largest = max(largest, len(output))
+
+    monkeypatch.setattr(stages, "LAYER_VALUES", 1)
+    monkeypatch.setattr(stages, "dense_form", lambda *_: None)  # tries its form on more patches
+    handle = torch.nn.modules.module.register_module_forward_hook(note)
+    try:
+        metrics = stages.evaluate(Run.open(copy))
+    finally:
+        handle.remove()
+    assert largest == metrics["model"]["time_steps"]
+    for name in ("cnn_fp32", "snn_converted", "snn_trained"):
+        assert metrics[name]["oa"] == finished.metrics[name]["oa"]
+        expected = finished.metrics["operations"][name]
+        assert metrics["operations"][name] == pytest.approx(expected)
