@@ -126,7 +126,7 @@ class ModelConfig:
         _require_types(self)
         known = ", ".join(OWN_INPUTS)
         expected = f"{known} or, for convert, FILE.py:CLASS"
-        _require(self.name in OWN_INPUTS or self.is_code, "model", repr(self.name), expected)
+        _require(self.name in OWN_INPUTS or self.is_own, "model", repr(self.name), expected)
         _require(
             self.window >= 1 and self.window % 2 == 1,
             "window",
@@ -146,6 +146,11 @@ class ModelConfig:
     def is_code(self) -> bool:
         """Whether `name` is a class in a file of the user's own."""
         return re.fullmatch(r".+\.py:[^\W\d]\w*", self.name, re.DOTALL) is not None
+
+    @property
+    def is_own(self) -> bool:
+        """Whether the network is the user's own, kept as data: such a class, or an ONNX file's."""
+        return self.is_code or self.name.endswith(".onnx")
 
     def inputs(self, bands: int) -> int:
         """Values of a pixel that the network sees: `components`, or all `bands` if no fewer."""

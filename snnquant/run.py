@@ -71,7 +71,7 @@ class Run:
         find_hardware(config.hardware)
         run = cls(path or _free_folder(config), config, progress)
         _ = run.split
-        if not config.model.is_code:
+        if not config.model.is_own:
             with torch.device("meta"):  # shapes alone: what matters is whether it can be built
                 build_model(config.model, run.scene.bands, run.scene.classes)
         return run
@@ -177,7 +177,7 @@ class Run:
     def save(self, name: str, network: nn.Module, **configs: Any) -> None:
         """Write the network `name` of CHECKPOINTS; `configs` are its quantization and neuron."""
         graph = None
-        if self.config.model.is_code:
+        if self.config.model.is_own:
             own = network if isinstance(network, GraphNetwork) else None
             graph = own.describe() if own else self.load("cnn_fp32").graph
         checkpoint = Checkpoint(
@@ -241,7 +241,7 @@ class Run:
 def _free_folder(config: RunConfig) -> Path:
     """`runs/SCENE-MODEL-SPLIT-seedN`, numbered where that is taken."""
     scene = "".join(c if c.isalnum() or c in "._" else "-" for c in Path(config.scene).stem)
-    model = config.model.name.rpartition(":")[2]
+    model = Path(config.model.name.rpartition(":")[2]).stem  # of a class, or of a file
     name = f"{scene}-{model}-{config.split.protocol}-seed{config.seed}"
     path, number = Path("runs") / name, 1
     while path.exists():

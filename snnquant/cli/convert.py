@@ -29,8 +29,8 @@ def convert(
     cnn: Annotated[
         Path,
         Parameter(
-            help="Folder of a run with a CNN, a snnquant checkpoint, or a state dict of PyTorch or "
-            "safetensors."
+            help="Folder of a run with a CNN, a snnquant checkpoint, a state dict of PyTorch or "
+            "safetensors, or an ONNX file."
         ),
     ],
     config: Config = DEFAULTS,
@@ -54,7 +54,10 @@ def convert(
         raise InputError(f"{cnn}: found options beside a run's folder, expected its own alone")
 
     def open_run(progress: Progress) -> Run:
-        return reopen(cnn, progress) if in_place else start(config, options, progress)
+        if in_place:
+            return reopen(cnn, progress)
+        own = cnn.suffix == ".onnx" and options.resume is None
+        return start(adoption.with_onnx(config, cnn) if own else config, options, progress)
 
     def work(run: Run) -> dict[str, Any]:
         if not in_place and not run.has("cnn_fp32"):

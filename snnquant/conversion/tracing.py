@@ -13,11 +13,15 @@ import torch
 from torch import Tensor, fx, nn
 
 from snnquant.errors import InputError
+from snnquant.models import GraphNetwork
+from snnquant.models.user_code import Reshaped
 from snnquant.spiking.wiring import Concatenate, Mean, Permute, Reshape, WeightedSum
 
 BATCH = 3
 """Samples that the shapes are taken with: few axes of a network have just this length."""
 LIBRARY = str(Path(torch.__file__).parent)
+OURS = (__file__, inspect.getfile(GraphNetwork), inspect.getfile(Reshaped))
+"""Files whose lines tell a user nothing of a network."""
 LEAVES = (
     *(nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear),
     *(Concatenate, Mean, Permute, Reshape, WeightedSum),
@@ -55,7 +59,7 @@ def trace(module: nn.Module) -> fx.Graph:
         lines = [
             f"{frame.filename}:{frame.lineno}: {frame.line}"
             for frame in traceback.extract_tb(error.__traceback__)
-            if not frame.filename.startswith(LIBRARY) and frame.filename != __file__
+            if not frame.filename.startswith(LIBRARY) and frame.filename not in OURS
         ]
         where = lines[-1] if lines else type(module).__name__
         raise InputError(
@@ -145,7 +149,7 @@ def _line_of(frame: FrameType | None) -> str:
     """FILE:LINE of the innermost frame that is neither torch's nor this module's."""
     while frame is not None and frame.f_code is not trace.__code__:
         file = frame.f_code.co_filename
-        if not file.startswith(LIBRARY) and file != __file__:
+        if not file.startswith(LIBRARY) and file not in OURS:
             return f"{file}:{frame.f_lineno}"
         frame = frame.f_back
     return ""

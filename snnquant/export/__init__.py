@@ -30,9 +30,11 @@ import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Literal
 
-from snnquant.errors import InputError
+from snnquant.extras import require
+
+__all__ = ["FORMATS", "NO_FACTS", "Format", "Name", "require", "writer"]
 
 Name = Literal["onnx", "qdq", "nir", "snntorch", "brian2"]
 NO_FACTS: Mapping[str, str] = MappingProxyType({})
@@ -61,13 +63,3 @@ def writer(name: Name) -> Callable[..., None]:
         importlib.import_module(FORMATS[name].module), f"write_{name}"
     )
     return function
-
-
-def require(extra: str, *modules: str) -> list[Any]:
-    """The modules of an extra, imported; InputError that says how to install it."""
-    try:
-        return [importlib.import_module(module) for module in modules]
-    except ModuleNotFoundError as error:
-        raise InputError(
-            f"{error.name}: not installed, expected the extra: pip install 'snnquant[{extra}]'"
-        ) from None

@@ -32,16 +32,16 @@ def write_onnx(
 ) -> None:
     """Write an SNN or CNN as ONNX: `patches` [batch, 1, B, h, w] to `logits` [batch, K], float32.
 
-    With a `normalisation`, which goes into the graph, patches are raw, in the units of the scene. An
-    SNN's time steps are unrolled into plain operators. Quantized weights are written as the values
-    that they stand for, in float32. `facts` become the file's metadata.
+    With a `normalisation`, which goes into the graph, patches are raw, in the units of the scene.
+    An SNN's time steps are unrolled into plain operators. Quantized weights are written as the
+    values that they stand for, in float32. `facts` become the file's metadata.
     See `snnquant.export` for the arguments and errors.
     """
     save(path, to_model(Deployed(network, normalisation), example), facts)
 
 
 def to_model(deployed: Deployed, example: Tensor) -> Any:
-    """The ONNX ModelProto of a network; `example` holds patches as the network itself takes them."""
+    """The ONNX ModelProto of a network; `example` holds patches as the network takes them."""
     require("onnx", "onnx", "onnxscript")
     bands = deployed.mean.shape[0] if deployed.normalised else example.shape[2]
     patches = example.new_zeros(2, 1, bands, *example.shape[3:])

@@ -33,8 +33,7 @@ def write_qdq(
     """
     weights = _integer_weights(network)
     if not weights:
-        found = type(network).__name__
-        raise InputError(f"qdq: found {found} with weights in floating point, expected a quantized one")
+        raise InputError("qdq: found weights in floating point, expected a quantized network")
     model = to_model(Deployed(network, normalisation), example)
     for name, integers in weights.items():
         _put_codes(model.graph, f"network.{name}.weight", *integers)
@@ -57,7 +56,7 @@ def _put_codes(graph: Any, name: str, codes: Tensor, scale: Tensor, zero_point: 
     (weight,) = (tensor for tensor in graph.initializer if tensor.name == name)
     graph.initializer.remove(weight)
     channels = scale.numel() > 1
-    shape = (len(codes),) if channels else ()
+    shape, axis = ((len(codes),), {"axis": 0}) if channels else ((), {})
     parts = {
         "codes": codes,
         "scale": scale.reshape(shape),
@@ -66,7 +65,5 @@ def _put_codes(graph: Any, name: str, codes: Tensor, scale: Tensor, zero_point: 
     for part, values in parts.items():
         graph.initializer.append(onnx.numpy_helper.from_array(values.numpy(), f"{name}_{part}"))
     inputs = [f"{name}_{part}" for part in parts]
-    node = onnx.helper.make_node(
-        "DequantizeLinear", inputs, [name], f"dequantize_{name}", **({"axis": 0} if channels else {})
-    )
+    node = onnx.helper.make_node("DequantizeLinear", inputs, [name], f"dequantize_{name}", **axis)
     graph.node.insert(0, node)

@@ -56,7 +56,7 @@ def build_model(
 
     Raises InputError where `widths` does not name every convolution, and as `build_published` does.
     """
-    if config.is_code:
+    if config.is_own:
         raise InputError(
             f"--model: found {config.name}, which only convert takes, with its weights"
         )

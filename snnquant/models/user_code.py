@@ -14,6 +14,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from snnquant.errors import InputError
+from snnquant.spiking.wiring import Permute
 
 ARGUMENTS = {
     "bands": ("bands", "n_bands", "num_bands", "input_channels", "in_channels", "band"),
@@ -45,8 +46,11 @@ LAYOUTS: dict[str, Any] = {
     "N, bands, window, window": lambda: nn.Flatten(1, 2),
     "N, 1, bands": lambda: nn.Flatten(2),
     "N, bands": nn.Flatten,
+    "N, window, window, bands, 1": lambda: Permute((0, 3, 4, 2, 1)),
+    "N, window, window, bands": lambda: nn.Sequential(nn.Flatten(1, 2), Permute((0, 2, 3, 1))),
+    "N, bands, 1": lambda: nn.Sequential(nn.Flatten(2), Permute((0, 2, 1))),
 }
-"""Ways in which networks take a patch; the last two for a window of one pixel alone."""
+"""Ways in which networks take a patch: PyTorch's, then channels last."""
 
 
 def build_from_code(place: str, bands: int, classes: int, window: int) -> tuple[nn.Module, str]:

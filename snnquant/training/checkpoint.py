@@ -123,7 +123,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
 
 def _build_cnn(model: ModelConfig, bands: int, header: dict[str, Any], numbers: int) -> nn.Module:
     """The network that a header states; sizes that it makes up are never allocated."""
-    if model.is_code:
+    if model.is_own:
         return build_graph(header["graph"], model.inputs(bands), model.window, numbers)
     with torch.device("meta"):
         stated = parameter_count(build_model(model, bands, header["classes"]))

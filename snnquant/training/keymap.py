@@ -22,7 +22,8 @@ class KeyMap:
     """How a state dict was read: pairs of (its name, the network's name), and what that leaves.
 
     `zeros` are biases that the file lacks, `absent` batch norms that it lacks, which are taken out
-    of the network. `by` is name, or order where names differ: equal shapes in equal order.
+    of the network. `by` is name, or order where names differ: equal shapes in equal order; or
+    graph, where the file holds the network as well.
     """
 
     by: str
