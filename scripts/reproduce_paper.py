@@ -55,8 +55,8 @@ OF_THE_SNN = {
         for c in (QuantizationConfig, NeuronConfig, ConversionConfig)
         for field in fields(c)
     ),
-    *("quantized_epochs", "distillation", "snn_epochs", "snn_start", "trained_neuron"),
-    *("spike_penalty", "hardware"),
+    *("quantized_epochs", "distillation", "snn_epochs", "snn_start", "snn_batch_norm"),
+    *("trained_neuron", "spike_penalty", "hardware"),
 }
 """Options that the 32-bit CNN does not depend on."""
 

@@ -237,6 +237,8 @@ class TrainingConfig:
     """Weight of the CNN's soft labels in the loss of the SNN and of the quantized CNN."""
     snn_start: Literal["converted", "random"] = "converted"
     """What the SNN starts from: the converted CNN, or random weights, leak 1 and threshold 1."""
+    snn_batch_norm: bool = True
+    """Batch norm behind the SNN's synapses in training, folded into their channels' scales then."""
     trained_neuron: Literal["both", "leak", "threshold", "neither"] = "both"
     """What is trained of the neurons, besides the weights: leak and threshold, one, or neither."""
     spike_penalty: float = 0.0
@@ -275,6 +277,12 @@ class RunConfig:
     def __post_init__(self) -> None:
         _require_types(self)
         _require(0 <= self.seed < 2**64, "seed", self.seed, "0 or more, below 2^64")
+        one_scale = self.quantization.bits < 32 and self.quantization.granularity == "tensor"
+        if one_scale and self.training.snn_batch_norm:
+            raise InputError(
+                "--granularity: found tensor, expected channel, or --no-snn-batch-norm: batch norm "
+                "cannot be folded into one scale a tensor"
+            )
 
 
 def _options(cls: type) -> Iterator[tuple[str, tuple[str, ...]]]:

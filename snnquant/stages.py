@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from snnquant.conversion import convert, fold_batch_norm
+from snnquant.conversion import SynapseNorms, convert, fold_batch_norm
 from snnquant.deployment import draw_map
 from snnquant.energy import (
     LayerActivity,
@@ -121,8 +121,11 @@ def train_snn(run: Run) -> None:
                 parameter.requires_grad_(training.trained_neuron in ("both", kind))
         if run.quantization:
             quantize(snn, run.quantization)
+        norms = SynapseNorms(snn, _calibration(run)) if training.snn_batch_norm else None
         teacher = run.load("cnn_fp32").network
         run.fit(snn, "snn", training.snn_epochs, training.learning_rate, teacher)
+        if norms is not None:
+            norms.fold()
         run.save("snn_trained", snn, quantization=run.quantization, neuron=config.neuron)
     run.finish("snn")
 

@@ -2,7 +2,8 @@
 
 from snnquant.conversion.calibration import convert
 from snnquant.conversion.folding import fold_batch_norm
+from snnquant.conversion.normalization import SynapseNorms
 from snnquant.conversion.report import ConversionReport
 from snnquant.conversion.rewriting import to_spiking
 
-__all__ = ["ConversionReport", "convert", "fold_batch_norm", "to_spiking"]
+__all__ = ["ConversionReport", "SynapseNorms", "convert", "fold_batch_norm", "to_spiking"]

@@ -86,6 +86,23 @@ def freeze(model: nn.Module) -> nn.Module:
 
 
 @torch.no_grad()
+def scale_channels(synapse: nn.Module, factors: Tensor) -> None:
+    """Multiply a synapse's weight by a factor an output channel, in place, its grid along.
+
+    `factors` are [K]. The codes stay what they are, up to the sign.
+
+    Raises `InputError` for a weight quantized with one scale a tensor: its grid cannot follow.
+    """
+    quantized = "weight" in _quantized_parameters(synapse)
+    lists: Any = synapse.parametrizations if quantized else None
+    weight: Any = lists.weight.original if quantized else synapse.weight
+    column = factors.view(-1, *(1 for _ in weight.shape[1:]))
+    if quantized:
+        lists.weight[0].scale_channels_(weight, column)
+    weight.mul_(column)
+
+
+@torch.no_grad()
 def integer_weights(module: nn.Module) -> tuple[Tensor, Tensor, Tensor]:
     """Codes, scale and zero point of a quantized module's weight.
 

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from snnquant.config import QuantizationConfig
+from snnquant.errors import InputError
 from snnquant.quantization.estimators import fake_quantize, straight_through
 from snnquant.quantization.quantizers import QUANTIZERS, Grid, least_squares_grid
 
@@ -44,6 +45,20 @@ class QuantizedWeight(nn.Module):
     def forward(self, weight: Tensor) -> Tensor:
         """The weight on its grid, same shape and dtype."""
         return fake_quantize(weight, self.grid(weight))
+
+    @torch.no_grad()
+    def scale_channels_(self, weight: Tensor, factors: Tensor) -> None:
+        """Prepare for a weight whose output channels are multiplied by `factors` [K, 1, ...].
+
+        Raises `InputError` where one scale serves a whole tensor.
+        """
+        if self.config.granularity != "channel":
+            raise InputError("granularity: found tensor, expected channel: channels are rescaled")
+        if self.config.clip == "mse":
+            grid = self.grid(weight)
+            turned = grid.low + grid.high - grid.zero_point
+            self.zero_point.copy_(torch.where(factors < 0, turned, grid.zero_point))
+            self.scale.mul_(factors.abs())
 
     def extra_repr(self) -> str:
         """The configuration, for ``print(model)``."""

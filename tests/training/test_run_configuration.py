@@ -26,56 +26,62 @@ SHARES = st.floats(0, 1, exclude_min=True, exclude_max=True)
 COUNTS = st.integers(1, 2**40)
 POSITIVE = st.floats(0, exclude_min=True, allow_infinity=False)
 
-CONFIGS = st.builds(
-    RunConfig,
-    scene=st.text(),
-    hardware=st.text(),
-    seed=st.integers(0, 2**64 - 1),
-    split=st.builds(
-        SplitConfig,
-        protocol=st.sampled_from(["random", "blocks", "mask"]),
-        train_fraction=SHARES,
-        validation_fraction=SHARES,
-        block_size=st.integers(2, 1000),
-    ),
-    model=st.builds(
-        ModelConfig,
-        name=st.sampled_from(["cnn32h", "cnn3d"]),
-        window=st.integers(0, 50).map(lambda k: 2 * k + 1),
-        widths=st.none() | st.lists(COUNTS).map(tuple),
-        dropout=st.floats(0, 1, exclude_max=True),
-    ),
-    quantization=st.builds(
-        QuantizationConfig,
-        bits=st.integers(2, 8),
-        scheme=st.sampled_from(["symmetric", "affine"]),
-        granularity=st.sampled_from(["channel", "tensor"]),
-        clip=st.sampled_from(["max", "mse"]),
-        neuron_bits=st.none() | st.integers(2, 16),
-    ),
-    neuron=st.builds(
-        NeuronConfig,
-        time_steps=COUNTS,
-        reset=st.sampled_from(["delayed", "same_step", "zero"]),
-        initial=st.floats(0, 1),
-        surrogate=st.sampled_from(["triangle", "arctan", "boxcar"]),
-        surrogate_scale=POSITIVE,
-        surrogate_width=POSITIVE,
-    ),
-    training=st.builds(
-        TrainingConfig,
-        cnn_epochs=COUNTS,
-        quantized_epochs=COUNTS,
-        snn_epochs=COUNTS,
-        batch_size=st.integers(2, 2**40),
-        learning_rate=st.floats(0, 1, exclude_min=True),
-        weight_decay=st.floats(0, 1),
-        distillation=st.floats(0, 1),
-        snn_start=st.sampled_from(["converted", "random"]),
-        trained_neuron=st.sampled_from(["both", "leak", "threshold", "neither"]),
-        spike_penalty=st.floats(0, 1e6),
-    ),
-)
+
+def configs(granularity: str, batch_norm: st.SearchStrategy[bool]) -> st.SearchStrategy[RunConfig]:
+    return st.builds(
+        RunConfig,
+        scene=st.text(),
+        hardware=st.text(),
+        seed=st.integers(0, 2**64 - 1),
+        split=st.builds(
+            SplitConfig,
+            protocol=st.sampled_from(["random", "blocks", "mask"]),
+            train_fraction=SHARES,
+            validation_fraction=SHARES,
+            block_size=st.integers(2, 1000),
+        ),
+        model=st.builds(
+            ModelConfig,
+            name=st.sampled_from(["cnn32h", "cnn3d"]),
+            window=st.integers(0, 50).map(lambda k: 2 * k + 1),
+            widths=st.none() | st.lists(COUNTS).map(tuple),
+            dropout=st.floats(0, 1, exclude_max=True),
+        ),
+        quantization=st.builds(
+            QuantizationConfig,
+            bits=st.integers(2, 8),
+            scheme=st.sampled_from(["symmetric", "affine"]),
+            granularity=st.just(granularity),
+            clip=st.sampled_from(["max", "mse"]),
+            neuron_bits=st.none() | st.integers(2, 16),
+        ),
+        neuron=st.builds(
+            NeuronConfig,
+            time_steps=COUNTS,
+            reset=st.sampled_from(["delayed", "same_step", "zero"]),
+            initial=st.floats(0, 1),
+            surrogate=st.sampled_from(["triangle", "arctan", "boxcar"]),
+            surrogate_scale=POSITIVE,
+            surrogate_width=POSITIVE,
+        ),
+        training=st.builds(
+            TrainingConfig,
+            cnn_epochs=COUNTS,
+            quantized_epochs=COUNTS,
+            snn_epochs=COUNTS,
+            batch_size=st.integers(2, 2**40),
+            learning_rate=st.floats(0, 1, exclude_min=True),
+            weight_decay=st.floats(0, 1),
+            distillation=st.floats(0, 1),
+            snn_start=st.sampled_from(["converted", "random"]),
+            snn_batch_norm=batch_norm,
+            trained_neuron=st.sampled_from(["both", "leak", "threshold", "neither"]),
+            spike_penalty=st.floats(0, 1e6),
+        ),
+    )
+
+
+CONFIGS = configs("channel", st.booleans()) | configs("tensor", st.just(False))
 
 
 @pytest.fixture(scope="module")
@@ -216,6 +222,14 @@ def test_a_value_out_of_range_names_the_option_as_typed(kind, field, option, val
     assert str(caught.value).startswith(f"{option}: found ")
     assert "expected" in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_one_scale_a_tensor_goes_without_batch_norm_in_the_snn():
+    tensor = QuantizationConfig(granularity="tensor")
+    with pytest.raises(InputError, match=r"^--granularity: found tensor, .*--no-snn-batch-norm"):
+        RunConfig(quantization=tensor)
+    RunConfig(quantization=tensor, training=TrainingConfig(snn_batch_norm=False))
+    RunConfig(quantization=dataclasses.replace(tensor, bits=32))
 
 
 @pytest.mark.parametrize(
