@@ -11,6 +11,7 @@ from snnquant.models.convolutions import Conv2d, Conv3d
 from snnquant.quantization import freeze
 from snnquant.sampling import Normalisation
 from snnquant.spiking import LIF
+from snnquant.spiking.network import MAX_POOLS
 
 
 class Deployed(nn.Module):
@@ -69,9 +70,34 @@ class UnrolledLIF(LIF):
         return torch.stack(spikes)
 
 
+class WindowedPool(nn.Module):
+    """Adaptive pooling axis after axis, window by window: exporters know it to one value alone."""
+
+    output_size: int | tuple[int | None, ...]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Means, or maxima, of n windows of an axis: the i-th from floor(is/n) to ceil((i+1)s/n)."""
+        counts = self.output_size
+        if isinstance(counts, int):
+            counts = (counts,) * (x.ndim - 2)
+        reduce = torch.amax if isinstance(self, MAX_POOLS) else torch.mean
+        for axis, count in enumerate(counts, start=2):
+            s = x.shape[axis]
+            n = s if count is None else count
+            bounds = [(i * s // n, -((i + 1) * s // -n)) for i in range(n)]
+            windows = [reduce(x.narrow(axis, low, high - low), axis) for low, high in bounds]
+            x = torch.stack(windows, axis)
+        return x
+
+
+ADAPTIVE = (
+    *(nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d, nn.AdaptiveAvgPool3d),
+    *(nn.AdaptiveMaxPool1d, nn.AdaptiveMaxPool2d, nn.AdaptiveMaxPool3d),
+)
 PLAIN: dict[type[nn.Module], type[nn.Module]] = {
     Conv2d: nn.Conv2d,
     Conv3d: nn.Conv3d,
     LIF: UnrolledLIF,
+    **{kind: type(kind.__name__, (WindowedPool, kind), {}) for kind in ADAPTIVE},
 }
 """What stands for a module of ours whose operations are arranged for speed."""

@@ -59,7 +59,10 @@ def to_model(deployed: Deployed, example: Tensor) -> Any:
                 dynamic_shapes=({0: batch},),
             )
     except torch.onnx.OnnxExporterError as error:
-        reason = " ".join(str(error).split())[:300]
+        cause: BaseException = error
+        while cause.__cause__ is not None:  # the first of them says what it is
+            cause = cause.__cause__
+        reason = " ".join(str(cause).split())[:300]
         raise InputError(f"onnx: torch cannot write this network ({reason})") from error
     return program.model_proto
 
