@@ -76,7 +76,7 @@ class WindowedPool(nn.Module):
     output_size: int | tuple[int | None, ...]
 
     def forward(self, x: Tensor) -> Tensor:
-        """Means, or maxima, of n windows of an axis: the i-th from floor(is/n) to ceil((i+1)s/n)."""
+        """Means, or maxima, of n windows of each axis: the i-th from floor(is/n) on, to ceil."""
         counts = self.output_size
         if isinstance(counts, int):
             counts = (counts,) * (x.ndim - 2)
