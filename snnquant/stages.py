@@ -121,7 +121,10 @@ def train_snn(run: Run) -> None:
                 parameter.requires_grad_(training.trained_neuron in ("both", kind))
         if run.quantization:
             quantize(snn, run.quantization)
-        norms = SynapseNorms(snn, _calibration(run)) if training.snn_batch_norm else None
+        norms = None
+        if training.snn_batch_norm:
+            patches = _calibration(run)
+            norms = SynapseNorms(snn, patches[: _batch_size(snn, patches[:1])])
         teacher = run.load("cnn_fp32").network
         run.fit(snn, "snn", training.snn_epochs, training.learning_rate, teacher)
         if norms is not None:

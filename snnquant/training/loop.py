@@ -162,13 +162,12 @@ def one_cycle(progress: float) -> float:
 
 
 def flip(patches: Tensor) -> Tensor:
-    """The batch mirrored or transposed at random: a field looks the same from every side."""
-    rows, columns, diagonal = torch.rand(3).lt(0.5).tolist()
-    if rows:
-        patches = patches.flip(-2)
-    if columns:
-        patches = patches.flip(-1)
-    return patches.transpose(-1, -2) if diagonal else patches
+    """Each patch [N, ..., h, h] mirrored or transposed at random: a field has no right side up."""
+    coins = torch.rand(3, len(patches)).lt(0.5).view(3, -1, *(1 for _ in patches.shape[1:]))
+    rows, columns, diagonal = coins
+    patches = torch.where(rows, patches.flip(-2), patches)
+    patches = torch.where(columns, patches.flip(-1), patches)
+    return torch.where(diagonal, patches.transpose(-1, -2), patches)
 
 
 @dataclass(frozen=True)

@@ -279,7 +279,8 @@ def test_flip_keeps_the_centre_and_the_spectra_of_a_window(seed, side, bands):
 def test_flip_draws_all_eight_views_of_a_window():
     torch.manual_seed(0)
     patch = torch.arange(9.0).reshape(1, 1, 1, 3, 3)
-    views = {tuple(flip(patch).flatten().tolist()) for _ in range(200)}
+    flipped = flip(patch.expand(200, 1, 1, 3, 3))  # each patch of a batch by itself
+    views = {tuple(view.flatten().tolist()) for view in flipped}
     turned = [torch.rot90(patch, turns, (-2, -1)) for turns in range(4)]
     expected = turned + [view.flip(-1) for view in turned]
     assert views == {tuple(view.flatten().tolist()) for view in expected}
