@@ -123,6 +123,7 @@ def train_snn(run: Run) -> None:
             quantize(snn, run.quantization)
         norms = None
         if training.snn_batch_norm:
+            assert isinstance(snn, SpikingNetwork)
             patches = _calibration(run)
             norms = SynapseNorms(snn, patches[: _batch_size(snn, patches[:1])])
         teacher = run.load("cnn_fp32").network
