@@ -52,7 +52,7 @@ def write_nir(
     """
     (nir,) = require("nir", "nir")
     graph = to_nir(network, example)
-    graph.metadata |= facts
+    graph.metadata = dict(facts) | graph.metadata
     if normalisation is not None:
         for name in ("mean", "std", "components"):
             value = getattr(normalisation, name)
@@ -199,7 +199,7 @@ class _Writer:
         metadata = {
             "reset": layer.reset,
             "equation": EQUATIONS[layer.reset],
-            "initial_potential": (layer.initial * layer.threshold).item(),
+            "v_initial": (layer.initial * layer.threshold).item(),
         }
 
         def all_at(value: float) -> NDArray[np.float64]:

@@ -33,7 +33,7 @@ class Neurons:
         np.testing.assert_allclose(scale, 1, rtol=1e-12)
         self.leak, self.threshold = torch.as_tensor(leak), torch.from_numpy(node.v_threshold)
         self.reset = node.metadata["reset"]
-        self.u = torch.full_like(self.threshold, node.metadata["initial_potential"])
+        self.u = torch.full_like(self.threshold, node.metadata["v_initial"])
         self.o = torch.zeros_like(self.u)
         self.spikes: list[Tensor] = []
 
@@ -217,9 +217,10 @@ def test_leak_and_threshold_come_back_to_the_last_bit(leak, threshold):
 def test_statistics_and_facts_are_in_the_file(on_indian_pines, tmp_path):
     network, x, normalisation = on_indian_pines("makantasis")
     file = tmp_path / "network.nir"
-    write_nir(network, x, file, normalisation=normalisation, facts={"scene": "Indian Pines"})
+    write_nir(network, x, file, normalisation=normalisation, facts={"scene": "x", "time_steps": "99"})
     graph = nir.read(file)
-    assert graph.metadata["scene"] == "Indian Pines"
+    assert graph.metadata["scene"] == "x"
+    assert graph.metadata["time_steps"] == network.time_steps
     for name in ("mean", "std", "components"):
         np.testing.assert_array_equal(
             graph.nodes["input"].metadata[name], getattr(normalisation, name)
