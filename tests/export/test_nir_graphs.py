@@ -217,7 +217,9 @@ def test_leak_and_threshold_come_back_to_the_last_bit(leak, threshold):
 def test_statistics_and_facts_are_in_the_file(on_indian_pines, tmp_path):
     network, x, normalisation = on_indian_pines("makantasis")
     file = tmp_path / "network.nir"
-    write_nir(network, x, file, normalisation=normalisation, facts={"scene": "x", "time_steps": "99"})
+    write_nir(
+        network, x, file, normalisation=normalisation, facts={"scene": "x", "time_steps": "99"}
+    )
     graph = nir.read(file)
     assert graph.metadata["scene"] == "x"
     assert graph.metadata["time_steps"] == network.time_steps
