@@ -25,6 +25,8 @@ passes gradient to the spike, and through its surrogate to the potential.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from importlib.util import find_spec
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -34,6 +36,8 @@ from snnquant.spiking.fused import LIFSequence, spikes_without_gradient
 from snnquant.spiking.surrogate import ACE_SNN, Surrogate, spike
 
 RESETS = ("delayed", "same_step", "zero")
+NUMBA = find_spec("numba") is not None
+"""Whether numba is there, which makes neurons on processors several times as fast."""
 
 
 @dataclass(frozen=True)
@@ -125,8 +129,24 @@ def lif_sequence(
         state.spikes,
         parameters.reset,
     )
+    sequence: Any = LIFSequence
+    without_gradient = spikes_without_gradient
+    if _has_loops(current):
+        from snnquant.spiking import compiled
+
+        sequence, without_gradient = compiled.CompiledSequence, compiled.run
     if torch.is_grad_enabled():
-        spikes, potential = LIFSequence.apply(*arguments, surrogate)  # type: ignore[no-untyped-call]
+        spikes, potential = sequence.apply(*arguments, surrogate)
     else:
-        spikes, potential = spikes_without_gradient(*arguments)
+        spikes, potential = without_gradient(*arguments)
     return spikes, LIFState(potential, spikes[-1])
+
+
+def _has_loops(current: Tensor) -> bool:
+    """Whether the loops that numba compiles can run on this current."""
+    return (
+        NUMBA
+        and current.device.type == "cpu"
+        and current.dtype in (torch.float32, torch.float64)
+        and not torch.compiler.is_compiling()
+    )

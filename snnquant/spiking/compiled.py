@@ -1,0 +1,132 @@
+"""The fused LIF sequence on processors: `snnquant.spiking.loops` behind an autograd function.
+
+It computes what `snnquant.spiking.fused` computes, the spikes bit for bit and the gradients up to
+rounding, in a quarter of the time, and keeps nothing but the current for its backward.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from typing import Any, TypeVar
+
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from snnquant.spiking import loops
+from snnquant.spiking.surrogate import Surrogate
+
+Part = TypeVar("Part")
+ENOUGH = 2**16
+"""Values of a sequence below which a second thread costs more than it saves."""
+
+
+class CompiledSequence(torch.autograd.Function):
+    """`snnquant.spiking.fused.LIFSequence`, argument by argument, for tensors in memory."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        current: Tensor,
+        leak: Tensor,
+        threshold: Tensor,
+        potential: Tensor,
+        spikes: Tensor,
+        reset: str,
+        surrogate: Surrogate,
+    ) -> tuple[Tensor, Tensor]:
+        """Run the recurrence; see `LIFSequence` for the arguments."""
+        ctx.save_for_backward(current, leak, threshold, potential, spikes)
+        ctx.reset, ctx.surrogate = reset, surrogate
+        return run(current, leak, threshold, potential, spikes, reset)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad_spikes: Tensor, grad_u: Tensor) -> tuple[Tensor | None, ...]:
+        """Gradients of the five tensors, of those of the spikes and of the last potential."""
+        current, leak, threshold, potential, spikes = ctx.saved_tensors
+        order = _Order(current)
+        last = order.state(grad_u).clone()
+        gradient = torch.empty_like(order.steps(grad_spikes))
+        arrays = [order.state(t).numpy() for t in (potential, spikes)]
+        fixed = (leak.item(), threshold.item(), loops.RESETS[ctx.reset], *arrays)
+        surrogate = ctx.surrogate
+        shape = (loops.SURROGATES[surrogate.kind], surrogate.scale, surrogate.width)
+        flows = [order.steps(grad_spikes).numpy(), last.numpy(), gradient.numpy()]
+        source = order.source(current)
+        run_back: Any = loops.run_back
+        sums = _share(lambda *part: run_back(source, *fixed, *shape, *flows, *part), gradient)
+        grad_leak, grad_threshold = (
+            leak.new_tensor(sum(terms)) for terms in zip(*sums, strict=True)
+        )
+        grad_current = order.undone(gradient)
+        grad_initial_spikes = -threshold * grad_current[0] if ctx.reset == "delayed" else None
+        grad_potential = order.undone(last[None])[0]
+        return (
+            *(grad_current, grad_leak, grad_threshold, grad_potential, grad_initial_spikes),
+            *(None, None),
+        )
+
+
+def run(
+    current: Tensor, leak: Tensor, threshold: Tensor, potential: Tensor, spikes: Tensor, reset: str
+) -> tuple[Tensor, Tensor]:
+    """Spikes [T, N, ...] and the last potential [N, ...]."""
+    order = _Order(current)
+    u = order.state(potential).clone()
+    fired = current.new_empty(len(current), len(u))
+    fixed = (leak.item(), threshold.item(), loops.RESETS[reset])
+    arrays = (u.numpy(), order.state(spikes).numpy(), fired.numpy())
+    source = order.source(current)
+    _share(lambda *part: loops.run(source, *fixed, *arrays, *part), fired)
+    return order.undone(fired), order.undone(u[None])[0]
+
+
+class _Order:
+    """The order in which a current [T, N, ...] lies in memory, which its spikes keep.
+
+    A neuron does not care what its neighbours are, but the next layer may: channels that come last
+    stay last, and nothing is copied.
+    """
+
+    def __init__(self, current: Tensor) -> None:
+        strides = current.stride()
+        self.shape = current.shape
+        self.axes = [0, *sorted(range(1, current.ndim), key=lambda axis: -strides[axis])]
+
+    def steps(self, x: Tensor) -> Tensor:
+        """A tensor [T, N, ...] as a contiguous [T, M]."""
+        return x.detach().permute(self.axes).flatten(1).contiguous()
+
+    def state(self, x: Tensor) -> Tensor:
+        """A tensor [N, ...] as a contiguous [M]."""
+        return self.steps(x[None])[0]
+
+    def source(self, current: Tensor) -> NDArray[Any]:
+        """The current [T, M], or [1, M] where it is a view that repeats."""
+        once = current[:1] if current.stride(0) == 0 else current
+        source: NDArray[Any] = self.steps(once).numpy()
+        return source
+
+    def undone(self, x: Tensor) -> Tensor:
+        """A tensor [T, M] as [T, N, ...] again."""
+        shape = [len(x), *(self.shape[axis] for axis in self.axes[1:])]
+        return x.view(shape).permute([self.axes.index(axis) for axis in range(len(shape))])
+
+
+def _share(work: Callable[[int, int], Part], values: Tensor) -> list[Part]:
+    """Work on the neurons start..stop of values [T, M], a share for each of torch's threads."""
+    neurons, threads = values.shape[1], torch.get_num_threads()
+    if threads == 1 or values.numel() < ENOUGH:
+        return [work(0, neurons)]
+    blocks = -(-neurons // loops.BLOCK)
+    cuts = [min(neurons, blocks * i // threads * loops.BLOCK) for i in range(threads + 1)]
+    return list(_pool(threads).map(work, cuts[:-1], cuts[1:]))
+
+
+@cache
+def _pool(threads: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(threads)
