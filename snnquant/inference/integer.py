@@ -1,15 +1,14 @@
 """The deployed network: integer weights, spikes of 0 and 1, 32-bit sums, fixed-point neurons.
 
-Values lie with the channels last, [T, N, H, W, depth * C], one byte each. A layer is a copy of its
-windows into the rows of a matrix, a product of bytes summed in 32 bits (`torch._int_mm`: oneDNN's,
-with VNNI where the processor has it) and the neurons, in blocks of positions that stay in cache.
+It runs by events. The first layer multiplies, once; behind it a place keeps a list of who spikes at
+each step, and a spike adds its row of weights to the sums of those that it reaches. All steps of a
+layer are run before the next layer, for a few patches at a time, which stay in a core's cache.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
@@ -17,155 +16,29 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from snnquant.errors import InputError
-from snnquant.inference.fixed_point import (
-    INPUT_BITS,
-    INPUT_LIMIT,
-    Neurons,
-    Synapse,
-    to_fixed_point,
-)
+from snnquant.inference.fixed_point import INPUT_BITS, INPUT_LIMIT, Integers, to_fixed_point
 from snnquant.spiking import SpikingNetwork
 
 try:
-    from snnquant.inference.kernels import RESETS, gather, integrate_and_fire, join, split
+    from snnquant.inference.kernels import (
+        Filters,
+        Longs,
+        Rows,
+        Spikes,
+        encode,
+        first_layer,
+        read_out,
+        spiking_layer,
+    )
 except ModuleNotFoundError as error:
     raise InputError(
         "numba: not installed, expected the extra: pip install snnquant[integer]"
     ) from error
+from snnquant.inference.synapses import Layout, filters_of, rows_of
+from snnquant.inference.vectors import LANES
 
-Bytes = NDArray[np.int8]
-Sums = NDArray[np.int32]
-
-BLOCK_BYTES = 1 << 19
-"""Windows copied at a time: they and their sums stay in a core's second-level cache."""
-_FEW = 16  # columns of a product below which the processor's registers are left half empty
-_WORD = 4
-
-
-class SynapticLayer:
-    """A synapse as a matrix; where channels are few, two neighbours in depth share a row."""
-
-    def __init__(self, synapse: Synapse) -> None:
-        outputs, span, self.rows, self.columns, channels = synapse.codes.shape
-        self.outputs: int = outputs
-        self.depth = synapse.depth
-        self.offset: int = synapse.padding * channels
-        together = 2 if outputs <= _FEW and synapse.depth > 1 else 1
-        self.groups = -(-synapse.depth // together)
-        self.step: int = synapse.stride * together * channels
-        # Copied by words: a row may be longer than the weights reach, which are 0 there.
-        self.run: int = (span + synapse.stride * (together - 1)) * channels
-        if self.groups > 1:
-            self.run += -self.run % _WORD
-        weight = np.zeros((self.rows, self.columns, self.run, together, outputs), np.int8)
-        codes = synapse.codes.transpose(2, 3, 1, 4, 0).reshape(self.rows, self.columns, -1, outputs)
-        for i in range(together):
-            start = i * synapse.stride * channels
-            weight[:, :, start : start + span * channels, i] = codes
-        self.weight = torch.from_numpy(weight.reshape(-1, together * outputs))
-
-    def room(self, length: int) -> int:
-        """Values of a place that `sums` reads, of which `length` from `offset` on are not 0."""
-        needed = max(self.offset + length, (self.groups - 1) * self.step + self.run)
-        return needed + (-needed % _WORD if self.groups > 1 else 0)
-
-    def places(self, values: Bytes) -> tuple[int, int, int]:
-        """Samples, rows and columns of the layer's outputs for values [T, N, H, W, ...]."""
-        _, samples, height, width, _ = values.shape
-        return samples, height - self.rows + 1, width - self.columns + 1
-
-    def sums(self, values: Bytes, positions: NDArray[np.int64]) -> Sums:
-        """Sums of weights [T, P, depth * K or more] at positions [P] of values with `room`."""
-        steps = len(values)
-        windows = np.empty((steps, len(positions), self.groups, len(self.weight)), np.int8)
-        word = math.gcd(self.run, self.step, values.shape[-1], 8)
-        kernel, dtype = (self.rows, self.columns), f"i{word}"
-        gather(values.view(dtype), positions, kernel, self.step // word, windows.view(dtype))
-        product = torch._int_mm(torch.from_numpy(windows).view(-1, len(self.weight)), self.weight)
-        sums: Sums = product.numpy().reshape(steps, len(positions), -1)
-        return sums
-
-
-def in_halves(synapse: Synapse) -> Synapse:
-    """The synapse for codes of 16 bits as two channels, of their lower and of their upper bytes.
-
-    It sums them apart: K sums of lower bytes, then K of upper ones.
-    """
-    codes = np.zeros((2, *synapse.codes.shape[:-1], 2 * synapse.codes.shape[-1]), np.int32)
-    for half in range(2):
-        codes[half, ..., half::2] = synapse.codes
-    return replace(synapse, codes=codes.reshape(-1, *codes.shape[2:]))
-
-
-class NeuronLayer:
-    """Neurons of every depth of a place; a state is their potentials [P, depth * K].
-
-    The `first` layer's sums are those of the network's input, see `in_halves`.
-    """
-
-    def __init__(self, neurons: Neurons, depth: int, *, first: bool) -> None:
-        factor = (1 << neurons.shift).astype(np.int32)
-        self.factor, self.bias = np.tile(factor, depth), np.tile(neurons.bias, depth)
-        self.threshold = np.tile(neurons.threshold, depth)
-        self.start = np.tile(neurons.start, depth)
-        self.channels, self.length = len(neurons.start), len(self.start)
-        self.leak, self.reset, self.first = neurons.leak, RESETS[neurons.reset], first
-
-    def state(self, places: int) -> NDArray[np.int32]:
-        """Potentials before the first step."""
-        return np.broadcast_to(self.start, (places, self.length)).copy()
-
-    def run(
-        self, sums: Sums, state: Sums, spikes: Bytes, first_place: int, first_value: int
-    ) -> None:
-        """Run the steps of spikes [T, P, room], of which places and values are written in part.
-
-        One step of sums is that of the input's halves, and stands for all steps.
-        """
-        if self.first:
-            halves, sums = sums, np.empty((1, *state.shape), np.int32)
-            join(halves, self.channels, sums)
-        integrate_and_fire(
-            sums,
-            self.factor,
-            self.bias,
-            self.threshold,
-            self.leak,
-            self.reset,
-            state,
-            spikes,
-            first_place,
-            first_value,
-        )
-
-
-@dataclass(frozen=True)
-class Layer:
-    """A synapse and its neurons, and the synapse that reads their spikes."""
-
-    synapse: SynapticLayer
-    neurons: NeuronLayer
-    reader: SynapticLayer
-
-    def all_steps(self, values: Bytes, time_steps: int) -> Bytes:
-        """Spikes [T, N, h, w, room of the reader] of values [T, ...], in blocks of positions."""
-        places = self.synapse.places(values)
-        total = math.prod(places)
-        spikes = np.zeros((time_steps, total, self.reader.room(self.neurons.length)), np.int8)
-        row = len(values) * self.synapse.groups * len(self.synapse.weight)
-        block = max(1, BLOCK_BYTES // row)
-        for start in range(0, total, block):
-            positions = np.arange(start, min(start + block, total))
-            sums = self.synapse.sums(values, positions)
-            state = self.neurons.state(len(positions))
-            self.neurons.run(sums, state, spikes, start, self.reader.offset)
-        return spikes.reshape(time_steps, *places, -1)
-
-    def one_step(self, values: Bytes, positions: NDArray[np.int64], state: Sums) -> Bytes:
-        """Spikes [1, P, 1, 1, room of the reader] of a step at positions [P], whose state moves."""
-        spikes = np.zeros((1, len(positions), self.reader.room(self.neurons.length)), np.int8)
-        self.neurons.run(self.synapse.sums(values, positions), state, spikes, 0, self.reader.offset)
-        return spikes.reshape(1, len(positions), 1, 1, -1)
+PIXELS_AT_ONCE = 1024
+"""Of patches that are run through all layers together; a tile is never divided."""
 
 
 class IntegerNetwork:
@@ -182,21 +55,20 @@ class IntegerNetwork:
         window: int,
         margins: Sequence[float] | None = None,
     ) -> None:
-        self.fixed_point = to_fixed_point(network, bands, window)
+        self.fixed_point = fixed = to_fixed_point(network, bands, window)
         self.margins = margins
-        first, *others = self.fixed_point.synapses
-        synapses = [SynapticLayer(synapse) for synapse in (in_halves(first), *others)]
-        self.readout = synapses[-1]
-        self.layers = [
-            Layer(
-                synapse, NeuronLayer(neurons, synapse.depth, first=synapse is synapses[0]), reader
-            )
-            for synapse, neurons, reader in zip(
-                synapses, self.fixed_point.neurons, synapses[1:], strict=False
-            )
-        ]
+        first, *others = fixed.synapses
+        self._padding = first.padding
+        self._filters, self._starts = filters_of(first)
+        self._layouts = [Layout.by_channel(first), *map(Layout.by_depth, others[:-1])]
+        layers = list(zip(self._layouts, fixed.neurons, strict=True))
+        self._cells = [layout.cells(neurons) for layout, neurons in layers]
+        # The steps of the last synapse are added up, those of others are looked at one by one.
+        steps = [1] * len(others[:-1]) + [fixed.time_steps]
+        tables = [rows_of(*parts) for parts in zip(others, self._layouts, steps, strict=True)]
+        self._rows, self._codes = [rows for rows, _ in tables], [codes for _, codes in tables]
         # From the last layer that looks around on, a pixel is by itself and can stop alone.
-        around = [i for i, synapse in enumerate(synapses) if synapse.rows * synapse.columns > 1]
+        around = [i for i, rows in enumerate(self._rows, 1) if rows.rows * rows.columns > 1]
         self._alone = max([1, *around])
 
     def classes(self, tile: Tensor) -> Tensor:
@@ -205,62 +77,104 @@ class IntegerNetwork:
             return self.classes_and_steps(tile)[0][0]
         return torch.from_numpy(self.logits(tile)[0].argmax(-1))
 
-    def spikes(self, x: Tensor, layers: int | None = None) -> list[Bytes]:
-        """Spikes [T, N, h, w, depth * K or more] of the first layers for tiles [N, 1, B, h, w]."""
-        samples, _, bands, height, width = x.shape
-        pixels = x[:, 0].flatten(2).transpose(1, 2).contiguous().view(-1, bands).numpy()
-        synapse = self.layers[0].synapse
-        values = np.zeros((len(pixels), synapse.room(2 * bands)), np.int8)
-        split(pixels, 2.0**INPUT_BITS, INPUT_LIMIT, values[:, synapse.offset :].view("<i2"))
-        values = values.reshape(1, samples, height, width, -1)
-        outputs = []
-        for layer in self.layers[:layers]:
-            values = layer.all_steps(values, self.fixed_point.time_steps)
-            outputs.append(values)
-        return outputs
-
-    def logits(self, x: Tensor) -> Sums:
+    def logits(self, x: Tensor) -> Integers:
         """Whole numbers [N, h', w', classes] for tiles [N, 1, B, h, w]: logits over `unit`."""
-        spikes = self.spikes(x)[-1]
-        # At most T spikes a neuron: a count fits into a byte, and only the counts matter.
-        counts = spikes.sum(0, dtype=np.int8, keepdims=True)
-        places = self.readout.places(counts)
-        sums = self.readout.sums(counts, np.arange(math.prod(places)))[0]
         fixed = self.fixed_point
-        logits: Sums = sums[:, : self.readout.outputs] * fixed.multiplier + fixed.output_bias
-        return logits.reshape(*places, -1)
+        totals = []
+        for spikes in self._spikes(x, len(self._cells), self._codes[-1]):
+            shape = _places(spikes.shape, self._rows[-1])
+            positions = np.arange(math.prod(shape))
+            part = self._read_out(spikes, positions, 0, fixed.time_steps)
+            totals.append(part.reshape(*shape, -1))
+        logits: Integers = np.concatenate(totals) * fixed.multiplier + fixed.output_bias
+        return logits
 
     def classes_and_steps(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Classes from 0 and the steps they took, both [N, h', w'], for tiles [N, 1, B, h, w]."""
-        values = self.spikes(x, self._alone)[-1]
-        alone = self.layers[self._alone :]
-        entrance = alone[0].synapse if alone else self.readout
-        places = entrance.places(values)
-        classes = np.empty(math.prod(places), np.int64)
-        steps = np.empty_like(classes)
-        block = max(1, BLOCK_BYTES // (entrance.groups * len(entrance.weight)))
-        for start in range(0, len(classes), block):
-            part = slice(start, start + block)
-            positions = np.arange(len(classes))[part]
-            classes[part], steps[part] = self._until_settled(alone, values, positions)
-        return torch.from_numpy(classes).view(places), torch.from_numpy(steps).view(places)
+        parts = []
+        for spikes in self._spikes(x, self._alone, self._codes[self._alone - 1]):
+            shape = _places(spikes.shape, self._rows[self._alone - 1])
+            found = self._until_settled(spikes, math.prod(shape))
+            parts.append([values.reshape(shape) for values in found])
+        classes, steps = (torch.from_numpy(np.concatenate(p)) for p in zip(*parts, strict=True))
+        return classes, steps
+
+    def spikes(self, x: Tensor, layer: int) -> NDArray[np.bool_]:
+        """Spikes [T, N, h, w, depth, K] of layer 0, 1, ... for tiles [N, 1, B, h, w]."""
+        layout = self._layouts[layer]
+        slots = np.arange(layout.length, dtype=np.int32)
+        parts = []
+        for found in self._spikes(x, layer + 1, slots):
+            counts = np.diff(found.bounds[: math.prod(found.shape) * found.steps + 1])
+            spikes = np.zeros((len(counts), layout.length), np.bool_)
+            spikes[np.repeat(np.arange(len(counts)), counts), found.events[: counts.sum()]] = True
+            parts.append(spikes[:, layout.slots].reshape(*found.shape, -1, *layout.slots.shape))
+        return np.moveaxis(np.concatenate(parts), 3, 0)
+
+    def _spikes(self, x: Tensor, layers: int, codes: Integers) -> Iterator[Spikes]:
+        """Spikes of the last of some layers, as `codes` [L], for a block of tiles after the other.
+
+        What was given before is overwritten.
+        """
+        samples, _, bands, height, width = x.shape
+        size = (min(samples, max(1, PIXELS_AT_ONCE // (height * width))), height, width)
+        pairs = np.empty((math.prod(size), len(self._starts)), np.int32)
+        all_codes = [*self._codes[: layers - 1], codes]
+        room: list[Spikes] = []
+        kernels: list[Filters | Rows] = [self._filters, *self._rows]
+        for numbers, kernel in zip(all_codes, kernels, strict=False):
+            shape = _places(room[-1].shape if room else size, kernel)
+            room.append(_room(shape, len(numbers), self.fixed_point.time_steps))
+        depth = self.fixed_point.synapses[0].depth
+        for part in torch.split(x[:, 0].permute(0, 2, 3, 1), size[0]):
+            pixels = part.reshape(-1, bands).numpy()
+            encode(pixels, 2.0**INPUT_BITS, INPUT_LIMIT, self._padding, self._starts, pairs)
+            size = (len(part), height, width)
+            outs = [out._replace(shape=(len(part), *out.shape[1:])) for out in room]
+            cells = self._cells[0]
+            first_layer(pairs, size, self._filters, cells, all_codes[0], depth, outs[0])
+            for i, out in enumerate(outs[1:], 1):
+                positions = np.arange(math.prod(out.shape))
+                anew = np.empty((0, len(all_codes[i])), np.int32)
+                self._layer(i, outs[i - 1], positions, 0, all_codes[i], anew, out)
+            yield outs[-1]
+
+    def _layer(
+        self,
+        i: int,
+        spikes: Spikes,
+        positions: Longs,
+        first: int,
+        codes: Integers,
+        states: Integers,
+        out: Spikes,
+    ) -> None:
+        rows, cells = self._rows[i - 1], self._cells[i]
+        spiking_layer(spikes, positions, first, rows, cells, codes, states, out)
+
+    def _read_out(self, spikes: Spikes, positions: Longs, first: int, count: int) -> Integers:
+        totals = np.empty((len(positions), len(self.fixed_point.multiplier)), np.int32)
+        read_out(spikes, positions, first, count, self._rows[-1], totals)
+        return totals
 
     def _until_settled(
-        self, alone: list[Layer], values: Bytes, positions: NDArray[np.int64]
+        self, spikes: Spikes, count: int
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Classes and steps of some positions, in which fewer and fewer pixels go on."""
-        fixed, count = self.fixed_point, len(positions)
+        """Classes and steps of all positions, of which fewer and fewer go on."""
+        fixed = self.fixed_point
         classes, steps = np.empty(count, np.int64), np.empty(count, np.int64)
         going = np.arange(count)
-        states = [layer.neurons.state(count) for layer in alone]
-        sums = np.zeros((count, self.readout.outputs), np.int32)
+        states = [np.tile(cells.start, (count, 1)) for cells in self._cells[self._alone :]]
+        sums = np.zeros((count, len(fixed.multiplier)), np.int32)
         for t in range(fixed.time_steps):
             if not len(going):
                 break
-            step, at = values[t : t + 1], positions[going]
-            for layer, state in zip(alone, states, strict=True):
-                step, at = layer.one_step(step, at, state), np.arange(len(going))
-            sums += self.readout.sums(step, at)[0][:, : self.readout.outputs]
+            step, at, first = spikes, going, t
+            for i, state in enumerate(states, self._alone):
+                out = _room((len(going), 1, 1), len(self._codes[i]), 1)
+                self._layer(i, step, at, first, self._codes[i], state, out)
+                step, at, first = out, np.arange(len(going)), 0
+            sums += self._read_out(step, at, first, 1)
             mean = sums * (fixed.multiplier * (fixed.time_steps / (t + 1))) + fixed.output_bias
             best = np.partition(mean, -2, axis=1)[:, -2:]
             margin = self.margins[t] if self.margins and t + 1 < fixed.time_steps else -np.inf
@@ -270,3 +184,16 @@ class IntegerNetwork:
             going, sums = going[~settled], sums[~settled]
             states = [state[~settled] for state in states]
         return classes, steps
+
+
+def _places(shape: tuple[int, int, int], kernel: Filters | Rows) -> tuple[int, int, int]:
+    """Positions of a window in tiles [N, H, W]."""
+    samples, height, width = shape
+    return samples, height - kernel.rows + 1, width - kernel.columns + 1
+
+
+def _room(shape: tuple[int, int, int], neurons: int, steps: int) -> Spikes:
+    """For all neurons to spike in all steps; what is not written to takes no memory."""
+    lists = math.prod(shape) * steps
+    events = np.empty(lists * neurons + LANES, np.int32)
+    return Spikes(events, np.empty(lists + 1, np.int64), shape, steps)

@@ -1,129 +1,352 @@
-"""Loops over int8 and int32 arrays that numba compiles; nothing here knows about networks.
-
-Every operation on int32 is cast back to int32 at once: numba would widen it to 64 bits, which
-halves the lanes of a vector.
-"""
+"""Loops over places and time steps that numba compiles; nothing here knows about networks."""
 
 from __future__ import annotations
 
+from typing import Any, NamedTuple
+
 import numba
 import numpy as np
-from numba import int32
 from numpy.typing import NDArray
+
+from snnquant.inference.vectors import (
+    LANES,
+    add_to,
+    add_words,
+    append,
+    dot,
+    fill,
+    load,
+    load_words,
+    pair,
+    spread,
+    store,
+    where,
+)
 
 LEAK_BITS = 15
 """A leak of 1 is 2^15."""
 RESETS = {"delayed": 0, "same_step": 1, "zero": 2}
+ABREAST = 8
+"""Filters whose sums `first_layer` keeps in registers, one vector each."""
+TOGETHER = 4
+"""Vectors of a row that `_add_rows` keeps in registers."""
 
-_LOW = (1 << LEAK_BITS) - 1
+_ONE = 1 << LEAK_BITS
+_DELAYED, _SAME_STEP, _ZERO = RESETS.values()
+
+Words = NDArray[np.int32]
+Longs = NDArray[np.int64]
+_compiled = numba.njit(nogil=True, cache=True, error_model="numpy")
 
 
-@numba.njit(nogil=True, cache=True, error_model="numpy")
-def gather(
-    values: NDArray[np.integer],
-    positions: NDArray[np.int64],
-    kernel: tuple[int, int],
-    step: int,
-    windows: NDArray[np.integer],
-) -> None:
-    """Copy windows of values [T, N, H, W, L] to the rows of a matrix, [T, P, D, h w R].
+class Spikes(NamedTuple):
+    """Who spikes at the places of tiles [N, H, W]: lists of codes, in one array.
 
-    A position counts N (H - h + 1) (W - w + 1), row by row, with `kernel` (h, w). Of the L values
-    of a place, window d takes the R values from d * step on. Both arrays are contiguous.
+    Those of step t of place q, counted row by row, are events[bounds[i] : bounds[i + 1]] with
+    i = q T + t.
     """
-    steps, samples, height, width, length = values.shape
-    rows, columns = kernel
-    across = width - columns + 1
-    each = (height - rows + 1) * across
-    run = np.uint64(windows.shape[3] // (rows * columns))
-    source, target = values.reshape(-1), windows.reshape(-1)
-    to = np.uint64(0)  # unsigned, or numba would look for negative indices at every value
-    for t in range(steps):
-        for p in range(len(positions)):
-            sample, place = divmod(positions[p], each)
-            y, x = divmod(place, across)
-            corner = (((t * samples + sample) * height + y) * width + x) * length
-            for d in range(windows.shape[2]):
-                for i in range(rows):
-                    for j in range(columns):
-                        start = np.uint64(corner + (i * width + j) * length + d * step)
-                        for k in range(run):
-                            target[to + k] = source[start + k]
-                        to += run
+
+    events: Words
+    bounds: Longs
+    shape: tuple[int, int, int]
+    steps: int
 
 
-@numba.njit(nogil=True, cache=True, error_model="numpy")
-def split(x: NDArray[np.float32], scale: float, limit: int, halves: NDArray[np.int16]) -> None:
-    """Codes of x [P, B], to the nearest, ties to even, and cut off at the limit, as two bytes each.
+class Cells(NamedTuple):
+    """L neurons of a place, a whole number of vectors; what is not a neuron has no threshold."""
 
-    A code is 256 high + low, both of them signed, so that the limit is 2^15 - 129 at most. The
-    bytes of halves [P, B or more] are low and high.
+    factor: Words
+    bias: Words
+    threshold: Words
+    start: Words
+    leak: int
+    reset: int
+
+
+class Filters(NamedTuple):
+    """K filters over pairs of bands, `ABREAST` together: weights [K / 8, h, w, taps, 8].
+
+    Lane d of the sums of tap i is the product with the pair taps[i] + d of a pixel.
+    """
+
+    weights: Words
+    taps: Longs
+    rows: int
+    columns: int
+
+
+class Rows(NamedTuple):
+    """What a spike adds: a row of weights [h w, R, S], int16 or int32, for each place of a window.
+
+    A code is ``row << shift | block``: the row goes to the sums from 16 block on. Where `shift` is
+    0 all rows go to the first of them, and S is a whole number of `TOGETHER` vectors.
+    """
+
+    table: NDArray[Any]
+    sums: int
+    """Length of the sums that rows are added to."""
+    shift: int
+    rows: int
+    columns: int
+
+
+@_compiled
+def encode(
+    x: NDArray[np.float32], scale: float, limit: int, padding: int, starts: Longs, pairs: Words
+) -> None:
+    """Codes of x [P, B] as pairs [P, V] of those of band starts[v] - padding and the next.
+
+    Codes are rounded to the nearest, ties to even, and cut off at the limit; they are 0 outside.
     """
     scale32, limit32 = np.float32(scale), np.float32(limit)
+    codes = np.zeros(max(starts.max() + 2, x.shape[1] + padding), np.int16)
     for p in range(x.shape[0]):
         for b in range(x.shape[1]):
-            nearest = np.rint(x[p, b] * scale32)
-            code = int32(min(max(nearest, -limit32), limit32))
-            high = int32(int32(code + int32(128)) >> int32(8))
-            low = int32(code - int32(high << int32(8)))
-            halves[p, b] = np.int16(int32(int32(high << int32(8)) | int32(low & int32(255))))
+            codes[b + padding] = np.int16(min(max(np.rint(x[p, b] * scale32), -limit32), limit32))
+        for v in range(len(starts)):
+            pairs[p, v] = pair(codes, starts[v])
 
 
-@numba.njit(nogil=True, cache=True, error_model="numpy")
-def join(sums: NDArray[np.int32], outputs: int, wholes: NDArray[np.int32]) -> None:
-    """Sums [1, P, 2 L or more], `outputs` of lower, then of upper bytes, to those of codes."""
-    for p in range(wholes.shape[1]):
-        for group in range(wholes.shape[2] // outputs):
-            first = np.uint64(group * outputs)  # see `gather`
-            low, high = first + first, first + first + np.uint64(outputs)
-            for n in range(np.uint64(outputs)):
-                upper = int32(sums[0, p, high + n] << int32(8))
-                wholes[0, p, first + n] = int32(upper + sums[0, p, low + n])
-
-
-@numba.njit(nogil=True, cache=True, error_model="numpy")
-def integrate_and_fire(
-    sums: NDArray[np.int32],
-    factor: NDArray[np.int32],
-    bias: NDArray[np.int32],
-    threshold: NDArray[np.int32],
-    leak: int,
-    reset: int,
-    potential: NDArray[np.int32],
-    spikes: NDArray[np.int8],
-    first_place: int,
-    first_value: int,
+@_compiled
+def _fire(
+    sums: NDArray[Any],
+    step: int,
+    cells: Cells,
+    codes: Words,
+    potential: Words,
+    at: int,
+    lists: Words,
+    ends: Longs,
 ) -> None:
-    """Steps of fixed-point neurons: sums [T, P, L or more], or [1, P, L] that repeat, to spikes.
+    """Steps of the neurons of a place, whose codes go to one list [T, L + 16] a step, up to `ends`.
 
-    The spikes of place p and neuron n go to spikes[:, first_place + p, first_value + n]. The state
-    `potential` [P, L] is updated; `factor`, `bias` and `threshold` [L] are one a neuron of a place.
-    With the current I = factor sum + bias and floor(leak u / 2^15) for the leak, the recurrences
-    are those of `snnquant.spiking.lif`; the last spike, which the delayed reset takes off, is told
-    by u > V. (The factor is a power of two, but numba would shift 64 bits by a variable.)
+    Their potentials are those from `at` on, their sums those from 0, `step`, 2 `step`, ... on. With
+    the current I = factor sum + bias and floor(leak u / 2^15) for the leak, the recurrences are
+    those of `snnquant.spiking.lif`; the last spike, which the delayed reset takes off, is told by
+    u > V.
     """
-    zero, leak32 = int32(0), int32(leak)
-    places, length = potential.shape
-    target = spikes.reshape(-1)
-    for p in range(places):
-        for t in range(len(spikes)):
-            source = min(t, len(sums) - 1)
-            start = (t * spikes.shape[1] + first_place + p) * spikes.shape[2] + first_value
-            to = np.uint64(start)  # see `gather`
-            for n in range(length):
-                u = potential[p, n]
-                limit = threshold[n]
-                current = int32(int32(sums[source, p, n] * factor[n]) + bias[n])
-                if reset == 0:
-                    current = int32(current - (limit if u > limit else zero))
-                # The leak of two halves of u, so that no product leaves 32 bits.
-                high = int32(int32(u >> int32(LEAK_BITS)) * leak32)
-                low = int32(int32(int32(u & int32(_LOW)) * leak32) >> int32(LEAK_BITS))
-                u = int32(int32(high + low) + current)
-                spike = u > limit
-                if reset == 1:
-                    u = int32(u - (limit if spike else zero))
-                elif reset == 2:
-                    u = zero if spike else u
-                potential[p, n] = u
-                target[to + np.uint64(n)] = 1 if spike else 0
+    zero, low, bits, leak = fill(0), fill(_ONE - 1), fill(LEAK_BITS), fill(cells.leak)
+    for t in range(len(ends)):
+        ends[t] = t * lists.shape[1]
+    for n in range(0, len(codes), LANES):
+        u, limit, code = load(potential, at + n), load(cells.threshold, n), load(codes, n)
+        factor, bias = load(cells.factor, n), load(cells.bias, n)
+        current = load(sums, n) * factor + bias
+        spike = u > limit
+        for t in range(len(ends)):
+            if step:
+                current = load(sums, t * step + n) * factor + bias
+            decayed = u
+            if cells.leak != _ONE:  # of two halves of u, so that no product leaves 32 bits
+                decayed = (u >> bits) * leak + ((u & low) * leak >> bits)
+            u = decayed + current
+            if cells.reset == _DELAYED:
+                u = u - where(spike, limit, zero)
+            spike = u > limit
+            ends[t] = append(lists, ends[t], code, spike)
+            if cells.reset == _SAME_STEP:
+                u = u - where(spike, limit, zero)
+            elif cells.reset == _ZERO:
+                u = where(spike, zero, u)
+        store(potential, at + n, u)
+
+
+@_compiled
+def _note(lists: Words, ends: Longs, spikes: Spikes, place: int) -> None:
+    """Put the lists of a place behind those of the place before it."""
+    for t in range(len(ends)):
+        start, end = t * lists.shape[1], spikes.bounds[place * len(ends) + t]
+        for n in range(0, ends[t] - start, LANES):
+            store(spikes.events, end + n, load(lists, start + n))
+        spikes.bounds[place * len(ends) + t + 1] = end + ends[t] - start
+
+
+@_compiled
+def first_layer(
+    pairs: Words,
+    shape: tuple[int, int, int],
+    filters: Filters,
+    cells: Cells,
+    codes: Words,
+    depth: int,
+    out: Spikes,
+) -> None:
+    """Spikes, all steps, of neurons [K, depth] at all places, from pixels that stay the same.
+
+    `pairs` [N H W, V] are those of `encode`.
+    """
+    samples, height, width = shape
+    steps, length = out.steps, len(codes)
+    sums, potential = np.empty(length + LANES, np.int32), np.empty((1, length), np.int32)
+    lists, ends = np.empty((steps, length + LANES), np.int32), np.empty(steps, np.int64)
+    out.bounds[0] = place = 0
+    for sample in range(samples):
+        for y in range(height - filters.rows + 1):
+            for x in range(width - filters.columns + 1):
+                corner = (sample * height + y) * width + x
+                for group in range(len(filters.weights)):
+                    for d in range((depth - 1) // LANES * LANES, -1, -LANES):
+                        _dots(pairs, corner, width, d, filters, group, depth, sums)
+                potential[:, :] = cells.start
+                _fire(sums, 0, cells, codes, potential, 0, lists, ends)
+                _note(lists, ends, out, place)
+                place += 1
+
+
+@_compiled
+def _dots(
+    pairs: Words,
+    corner: int,
+    width: int,
+    d: int,
+    filters: Filters,
+    group: int,
+    depth: int,
+    sums: Words,
+) -> None:
+    """Sums d..d+15 of eight filters over the window with a corner pixel."""
+    s0 = s1 = s2 = s3 = s4 = s5 = s6 = s7 = fill(0)
+    weights = filters.weights
+    k = group * (weights.size // len(weights))
+    for i in range(filters.rows):
+        for j in range(filters.columns):
+            pixel = (corner + i * width + j) * pairs.shape[1] + d
+            for tap in filters.taps:
+                x = load(pairs, pixel + tap)
+                s0 = dot(s0, x, spread(weights, k))
+                s1 = dot(s1, x, spread(weights, k + 1))
+                s2 = dot(s2, x, spread(weights, k + 2))
+                s3 = dot(s3, x, spread(weights, k + 3))
+                s4 = dot(s4, x, spread(weights, k + 4))
+                s5 = dot(s5, x, spread(weights, k + 5))
+                s6 = dot(s6, x, spread(weights, k + 6))
+                s7 = dot(s7, x, spread(weights, k + 7))
+                k += ABREAST
+    to = group * ABREAST * depth + d
+    for total in (s0, s1, s2, s3, s4, s5, s6, s7):
+        store(sums, to, total)
+        to += depth
+
+
+@_compiled
+def _add_up(
+    spikes: Spikes,
+    position: int,
+    first: int,
+    count: int,
+    weights: Rows,
+    sums: NDArray[Any],
+    at: int,
+) -> None:
+    """Add the rows of all spikes in the window at a position, of `count` steps from `first` on.
+
+    The sums are those from `at` on.
+    """
+    _, height, width = spikes.shape
+    across = width - weights.columns + 1
+    sample, place = divmod(position, (height - weights.rows + 1) * across)
+    y, x = divmod(place, across)
+    table, length = weights.table, weights.table.shape[2]
+    start = 0
+    for i in range(weights.rows):
+        for j in range(weights.columns):
+            q = ((sample * height + y + i) * width + x + j) * spikes.steps + first
+            begin, end = spikes.bounds[q], spikes.bounds[q + count]
+            if weights.shift:
+                _scatter(spikes.events, begin, end, table, start, length, weights.shift, sums, at)
+            else:
+                _gather(spikes.events, begin, end, table, start, length, sums, at)
+            start += table.shape[1] * length
+
+
+@_compiled
+def _scatter(
+    events: Words,
+    begin: int,
+    end: int,
+    table: NDArray[Any],
+    start: int,
+    length: int,
+    shift: int,
+    sums: NDArray[Any],
+    at: int,
+) -> None:
+    low = (1 << shift) - 1
+    for n in range(0, length, LANES):
+        for e in range(begin, end):
+            code = np.int64(events[np.uint64(e)])
+            add_to(sums, at + n + (code & low) * LANES, table, start + n + (code >> shift) * LANES)
+
+
+@_compiled
+def _gather(
+    events: Words,
+    begin: int,
+    end: int,
+    table: NDArray[Any],
+    start: int,
+    length: int,
+    sums: NDArray[Any],
+    at: int,
+) -> None:
+    """The same for rows that all go to the first sums, of which four vectors stay in registers."""
+    each = 4 * LANES // table.itemsize
+    for n in range(0, length, TOGETHER * each):
+        to = at + n
+        s0, s1 = load_words(sums, to), load_words(sums, to + each)
+        s2, s3 = load_words(sums, to + 2 * each), load_words(sums, to + 3 * each)
+        for e in range(begin, end):
+            row = start + n + np.int64(events[np.uint64(e)]) * LANES
+            s0 = add_words(table, s0, load_words(table, row))
+            s1 = add_words(table, s1, load_words(table, row + each))
+            s2 = add_words(table, s2, load_words(table, row + 2 * each))
+            s3 = add_words(table, s3, load_words(table, row + 3 * each))
+        store(sums, to, s0)
+        store(sums, to + each, s1)
+        store(sums, to + 2 * each, s2)
+        store(sums, to + 3 * each, s3)
+
+
+@_compiled
+def spiking_layer(
+    spikes: Spikes,
+    positions: Longs,
+    first: int,
+    weights: Rows,
+    cells: Cells,
+    codes: Words,
+    states: Words,
+    out: Spikes,
+) -> None:
+    """Spikes of the neurons at positions [P] of a tile in as many steps as `out` has.
+
+    They are steps `first`, first + 1, ... of `spikes`. Potentials are kept in states [P, L]; where
+    there are none, [0, L], every position starts anew.
+    """
+    length = len(codes)
+    sums = np.zeros((out.steps, weights.sums), weights.table.dtype)
+    lists, ends = np.empty((out.steps, length + LANES), np.int32), np.empty(out.steps, np.int64)
+    scratch = np.empty((1, length), np.int32)
+    out.bounds[0] = 0
+    for p in range(len(positions)):
+        sums[:] = 0
+        for t in range(out.steps):
+            _add_up(spikes, positions[p], first + t, 1, weights, sums, t * weights.sums)
+        if len(states):
+            _fire(sums, weights.sums, cells, codes, states, p * length, lists, ends)
+        else:
+            scratch[:, :] = cells.start
+            _fire(sums, weights.sums, cells, codes, scratch, 0, lists, ends)
+        _note(lists, ends, out, p)
+
+
+@_compiled
+def read_out(
+    spikes: Spikes, positions: Longs, first: int, count: int, weights: Rows, totals: Words
+) -> None:
+    """Sums [P, K] at positions [P] over `count` steps from `first` on."""
+    sums = np.zeros(weights.sums, weights.table.dtype)
+    for p in range(len(positions)):
+        sums[:] = 0
+        _add_up(spikes, positions[p], first, count, weights, sums, 0)
+        totals[p] = sums[: totals.shape[1]]
