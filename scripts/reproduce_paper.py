@@ -45,7 +45,7 @@ from snnquant.files import replacing
 from snnquant.scenes import load_scene
 
 SNNQUANT = Path(sys.executable).with_name("snnquant")
-FIRST_SEED = 11
+FIRST_SEED = 21
 """Smaller seeds, and 100 to 102, served to make the recipe; nothing was chosen by these."""
 WORK = Path("runs/reproduce_paper")
 """Where runs are under way; a run that is done is gone from here."""

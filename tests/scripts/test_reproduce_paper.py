@@ -51,7 +51,7 @@ def test_a_study_runs_skips_what_is_done_and_goes_on(study: Path) -> None:
     assert "2/2" in done.stdout
     found = records(study)
     assert {r["metrics"]["model"]["time_steps"] for r in found.values()} == {2, 3}
-    assert {r["metrics"]["seed"] for r in found.values()} == {11}
+    assert {r["metrics"]["seed"] for r in found.values()} == {21}
     page = (study / "results" / "README.md").read_text()
     for record in found.values():
         assert f"{100 * record['metrics']['snn_trained']['oa']:.2f}" in page
