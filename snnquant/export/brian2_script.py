@@ -10,9 +10,8 @@ from typing import Any
 import numpy as np
 from torch import Tensor, nn
 
-from snnquant.errors import InputError
 from snnquant.export import NO_FACTS
-from snnquant.export.layers import frozen, identifiers, sample_shapes
+from snnquant.export.layers import check_source_name, frozen, identifiers, sample_shapes
 from snnquant.export.synapses import OUTPUT, constant_currents, synapses
 from snnquant.files import replacing
 from snnquant.sampling import Normalisation
@@ -33,10 +32,10 @@ def write_brian2(
     """Write the script `path`, which ends in .py, and its data, of the same name ending in .npz.
 
     The data are `to_brian2`'s for the pixels `example`, which are standardised already, so that
-    `normalisation` is not needed. Raises InputError for another ending, and where `to_brian2` does.
+    `normalisation` is not needed. Raises InputError for another ending, a name that hides a package
+    from the script, and where `to_brian2` does.
     """
-    if path.suffix != ".py":
-        raise InputError(f"--output: found {path}, expected a name that ends in .py")
+    check_source_name(path, "brian2", "numpy")
     data = to_brian2(network, example)
     if "class_names" in facts:
         data["classes"] = np.array(json.loads(facts["class_names"]))

@@ -6,6 +6,7 @@ import copy
 import keyword
 import re
 from collections.abc import Iterable
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -23,6 +24,13 @@ def frozen(network: nn.Module, name: str) -> SpikingNetwork:
         )
     copied: SpikingNetwork = freeze(copy.deepcopy(network)).eval()  # type: ignore[assignment]
     return copied
+
+
+def check_source_name(path: Path, *packages: str) -> None:
+    """InputError unless `path` ends in .py and hides none of the packages that it imports."""
+    if path.suffix != ".py" or path.stem in packages:
+        other = f" other than {' or '.join(f'{name}.py' for name in packages)}"
+        raise InputError(f"--output: found {path}, expected a name that ends in .py,{other}")
 
 
 def sample_shapes(network: SpikingNetwork, example: Tensor) -> dict[str, tuple[int, ...]]:

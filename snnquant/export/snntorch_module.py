@@ -10,9 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from snnquant.errors import InputError
 from snnquant.export import NO_FACTS
-from snnquant.export.layers import frozen, identifiers, sample_shapes
+from snnquant.export.layers import check_source_name, frozen, identifiers, sample_shapes
 from snnquant.files import replacing
 from snnquant.models import GraphNetwork
 from snnquant.sampling import Normalisation
@@ -81,11 +80,11 @@ def write_snntorch(
     """Write `path`, which ends in .py, and a state dict of the same name that ends in .pt.
 
     With a `normalisation`, which goes into the module, it takes raw patches. Dropout is left out.
-    Raises InputError for another ending, a CNN, a layer that is none of the package's own kinds,
-    and where `to_snntorch` does: for the reset same_step, and without snnTorch.
+    Raises InputError for another ending, a name that hides a package, a CNN, a layer that is none
+    of the package's own kinds, and where `to_snntorch` does: for the reset same_step, and without
+    snnTorch.
     """
-    if path.suffix != ".py":
-        raise InputError(f"--output: found {path}, expected a name that ends in .py")
+    check_source_name(path, "snntorch", "torch")
     writer = _Writer(frozen(network, "snntorch"), example)
     if normalisation is not None:
         writer.standardise(normalisation)

@@ -123,6 +123,7 @@ def test_names_of_a_hostile_file_stay_names(tmp_path):
     ("name", "network", "line"),
     [
         ("x.txt", SpikingNetwork({"lif": LIF()}, 1), r"--output: found .*x.txt, expected .* \.py"),
+        ("torch.py", SpikingNetwork({"lif": LIF()}, 1), "other than snntorch.py or torch.py"),
         ("x.py", nn.Sequential(nn.ReLU()), "--format snntorch: found a CNN"),
         ("x.py", SpikingNetwork({"lif": LIF(reset="same_step")}, 1), "found reset 'same_step'"),
         ("x.py", SpikingNetwork({"lif": LIF(), "odd": nn.Tanh()}, 1), "layer odd: found Tanh"),
