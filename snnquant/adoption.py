@@ -96,7 +96,10 @@ def with_onnx(config: RunConfig, file: Path) -> RunConfig:
     window = next((side for side in sides if side is not None), model.window)
     if model.window not in (window, default.window):
         raise InputError(f"--window: found {model.window}, expected {window} as in {file}")
-    return replace(config, model=replace(model, name=str(file), window=window))
+    try:
+        return replace(config, model=replace(model, name=str(file), window=window))
+    except InputError as error:  # an even window
+        raise InputError(f"{file}: {error}") from None
 
 
 def _adopt_onnx(run: Run, file: Path) -> list[str]:
@@ -120,8 +123,9 @@ def _adopt_onnx(run: Run, file: Path) -> list[str]:
         if (model.window == 1 or "window" in layout) and _fits(shape, cnn.shape)
     }
     if not makers:
-        expected = f"one of {bands} bands and a window of {model.window}, as {_listed()}"
-        raise InputError(f"{file}: found an input of {_described(cnn.shape)}, expected {expected}")
+        found = f"found an input of {_described(cnn.shape)}"
+        expected = f"{bands} bands and a window of {model.window}, as {_listed()}"
+        raise InputError(f"{file}: {found}, expected {expected}")
     try:
         network, layout, operations = _as_graph(run, makers)
     except InputError as error:

@@ -107,7 +107,10 @@ def _constants(path: Path, onnx: Any, model: Any, size: int) -> tuple[dict[str, 
     stored = list(model.graph.initializer)
     inner = [a.t for node in model.graph.node for a in node.attribute if a.HasField("t")]
     outside = [t for t in (*stored, *inner) if t.data_location == onnx.TensorProto.EXTERNAL]
-    size += sum(regular_file_size(file) for file in {_file_of(path, t) for t in outside})
+    try:
+        size += sum(regular_file_size(file) for file in {_file_of(path, t) for t in outside})
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
     kinds = onnx.TensorProto
     floats = (kinds.FLOAT, kinds.FLOAT16, kinds.BFLOAT16, kinds.DOUBLE)
     constants = {}
@@ -138,7 +141,7 @@ def _constants(path: Path, onnx: Any, model: Any, size: int) -> tuple[dict[str, 
 
 
 def _file_of(path: Path, tensor: Any) -> Path:
-    """The file beside `path` that holds a tensor; InputError for one elsewhere."""
+    """The file beside `path` that holds a tensor; InputError, without `path`, for one elsewhere."""
     location = next((entry.value for entry in tensor.external_data if entry.key == "location"), "")
     folder = path.parent.resolve()
     try:
@@ -147,7 +150,7 @@ def _file_of(path: Path, tensor: Any) -> Path:
         file = folder
     if file != folder / location or file.parent != folder:
         found = f"found weights in {location[:100]!r}"
-        raise InputError(f"{path}: {found}, expected a file in its own folder, no link or path")
+        raise InputError(f"{found}, expected a file in the ONNX file's own folder, no link or path")
     return file
 
 
