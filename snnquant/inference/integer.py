@@ -37,7 +37,7 @@ except ModuleNotFoundError as error:
 from snnquant.inference.synapses import Layout, filters_of, rows_of
 from snnquant.inference.vectors import LANES
 
-PIXELS_AT_ONCE = 1024
+PIXELS_AT_ONCE = 2048
 """Of patches that are run through all layers together; a tile is never divided."""
 
 

@@ -100,9 +100,11 @@ def encode(
     """
     scale32, limit32 = np.float32(scale), np.float32(limit)
     codes = np.zeros(max(starts.max() + 2, x.shape[1] + padding), np.int16)
+    within = codes[padding : padding + x.shape[1]]
     for p in range(x.shape[0]):
-        for b in range(x.shape[1]):
-            codes[b + padding] = np.int16(min(max(np.rint(x[p, b] * scale32), -limit32), limit32))
+        pixel = x[p]
+        for b in range(len(pixel)):
+            within[b] = np.int16(min(max(np.rint(pixel[b] * scale32), -limit32), limit32))
         for v in range(len(starts)):
             pairs[p, v] = pair(codes, starts[v])
 
@@ -272,7 +274,7 @@ def _scatter(
     at: int,
 ) -> None:
     low = (1 << shift) - 1
-    for n in range(0, length, LANES):
+    for n in range(0, length, 2 * LANES):
         for e in range(begin, end):
             code = np.int64(events[np.uint64(e)])
             add_to(sums, at + n + (code & low) * LANES, table, start + n + (code >> shift) * LANES)

@@ -12,7 +12,8 @@ from snnquant.inference.kernels import ABREAST, RESETS, TOGETHER, Cells, Filters
 from snnquant.inference.vectors import LANES
 
 _NEVER = 2**31 - 1
-_SHORT = 2**15
+SHORT = 2**15
+"""Sums below fit into 16 bits."""
 
 
 def _up(number: int, multiple: int) -> int:
@@ -85,7 +86,7 @@ def rows_of(synapse: Synapse, layout: Layout, steps: int) -> tuple[Rows, Integer
     """
     channels, _, rows, columns, _ = synapse.codes.shape
     inputs, depth = layout.slots.size, synapse.depth
-    narrow = np.abs(synapse.codes).reshape(channels, -1).sum(1).max() * steps < _SHORT
+    narrow = np.abs(synapse.codes).reshape(channels, -1).sum(1).max() * steps < SHORT
     dtype = np.dtype(np.int16 if narrow else np.int32)
     across = _up(channels, LANES if depth > 1 else TOGETHER * LANES * 4 // dtype.itemsize)
     table, starts = _whole_rows(synapse, len(layout.slots), across, dtype)
@@ -113,6 +114,7 @@ def _whole_rows(
     tap = np.arange(inputs)[:, None] + synapse.padding - synapse.stride * np.arange(synapse.depth)
     reached = (tap >= 0) & (tap < span)
     starts, most = reached.argmax(1), int(reached.sum(1).max())
+    most += most * across % (2 * LANES) > 0  # rows are added by two vectors
     shape = (inputs, synapse.codes.shape[-1], rows, columns, most, across)
     table = np.zeros(shape, dtype)
     for z in range(inputs):

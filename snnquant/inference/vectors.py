@@ -126,15 +126,21 @@ def append(typing: Any, array: Any, index: Any, vector: Any, mask: Any) -> Any:
 
 @_intrinsic
 def add_to(typing: Any, target: Any, to: Any, source: Any, start: Any) -> Any:
-    """target[to + n] += source[start + n] for n < 16, of two arrays of int16 or two of int32."""
+    """target[to + n] += source[start + n] for n < 32, of two arrays of int16 or two of int32.
+
+    In two halves: a processor passes what is just being stored on to the next load of the same
+    values, but not to one of some of them and some others.
+    """
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         form = ir.VectorType(ir.IntType(target.dtype.bitwidth), LANES)
         pair = types.void(source, types.intp)
         at = _address(context, builder, signature, arguments, form)
         row = _address(context, builder, pair, arguments[2:], form)
-        old, more = (builder.load(place, align=_bytes(target)) for place in (at, row))
-        builder.store(builder.add(old, more), at, align=_bytes(target))
+        for half in range(2):
+            here, there = (builder.gep(place, [_WORD(half)]) for place in (at, row))
+            old, more = (builder.load(place, align=_bytes(target)) for place in (here, there))
+            builder.store(builder.add(old, more), here, align=_bytes(target))
         return context.get_dummy_value()
 
     return types.void(target, types.intp, source, types.intp), generate

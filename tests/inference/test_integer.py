@@ -12,6 +12,7 @@ pytest.importorskip("numba", reason="the integer engine's loops are compiled by 
 
 from snnquant.config import QuantizationConfig
 from snnquant.errors import InputError
+from snnquant.inference import integer, synapses
 from snnquant.inference.fixed_point import INPUT_BITS, INPUT_LIMIT, FixedPointNetwork
 from snnquant.inference.integer import IntegerNetwork
 from snnquant.quantization import freeze, quantize
@@ -29,6 +30,7 @@ def network_of(
     padding: int = 0,
     bits: int = 6,
     time_steps: int = 4,
+    widths: tuple[int, int] = (3, 4),
 ) -> SpikingNetwork:
     """3-D, then 2-D convolutions, and a dense layer over what is left of the window."""
     torch.manual_seed(seed)
@@ -40,15 +42,15 @@ def network_of(
         return LIF(round(leak, 1), 0.1 + threshold / 4, reset=reset, initial=0.5)
 
     layers = {
-        "conv1": nn.Conv3d(1, 3, (5, side, side), (stride, 1, 1), (padding, 0, 0)),
+        "conv1": nn.Conv3d(1, widths[0], (5, side, side), (stride, 1, 1), (padding, 0, 0)),
         "lif1": lif(),
-        "conv2": nn.Conv3d(3, 4, (min(3, depth), 1, 1), padding=(padding, 0, 0)),
+        "conv2": nn.Conv3d(*widths, (min(3, depth), 1, 1), padding=(padding, 0, 0)),
         "lif2": lif(),
         "fold": nn.Flatten(1, 2),
     }
     depth = depth + 2 * padding - min(3, depth) + 1
     layers |= {
-        "conv3": nn.Conv2d(4 * depth, 20, min(side, window - side + 1)),
+        "conv3": nn.Conv2d(widths[1] * depth, 20, min(side, window - side + 1)),
         "lif3": lif(),
         "flatten": nn.Flatten(),
         "dropout": nn.Dropout(),
@@ -120,12 +122,17 @@ def _space(fixed: FixedPointNetwork, x: torch.Tensor) -> tuple[int, int]:
     st.integers(0, 1),
     st.sampled_from([3, 6, 8]),
     st.integers(1, 6),
+    st.sampled_from([(3, 4), (9, 17)]),
+    st.booleans(),
 )
 def test_every_bit_is_that_of_the_same_numbers_in_float64(
-    seed, window, bands, reset, stride, padding, bits, time_steps
+    seed, window, bands, reset, stride, padding, bits, time_steps, widths, wide_sums
 ):
-    network = network_of(seed, window, bands, reset, stride, padding, bits, time_steps)
-    engine = IntegerNetwork(network, bands, window)
+    network = network_of(seed, window, bands, reset, stride, padding, bits, time_steps, widths)
+    with pytest.MonkeyPatch.context() as patch:
+        if wide_sums:
+            patch.setattr(synapses, "SHORT", 0)
+        engine = IntegerNetwork(network, bands, window)
     x = torch.randn(3, 1, bands, window + 2, window + 1)
     x[0, 0, 0] = 99.0  # past the input's limit
     expected_spikes, expected_logits = reference(engine.fixed_point, x)
@@ -155,6 +162,31 @@ def test_a_tile_gives_what_its_patches_give():
     by_patch = engine.logits(windows.flatten(0, 1)).reshape(5, 4, CLASSES)
     np.testing.assert_array_equal(engine.logits(tile)[0], by_patch)
     assert torch.equal(engine.classes(tile), torch.from_numpy(by_patch.argmax(-1)))
+
+
+def test_more_patches_than_run_together_give_what_each_gives(monkeypatch):
+    engine = IntegerNetwork(network_of(4, 3, 16), 16, 3)
+    x = torch.randn(7, 1, 16, 3, 3)
+    monkeypatch.setattr(integer, "PIXELS_AT_ONCE", 20)  # two patches, and the last alone
+    one_by_one = np.concatenate([engine.logits(patch[None]) for patch in x])
+    np.testing.assert_array_equal(engine.logits(x), one_by_one)
+
+
+def test_sums_that_do_not_fit_into_16_bits_are_kept_in_32():
+    torch.manual_seed(0)
+    layers = {
+        "conv1": nn.Conv3d(1, 600, (8, 1, 1)),
+        "lif1": LIF(0.9, 0.1, initial=0.5),
+        "flatten": nn.Flatten(),
+        "classifier": nn.Linear(600, CLASSES),
+    }
+    layers["classifier"].weight.data.abs_()  # every spike adds
+    network = quantize(SpikingNetwork(layers, 4).eval(), QuantizationConfig(bits=8))
+    engine = IntegerNetwork(network, 8, 1)
+    x = torch.randn(5, 1, 8, 1, 1).abs() * 4
+    expected = reference(engine.fixed_point, x)[1]
+    assert (expected / engine.fixed_point.multiplier).max() > 2**15
+    np.testing.assert_array_equal(engine.logits(x), expected)
 
 
 def test_a_channel_without_weights_is_no_harm():
