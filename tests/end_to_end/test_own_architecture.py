@@ -169,11 +169,6 @@ def test_a_class_of_ones_own_cannot_be_trained(here: Path, refused: Any, verb: s
     assert "only convert takes" in line
 
 
-def test_an_onnx_file_is_refused(here: Path, refused: Callable[..., str]) -> None:
-    (here / "net.onnx").write_bytes(b"\x08\x07")
-    assert "ONNX" in refused("convert", "net.onnx", *SCENE)
-
-
 @pytest.mark.parametrize("name", ["hamida", "li", "makantasis", "hu_relu"])
 def test_a_published_network_under_other_names(name: str, here: Path, snnquant: Any) -> None:
     """DataParallel's prefix, and layers named by number."""
