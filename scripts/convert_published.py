@@ -1,0 +1,353 @@
+"""Published CNNs, trained here as plain PyTorch networks and converted from their files alone.
+
+    python scripts/convert_published.py [--architectures li luo] [--list]
+
+Every architecture is trained briefly on Indian Pines and saved by torch.save(state_dict). Then
+`snnquant convert FILE` turns the file into an SNN, in a process of its own for each number of time
+steps, and once more with training under quantization. Networks go to runs/published, a JSON for
+each architecture and a page to docs/results. What is recorded there is not done again: a run that
+was stopped goes on where it was.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import resource
+import shlex
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from snnquant.config import ModelConfig, RunConfig, SplitConfig
+from snnquant.errors import InputError
+from snnquant.files import replacing
+from snnquant.memory import keep_freed_memory
+from snnquant.models import build_model, require_convertible
+from snnquant.run import Run
+from snnquant.scenes.catalogue import cards_folder
+from snnquant.training import Epoch, Recipe, train
+
+SNNQUANT = Path(sys.executable).with_name("snnquant")
+WORK = Path("runs/published")
+SCENE = "indian_pines"
+TIME_STEPS = (4, 8, 16, 32)
+"""Steps of the conversions without training."""
+CALIBRATION = ("--calibration", "mse")
+
+
+@dataclass(frozen=True)
+class Row:
+    """An architecture, and how long its CNN and its SNN of 5 steps are trained."""
+
+    architecture: str
+    epochs: int
+    snn_epochs: int
+    learn: float | None = None
+    """Share of every class that is learnt from; none: the share that `snnquant` takes by itself."""
+    test: int = 1000
+    """Test pixels, drawn at random, where `learn` says how many are learnt from."""
+    window: int | None = None
+    """Side of its window in place of the paper's."""
+    labels_alone: bool = False
+    """Whether the SNN learns from labels and not from its CNN too: one that was still learning."""
+
+    @property
+    def checkpoint(self) -> Path:
+        """The CNN's file."""
+        return WORK / f"{self.architecture}.pt"
+
+    @property
+    def card(self) -> Path:
+        """The scene's card with a mask of the pixels to learn from and to be tested on."""
+        return WORK / f"{self.architecture}-pixels" / f"{SCENE}.toml"
+
+    @property
+    def config(self) -> RunConfig:
+        """What the training and every conversion have in common."""
+        model = ModelConfig(name=self.architecture)
+        if self.window:
+            model = replace(model, window=self.window)
+        if self.learn is None:
+            return RunConfig(scene=SCENE, model=model)
+        # Few pixels validate, because the SNN is scored on them at 64 steps, too.
+        split = SplitConfig(protocol="mask", validation_fraction=0.05)
+        return RunConfig(scene=str(self.card), model=model, split=split)
+
+    @property
+    def commands(self) -> dict[str, list[str]]:
+        """The conversions by name: the number of steps, and `finetuned`."""
+        start = ["snnquant", "convert", str(self.checkpoint), "--architecture", self.architecture]
+        start += ["--scene", self.config.scene, *CALIBRATION]
+        if self.window:
+            start += ["--window", str(self.window)]
+        if self.learn is not None:
+            fraction = self.config.split.validation_fraction
+            start += ["--split", "mask", "--validation-fraction", str(fraction)]
+        commands = {str(steps): [*start, "--time-steps", str(steps)] for steps in TIME_STEPS}
+        training = ["--finetune", "--snn-epochs", str(self.snn_epochs)]
+        training += ["--distillation", "0"] if self.labels_alone else []
+        commands["finetuned"] = [*start, "--time-steps", "5", *training]
+        return commands
+
+
+ROWS = (
+    Row("hu_relu", epochs=25, snn_epochs=25, labels_alone=True),
+    Row("hu", epochs=25, snn_epochs=15),
+    Row("li", epochs=25, snn_epochs=25, labels_alone=True),
+    Row("makantasis", epochs=20, snn_epochs=10),
+    Row("hamida", epochs=15, snn_epochs=4, learn=0.2, labels_alone=True),
+    Row("hybridsn", epochs=10, snn_epochs=3, learn=0.1, test=300, window=11),
+    Row("luo", epochs=5, snn_epochs=2, learn=0.1, test=300),
+)
+
+
+class Table:
+    """The records of what is done, and how to do the rest."""
+
+    def __init__(self, output: Path) -> None:
+        self.output = output
+        self.folder = output / "published"
+
+    def record(self, row: Row) -> dict[str, Any]:
+        """What is known of a row; of a CNN trained otherwise nothing is."""
+        file = self.folder / f"{row.architecture}.json"
+        found: dict[str, Any] = json.loads(file.read_text()) if file.exists() else {}
+        return found if found.get("epochs") == row.epochs else {"epochs": row.epochs, "runs": {}}
+
+    def left(self, row: Row) -> list[str]:
+        """Conversions that are not recorded, or were made with another command; after a refusal
+        none is.
+        """
+        runs = self.record(row)["runs"]
+        if any("refused" in run for run in runs.values()):
+            return []
+        return [
+            name
+            for name, command in row.commands.items()
+            if runs.get(name, {}).get("command") != shlex.join(command)
+        ]
+
+    def fill(self, row: Row, name: str) -> None:
+        """Carry out one conversion, after its CNN's training if need be, and record both."""
+        record = self.record(row)
+        if row.learn is not None:
+            write_pixels(row)
+        if "training" not in record or not row.checkpoint.exists():
+            record = {"epochs": row.epochs, "training": train_cnn(row), "runs": {}}
+            self._write(row, record)
+        start = _children_seconds()
+        result = convert(row, name)
+        seconds = round(_children_seconds() - start)
+        command = shlex.join(row.commands[name])
+        record["runs"][name] = {"command": command, "cpu_seconds": seconds, **result}
+        self._write(row, record)
+        write_page(self.output, {row.architecture: self.record(row) for row in ROWS})
+
+    def _write(self, row: Row, record: dict[str, Any]) -> None:
+        with replacing(self.folder / f"{row.architecture}.json") as temporary:
+            temporary.write_text(json.dumps(record, indent=1) + "\n")
+
+
+def train_cnn(row: Row) -> dict[str, Any]:
+    """Train a CNN as published, from the start or from its last epoch, and save its state dict."""
+    config, start = row.config, time.process_time()
+    run = Run(WORK / row.architecture, config)
+    torch.manual_seed(config.seed)
+    cnn = build_model(config.model, run.scene.bands, run.scene.classes)
+    recipe = Recipe(
+        f"cnn {row.architecture}",
+        row.epochs,
+        learning_rate=1e-3,
+        batch_size=config.training.batch_size,
+        weight_decay=config.training.weight_decay,
+        distillation=0.0,
+        seed=config.seed,
+    )
+
+    def report(epoch: Epoch) -> None:
+        print(
+            f"{row.architecture}: epoch {epoch.epoch + 1}/{row.epochs}, loss {epoch.loss:.3f}, "
+            f"validation OA {100 * epoch.validation_accuracy:.2f} %",
+            flush=True,
+        )
+
+    training, validation = run.samples(run.split.train), run.samples(run.split.val)
+    state = row.checkpoint.with_suffix(".state")
+    train(cnn, training, validation, recipe, state, on_epoch=report)
+    with replacing(row.checkpoint) as temporary:
+        torch.save(cnn.state_dict(), temporary)
+    state.unlink()
+    return {
+        "train": len(run.split.train),
+        "val": len(run.split.val),
+        "test": len(run.split.test),
+        "cpu_seconds": round(time.process_time() - start),
+    }
+
+
+def convert(row: Row, name: str) -> dict[str, Any]:
+    """What `snnquant convert` says of a row's CNN, or how it refuses it.
+
+    Raises InputError where it ends in any other way.
+    """
+    folder = WORK / f"{row.architecture}-{name}"
+    command = [*row.commands[name], "--output", str(folder), "--json"]
+    if (folder / "cnn.safetensors").exists():  # stopped in the middle of it
+        command = ["snnquant", "convert", str(folder), "--json"]
+        command += ["--finetune"] if name == "finetuned" else []
+    done = subprocess.run([SNNQUANT, *command[1:]], capture_output=True, text=True)
+    if done.returncode:
+        message = (done.stderr.strip() or f"exit status {done.returncode}").splitlines()[-1]
+        try:
+            require_convertible(row.config.model)
+        except InputError:
+            return {"refused": message}
+        raise InputError(f"{shlex.join(command)}: {message}")
+    metrics = json.loads(done.stdout)
+    shutil.rmtree(folder)
+    networks = {key: value for key, value in metrics.items() if key in ("cnn_fp32", "snn_trained")}
+    conversion = {k: v for k, v in metrics["conversion"].items() if k != "operations"}
+    return {
+        **{key: {"oa": v["oa"], "aa": v["aa"], "kappa": v["kappa"]} for key, v in networks.items()},
+        "snn_converted": {k: metrics["snn_converted"][k] for k in ("oa", "aa", "kappa")},
+        "conversion": conversion,
+        "split": {key: metrics["split"][key] for key in ("train", "val", "test", "leakage")},
+        "parameters": metrics["model"]["parameters"],
+    }
+
+
+def _children_seconds() -> float:
+    """Processor time of the commands so far."""
+    spent = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return spent.ru_utime + spent.ru_stime
+
+
+def write_pixels(row: Row) -> None:
+    """The card of a row that learns from a share of its own, and the two masks that it names."""
+    assert row.learn is not None
+    whole = Run(WORK, RunConfig(scene=SCENE, split=SplitConfig(train_fraction=row.learn)))
+    learn = np.concatenate([whole.split.train, whole.split.val])
+    draw = np.random.default_rng(whole.config.seed)
+    test = draw.permutation(whole.split.test)[: row.test]
+    for name, pixels in (("train", learn), ("test", test)):
+        mask = np.zeros_like(whole.scene.labels)
+        mask.flat[pixels] = whole.scene.labels.flat[pixels]
+        with replacing(row.card.with_name(f"{name}.npy")) as temporary:
+            np.save(temporary, mask)
+    card = (cards_folder() / row.card.name).read_text(encoding="utf-8")
+    own = '[mask.train]\nfile = "train.npy"\n\n[mask.test]\nfile = "test.npy"\n'
+    with replacing(row.card) as temporary:
+        temporary.write_text(re.sub(r"\[mask\.train\].*?\n(?=\n\[)", own, card, flags=re.DOTALL))
+
+
+HEADINGS = (
+    *("", "parameters", "test pixels", "CNN"),
+    *(f"T = {steps}" for steps in TIME_STEPS),
+    *("lost at 32", "T = 5 trained", "lost"),
+)
+INTRODUCTION = f"""# Published CNNs, converted
+
+Made by `python scripts/convert_published.py`; the records are in [published](published), with the
+command of every figure. Overall accuracy on test pixels of Indian Pines in per cent, one seed. Each
+CNN was trained as a plain PyTorch network, briefly (the epochs stand below; a 32-bit network
+without batch norm), and saved by `torch.save(model.state_dict(), FILE)`. Every other column is a
+process of its own that got this file alone:
+
+    snnquant convert FILE --architecture NAME --scene {SCENE} --time-steps T \\
+        {" ".join(CALIBRATION)}
+
+"T = 4" to "T = 32" are conversions without any training. "T = 5 trained" adds `--finetune`:
+training under quantization to 6 bits. What is lost is against the CNN's, in points.
+"""
+
+
+def write_page(output: Path, records: dict[str, dict[str, Any]]) -> None:
+    """Write published.md to `output`, made from the records alone."""
+    lines = [INTRODUCTION, _line(HEADINGS), _line(["---"] * len(HEADINGS))]
+    for name, record in records.items():
+        if any("refused" not in run for run in record["runs"].values()):
+            lines.append(_line([name, *_cells(record)]))
+    lines += ["", *_remarks(records)]
+    with replacing(output / "published.md") as temporary:
+        temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def _cells(record: dict[str, Any]) -> list[str]:
+    """A row of the table; dashes for what is not there yet."""
+    runs = record["runs"]
+    first = next(iter(runs.values()))
+    cnn, shape = first["cnn_fp32"]["oa"], (first["parameters"], first["split"]["test"])
+    scores = [runs[str(t)]["snn_converted"]["oa"] if str(t) in runs else None for t in TIME_STEPS]
+    trained = runs["finetuned"]["snn_trained"]["oa"] if "finetuned" in runs else None
+    lost = [None if score is None else cnn - score for score in (scores[-1], trained)]
+    ordered = [cnn, *scores, lost[0], trained, lost[1]]
+    cells = ["-" if score is None else f"{100 * score:.2f}" for score in ordered]
+    return [*(f"{value:,}" for value in shape), *cells]
+
+
+def _remarks(records: dict[str, dict[str, Any]]) -> list[str]:
+    """How long each network was trained, and why one is refused."""
+    lines = []
+    for row in ROWS:
+        record = records[row.architecture]
+        if "training" not in record:
+            continue
+        training, runs = record["training"], record["runs"].values()
+        seconds = training["cpu_seconds"] + sum(run["cpu_seconds"] for run in runs)
+        refusal = next((f"; refused: `{run['refused']}`" for run in runs if "refused" in run), "")
+        drawn = f" (of {row.learn:.0%} of every class)" if row.learn else ""
+        drawn += f", windows of {row.window} pixels" if row.window else ""
+        lines.append(
+            f"- {row.architecture}: {training['train']:,} training and {training['val']:,} "
+            f"validation pixels{drawn}, {row.epochs} epochs, the SNN {row.snn_epochs}"
+            f"{', from labels alone' if row.labels_alone else ''}; "
+            f"{seconds / 60:.1f} core minutes in all{refusal}"
+        )
+    return lines
+
+
+def _line(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def main() -> None:
+    """Read the options, do what is left, write the page."""
+    known = [row.architecture for row in ROWS]
+    parser = argparse.ArgumentParser(description="Published CNNs, trained briefly and converted.")
+    parser.add_argument("--architectures", nargs="+", choices=known, default=known)
+    parser.add_argument("--output", type=Path, default=Path("docs/results"))
+    parser.add_argument("--list", action="store_true", help="say what is left and do nothing")
+    options = parser.parse_args()
+    keep_freed_memory()
+    table = Table(options.output)
+    chosen = [row for row in ROWS if row.architecture in options.architectures]
+    left = [shlex.join(row.commands[name]) for row in chosen for name in table.left(row)]
+    print(f"{len(left)} conversions are left", flush=True)
+    if options.list:
+        print("\n".join(left))
+        return
+    try:
+        for row in chosen:
+            while names := table.left(row):
+                table.fill(row, names[0])
+                print(f"{row.architecture}, {names[0]}: done", flush=True)
+    except InputError as error:
+        print(f"convert_published.py: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("convert_published.py: stopped; the same command goes on from here", file=sys.stderr)
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()
