@@ -1,7 +1,12 @@
-"""Convolutions whose kernel leaves an axis nothing to slide along, in the cheaper equal form."""
+"""Convolutions whose kernel leaves an axis nothing to slide along, in the cheaper equal form.
+
+Their outputs have the channels last in memory, where neurons and activations leave them: the next
+convolution finds the values that it adds up side by side.
+"""
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -20,20 +25,23 @@ class Conv2d(nn.Conv2d):
 class Conv3d(nn.Conv3d):
     """`nn.Conv3d`, on fewer axes where the kernel slides along the bands [N, C, B, h, w] alone.
 
-    A kernel as high and wide as its input is a 1-D convolution over the bands, one of 1x1 pixels a
-    2-D convolution over bands and pixels. A training step of these takes about half the time.
+    A kernel as high and wide as its input is a convolution over the bands of a single pixel with
+    h w C channels, one of 1x1 pixels a 2-D convolution over bands and pixels. A training step of
+    these takes a third to two thirds of the time.
     """
 
     def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         if _plain(self) and weight.shape[3:] == input.shape[3:]:
-            pixels, kernel = (x.permute(0, 1, 3, 4, 2).flatten(1, 3) for x in (input, weight))
-            return functional.conv1d(pixels, kernel, bias, self.stride[0])[..., None, None]
+            pixel, kernel = (x.permute(0, 3, 4, 1, 2).flatten(1, 3) for x in (input, weight))
+            # As rows of height 1, not columns: torch sees by the strides that channels are last.
+            rows, stride = (pixel[:, :, None], kernel[:, :, None]), (1, self.stride[0])
+            return functional.conv2d(*rows, bias, stride).transpose(2, 3)[..., None]
         if _plain(self) and weight.shape[3:] == (1, 1) and self.stride[1:] == (1, 1):
             pixels, kernel = input.flatten(3), weight.flatten(3)
             spectra = functional.conv2d(pixels, kernel, bias, (self.stride[0], 1))
             return spectra.view(*spectra.shape[:3], *input.shape[3:])
         output: Tensor = super()._conv_forward(input, weight, bias)
-        return output
+        return output.contiguous(memory_format=torch.channels_last_3d)
 
 
 def _plain(convolution: nn.Conv2d | nn.Conv3d) -> bool:

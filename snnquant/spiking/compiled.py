@@ -49,13 +49,13 @@ class CompiledSequence(torch.autograd.Function):
         """Gradients of the five tensors, of those of the spikes and of the last potential."""
         current, leak, threshold, potential, spikes = ctx.saved_tensors
         order = _Order(current)
-        last = order.state(grad_u).clone()
-        gradient = torch.empty_like(order.steps(grad_spikes))
+        last, outer = order.state(grad_u).clone(), order.steps(grad_spikes)
+        gradient = torch.empty_like(outer)
         arrays = [order.state(t).numpy() for t in (potential, spikes)]
         fixed = (leak.item(), threshold.item(), loops.RESETS[ctx.reset], *arrays)
         surrogate = ctx.surrogate
         shape = (loops.SURROGATES[surrogate.kind], surrogate.scale, surrogate.width)
-        flows = [order.steps(grad_spikes).numpy(), last.numpy(), gradient.numpy()]
+        flows = [outer.numpy(), last.numpy(), gradient.numpy()]
         source = order.source(current)
         run_back: Any = loops.run_back
         sums = _share(lambda *part: run_back(source, *fixed, *shape, *flows, *part), gradient)

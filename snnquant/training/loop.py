@@ -37,6 +37,7 @@ class Recipe:
     distillation: float
     seed: int
     spike_penalty: float = 0.0
+    unlabelled: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,7 @@ def train(
     state_path: Path,
     *,
     teacher: nn.Module | None = None,
+    unlabelled: Tensor | None = None,
     accumulates: Callable[[], Tensor] | None = None,
     on_epoch: Callable[[Epoch], None] = lambda epoch: None,
 ) -> list[Epoch]:
@@ -84,6 +86,8 @@ def train(
 
     AdamW on a one-cycle schedule; the loss is cross-entropy and, with a `teacher` CNN and
     distillation d, (1 - d) of it plus d times the divergence from the teacher's soft labels.
+    `unlabelled` are flat indices of pixels that only the teacher labels: so many of them as the
+    recipe says are drawn for each labelled one.
     `accumulates` is what the last forward's spikes cost; the recipe's penalty times it is added.
     Best means the lowest validation loss, a mean of the last `SMOOTHING` epochs' because a few
     hundred pixels say little about one. Nothing ends the training early: a schedule that is cut off
@@ -94,7 +98,7 @@ def train(
     drawn from a seed made of (seed, stage, epoch). Raises InputError for another stage's file.
     """
     optimizer = torch.optim.AdamW(
-        network.parameters(), recipe.learning_rate, weight_decay=recipe.weight_decay
+        network.parameters(), recipe.learning_rate, weight_decay=recipe.weight_decay, fused=True
     )
     loss_of = _Loss(network, teacher, recipe, accumulates)
     history: list[Epoch] = []
@@ -104,7 +108,7 @@ def train(
         for epoch in history:
             on_epoch(epoch)
     while len(history) < recipe.epochs:
-        loss = _one_epoch(network, training, recipe, optimizer, loss_of, len(history))
+        loss = _one_epoch(training, unlabelled, optimizer, loss_of, len(history))
         accuracy, validation_loss = _validate(network, validation)
         row = Epoch(recipe.stage, len(history), loss, accuracy, validation_loss)
         losses = row.loss + row.validation_loss  # the last step's harm shows in validation alone
@@ -124,14 +128,14 @@ def train(
 
 
 def _one_epoch(
-    network: nn.Module,
     training: Samples,
-    recipe: Recipe,
+    unlabelled: Tensor | None,
     optimizer: torch.optim.Optimizer,
     loss_of: _Loss,
     epoch: int,
 ) -> float:
     """Every training patch once; the mean loss."""
+    network, recipe = loss_of.network, loss_of.recipe
     torch.manual_seed(_seed(recipe, epoch))
     network.train()
     clamp = getattr(network, "clamp_", lambda: None)
@@ -144,7 +148,11 @@ def _one_epoch(
         progress = (epoch * steps + step) / (recipe.epochs * steps)
         for group in optimizer.param_groups:
             group["lr"] = recipe.learning_rate * one_cycle(progress)
-        patches = flip(training.patches.gather(training.indices[batch]))
+        pixels = training.indices[batch]
+        if unlabelled is not None:
+            drawn = torch.randint(len(unlabelled), (round(recipe.unlabelled * len(batch)),))
+            pixels = torch.cat([pixels, unlabelled[drawn]])
+        patches = flip(training.patches.gather(pixels))
         loss = loss_of(patches, training.classes[batch])
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
@@ -180,8 +188,9 @@ class _Loss:
     accumulates: Callable[[], Tensor] | None
 
     def __call__(self, patches: Tensor, classes: Tensor) -> Tensor:
+        """The loss of patches [N, ...]; the first of them, one a class, are labelled."""
         logits, share = self.network(patches), self.recipe.distillation
-        loss = functional.cross_entropy(logits, classes)
+        loss = functional.cross_entropy(logits[: len(classes)], classes)
         if self.teacher is not None and share > 0:
             with torch.no_grad():
                 target = self.teacher(patches).log_softmax(1)
