@@ -56,7 +56,7 @@ OF_THE_SNN = {
         for field in fields(c)
     ),
     *("quantized_epochs", "distillation", "snn_epochs", "snn_start", "snn_batch_norm"),
-    *("trained_neuron", "spike_penalty", "hardware"),
+    *("trained_neuron", "unlabelled", "spike_penalty", "hardware"),
 }
 """Options that the 32-bit CNN does not depend on."""
 

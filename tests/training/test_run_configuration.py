@@ -72,7 +72,8 @@ def configs(granularity: str, batch_norm: st.SearchStrategy[bool]) -> st.SearchS
             batch_size=st.integers(2, 2**40),
             learning_rate=st.floats(0, 1, exclude_min=True),
             weight_decay=st.floats(0, 1),
-            distillation=st.floats(0, 1),
+            distillation=st.floats(0, 1, exclude_min=True),
+            unlabelled=st.floats(0, 100),
             snn_start=st.sampled_from(["converted", "random"]),
             snn_batch_norm=batch_norm,
             trained_neuron=st.sampled_from(["both", "leak", "threshold", "neither"]),
@@ -206,6 +207,7 @@ OUTSIDE = [
     (TrainingConfig, "weight_decay", "--weight-decay", [-1, 1e39]),
     (TrainingConfig, "distillation", "--distillation", [-0.1, 1.1]),
     (TrainingConfig, "spike_penalty", "--spike-penalty", [-0.1, math.nan]),
+    (TrainingConfig, "unlabelled", "--unlabelled", [-0.1, 101, math.nan]),
     (TrainingConfig, "snn_start", "--snn-start", ["", "cnn"]),
     (TrainingConfig, "trained_neuron", "--trained-neuron", ["none"]),
     (RunConfig, "seed", "--seed", [-1, 2**64]),
@@ -222,6 +224,12 @@ def test_a_value_out_of_range_names_the_option_as_typed(kind, field, option, val
     assert str(caught.value).startswith(f"{option}: found ")
     assert "expected" in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_unlabelled_pixels_need_the_teachers_labels():
+    TrainingConfig(unlabelled=1.0, distillation=0.1)
+    with pytest.raises(InputError, match=r"^--unlabelled: found 1.0, .* without distillation"):
+        TrainingConfig(unlabelled=1.0, distillation=0.0)
 
 
 def test_one_scale_a_tensor_goes_without_batch_norm_in_the_snn():

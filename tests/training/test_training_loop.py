@@ -167,6 +167,27 @@ def test_the_loss_is_cross_entropy_and_the_teachers_divergence(share, toy, state
         assert torch.equal(tensor, before[name])
 
 
+@pytest.mark.parametrize("many", [0.0, 1.0, 2.0])
+def test_unlabelled_pixels_add_the_teachers_divergence_alone(many, toy, state):
+    network, teacher = toy_network(0), toy_network(1).eval()
+    samples, alone = toy[0], toy[1].indices[:1]
+    ours, theirs = (
+        [
+            net(samples.patches.gather(pixels)).detach().softmax(1)
+            for pixels in (samples.indices, alone)
+        ]
+        for net in (network, teacher)
+    )
+    entropy = -ours[0][torch.arange(len(ours[0])), samples.classes].log().mean()
+    labelled, unlabelled = (
+        (q * (q / p).log()).sum(1).mean() for p, q in zip(ours, theirs, strict=True)
+    )
+    recipe = replace(STILL, distillation=0.5, unlabelled=many)
+    (row,) = train(network, *toy, recipe, state, teacher=teacher, unlabelled=alone)
+    expected = 0.5 * entropy + 0.5 * (labelled + many * unlabelled) / (1 + many)
+    assert row.loss == pytest.approx(float(expected), rel=1e-5)
+
+
 @pytest.mark.parametrize("penalty", [0.0, 0.7])
 def test_the_penalty_times_the_accumulates_is_added(penalty, toy, tmp_path):
     price = torch.tensor(0.25, requires_grad=True)
