@@ -235,6 +235,8 @@ class TrainingConfig:
     """AdamW's decay of every parameter; batch norm keeps the function as weights shrink."""
     distillation: float = 0.9
     """Weight of the CNN's soft labels in the loss of the SNN and of the quantized CNN."""
+    unlabelled: float = 0.0
+    """Pixels without any label for each labelled one: they learn the CNN's soft labels alone."""
     snn_start: Literal["converted", "random"] = "converted"
     """What the SNN starts from: the converted CNN, or random weights, leak 1 and threshold 1."""
     snn_batch_norm: bool = True
@@ -255,6 +257,8 @@ class TrainingConfig:
         _require(0 <= decay <= 1 / rate, "weight_decay", decay, "0 to 1 / learning rate")
         _require(0 <= self.distillation <= 1, "distillation", self.distillation, "0 to 1")
         _require(self.spike_penalty >= 0, "spike_penalty", self.spike_penalty, "0 or more")
+        share, most = self.unlabelled, 100.0 if self.distillation else 0.0
+        _require(0 <= share <= most, "unlabelled", share, "0 to 100, and 0 without distillation")
 
 
 @dataclass(frozen=True, kw_only=True)

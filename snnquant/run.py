@@ -10,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from numpy import int64
 from numpy.typing import NDArray
@@ -207,6 +208,7 @@ class Run:
             settings.distillation,
             self.config.seed,
             settings.spike_penalty,
+            settings.unlabelled,
         )
 
         def report(row: Epoch) -> None:
@@ -224,11 +226,21 @@ class Run:
             recipe,
             self._state(stage),
             teacher=teacher,
+            unlabelled=self._unlabelled() if teacher is not None else None,
             accumulates=accumulates,
             on_epoch=report,
         )
         _write_history(self.path / "history.csv", stage, history)
         self.progress(stage, epochs, epochs, f"{len(history)} epochs")
+
+    def _unlabelled(self) -> torch.Tensor | None:
+        """Flat indices of the pixels without a label, where any are to be learnt from."""
+        if self.config.training.unlabelled == 0:
+            return None
+        pixels = np.flatnonzero(self.scene.labels.reshape(-1) == 0)
+        if not len(pixels):
+            raise InputError(f"--unlabelled: {self.config.scene} has no pixel without a label")
+        return torch.from_numpy(pixels)
 
     def finish(self, stage: str) -> None:
         """Forget the resumable state of a stage whose network is saved."""
