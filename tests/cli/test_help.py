@@ -18,7 +18,18 @@ from snnquant.config import RunConfig, write_config
 EVERY = [*VERBS, "scenes"]
 STARTING = ["run", "train", "convert"]
 """Verbs that take the options of a run."""
-HEAVY = ["torch", "numpy", "scipy", "h5py", "spectral", "rasterio", "snntorch", "pooch", "PIL"]
+HEAVY = [
+    "torch",
+    "numpy",
+    "scipy",
+    "h5py",
+    "spectral",
+    "rasterio",
+    "snntorch",
+    "pooch",
+    "PIL",
+    "onnx",
+]
 
 
 def _options() -> set[str]:
