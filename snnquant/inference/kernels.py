@@ -37,6 +37,9 @@ _DELAYED, _SAME_STEP, _ZERO = RESETS.values()
 Words = NDArray[np.int32]
 Longs = NDArray[np.int64]
 _compiled = numba.njit(nogil=True, cache=True, error_model="numpy")
+# What is called for every place becomes part of its caller: a call would count references to each
+# array, which is a locked write to memory that the cores share.
+_part = numba.njit(nogil=True, cache=True, error_model="numpy", forceinline=True)
 
 
 class Spikes(NamedTuple):
@@ -109,7 +112,7 @@ def encode(
             pairs[p, v] = pair(codes, starts[v])
 
 
-@_compiled
+@_part
 def _fire(
     sums: NDArray[Any],
     step: int,
@@ -153,7 +156,7 @@ def _fire(
         store(potential, at + n, u)
 
 
-@_compiled
+@_part
 def _note(lists: Words, ends: Longs, spikes: Spikes, place: int) -> None:
     """Put the lists of a place behind those of the place before it."""
     for t in range(len(ends)):
@@ -195,7 +198,7 @@ def first_layer(
                 place += 1
 
 
-@_compiled
+@_part
 def _dots(
     pairs: Words,
     corner: int,
@@ -230,29 +233,29 @@ def _dots(
         to += depth
 
 
-@_compiled
-def _add_up(
-    spikes: Spikes,
-    position: int,
-    first: int,
-    count: int,
-    weights: Rows,
-    sums: NDArray[Any],
-    at: int,
-) -> None:
-    """Add the rows of all spikes in the window at a position, of `count` steps from `first` on.
-
-    The sums are those from `at` on.
-    """
+@_part
+def _corner(spikes: Spikes, weights: Rows, position: int) -> int:
+    """The first place of the window at a position."""
     _, height, width = spikes.shape
     across = width - weights.columns + 1
     sample, place = divmod(position, (height - weights.rows + 1) * across)
     y, x = divmod(place, across)
+    return (sample * height + y) * width + x
+
+
+@_part
+def _add_up(
+    spikes: Spikes, corner: int, first: int, count: int, weights: Rows, sums: NDArray[Any], at: int
+) -> None:
+    """Add the rows of all spikes in the window at a corner, of `count` steps from `first` on.
+
+    The sums are those from `at` on.
+    """
     table, length = weights.table, weights.table.shape[2]
     start = 0
     for i in range(weights.rows):
         for j in range(weights.columns):
-            q = ((sample * height + y + i) * width + x + j) * spikes.steps + first
+            q = (corner + i * spikes.shape[2] + j) * spikes.steps + first
             begin, end = spikes.bounds[q], spikes.bounds[q + count]
             if weights.shift:
                 _scatter(spikes.events, begin, end, table, start, length, weights.shift, sums, at)
@@ -261,7 +264,7 @@ def _add_up(
             start += table.shape[1] * length
 
 
-@_compiled
+@_part
 def _scatter(
     events: Words,
     begin: int,
@@ -273,6 +276,7 @@ def _scatter(
     sums: NDArray[Any],
     at: int,
 ) -> None:
+    """Add the rows of events begin..end-1, in table from `start` on, where their codes say."""
     low = (1 << shift) - 1
     for n in range(0, length, 2 * LANES):
         for e in range(begin, end):
@@ -280,7 +284,7 @@ def _scatter(
             add_to(sums, at + n + (code & low) * LANES, table, start + n + (code >> shift) * LANES)
 
 
-@_compiled
+@_part
 def _gather(
     events: Words,
     begin: int,
@@ -332,8 +336,9 @@ def spiking_layer(
     out.bounds[0] = 0
     for p in range(len(positions)):
         sums[:] = 0
+        corner = _corner(spikes, weights, positions[p])
         for t in range(out.steps):
-            _add_up(spikes, positions[p], first + t, 1, weights, sums, t * weights.sums)
+            _add_up(spikes, corner, first + t, 1, weights, sums, t * weights.sums)
         if len(states):
             _fire(sums, weights.sums, cells, codes, states, p * length, lists, ends)
         else:
@@ -350,5 +355,6 @@ def read_out(
     sums = np.zeros(weights.sums, weights.table.dtype)
     for p in range(len(positions)):
         sums[:] = 0
-        _add_up(spikes, positions[p], first, count, weights, sums, 0)
+        corner = _corner(spikes, weights, positions[p])
+        _add_up(spikes, corner, first, count, weights, sums, 0)
         totals[p] = sums[: totals.shape[1]]
