@@ -245,6 +245,8 @@ class TrainingConfig:
     """What is trained of the neurons, besides the weights: leak and threshold, one, or neither."""
     spike_penalty: float = 0.0
     """Weight in the SNN's loss of its accumulates over the dense CNN's (0: spikes are free)."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """bfloat16: factors in dense layers keep 8 significant bits in training, sums float32's 24."""
 
     def __post_init__(self) -> None:
         _require_types(self)

@@ -209,6 +209,7 @@ class Run:
             self.config.seed,
             settings.spike_penalty,
             settings.unlabelled,
+            settings.precision,
         )
 
         def report(row: Epoch) -> None:

@@ -1,10 +1,14 @@
 """Convolutions whose kernel leaves an axis nothing to slide along, in the cheaper equal form.
 
-Their outputs have the channels last in memory, where neurons and activations leave them: the next
-convolution finds the values that it adds up side by side.
+Outputs have the channels last in memory, where neurons and activations leave them: the next
+convolution finds the values that it adds up side by side. Under `torch.autocast` on a processor
+only what is computed as a dense layer takes the lower precision: convolutions that slide are no
+faster in it there.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -18,8 +22,7 @@ class Conv2d(nn.Conv2d):
         if _plain(self) and weight.shape[2:] == input.shape[2:]:
             dense = functional.linear(input.flatten(1), weight.flatten(1), bias)
             return dense[..., None, None]
-        output: Tensor = super()._conv_forward(input, weight, bias)
-        return output
+        return _in_full(super()._conv_forward, input, weight, bias)
 
 
 class Conv3d(nn.Conv3d):
@@ -31,6 +34,9 @@ class Conv3d(nn.Conv3d):
     """
 
     def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        return _in_full(self._slide, input, weight, bias)
+
+    def _slide(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         if _plain(self) and weight.shape[3:] == input.shape[3:]:
             pixel, kernel = (x.permute(0, 3, 4, 1, 2).flatten(1, 3) for x in (input, weight))
             # As rows of height 1, not columns: torch sees by the strides that channels are last.
@@ -42,6 +48,16 @@ class Conv3d(nn.Conv3d):
             return spectra.view(*spectra.shape[:3], *input.shape[3:])
         output: Tensor = super()._conv_forward(input, weight, bias)
         return output.contiguous(memory_format=torch.channels_last_3d)
+
+
+def _in_full(
+    convolve: Callable[..., Tensor], input: Tensor, weight: Tensor, bias: Tensor | None
+) -> Tensor:
+    """The convolution outside the autocast that there may be."""
+    if input.device.type == "cpu" and torch.is_autocast_enabled("cpu"):
+        with torch.autocast("cpu", enabled=False):
+            return convolve(input.float(), weight, bias)
+    return convolve(input, weight, bias)
 
 
 def _plain(convolution: nn.Conv2d | nn.Conv3d) -> bool:

@@ -52,7 +52,12 @@ class LIF(nn.Module):
             parameter.fill_(value)
 
     def forward(self, current: Tensor) -> Tensor:
-        """Spikes [T, N, ...] for current [T, N, ...], in the current's dtype."""
+        """Spikes [T, N, ...] for current [T, N, ...], in the current's dtype.
+
+        Under `torch.autocast` in float32: a potential adds up over the steps.
+        """
+        if torch.is_autocast_enabled(current.device.type):
+            current = current.float()
         parameters = LIFParameters(self.leak, self.threshold, self.reset)
         state = initial_state(current, parameters, self.initial)
         spikes, _ = lif_sequence(current, parameters, state, self.surrogate)

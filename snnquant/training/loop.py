@@ -38,6 +38,7 @@ class Recipe:
     seed: int
     spike_penalty: float = 0.0
     unlabelled: float = 0.0
+    precision: str = "float32"
 
 
 @dataclass(frozen=True)
@@ -189,7 +190,10 @@ class _Loss:
 
     def __call__(self, patches: Tensor, classes: Tensor) -> Tensor:
         """The loss of patches [N, ...]; the first of them, one a class, are labelled."""
-        logits, share = self.network(patches), self.recipe.distillation
+        lower = self.recipe.precision == "bfloat16"
+        with torch.autocast(patches.device.type, torch.bfloat16, enabled=lower):
+            logits = self.network(patches)
+        logits, share = logits.float() if lower else logits, self.recipe.distillation
         loss = functional.cross_entropy(logits[: len(classes)], classes)
         if self.teacher is not None and share > 0:
             with torch.no_grad():
