@@ -170,5 +170,5 @@ class GraphReader:
 def node_name(node: Any) -> str:
     """A node for a message: its name, or else its first output, and its operator."""
     name = node.name or (node.output[0] if node.output else "")
-    operator = f"{node.domain}.{node.op_type}" if node.domain else node.op_type
-    return f"node {name[:LONGEST_NAME]!r} ({operator[:100]!s})"
+    operator = repr(f"{node.domain}.{node.op_type}" if node.domain else node.op_type)
+    return f"node {name[:LONGEST_NAME]!r} ({operator[1:100].rstrip(operator[0])})"

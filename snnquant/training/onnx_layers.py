@@ -19,9 +19,8 @@ from snnquant.models.graph import Sum
 from snnquant.spiking.wiring import Concatenate, Mean, Permute, Reshape
 
 Array = NDArray[Any]
-Kinds = tuple[Callable[..., nn.Module], ...]
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
-OF_AXES: dict[str, Kinds] = {
+OF_AXES: dict[str, tuple[Callable[..., nn.Module], ...]] = {
     "conv": CONVOLUTIONS,
     "norm": (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d),
     "pad": (nn.ZeroPad1d, nn.ZeroPad2d, nn.ZeroPad3d),
@@ -87,7 +86,7 @@ class Call:
         for name, value in expected.items():
             found = self.get(name, value)
             if found != value:
-                raise Refused(f"found {name} {found}, expected {value}")
+                raise Refused(f"found {name} {found!r}, expected {value!r}")
 
     def require_all_read(self) -> None:
         """Refuse attributes that nothing here looked at."""
@@ -112,11 +111,10 @@ class Call:
 Tensors = Mapping[str, tuple[str, Array]]
 Step = tuple[nn.Module, Tensors]
 """A layer and its tensors: by their names there, (name in the file, value)."""
-NONE: Tensors = {}
 
 
 def _plain(layer: nn.Module) -> list[Step]:
-    return [(layer, NONE)]
+    return [(layer, {})]
 
 
 def _window(call: Call, kernel: list[int]) -> tuple[tuple[int, ...], ...]:
@@ -133,6 +131,8 @@ def _window(call: Call, kernel: list[int]) -> tuple[tuple[int, ...], ...]:
         pads = less + more if automatic == "SAME_UPPER" else more + less
     elif automatic == "VALID":
         pads = [0] * 2 * n
+    elif automatic != "NOTSET":
+        raise Refused(f"found auto_pad {automatic!r}, which is not known here")
     return tuple(stride), tuple(dilation), tuple(pads[:n]), tuple(pads[n:])
 
 
@@ -277,8 +277,7 @@ def _unsqueeze(call: Call) -> list[Step]:
 
 
 def _transpose(call: Call) -> list[Step]:
-    axes = call.get("perm", list(reversed(range(len(call.shape)))))
-    return _plain(Permute(axes))
+    return _plain(Permute(call.get("perm", [*reversed(range(len(call.shape)))])))
 
 
 def _concatenate(call: Call) -> list[Step]:

@@ -116,6 +116,8 @@ def _constants(path: Path, onnx: Any, model: Any, size: int) -> tuple[dict[str, 
     constants = {}
     try:
         held = 0
+        if not all(isinstance(tensor.name, str) for tensor in stored):
+            raise InputError(f"{path}: damaged, expected names of tensors in UTF-8")
         for tensor in (*stored, *inner):
             dtype = onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type)
             held += math.prod(tensor.dims) * dtype.itemsize
@@ -146,7 +148,7 @@ def _file_of(path: Path, tensor: Any) -> Path:
     folder = path.parent.resolve()
     try:
         file = (folder / location).resolve()
-    except (OSError, ValueError):  # no name of a file
+    except (OSError, ValueError, TypeError):  # no name of a file
         file = folder
     if file != folder / location or file.parent != folder:
         found = f"found weights in {location[:100]!r}"

@@ -294,6 +294,12 @@ REFUSED: dict[str, tuple[Any, Mapping[str, Any], Any, str]] = {
         VECTOR,
         "expected the batch first",
     ),
+    "padding of another kind": (
+        [node("Conv", "w", auto_pad="SAME")],
+        {"w": constant(5, 4, 2, 2)},
+        IMAGE,
+        "found auto_pad 'SAME'",
+    ),
     "another kernel than the weight's": (
         [node("Conv", "w", kernel_shape=[3, 3])],
         {"w": constant(5, 4, 2, 2)},
@@ -328,3 +334,24 @@ def test_a_layer_that_the_output_does_not_need_is_left_out(tmp_path: Path) -> No
     nodes = [node("Relu"), onnx.helper.make_node("Relu", ["y"], ["z"])]
     network, _ = read_onnx(written(nodes, {}, IMAGE, 17, "n", tmp_path)).network(IMAGE)
     assert len(network.layers) == 1
+
+
+@settings(deadline=None, max_examples=200)
+@given(st.lists(st.tuples(st.floats(0, 1), st.binary(max_size=4), st.integers(0, 4)), min_size=1))
+def test_any_damage_is_one_line_or_none(changes: list[tuple[float, bytes, int]]) -> None:
+    """Bytes taken out of a file and others put in: it is read, or refused, and nothing else."""
+    nodes = [*CHAIN, onnx.helper.make_node("Relu", ["y"], ["z"], name="last")]
+    with tempfile.TemporaryDirectory() as folder:
+        file = written(nodes, {"rest": np.array([4, -1]), **NORM}, CUBE, 17, "n", Path(folder))
+        content = bytearray(file.read_bytes())
+        for place, new, dropped in changes:
+            start = int(place * len(content))
+            content[start : start + dropped] = new
+        file.write_bytes(content)
+        line = f"{file}: "
+        try:
+            read_onnx(file).network(CUBE)
+        except InputError as error:
+            line = str(error)
+        assert line.startswith(f"{file}: ")
+        assert line.isprintable()
