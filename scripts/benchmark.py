@@ -51,6 +51,7 @@ from snnquant.spiking import LIF, SpikingNetwork
 RESULTS = Path(__file__).parents[1] / "docs" / "results"
 WINDOW, LEAK = 5, 0.95
 TRAINING_STEPS = 100
+WITH_OPTIONS = "ours, --precision bfloat16"
 
 
 @dataclass(frozen=True)
@@ -142,10 +143,14 @@ def in_threads(c: Contenders) -> np.ndarray:
     return np.concatenate(list(c.pool.map(c.engine.logits, parts)))[:, 0, 0]
 
 
-def train_step(network: nn.Module, x: Tensor, classes: Tensor) -> None:
-    """Forward and backward, exact gradients."""
+def train_step(
+    network: nn.Module, x: Tensor, classes: Tensor, precision: torch.dtype | None = None
+) -> None:
+    """Forward and backward; the gradients are exact, or those of `--precision`."""
     network.zero_grad()
-    nn.functional.cross_entropy(network(x), classes).backward()
+    with torch.autocast("cpu", precision, enabled=precision is not None):
+        logits = network(x)
+    nn.functional.cross_entropy(logits.float(), classes).backward()
 
 
 def map_by_tiles(c: Contenders, *, integers: bool) -> np.ndarray:
@@ -240,8 +245,11 @@ def measure(c: Contenders, rounds: int) -> dict[str, Any]:
     few = slice(64)
     training = interleave(
         {
-            name: lambda net=net: train_step(net, c.x[few], c.classes[few])
-            for name, net in nets.items()
+            WITH_OPTIONS: lambda: train_step(c.snn, c.x[few], c.classes[few], torch.bfloat16),
+            **{
+                name: lambda net=net: train_step(net, c.x[few], c.classes[few])
+                for name, net in nets.items()
+            },
         },
         rounds,
     )
@@ -274,6 +282,7 @@ def measure(c: Contenders, rounds: int) -> dict[str, Any]:
         "inference_float_vs_fastest_peer": ratio(inference, "ours, float", peer),
         "inference_float_vs_cnn": ratio(inference, "ours, float", "CNN"),
         "training_vs_fastest_peer": ratio(training, "ours, float", trainer),
+        "training_with_options_vs_fastest_peer": ratio(training, WITH_OPTIONS, trainer),
         "training_vs_cnn": ratio(training, "ours, float", "CNN"),
         "map_vs_snntorch_patches": ratio(maps, "ours, integers", "snnTorch, patches"),
         "map_float_vs_snntorch_patches": ratio(maps, "ours, float", "snnTorch, patches"),
