@@ -119,23 +119,22 @@ class Table:
         self.folder = output / "published"
 
     def record(self, row: Row) -> dict[str, Any]:
-        """What is known of a row; of a CNN trained otherwise nothing is."""
+        """What is known of a row: of a CNN trained otherwise nothing is, of conversions those made
+        with the command of today.
+        """
         file = self.folder / f"{row.architecture}.json"
         found: dict[str, Any] = json.loads(file.read_text()) if file.exists() else {}
-        return found if found.get("epochs") == row.epochs else {"epochs": row.epochs, "runs": {}}
+        if found.get("epochs") != row.epochs:
+            return {"epochs": row.epochs, "runs": {}}
+        commands = {name: shlex.join(words) for name, words in row.commands.items()}
+        same = {k: v for k, v in found["runs"].items() if v["command"] == commands.get(k)}
+        return {**found, "runs": same}
 
     def left(self, row: Row) -> list[str]:
-        """Conversions that are not recorded, or were made with another command; after a refusal
-        none is.
-        """
+        """Conversions that there is no record of; after a refusal none is left."""
         runs = self.record(row)["runs"]
-        if any("refused" in run for run in runs.values()):
-            return []
-        return [
-            name
-            for name, command in row.commands.items()
-            if runs.get(name, {}).get("command") != shlex.join(command)
-        ]
+        refused = any("refused" in run for run in runs.values())
+        return [] if refused else [name for name in row.commands if name not in runs]
 
     def fill(self, row: Row, name: str) -> None:
         """Carry out one conversion, after its CNN's training if need be, and record both."""

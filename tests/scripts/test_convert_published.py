@@ -127,8 +127,10 @@ def test_the_table_fills_itself_skips_what_is_done_and_goes_on(
 
     assert "0 conversions are left" in call(*output)
     assert json.loads(file.read_text()) == record
-    del record["runs"]["3"]
+    record["runs"]["3"]["command"] += " --seed 1"  # made with another command
     file.write_text(json.dumps(record))
     assert "--time-steps 3" in call("--list", *output)
     assert "hu_relu, 3: done" in call(*output)
-    assert set(json.loads(file.read_text())["runs"]) == {"3", "finetuned"}
+    again = json.loads(file.read_text())["runs"]
+    assert set(again) == {"3", "finetuned"}
+    assert again["3"]["command"].endswith("--time-steps 3")
