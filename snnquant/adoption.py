@@ -216,7 +216,7 @@ def _as_graph(
     And what was made of each of its operations, for key_map.json. `makers` give the network for a
     layout.
     """
-    example = run.patches.gather(run.split.train[:3])
+    example = run.patches.gather(run.split.train[:3]).cpu()
     classes = run.scene.classes
     refusals = []
     for layout, make in makers.items():

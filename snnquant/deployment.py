@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 from collections.abc import Sequence
@@ -128,7 +129,9 @@ def evaluate_integers(run: Run) -> dict[str, float]:
     checkpoint, test = run.load(name), run.samples(run.split.test)
     engine = _integers(checkpoint, name)
     batches = torch.split(test.indices, PATCHES_AT_ONCE)
-    logits = [torch.from_numpy(engine.logits(test.patches.gather(batch))) for batch in batches]
+    logits = [
+        torch.from_numpy(engine.logits(test.patches.gather(batch).cpu())) for batch in batches
+    ]
     classes = torch.cat(logits)[:, 0, 0].argmax(1)
     floats = predict(checkpoint.network, test.patches, test.indices).argmax(1)
     result = {
@@ -171,7 +174,7 @@ def _integers(
 ) -> IntegerNetwork:
     from snnquant.inference.integer import IntegerNetwork  # compiles its loops, or has them cached
 
-    network = _spiking(checkpoint, name)
+    network = copy.deepcopy(_spiking(checkpoint, name)).cpu()  # it runs on processors alone
     if checkpoint.quantization is None:
         found = f"found {name}, whose weights are not quantized"
         raise InputError(f"--network: {found}, expected a quantized SNN for the integer engine")

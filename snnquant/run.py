@@ -22,6 +22,7 @@ from snnquant.errors import InputError
 from snnquant.files import replacing
 from snnquant.models import GraphNetwork, build_model
 from snnquant.sampling import Normalisation, Patches, Split, make_split
+from snnquant.sampling.patches import CPU
 from snnquant.scenes import Scene, load_mask, load_scene
 from snnquant.spiking import SpikingNetwork
 from snnquant.training import (
@@ -51,15 +52,24 @@ def silent(stage: str, done: int, total: int, remark: str) -> None:
 
 @dataclass(frozen=True)
 class Run:
-    """A run directory and what its stages share."""
+    """A run directory and what its stages share.
+
+    `device` is where torch computes. It is no part of the configuration: files are the same
+    wherever they were written, and a run may go on elsewhere.
+    """
 
     path: Path
     config: RunConfig
     progress: Progress = silent
+    device: torch.device = CPU
 
     @classmethod
     def create(
-        cls, config: RunConfig, path: Path | None = None, progress: Progress = silent
+        cls,
+        config: RunConfig,
+        path: Path | None = None,
+        progress: Progress = silent,
+        device: torch.device = CPU,
     ) -> Run:
         """A new run that goes to `path`, by default to a new folder under `runs`.
 
@@ -70,7 +80,7 @@ class Run:
         if path is not None and path.exists() and (not path.is_dir() or any(path.iterdir())):
             raise InputError(f"{path}: exists and is not empty, expected a new folder or --resume")
         find_hardware(config.hardware)
-        run = cls(path or _free_folder(config), config, progress)
+        run = cls(path or _free_folder(config), config, progress, device)
         _ = run.split
         if not config.model.is_own:
             with torch.device("meta"):  # shapes alone: what matters is whether it can be built
@@ -78,11 +88,11 @@ class Run:
         return run
 
     @classmethod
-    def open(cls, path: Path, progress: Progress = silent) -> Run:
+    def open(cls, path: Path, progress: Progress = silent, device: torch.device = CPU) -> Run:
         """Go on with the run in `path`; InputError where there is none, or its scene changed."""
         if not path.is_dir():
             raise InputError(f"{path}: no such folder, expected a run directory")
-        run = cls(path, read_config(path / "config.toml"), progress)
+        run = cls(path, read_config(path / "config.toml"), progress, device)
         if (path / "split.npz").exists():
             saved = Split.load(path / "split.npz")
             if saved.digest != run.split.digest:
@@ -137,7 +147,8 @@ class Run:
     @cached_property
     def patches(self) -> Patches:
         """Patches of the normalised scene."""
-        return Patches(self.scene.cube, self.config.model.window, self.normalisation)
+        window = self.config.model.window
+        return Patches(self.scene.cube, window, self.normalisation, self.device)
 
     def samples(self, pixels: NDArray[int64]) -> Samples:
         """Pixels with their classes from 0."""
@@ -156,7 +167,7 @@ class Run:
         return names
 
     def load(self, name: str) -> Checkpoint:
-        """The network `name` of CHECKPOINTS.
+        """The network `name` of CHECKPOINTS, on the run's device.
 
         Raises InputError where its stage has not run, or it was made for another scene or with
         other options than the run's; a CNN that was brought along may be of another scene.
@@ -173,6 +184,7 @@ class Run:
         for own in (checkpoint.model, checkpoint.quantization, checkpoint.neuron):
             if own and own not in (config.model, config.quantization, config.neuron):
                 raise InputError(f"{file}: found {own}, expected it as in the run's config.toml")
+        checkpoint.network.to(self.device)
         return checkpoint
 
     def save(self, name: str, network: nn.Module, **configs: Any) -> None:
@@ -198,6 +210,7 @@ class Run:
         self, network: nn.Module, stage: str, epochs: int, rate: float, teacher: nn.Module | None
     ) -> None:
         """Train a network on the training pixels, with progress, history and resumable state."""
+        network.to(self.device)
         settings = self.config.training
         recipe = Recipe(
             stage,

@@ -113,8 +113,10 @@ def train_snn(run: Run) -> None:
         snn = run.load("snn_converted").network
         if training.snn_start == "random":
             torch.manual_seed(config.seed)
+            snn.cpu()  # so that the same numbers are drawn on every device
             for module in snn.modules():
                 getattr(module, "reset_parameters", lambda: None)()
+            snn.to(run.device)
         for name, parameter in snn.named_parameters():
             kind = name.rpartition(".")[2]
             if kind in ("leak", "threshold"):

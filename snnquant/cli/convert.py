@@ -55,7 +55,7 @@ def convert(
 
     def open_run(progress: Progress) -> Run:
         if in_place:
-            return reopen(cnn, progress)
+            return reopen(cnn, progress, options.device)
         own = cnn.suffix == ".onnx" and options.resume is None
         return start(adoption.with_onnx(config, cnn) if own else config, options, progress)
 

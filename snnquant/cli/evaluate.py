@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from snnquant.cli.options import Json, RunFolder, carry_out, reopen, show
+from snnquant.cli.options import Device, Json, RunFolder, carry_out, reopen, show
 
 if TYPE_CHECKING:
     from snnquant.run import Run
@@ -18,6 +18,7 @@ def evaluate(
     *,
     early_exit: Annotated[bool, Parameter(negative="")] = False,
     integers: Annotated[bool, Parameter(negative="")] = False,
+    device: Device = "auto",
     json: Json = False,
 ) -> None:
     """Score and price every network of a run on its test pixels.
@@ -39,7 +40,7 @@ def evaluate(
             metrics["integers"] = deployment.evaluate_integers(run)
         return metrics
 
-    metrics = carry_out(lambda progress: reopen(folder, progress), work)
+    metrics = carry_out(lambda progress: reopen(folder, progress, device), work)
     show(metrics, json)
     if json:
         return

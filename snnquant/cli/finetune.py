@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from snnquant.cli.options import Json, RunFolder, carry_out, reopen, show
+from snnquant.cli.options import Device, Json, RunFolder, carry_out, reopen, show
 
 if TYPE_CHECKING:
     from snnquant.run import Run
 
 
-def finetune(folder: RunFolder, /, *, json: Json = False) -> None:
+def finetune(folder: RunFolder, /, *, device: Device = "auto", json: Json = False) -> None:
     """Train weights, leaks and thresholds of a run's converted SNN; resumes where it stopped."""
     from snnquant import stages
 
@@ -18,4 +18,4 @@ def finetune(folder: RunFolder, /, *, json: Json = False) -> None:
         stages.train_snn(run)
         return stages.evaluate(run)
 
-    show(carry_out(lambda progress: reopen(folder, progress), work), json)
+    show(carry_out(lambda progress: reopen(folder, progress, device), work), json)

@@ -8,7 +8,8 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from snnquant.cli.options import RunFolder, progress_bars, reopen
+from snnquant.cli.options import Device, RunFolder, progress_bars, reopen
+from snnquant.errors import InputError
 
 
 def map(
@@ -19,6 +20,7 @@ def map(
     cube: Path | None = None,
     engine: Literal["float", "integer"] = "float",
     early_exit: Annotated[bool, Parameter(negative="")] = False,
+    device: Device = "auto",
 ) -> None:
     """Classify every pixel: a map as PNG, npy and ENVI classification, in the run's folder.
 
@@ -38,8 +40,11 @@ def map(
     """
     from snnquant import deployment
 
+    if engine == "integer" and device == "cuda":
+        found = "found cuda beside --engine integer"
+        raise InputError(f"--device: {found}, expected cpu or auto: it runs on processors alone")
     with progress_bars() as progress:
-        run = reopen(folder, progress)
+        run = reopen(folder, progress, device)
         try:
             picture = deployment.draw_map(run, network, cube, engine=engine, early_exit=early_exit)
         except KeyboardInterrupt:

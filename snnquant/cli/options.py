@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
@@ -17,9 +17,15 @@ from snnquant.config import FLAT, RunConfig
 from snnquant.errors import InputError
 
 if TYPE_CHECKING:
+    import torch
+
     from snnquant.run import Progress, Run
 
 Json = Annotated[bool, Parameter(negative="")]
+Device = Annotated[
+    Literal["auto", "cpu", "cuda"],
+    Parameter(help="Where torch computes; auto: on a CUDA device if there is one."),
+]
 RunFolder = Annotated[Path, Parameter(help="Folder of a run.")]
 Config = Annotated[RunConfig, FLAT]
 DEFAULTS = RunConfig()
@@ -36,6 +42,7 @@ class Start:
     """TOML file of options, such as a run's config.toml; the command line beats it."""
     resume: Path | None = None
     """Folder of a run to go on with; its own configuration holds and no other option is allowed."""
+    device: Device = "auto"
     json: Json = False
     """Print the metrics as one JSON object and nothing else on stdout."""
 
@@ -51,22 +58,39 @@ def start(config: RunConfig, options: Start, progress: Progress) -> Run:
     from snnquant.run import Run
 
     keep_freed_memory()
+    device = _find(options.device)
     if options.resume is None:
-        return Run.create(config, options.output, progress)
+        return Run.create(config, options.output, progress, device)
     if config is not DEFAULTS or options.output or options.config:
         raise InputError("--resume: found other options beside it, expected the run's own alone")
-    run = Run.open(options.resume, progress)
+    run = Run.open(options.resume, progress, device)
     remove_leftovers(run.path)
     return run
 
 
-def reopen(folder: Path, progress: Progress) -> Run:
+def reopen(folder: Path, progress: Progress, device: Device = "cpu") -> Run:
     """The run in a folder."""
     from snnquant.memory import keep_freed_memory
     from snnquant.run import Run
 
     keep_freed_memory()
-    return Run.open(folder, progress)
+    return Run.open(folder, progress, _find(device))
+
+
+def _find(device: Device) -> torch.device:
+    """The device of that name, which computes in full float32; InputError where there is none."""
+    import torch
+
+    there = torch.cuda.is_available()
+    if device == "cuda" and not there:
+        raise InputError(
+            "--device: found cuda, expected cpu or auto: torch sees no CUDA device here"
+        )
+    if device == "cpu" or not there:
+        return torch.device("cpu")
+    torch.backends.cudnn.allow_tf32 = False  # its factors would have 10 bits
+    torch.backends.cudnn.deterministic = True
+    return torch.device("cuda")
 
 
 @contextmanager

@@ -64,6 +64,7 @@ def rewrite(cnn: nn.Module, example: Tensor) -> tuple[Twin, list[Match]]:
     expected = add_shapes(graph, module, example)
     rewriter = _Rewriter(module, graph, fold_in_place(module, graph))
     twin = Twin(rewriter.layers, rewriter.nodes, tuple(example.shape[1:])).eval()
+    twin.to(example.device)  # sums that were made here are on the CPU
     units(twin, {name: 1.0 + i for i, name in enumerate(twin.activations())})  # can be told apart
     with torch.no_grad():
         found = twin(example[torch.arange(BATCH) % len(example)])

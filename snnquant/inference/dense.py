@@ -28,13 +28,16 @@ _PATCHES_AT_ONCE = 512
 def tile_classifier(network: nn.Module, bands: int, window: int) -> tuple[Classifier, str]:
     """How to classify tiles with a network of patches, and in words how that is done.
 
-    Tile by tile where `dense_form` allows it, patch by patch elsewhere.
+    Tile by tile where `dense_form` allows it, patch by patch elsewhere; on the network's device.
     """
+    device = next(network.parameters()).device
     dense = dense_form(network, bands, window)
     if dense is None:
         by_patch = freeze(copy.deepcopy(network)).eval()
-        return lambda tile: _classify_patches(by_patch, tile, window), "patch by patch"
-    return lambda tile: dense(tile.contiguous())[0].argmax(0), "work shared between windows"
+        return lambda tile: _classify_patches(by_patch, tile.to(device), window), "patch by patch"
+    dense.to(device)
+    how = "work shared between windows"
+    return lambda tile: dense(tile.to(device).contiguous())[0].argmax(0), how
 
 
 def _classify_patches(network: nn.Module, tile: Tensor, window: int) -> Tensor:
@@ -50,9 +53,11 @@ def dense_form(network: nn.Module, bands: int, window: int) -> nn.Module | None:
     """A copy for tiles: [N, 1, B, h, w] to logits [N, K, h - window + 1, w - window + 1].
 
     `network` maps patches [N, 1, B, window, window] to logits [N, K]; quantized weights are baked
-    into the copy. None where the copy does not compute the same on every window, which is tried in
-    float64: a network that pads, strides or pools in space, or flattens by other means.
+    into the copy, which is on the CPU. None where it does not compute the same on every window,
+    which is tried in float64: a network that pads, strides or pools in space, or flattens by other
+    means.
     """
+    network = copy.deepcopy(network).cpu()
     shapes: dict[nn.Module, tuple[int, ...]] = {}
     flattened: tuple[int, ...] = ()
 

@@ -51,7 +51,7 @@ def classify_scene(
         if not part.all():
             pixels = normalisation.apply(cube.block(rows, columns, window // 2))
             tile = torch.from_numpy(pixels).permute(2, 0, 1)
-            part[:] = classify(tile[None, None]).numpy() + 1
+            part[:] = classify(tile[None, None]).cpu().numpy() + 1
         return part.size
 
     done, total = 0, height * width

@@ -1,9 +1,9 @@
 """Convolutions whose kernel leaves an axis nothing to slide along, in the cheaper equal form.
 
 Outputs have the channels last in memory, where neurons and activations leave them: the next
-convolution finds the values that it adds up side by side. Under `torch.autocast` on a processor
-only what is computed as a dense layer takes the lower precision: convolutions that slide are no
-faster in it there.
+convolution finds the values that it adds up side by side. Under `torch.autocast` only what is
+computed as a dense layer takes the lower precision: convolutions that slide are no faster in it on
+a processor.
 """
 
 from __future__ import annotations
@@ -54,8 +54,9 @@ def _in_full(
     convolve: Callable[..., Tensor], input: Tensor, weight: Tensor, bias: Tensor | None
 ) -> Tensor:
     """The convolution outside the autocast that there may be."""
-    if input.device.type == "cpu" and torch.is_autocast_enabled("cpu"):
-        with torch.autocast("cpu", enabled=False):
+    device = input.device.type
+    if torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device):
+        with torch.autocast(device, enabled=False):
             return convolve(input.float(), weight, bias)
     return convolve(input, weight, bias)
 

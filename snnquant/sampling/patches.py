@@ -12,6 +12,8 @@ from torch import Tensor
 from snnquant.errors import InputError
 from snnquant.scenes import Scene
 
+CPU = torch.device("cpu")
+
 
 def check_window(window: int, height: int, width: int) -> None:
     """InputError unless `window` is odd, at least 1 and no larger than the scene."""
@@ -69,11 +71,16 @@ class Patches:
 
     The normalised cube is held once, padded by reflection so that border pixels have whole
     windows. `cube` is raw, float32 [H, W, B]; `bands` is B, or K where the normalisation has
-    components. Raises InputError for an even window or one larger than the scene.
+    components. Patches are gathered on `device`, which holds the cube. Raises InputError for an
+    even window or one larger than the scene.
     """
 
     def __init__(
-        self, cube: NDArray[np.float32], window: int, normalisation: Normalisation
+        self,
+        cube: NDArray[np.float32],
+        window: int,
+        normalisation: Normalisation,
+        device: torch.device = CPU,
     ) -> None:
         self.height, self.width = cube.shape[:2]
         check_window(window, self.height, self.width)
@@ -83,10 +90,10 @@ class Patches:
         padded = np.pad(normalisation.apply(cube), padding, mode="reflect")
         self.bands = padded.shape[2]
         # Bands last: gathering copies one run of memory for each pixel of a window.
-        self._spectra = torch.from_numpy(padded).view(-1, self.bands)
+        self._spectra = torch.from_numpy(padded).view(-1, self.bands).to(device)
         self._row_length = self.width + 2 * margin
         steps = torch.arange(window)
-        self._offsets = (steps[:, None] * self._row_length + steps).ravel()
+        self._offsets = (steps[:, None] * self._row_length + steps).ravel().to(device)
 
     def gather(self, indices: Tensor | NDArray[np.int64]) -> Tensor:
         """Patches around the pixels with flat `indices` [N]: float32 [N, 1, bands, window, window].
@@ -97,6 +104,7 @@ class Patches:
         last = self.height * self.width - 1
         if len(pixels) and not 0 <= int(pixels.min()) <= int(pixels.max()) <= last:
             raise IndexError(f"pixel index outside 0..{last}")
+        pixels = pixels.to(self._offsets.device)
         corners = pixels // self.width * self._row_length + pixels % self.width
         positions = (corners[:, None] + self._offsets).ravel()
         spectra = self._spectra.index_select(0, positions)

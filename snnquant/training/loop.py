@@ -43,7 +43,10 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Samples:
-    """Labelled pixels: flat indices and class numbers from 0, both int64 [N], and their patches."""
+    """Labelled pixels: flat indices and class numbers from 0, both int64 [N], and their patches.
+
+    Indices and classes are on the CPU, wherever the patches are.
+    """
 
     patches: Patches
     indices: Tensor
@@ -63,12 +66,12 @@ class Epoch:
 
 @torch.no_grad()
 def predict(network: nn.Module, patches: Patches, indices: Tensor, batch_size: int = 512) -> Tensor:
-    """Logits [N, K] of the pixels with flat `indices` [N], in evaluation mode."""
+    """Logits [N, K], on the CPU, of the pixels with flat `indices` [N], in evaluation mode."""
     was_training = network.training
     network.eval()
     logits = [network(patches.gather(batch)) for batch in torch.split(indices, batch_size)]
     network.train(was_training)
-    return torch.cat(logits)
+    return torch.cat(logits).cpu()
 
 
 def train(
@@ -154,7 +157,7 @@ def _one_epoch(
             drawn = torch.randint(len(unlabelled), (round(recipe.unlabelled * len(batch)),))
             pixels = torch.cat([pixels, unlabelled[drawn]])
         patches = flip(training.patches.gather(pixels))
-        loss = loss_of(patches, training.classes[batch])
+        loss = loss_of(patches, training.classes[batch].to(patches.device))
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
@@ -173,7 +176,7 @@ def one_cycle(progress: float) -> float:
 def flip(patches: Tensor) -> Tensor:
     """Each patch [N, ..., h, h] mirrored or transposed at random: a field has no right side up."""
     coins = torch.rand(3, len(patches)).lt(0.5).view(3, -1, *(1 for _ in patches.shape[1:]))
-    rows, columns, diagonal = coins
+    rows, columns, diagonal = coins.to(patches.device)  # drawn on the CPU on every device
     patches = torch.where(rows, patches.flip(-2), patches)
     patches = torch.where(columns, patches.flip(-1), patches)
     return torch.where(diagonal, patches.transpose(-1, -2), patches)

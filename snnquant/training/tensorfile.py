@@ -27,7 +27,7 @@ def _digest(tensors: dict[str, Tensor], header: str) -> str:
 
 def write_tensors(path: Path, tensors: dict[str, Tensor], header: dict[str, Any]) -> None:
     """Write tensors and a JSON header; InputError where the disk is full or read-only."""
-    tensors = {name: tensor.detach().clone().contiguous() for name, tensor in tensors.items()}
+    tensors = {name: t.detach().to("cpu", copy=True).contiguous() for name, t in tensors.items()}
     digest = _digest(tensors, _canonical(header))
     # One entry: safetensors writes several in an order that changes from run to run.
     content = save(tensors, {"header": _canonical(header | {"sha256": digest})})

@@ -76,10 +76,10 @@ def test_help_lists_every_option_of_a_run(help_of: Any, verb: str) -> None:
     [
         ("convert", {"CNN", "PyTorch", "--architecture", "--trust-code", "--finetune"}),
         ("models", {"--json"}),
-        ("finetune", {"FOLDER", "--json"}),
-        ("evaluate", {"FOLDER", "--json"}),
+        ("finetune", {"FOLDER", "--device", "--json"}),
+        ("evaluate", {"FOLDER", "--device", "--json"}),
         ("energy", {"FOLDER", "--json"}),
-        ("map", {"FOLDER", "--network", "cnn_fp32,", "snn_trained]"}),
+        ("map", {"FOLDER", "--device", "--network", "cnn_fp32,", "snn_trained]"}),
         ("scenes", {"list", "show", "fetch"}),
     ],
 )
