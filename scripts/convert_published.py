@@ -106,7 +106,7 @@ ROWS = (
     Row("li", epochs=25, snn_epochs=30, labels_alone=True),
     Row("makantasis", epochs=20, snn_epochs=10),
     Row("hamida", epochs=15, snn_epochs=8, learn=0.2, labels_alone=True),
-    Row("hybridsn", epochs=30, snn_epochs=5, learn=0.1, test=300, window=11),
+    Row("hybridsn", epochs=30, snn_epochs=15, learn=0.1, test=300, window=11),
     Row("luo", epochs=6, snn_epochs=2, learn=0.1, test=300),
 )
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import copy
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -37,6 +40,8 @@ CONFIG = RunConfig(
         cnn_epochs=1, quantized_epochs=1, snn_epochs=1, unlabelled=1.0, spike_penalty=0.1
     ),
 )
+ALONE = "SNNQUANT_TEST_ALONE"
+"""Variable of the environment that says that a process runs one test alone."""
 STAGES: tuple[Callable[[Run], Any], ...] = (
     stages.train_cnn,
     stages.quantize_cnn,
@@ -119,6 +124,20 @@ def valueless(monkeypatch: pytest.MonkeyPatch) -> FakeTensorMode:
 
 
 @pytest.mark.slow
+def test_devices_in_a_process_of_their_own() -> None:
+    """torch counts the kinds of device once, at the first backward pass of a process."""
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-rs", __file__]
+    done = subprocess.run(
+        [*command, "-k", "test_no_stage_mixes_devices"],
+        env={**os.environ, ALONE: "1"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout
+    assert "1 passed" in done.stdout
+
+
+@pytest.mark.skipif(ALONE not in os.environ, reason="runs in a process of its own")
 def test_no_stage_mixes_devices(
     other_device: torch.device, valueless: FakeTensorMode, tmp_path: Path
 ) -> None:
