@@ -166,7 +166,8 @@ def networks(draw) -> tuple[SpikingNetwork, Tensor]:
         layers["conv1"] = nn.Conv2d(bands, 3, kernel, stride, padding, bias=bias)
     layers["lif1"] = lif()
     if side > 1 and draw(st.booleans()):
-        layers["pool"] = nn.AvgPool2d(2, 1, draw(st.integers(0, 1)))
+        reached = layers["conv1"](torch.zeros(1, bands, side, side)).shape[-1]
+        layers["pool"] = nn.AvgPool2d(2, 1, draw(st.integers(int(reached == 1), 1)))
     if draw(st.booleans()):
         before = list(layers)[-1]
         layers["scaled"] = WeightedSum(draw(st.sampled_from([[0.5, -2.0], [1.0, 1.0]])))
