@@ -227,6 +227,13 @@ def fastest(times: Times, peers: dict[str, nn.Module]) -> str:
     return min(peers, key=lambda name: statistics.median(wall for wall, _ in times[name]))
 
 
+def per_second(times: Times, count: int) -> dict[str, float]:
+    """How many of `count` patches, or pixels, a second each contender's median comes to."""
+    return {
+        name: count / statistics.median(wall for wall, _ in rows) for name, rows in times.items()
+    }
+
+
 def measure(c: Contenders, rounds: int) -> dict[str, Any]:
     """All ratios, and how many patches, or pixels, a second the medians come to."""
     nets: dict[str, nn.Module] = {
@@ -263,17 +270,10 @@ def measure(c: Contenders, rounds: int) -> dict[str, Any]:
         max(3, rounds // 4),
     )
     peer, trainer = fastest(inference, c.peers), fastest(training, c.peers)
-    pixels = c.crop.shape[0] * c.crop.shape[1]
     rates = {
-        label: {
-            name: count / statistics.median(wall for wall, _ in rows)
-            for name, rows in times.items()
-        }
-        for label, times, count in (
-            ("inference", inference, len(c.x)),
-            ("training", training, len(c.x[few])),
-            ("map", maps, pixels),
-        )
+        "inference": per_second(inference, len(c.x)),
+        "training": per_second(training, len(c.x[few])),
+        "map": per_second(maps, c.crop.shape[0] * c.crop.shape[1]),
     }
     return {
         "inference_vs_fastest_peer": ratio(inference, "ours, integers", peer),
