@@ -12,11 +12,11 @@ from functools import cache
 from typing import Any, TypeVar
 
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from snnquant.spiking import loops
+from snnquant.spiking.order import Order
 from snnquant.spiking.surrogate import Surrogate
 
 Part = TypeVar("Part")
@@ -48,7 +48,7 @@ class CompiledSequence(torch.autograd.Function):
     def backward(ctx: Any, grad_spikes: Tensor, grad_u: Tensor) -> tuple[Tensor | None, ...]:
         """Gradients of the five tensors, of those of the spikes and of the last potential."""
         current, leak, threshold, potential, spikes = ctx.saved_tensors
-        order = _Order(current)
+        order = Order(current)
         last, outer = order.state(grad_u).clone(), order.steps(grad_spikes)
         gradient = torch.empty_like(outer)
         arrays = [order.state(t).numpy() for t in (potential, spikes)]
@@ -56,7 +56,7 @@ class CompiledSequence(torch.autograd.Function):
         surrogate = ctx.surrogate
         shape = (loops.SURROGATES[surrogate.kind], surrogate.scale, surrogate.width)
         flows = [outer.numpy(), last.numpy(), gradient.numpy()]
-        source = order.source(current)
+        source = order.source(current).numpy()
         run_back: Any = loops.run_back
         sums = _share(lambda *part: run_back(source, *fixed, *shape, *flows, *part), gradient)
         grad_leak, grad_threshold = (
@@ -75,46 +75,14 @@ def run(
     current: Tensor, leak: Tensor, threshold: Tensor, potential: Tensor, spikes: Tensor, reset: str
 ) -> tuple[Tensor, Tensor]:
     """Spikes [T, N, ...] and the last potential [N, ...]."""
-    order = _Order(current)
+    order = Order(current)
     u = order.state(potential).clone()
     fired = current.new_empty(len(current), len(u))
     fixed = (leak.item(), threshold.item(), loops.RESETS[reset])
     arrays = (u.numpy(), order.state(spikes).numpy(), fired.numpy())
-    source = order.source(current)
+    source = order.source(current).numpy()
     _share(lambda *part: loops.run(source, *fixed, *arrays, *part), fired)
     return order.undone(fired), order.undone(u[None])[0]
-
-
-class _Order:
-    """The order in which a current [T, N, ...] lies in memory, which its spikes keep.
-
-    A neuron does not care what its neighbours are, but the next layer may: channels that come last
-    stay last, and nothing is copied.
-    """
-
-    def __init__(self, current: Tensor) -> None:
-        strides = current.stride()
-        self.shape = current.shape
-        self.axes = [0, *sorted(range(1, current.ndim), key=lambda axis: -strides[axis])]
-
-    def steps(self, x: Tensor) -> Tensor:
-        """A tensor [T, N, ...] as a contiguous [T, M]."""
-        return x.detach().permute(self.axes).flatten(1).contiguous()
-
-    def state(self, x: Tensor) -> Tensor:
-        """A tensor [N, ...] as a contiguous [M]."""
-        return self.steps(x[None])[0]
-
-    def source(self, current: Tensor) -> NDArray[Any]:
-        """The current [T, M], or [1, M] where it is a view that repeats."""
-        once = current[:1] if current.stride(0) == 0 else current
-        source: NDArray[Any] = self.steps(once).numpy()
-        return source
-
-    def undone(self, x: Tensor) -> Tensor:
-        """A tensor [T, M] as [T, N, ...] again."""
-        shape = [len(x), *(self.shape[axis] for axis in self.axes[1:])]
-        return x.view(shape).permute([self.axes.index(axis) for axis in range(len(shape))])
 
 
 def _share(work: Callable[[int, int], Part], values: Tensor) -> list[Part]:
