@@ -24,6 +24,7 @@ passes gradient to the spike, and through its surrogate to the potential.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any
@@ -38,6 +39,8 @@ from snnquant.spiking.surrogate import ACE_SNN, Surrogate, spike
 RESETS = ("delayed", "same_step", "zero")
 NUMBA = find_spec("numba") is not None
 """Whether numba is there, which makes neurons on processors several times as fast."""
+TRITON = find_spec("triton") is not None
+"""Whether Triton is there, as it is with the builds of torch for GPUs."""
 
 
 @dataclass(frozen=True)
@@ -129,12 +132,7 @@ def lif_sequence(
         state.spikes,
         parameters.reset,
     )
-    sequence: Any = LIFSequence
-    without_gradient = spikes_without_gradient
-    if _has_loops(current):
-        from snnquant.spiking import compiled
-
-        sequence, without_gradient = compiled.CompiledSequence, compiled.run
+    sequence, without_gradient = _fastest(current)
     if torch.is_grad_enabled():
         spikes, potential = sequence.apply(*arguments, surrogate)
     else:
@@ -142,11 +140,16 @@ def lif_sequence(
     return spikes, LIFState(potential, spikes[-1])
 
 
-def _has_loops(current: Tensor) -> bool:
-    """Whether the loops that numba compiles can run on this current."""
-    return (
-        NUMBA
-        and current.device.type == "cpu"
-        and current.dtype in (torch.float32, torch.float64)
-        and not torch.compiler.is_compiling()
-    )
+def _fastest(current: Tensor) -> tuple[Any, Callable[..., tuple[Tensor, Tensor]]]:
+    """The autograd function that suits this current, and what gives the same without a graph."""
+    if current.dtype in (torch.float32, torch.float64) and not torch.compiler.is_compiling():
+        if NUMBA and current.device.type == "cpu":
+            from snnquant.spiking import compiled
+
+            return compiled.CompiledSequence, compiled.run
+        if TRITON and current.device.type == "cuda":
+            from snnquant.spiking import kernels
+
+            if len(current) <= kernels.MOST_STEPS and kernels.agree(current.device):
+                return kernels.KernelSequence, kernels.run
+    return LIFSequence, spikes_without_gradient
