@@ -7,8 +7,6 @@ rounding, in a quarter of the time, and keeps nothing but the current for its ba
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from functools import cache
 from typing import Any, TypeVar
 
 import torch
@@ -18,6 +16,7 @@ from torch.autograd.function import once_differentiable
 from snnquant.spiking import loops
 from snnquant.spiking.order import Order
 from snnquant.spiking.surrogate import Surrogate
+from snnquant.spiking.threads import in_threads
 
 Part = TypeVar("Part")
 ENOUGH = 2**16
@@ -92,9 +91,4 @@ def _share(work: Callable[[int, int], Part], values: Tensor) -> list[Part]:
         return [work(0, neurons)]
     blocks = -(-neurons // loops.BLOCK)
     cuts = [min(neurons, blocks * i // threads * loops.BLOCK) for i in range(threads + 1)]
-    return list(_pool(threads).map(work, cuts[:-1], cuts[1:]))
-
-
-@cache
-def _pool(threads: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(threads)
+    return in_threads(lambda i: work(cuts[i], cuts[i + 1]), threads)
