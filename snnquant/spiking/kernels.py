@@ -25,6 +25,8 @@ BLOCK = 256
 """Neurons of a program: two for each of its 128 threads."""
 MOST_STEPS = 32
 """Steps that fit a thread's registers; with twice as many the compiler takes half a minute."""
+EXACT = {"enable_fp_fusion": False}
+"""To the compiler: a fused multiply-add rounds once where torch rounds twice, and moves spikes."""
 
 
 @triton.jit
@@ -256,9 +258,8 @@ def _launch(
             *(neurons, neurons if len(source) > 1 else 0, *hops),
             steps=len(current),
             block=BLOCK,
-            # A fused multiply-add rounds once where torch rounds twice, which moves spikes.
-            enable_fp_fusion=False,
             **options,
+            **EXACT,
         )
 
 

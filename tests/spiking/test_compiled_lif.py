@@ -1,8 +1,17 @@
-"""The loops that numba compiles against the same in torch's operations."""
+"""The loops that numba compiles, and Triton's kernels, against the same in torch's operations.
+
+The kernels run on a CUDA device, else in Triton's interpreter: in a process of their own, because
+Triton reads `TRITON_INTERPRET` when it is imported.
+"""
 
 from __future__ import annotations
 
 import importlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -11,36 +20,84 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from snnquant.spiking import LIF, LIFParameters, LIFState, Surrogate, lif_sequence
-
-pytest.importorskip("numba")
-from snnquant.spiking import loops
+from snnquant.spiking.fused import LIFSequence, spikes_without_gradient
 
 lif = importlib.import_module("snnquant.spiking.lif")
 
 RESETS = ("delayed", "same_step", "zero")
 SURROGATES = ("triangle", "arctan", "boxcar")
+INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
+GPU = torch.cuda.is_available() and not INTERPRETED
+needs_triton = pytest.mark.skipif(not lif.TRITON, reason="Triton is not installed")
+LOOPS = pytest.param(
+    "loops", marks=pytest.mark.skipif(not lif.NUMBA, reason="numba is not installed")
+)
+KERNELS = pytest.param(
+    "kernels",
+    marks=[
+        needs_triton,
+        pytest.mark.skipif(
+            not GPU and not INTERPRETED,
+            reason="torch sees no CUDA device; test_kernels_in_the_interpreter runs them",
+        ),
+    ],
+)
+each_way = pytest.mark.parametrize("way", [LOOPS, KERNELS])
 
 
-def outcome(compiled: bool, leaves: list[Tensor], reset: str, kind: str, repeats: bool):
-    """Spikes, last potential and the gradients of current, leak, threshold and first potential."""
+def functions(way: str) -> tuple[Any, Any]:
+    """The autograd function of a way to compute a sequence, and the one without a graph."""
+    if way == "loops":
+        from snnquant.spiking import compiled
+
+        return compiled.CompiledSequence, compiled.run
+    if way == "kernels":
+        from snnquant.spiking import kernels
+
+        return kernels.KernelSequence, kernels.run
+    return LIFSequence, spikes_without_gradient
+
+
+def block_of(way: str) -> int:
+    """Neurons that it takes through all steps at once."""
+    module = importlib.import_module(f"snnquant.spiking.{way}")
+    block: int = module.BLOCK
+    return block
+
+
+@pytest.fixture
+def take(monkeypatch: pytest.MonkeyPatch):
+    """Make every sequence be computed in a way."""
+    return lambda way: monkeypatch.setattr(lif, "_fastest", lambda current: functions(way))
+
+
+def device_of(way: str) -> str:
+    return "cuda" if way == "kernels" and GPU else "cpu"
+
+
+def outcome(way: str, leaves: list[Tensor], reset: str, kind: str, repeats: bool):
+    """Spikes, last potential and the gradients of current, leak, threshold and first state."""
     current, leak, threshold, potential, spikes, *outer = leaves
     if repeats:
         current = current[:1]
-    inputs = [x.clone().requires_grad_() for x in (current, leak, threshold, potential)]
+    inputs = [x.clone().requires_grad_() for x in (current, leak, threshold, potential, spikes)]
     given = inputs[0].expand(len(outer[0]), *current.shape[1:])
+    state = LIFState(*inputs[3:])
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(lif, "NUMBA", compiled)
-        got, state = lif_sequence(
-            given,
-            LIFParameters(inputs[1], inputs[2], reset),
-            LIFState(inputs[3], spikes),
-            Surrogate(kind, 0.6, 1.2),
-        )
-        gradients = torch.autograd.grad([got, state.potential], inputs, outer)
-    return got, state.potential, gradients
+        patch.setattr(lif, "_fastest", lambda current: functions(way))
+        p = LIFParameters(inputs[1], inputs[2], reset)
+        got, last = lif_sequence(given, p, state, Surrogate(kind, 0.6, 1.2))
+        gradients = torch.autograd.grad([got, last.potential], inputs, outer, allow_unused=True)
+        with torch.no_grad():
+            bare, bare_last = lif_sequence(given, p, state)
+    assert torch.equal(bare, got)
+    assert torch.equal(bare_last.potential, last.potential)
+    return got, last.potential, [g for g in gradients if g is not None]
 
 
-def draw(seed: int, steps: int, shape: tuple[int, ...], dtype: torch.dtype) -> list[Tensor]:
+def draw(
+    seed: int, steps: int, shape: tuple[int, ...], dtype: torch.dtype, device: str = "cpu"
+) -> list[Tensor]:
     generator = torch.Generator().manual_seed(seed)
 
     def normal(*size: int) -> Tensor:
@@ -49,59 +106,73 @@ def draw(seed: int, steps: int, shape: tuple[int, ...], dtype: torch.dtype) -> l
     leak, threshold = torch.rand(2, generator=generator, dtype=torch.float64).to(dtype)
     state = [normal(*shape), (normal(*shape) > 0).to(dtype)]
     outer = [normal(steps, *shape), normal(*shape)]
-    return [normal(steps, *shape), leak, threshold + 0.2, *state, *outer]
+    leaves = [normal(steps, *shape), leak, threshold + 0.2, *state, *outer]
+    return [leaf.to(device) for leaf in leaves]
 
 
+@each_way
 @pytest.mark.parametrize("repeats", [False, True], ids=["own_current", "repeated_current"])
 @pytest.mark.parametrize("kind", SURROGATES)
 @pytest.mark.parametrize("reset", RESETS)
 @given(
     seed=st.integers(0, 2**32 - 1),
     steps=st.integers(1, 6),
-    neurons=st.sampled_from([0, 1, 5, loops.BLOCK, 2 * loops.BLOCK + 7]),
+    blocks=st.integers(0, 2),
+    neurons=st.sampled_from([0, 1, 5]),
     dtype=st.sampled_from([torch.float32, torch.float64]),
 )
-@settings(deadline=None, max_examples=15)
-def test_loops_and_operations_agree(
-    reset: str, kind: str, repeats: bool, seed: int, steps: int, neurons: int, dtype: torch.dtype
+@settings(deadline=None, max_examples=5 if INTERPRETED else 15)
+def test_compiled_and_operations_agree(
+    way: str,
+    reset: str,
+    kind: str,
+    repeats: bool,
+    seed: int,
+    steps: int,
+    blocks: int,
+    neurons: int,
+    dtype: torch.dtype,
 ) -> None:
-    leaves = draw(seed, steps, (2, neurons), dtype)
-    spikes, last, gradients = outcome(True, leaves, reset, kind, repeats)
-    plain_spikes, plain_last, plain = outcome(False, leaves, reset, kind, repeats)
+    shape = (2, blocks * block_of(way) + neurons)
+    leaves = draw(seed, steps, shape, dtype, device_of(way))
+    spikes, last, gradients = outcome(way, leaves, reset, kind, repeats)
+    plain_spikes, plain_last, plain = outcome("operations", leaves, reset, kind, repeats)
     assert torch.equal(spikes, plain_spikes)
     assert torch.equal(last, plain_last)
-    tolerance = 1e-5 if dtype == torch.float32 else 1e-11
+    tolerance = 1e-6 if dtype == torch.float32 else 1e-12
     for got, expected in zip(gradients, plain, strict=True):
         assert got.shape == expected.shape
         # Leak's and threshold's are sums over all neurons and steps, which may cancel.
         summands = spikes.numel() if expected.ndim == 0 else 1
-        size = expected.abs().sum() / max(1, expected.numel()) + summands**0.5
-        assert ((got - expected).abs() <= tolerance * size).all()
+        assert (got - expected).norm() <= tolerance * (expected.norm() + summands**0.5)
 
 
+@each_way
 @pytest.mark.parametrize("order", [(0, 1, 2, 3), (0, 2, 3, 1), (3, 1, 0, 2)])
-def test_spikes_lie_in_memory_as_the_current_does(order: tuple[int, ...]) -> None:
-    layer = LIF(0.9, 0.5)
-    current = torch.randn(3, 4, 5, 2, 6).permute(0, *(axis + 1 for axis in order))
-    current.requires_grad_()
+def test_spikes_lie_in_memory_as_the_current_does(way: str, order: tuple[int, ...], take) -> None:
+    take(way)
+    layer = LIF(0.9, 0.5).to(device_of(way))
+    current = torch.randn(3, 4, 5, 2, 6, device=device_of(way))
+    current = current.permute(0, *(axis + 1 for axis in order)).requires_grad_()
     spikes = layer(current)
     assert spikes.stride() == current.stride()
     expected = layer(current.detach().contiguous())
     assert torch.equal(spikes, expected)
-    outer = torch.randn(spikes.shape)
+    outer = torch.randn_like(spikes)
     (gradient,) = torch.autograd.grad(spikes, current, outer)
     copied = current.detach().contiguous().requires_grad_()
     (plain,) = torch.autograd.grad(layer(copied), copied, outer)
     assert torch.equal(gradient, plain)
 
 
-def test_threads_share_the_neurons_and_change_nothing() -> None:
-    leaves = draw(0, 5, (3, 7 * loops.BLOCK + 11), torch.float32)
-    alone = outcome(True, leaves, "delayed", "triangle", False)
+@pytest.mark.parametrize("way", [LOOPS])
+def test_threads_share_the_neurons_and_change_nothing(way: str) -> None:
+    leaves = draw(0, 5, (3, 7 * block_of(way) + 11), torch.float32)
+    alone = outcome(way, leaves, "delayed", "triangle", False)
     threads = torch.get_num_threads()
     torch.set_num_threads(3)
     try:
-        shared = outcome(True, leaves, "delayed", "triangle", False)
+        shared = outcome(way, leaves, "delayed", "triangle", False)
     finally:
         torch.set_num_threads(threads)
     assert torch.equal(alone[0], shared[0])
@@ -109,8 +180,10 @@ def test_threads_share_the_neurons_and_change_nothing() -> None:
     torch.testing.assert_close(alone[2], shared[2], rtol=1e-6, atol=1e-6)
 
 
-def test_nothing_but_the_current_is_kept_for_the_backward() -> None:
-    current = torch.randn(5, 1000, requires_grad=True)
+@each_way
+def test_nothing_but_the_current_is_kept_for_the_backward(way: str, take) -> None:
+    take(way)
+    current = torch.randn(5, 1000, device=device_of(way), requires_grad=True)
     kept: list[Tensor] = []
 
     def keep(x: Tensor) -> Tensor:
@@ -118,7 +191,74 @@ def test_nothing_but_the_current_is_kept_for_the_backward() -> None:
         return x
 
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda x: x):
-        LIF(0.9, 0.5)(current)
+        LIF(0.9, 0.5).to(current.device)(current)
     storages = {x.untyped_storage().data_ptr(): x.untyped_storage().nbytes() for x in kept}
     assert storages.pop(current.untyped_storage().data_ptr()) == 4 * current.numel()
     assert sum(storages.values()) < 100
+
+
+@pytest.mark.parametrize("way", [KERNELS])
+def test_a_gradient_is_the_same_every_time(way: str) -> None:
+    leaves = draw(1, 5, (3, 50 * block_of(way)), torch.float32, device_of(way))
+    first, second = (outcome(way, leaves, "delayed", "triangle", False)[2] for _ in range(2))
+    assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
+
+
+@pytest.mark.parametrize("way", [KERNELS])
+def test_kernels_agree_where_they_run(way: str) -> None:
+    from snnquant.spiking import kernels
+
+    assert kernels.agree(torch.device(device_of(way)))
+
+
+@needs_triton
+@pytest.mark.skipif(INTERPRETED, reason="the interpreter runs kernels on the processor")
+def test_kernels_that_cannot_run_are_left_out_with_a_warning() -> None:
+    from snnquant.spiking import kernels
+
+    with pytest.warns(UserWarning, match="neurons on cpu run by torch's operations, not by Triton"):
+        assert not kernels.agree(torch.device("cpu"))
+
+
+@needs_triton
+@pytest.mark.skipif(INTERPRETED, reason="the interpreter compiles nothing")
+@pytest.mark.parametrize("number", ["fp32", "fp64"])
+@pytest.mark.parametrize(("reset", "kind"), list(zip(RESETS, SURROGATES, strict=True)))
+def test_kernels_compile_without_a_fused_multiply_add(
+    reset: str, kind: str, number: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The compiler needs no GPU. It refuses more than the interpreter does."""
+    import triton
+    from triton.backends.compiler import GPUTarget
+    from triton.compiler import ASTSource
+
+    from snnquant.spiking import kernels
+
+    monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
+    fixed = {"reset": reset, "kind": kind, "scale": 0.6, "width": 1.2, "steps": 3}
+    fixed |= {"block": kernels.BLOCK, "potential_hop": 1, "spikes_hop": 1}
+    for kernel in (kernels._run, kernels._run_back):
+        kinds = {name: f"*{number}" for name in kernel.arg_names}
+        kinds |= {"neurons": "i32", "current_hop": "i32"}
+        kinds |= {name: "constexpr" for name in kernel.arg_names if name in fixed}
+        source = ASTSource(kernel, kinds, {name: fixed[name] for name in kinds if name in fixed})
+        code, loose = (
+            triton.compile(source, target=GPUTarget("cuda", 80, 32), options=options).asm["ptx"]
+            for options in (kernels.EXACT, {"enable_fp_fusion": True})
+        )
+        assert "fma." not in code
+        assert "fma." in loose
+
+
+@needs_triton
+@pytest.mark.slow
+@pytest.mark.skipif(GPU or INTERPRETED, reason="the kernels run in this process")
+def test_kernels_in_the_interpreter() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", __file__, "-k", "kernels"],
+        env={**os.environ, "TRITON_INTERPRET": "1"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout
+    assert " passed" in done.stdout
