@@ -223,7 +223,9 @@ class KernelSequence(torch.autograd.Function):
         # Blocks are summed in float64, and by torch, always in one order.
         grad_leak, grad_threshold = sums.sum(1, dtype=torch.float64).to(leak.dtype)
         grad_current = order.undone(gradient)
-        grad_initial_spikes = -threshold * grad_current[0] if ctx.reset == "delayed" else None
+        grad_initial_spikes = None
+        if ctx.reset == "delayed" and ctx.needs_input_grad[4]:
+            grad_initial_spikes = -threshold * grad_current[0]
         grad_potential = order.undone(first[None])[0]
         return (
             *(grad_current, grad_leak, grad_threshold, grad_potential, grad_initial_spikes),
