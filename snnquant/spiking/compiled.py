@@ -40,15 +40,20 @@ class CompiledSequence(torch.autograd.Function):
         """Run the recurrence; see `LIFSequence` for the arguments."""
         ctx.save_for_backward(current, leak, threshold, potential, spikes)
         ctx.reset, ctx.surrogate = reset, surrogate
+        ctx.set_materialize_grads(False)
         return run(current, leak, threshold, potential, spikes, reset)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad_spikes: Tensor, grad_u: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(
+        ctx: Any, grad_spikes: Tensor | None, grad_u: Tensor | None
+    ) -> tuple[Tensor | None, ...]:
         """Gradients of the five tensors, of those of the spikes and of the last potential."""
         current, leak, threshold, potential, spikes = ctx.saved_tensors
         order = Order(current)
-        last, outer = order.state(grad_u).clone(), order.steps(grad_spikes)
+        size = (len(current), current[0].numel())
+        outer = current.new_zeros(size) if grad_spikes is None else order.steps(grad_spikes)
+        last = current.new_zeros(size[1]) if grad_u is None else order.copied(grad_u)
         gradient = torch.empty_like(outer)
         arrays = [order.state(t).numpy() for t in (potential, spikes)]
         fixed = (leak.item(), threshold.item(), loops.RESETS[ctx.reset], *arrays)
@@ -62,7 +67,9 @@ class CompiledSequence(torch.autograd.Function):
             leak.new_tensor(sum(terms)) for terms in zip(*sums, strict=True)
         )
         grad_current = order.undone(gradient)
-        grad_initial_spikes = -threshold * grad_current[0] if ctx.reset == "delayed" else None
+        grad_initial_spikes = None
+        if ctx.reset == "delayed" and ctx.needs_input_grad[4]:
+            grad_initial_spikes = -threshold * grad_current[0]
         grad_potential = order.undone(last[None])[0]
         return (
             *(grad_current, grad_leak, grad_threshold, grad_potential, grad_initial_spikes),
@@ -75,7 +82,7 @@ def run(
 ) -> tuple[Tensor, Tensor]:
     """Spikes [T, N, ...] and the last potential [N, ...]."""
     order = Order(current)
-    u = order.state(potential).clone()
+    u = order.copied(potential)
     fired = current.new_empty(len(current), len(u))
     fixed = (leak.item(), threshold.item(), loops.RESETS[reset])
     arrays = (u.numpy(), order.state(spikes).numpy(), fired.numpy())

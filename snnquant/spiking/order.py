@@ -25,6 +25,11 @@ class Order:
         """A tensor [N, ...] as a contiguous [M]."""
         return self.steps(x[None])[0]
 
+    def copied(self, x: Tensor) -> Tensor:
+        """A tensor [N, ...] as a contiguous [M] in memory of its own."""
+        source = x.detach()[None].permute(self.axes)
+        return x.new_empty(source.shape).copy_(source).view(-1)
+
     def source(self, current: Tensor) -> Tensor:
         """The current [T, M], or [1, M] where it is a view that repeats."""
         return self.steps(current[:1] if current.stride(0) == 0 else current)
