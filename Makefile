@@ -23,6 +23,7 @@ lint: $(READY)
 
 bench: $(READY)
 	$(BIN)/python scripts/benchmark.py
+	$(BIN)/python scripts/benchmark_gpu.py
 	$(BIN)/python scripts/benchmark_map.py
 
 reproduce: $(READY)

@@ -301,7 +301,7 @@ def page(result: dict[str, Any]) -> str:
         f"`python scripts/benchmark.py --model {model}`: {model} on 5x5 patches of Indian Pines, "
         f"T = {result['time_steps']}, 6-bit weights, batches of "
         f"{result['batch']} (training: 64), {result['threads']} threads, {result['machine']}. "
-        f"SpikingJelly: {result['spikingjelly']}.",
+        f"SpikingJelly: {result['spikingjelly']}. GPU: {result['gpu']}.",
         "",
         "| how many times as fast | median | quartiles | by processor time |",
         "|---|---|---|---|",
@@ -342,6 +342,9 @@ def main() -> None:
         "threads": torch.get_num_threads(),
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, torch {torch.__version__}",
         "spikingjelly": note,
+        "gpu": "scripts/benchmark_gpu.py times it"
+        if torch.cuda.is_available()
+        else "left out, torch sees no CUDA device",
     }
     if not options.quick:
         for end, text in (("md", page(result)), ("json", json.dumps(result, indent=2) + "\n")):

@@ -10,6 +10,7 @@ import importlib
 import os
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -218,6 +219,46 @@ def test_kernels_that_cannot_run_are_left_out_with_a_warning() -> None:
 
     with pytest.warns(UserWarning, match="neurons on cpu run by torch's operations, not by Triton"):
         assert not kernels.agree(torch.device("cpu"))
+
+
+@dataclass
+class Described:
+    """What decides how a current's sequence is computed."""
+
+    device: torch.device
+    dtype: torch.dtype
+    steps: int
+
+    def __len__(self) -> int:
+        return self.steps
+
+
+@needs_triton
+@pytest.mark.parametrize(
+    ("device", "dtype", "steps", "agree", "sequence"),
+    [
+        ("cuda:1", torch.float32, 5, True, "KernelSequence"),
+        ("cuda:0", torch.float64, 32, True, "KernelSequence"),
+        ("cuda:0", torch.float32, 33, True, "LIFSequence"),
+        ("cuda:0", torch.float32, 5, False, "LIFSequence"),
+        ("cuda:0", torch.bfloat16, 5, True, "LIFSequence"),
+        ("meta", torch.float32, 5, True, "LIFSequence"),
+    ],
+)
+def test_kernels_are_chosen_on_gpus_where_they_agree(
+    device: str,
+    dtype: torch.dtype,
+    steps: int,
+    agree: bool,
+    sequence: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from snnquant.spiking import kernels
+
+    monkeypatch.setattr(kernels, "agree", lambda device: agree)
+    chosen, run = lif._fastest(Described(torch.device(device), dtype, steps))
+    assert chosen.__name__ == sequence
+    assert (run is kernels.run) == (sequence == "KernelSequence")
 
 
 @needs_triton
