@@ -55,7 +55,7 @@ class CompiledSequence(torch.autograd.Function):
         outer = current.new_zeros(size) if grad_spikes is None else order.steps(grad_spikes)
         last = current.new_zeros(size[1]) if grad_u is None else order.copied(grad_u)
         gradient = torch.empty_like(outer)
-        arrays = [order.state(t).numpy() for t in (potential, spikes)]
+        arrays = [order.shared(t).numpy() for t in (potential, spikes)]
         fixed = (leak.item(), threshold.item(), loops.RESETS[ctx.reset], *arrays)
         surrogate = ctx.surrogate
         shape = (loops.SURROGATES[surrogate.kind], surrogate.scale, surrogate.width)
@@ -85,7 +85,7 @@ def run(
     u = order.copied(potential)
     fired = current.new_empty(len(current), len(u))
     fixed = (leak.item(), threshold.item(), loops.RESETS[reset])
-    arrays = (u.numpy(), order.state(spikes).numpy(), fired.numpy())
+    arrays = (u.numpy(), order.shared(spikes).numpy(), fired.numpy())
     source = order.source(current).numpy()
     _share(lambda *part: loops.run(source, *fixed, *arrays, *part), fired)
     return order.undone(fired), order.undone(u[None])[0]

@@ -81,9 +81,9 @@ def initial_state(current: Tensor, parameters: LIFParameters, initial: float = 0
     ``current`` is [T, N, ...]. One half corrects a converted network's rounding (QCFS, Bu et al.
     2022). The gradient of the threshold runs through the potential too.
     """
-    potential = initial * parameters.threshold.to(current.dtype)
-    shape = current.shape[1:]
-    return LIFState(potential.expand(shape), current.new_zeros(()).expand(shape))
+    nothing, shape = current.new_zeros(()), current.shape[1:]
+    potential = initial * parameters.threshold.to(current.dtype) if initial else nothing
+    return LIFState(potential.expand(shape), nothing.expand(shape))
 
 
 def lif_step(

@@ -1,9 +1,9 @@
 """The neuron's recurrence and its gradient as loops that numba compiles, a pass over memory each.
 
 Arrays are of one floating dtype and contiguous: `current` [S, M] of all steps, or [1, M] that
-repeats, `potential` and `spikes` [M] of the state before the first step, everything else [T, M] or
-[M]. Blocks of neurons, small enough for a core's cache, take all their steps at once. What is
-computed and why: `snnquant.spiking.fused`.
+repeats, `potential` and `spikes` of the state before the first step [M], or [1] where all neurons
+share it, everything else [T, M] or [M]. Blocks of neurons, small enough for a core's cache, take
+all their steps at once. What is computed and why: `snnquant.spiking.fused`.
 """
 
 from __future__ import annotations
@@ -50,6 +50,13 @@ def _hand_on(v: Floats, threshold: float, reset: int, u: Floats, o: Floats) -> N
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
+def _begin(state: Floats, first: int, target: Floats) -> None:
+    """The state of the neurons from `first` on, as many as there are in `target`."""
+    for n in range(len(target)):
+        target[n] = state[0] if len(state) == 1 else state[first + n]
+
+
+@numba.njit(nogil=True, cache=True, error_model="numpy")
 def run(
     current: Floats,
     leak: float,
@@ -67,10 +74,11 @@ def run(
     """
     number = current.dtype.type
     leak, threshold = number(leak), number(threshold)
-    met = np.empty(BLOCK, current.dtype)
+    met, fired = np.empty(BLOCK, current.dtype), np.empty(BLOCK, current.dtype)
     for first in range(start, stop, BLOCK):
         last = min(first + BLOCK, stop)
-        v, before = met[: last - first], o[first:last]
+        v, before = met[: last - first], fired[: last - first]
+        _begin(o, first, before)
         for t in range(len(spikes)):
             source = current[min(t, len(current) - 1), first:last]
             _meet(u[first:last], source, before, leak, threshold, reset, v)
@@ -175,13 +183,15 @@ def run_back(
     leak, threshold = number(leak), number(threshold)
     met = np.empty((steps, BLOCK), current.dtype)
     handed = np.empty((steps + 1, BLOCK), current.dtype)
+    fired = np.empty(BLOCK, current.dtype)
     scratch = np.empty((3, BLOCK), current.dtype)
     zeros, sums = np.zeros(BLOCK, current.dtype), np.zeros((2, BLOCK))
     for first in range(start, stop, BLOCK):
         last = min(first + BLOCK, stop)
         size = last - first
-        before = spikes[first:last]
-        _copy(potential[first:last], handed[0, :size])
+        spiked, before = fired[:size], fired[:size]
+        _begin(spikes, first, spiked)
+        _begin(potential, first, handed[0, :size])
         for t in range(steps):
             source, v = current[min(t, len(current) - 1), first:last], met[t, :size]
             _meet(handed[t, :size], source, before, leak, threshold, reset, v)
@@ -197,7 +207,7 @@ def run_back(
             _step_back(v, u, slope, outer, leak, threshold, reset, grad_v, g_u, terms[0], terms[1])
             _copy(grad_v, grad_current[t, first:last])
         if reset == 0:
-            spiked, by_reset = spikes[first:last], terms[1]
+            by_reset = terms[1]
             for n in range(size):
                 by_reset[n] -= grad_v[n] * spiked[n]
         _add(terms[0], sums[0, :size])

@@ -25,6 +25,10 @@ class Order:
         """A tensor [N, ...] as a contiguous [M]."""
         return self.steps(x[None])[0]
 
+    def shared(self, x: Tensor) -> Tensor:
+        """A tensor [N, ...] as a contiguous [M], or [1] where it is a view of one value."""
+        return self.state(x) if any(x.stride()) else x.detach().as_strided((1,), (1,))
+
     def copied(self, x: Tensor) -> Tensor:
         """A tensor [N, ...] as a contiguous [M] in memory of its own."""
         source = x.detach()[None].permute(self.axes)
