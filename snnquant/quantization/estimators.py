@@ -19,7 +19,7 @@ class _StraightThrough(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> Any:
         (inside,) = ctx.saved_tensors
-        return grads[0] * inside, None, None
+        return torch.where(inside, grads[0], 0), None, None
 
 
 def straight_through(value: Tensor, quantized: Tensor, inside: Tensor) -> Tensor:

@@ -37,11 +37,11 @@ class Grid:
 
     def unclipped_codes(self, weight: Tensor) -> Tensor:
         """Codes before those outside low..high are clipped."""
-        return torch.round(weight / self.scale) + self.zero_point
+        return (weight / self.scale).round_().add_(self.zero_point)
 
     def values(self, codes: Tensor) -> Tensor:
         """The levels that codes stand for."""
-        return (codes - self.zero_point) * self.scale
+        return (codes - self.zero_point).mul_(self.scale)
 
 
 def quantize_symmetric(weight: Tensor, bits: int, *, per_channel: bool, shrink: float = 1) -> Grid:

@@ -113,7 +113,7 @@ def train(
             on_epoch(epoch)
     while len(history) < recipe.epochs:
         loss = _one_epoch(training, unlabelled, optimizer, loss_of, len(history))
-        accuracy, validation_loss = _validate(network, validation)
+        accuracy, validation_loss = _validate(network, validation, recipe.batch_size)
         row = Epoch(recipe.stage, len(history), loss, accuracy, validation_loss)
         losses = row.loss + row.validation_loss  # the last step's harm shows in validation alone
         if not math.isfinite(losses):
@@ -210,8 +210,9 @@ class _Loss:
         return loss
 
 
-def _validate(network: nn.Module, samples: Samples) -> tuple[float, float]:
-    logits = predict(network, samples.patches, samples.indices)
+def _validate(network: nn.Module, samples: Samples, batch_size: int) -> tuple[float, float]:
+    """Accuracy and loss, in batches of the training's, which fit the memory."""
+    logits = predict(network, samples.patches, samples.indices, batch_size)
     accuracy = (logits.argmax(1) == samples.classes).double().mean().item()
     return accuracy, functional.cross_entropy(logits, samples.classes).item()
 

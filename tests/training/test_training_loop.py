@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -87,7 +88,7 @@ def test_the_best_epochs_weights_are_the_ones_left(seed, samples, network_of, st
     seen: list[float] = []
 
     def look(row: Epoch) -> None:
-        logits = predict(network, validation.patches, validation.indices)
+        logits = predict(network, validation.patches, validation.indices, restless.batch_size)
         correct = (logits.argmax(1) == validation.classes).double().mean().item()
         loss = functional.cross_entropy(logits, validation.classes).item()
         assert (row.validation_accuracy, row.validation_loss) == (correct, loss)
@@ -243,7 +244,9 @@ def test_every_patch_is_used_once_an_epoch_and_never_alone(
 
     monkeypatch.setattr(Patches, "gather", spy)
     train(network_of("cnn", batch_norm=True), few, validation, replace(RECIPE, epochs=1), state)
-    batches = gathered[:-1]  # the last one validates
+    validating = math.ceil(len(validation.indices) / RECIPE.batch_size)  # the last ones
+    assert max(len(batch) for batch in gathered[-validating:]) <= RECIPE.batch_size
+    batches = gathered[:-validating]
     assert [len(batch) for batch in batches] == {
         0: [16, 16, 16],
         1: [16, 16, 17],
