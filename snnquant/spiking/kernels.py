@@ -151,7 +151,7 @@ def _run_back(
         handed += (u,)
         u = _hand_on(v, o, th, reset)
     grad_u = tl.load(grad_last + n, mask=there, other=0)
-    grad_v = grad_u * 0
+    grad_v = tl.zeros_like(grad_u)
     leaks = grad_v
     thresholds = grad_v
     per_threshold = 1 / th
@@ -250,14 +250,13 @@ def _launch(
     """Run a kernel on what a sequence is given and on the [T, M] and [M] that go along with it."""
     current, leak, threshold, *state = given
     order, neurons = Order(current), current[0].numel()
-    source = order.source(current)
-    # A state of one value, as at the start of a sequence, is not written out.
-    hops = [int(any(x.stride())) for x in state]
-    values = [order.state(x) if hop else x for x, hop in zip(state, hops, strict=True)]
+    source, values = order.source(current), [order.shared(x) for x in state]
+    # No hop to the next where one stands for all.
+    hops = (neurons if len(source) > 1 else 0, *(int(len(x) > 1) for x in values))
     with torch.cuda.device_of(current):  # type: ignore[no-untyped-call]
         kernel[(triton.cdiv(neurons, BLOCK),)](
             *(source, leak, threshold, *values, *flows),
-            *(neurons, neurons if len(source) > 1 else 0, *hops),
+            *(neurons, *hops),
             steps=len(current),
             block=BLOCK,
             **options,
@@ -282,7 +281,7 @@ def agree(device: torch.device) -> bool:
                 return True
         reason = "their spikes are not those of torch's operations"
     except Exception as error:  # whatever a compiler, a driver and a launcher of others raise
-        reason = f"{type(error).__name__}: {str(error).strip().splitlines()[-1:]}"
+        reason = " ".join([type(error).__name__, *str(error).strip().splitlines()[-1:]])
     warnings.warn(
         f"neurons on {device} run by torch's operations, not by Triton's kernels: {reason}",
         stacklevel=2,
