@@ -15,10 +15,10 @@ import torch
 import triton
 import triton.language as tl
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from snnquant.spiking.fused import LIFSequence
 from snnquant.spiking.order import Order
+from snnquant.spiking.recomputing import Given, recomputing
 from snnquant.spiking.surrogate import ACE_SNN, Surrogate
 
 BLOCK = 256
@@ -117,9 +117,8 @@ def _run_back(
     potential: tl.tensor,
     spikes: tl.tensor,
     grad_spikes: tl.tensor,
-    grad_last: tl.tensor,
+    grad_state: tl.tensor,
     grad_current: tl.tensor,
-    grad_potential: tl.tensor,
     sums: tl.tensor,
     neurons: tl.tensor,
     current_hop: tl.tensor,
@@ -132,9 +131,10 @@ def _run_back(
     steps: tl.constexpr,
     block: tl.constexpr,
 ) -> None:
-    """Gradients of a block: `grad_current` [T, M] and `grad_potential` [M] are filled.
+    """Gradients of a block: `grad_current` [T, M] is filled.
 
-    `sums` [2, programs] takes what the block's neurons add to the gradients of leak and threshold.
+    `grad_state` [M] goes from the gradient of the last potential to that of the first; `sums`
+    [2, programs] takes what the block's neurons add to the gradients of leak and threshold.
     """
     n = tl.program_id(0).to(tl.int64) * block + tl.arange(0, block)
     there = n < neurons
@@ -150,7 +150,7 @@ def _run_back(
         met += (v,)
         handed += (u,)
         u = _hand_on(v, o, th, reset)
-    grad_u = tl.load(grad_last + n, mask=there, other=0)
+    grad_u = tl.load(grad_state + n, mask=there, other=0)
     grad_v = tl.zeros_like(grad_u)
     leaks = grad_v
     thresholds = grad_v
@@ -177,60 +177,9 @@ def _run_back(
         grad_u = grad_v * by
     if reset == "delayed":
         thresholds -= grad_v * first
-    tl.store(grad_potential + n, grad_u, mask=there)
+    tl.store(grad_state + n, grad_u, mask=there)
     tl.store(sums + tl.program_id(0), tl.sum(leaks, 0))
     tl.store(sums + tl.num_programs(0) + tl.program_id(0), tl.sum(thresholds, 0))
-
-
-class KernelSequence(torch.autograd.Function):
-    """`snnquant.spiking.fused.LIFSequence`, argument by argument, for float32 and float64."""
-
-    @staticmethod
-    def forward(
-        ctx: Any,
-        current: Tensor,
-        leak: Tensor,
-        threshold: Tensor,
-        potential: Tensor,
-        spikes: Tensor,
-        reset: str,
-        surrogate: Surrogate,
-    ) -> tuple[Tensor, Tensor]:
-        """Run the recurrence; see `LIFSequence` for the arguments."""
-        ctx.save_for_backward(current, leak, threshold, potential, spikes)
-        ctx.reset, ctx.surrogate = reset, surrogate
-        return run(current, leak, threshold, potential, spikes, reset)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad_spikes: Tensor, grad_u: Tensor) -> tuple[Tensor | None, ...]:
-        """Gradients of the five tensors, of those of the spikes and of the last potential."""
-        current, leak, threshold, potential, spikes = ctx.saved_tensors
-        order = Order(current)
-        outer = order.steps(grad_spikes)
-        gradient, first = torch.empty_like(outer), torch.empty_like(outer[0])
-        sums = outer.new_zeros(2, triton.cdiv(len(first), BLOCK))
-        surrogate = ctx.surrogate
-        _launch(
-            _run_back,
-            (current, leak, threshold, potential, spikes),
-            (outer, order.state(grad_u), gradient, first, sums),
-            reset=ctx.reset,
-            kind=surrogate.kind,
-            scale=surrogate.scale,
-            width=surrogate.width,
-        )
-        # Blocks are summed in float64, and by torch, always in one order.
-        grad_leak, grad_threshold = sums.sum(1, dtype=torch.float64).to(leak.dtype)
-        grad_current = order.undone(gradient)
-        grad_initial_spikes = None
-        if ctx.reset == "delayed" and ctx.needs_input_grad[4]:
-            grad_initial_spikes = -threshold * grad_current[0]
-        grad_potential = order.undone(first[None])[0]
-        return (
-            *(grad_current, grad_leak, grad_threshold, grad_potential, grad_initial_spikes),
-            *(None, None),
-        )
 
 
 def run(
@@ -242,6 +191,18 @@ def run(
     last = torch.empty_like(fired[0])
     _launch(_run, (current, leak, threshold, potential, spikes), (fired, last), reset=reset)
     return order.undone(fired), order.undone(last[None])[0]
+
+
+def run_back(
+    given: Given, outer: Tensor, last: Tensor, gradient: Tensor, reset: str, surrogate: Surrogate
+) -> tuple[Tensor, Tensor]:
+    """Gradients of leak and threshold; see `recomputing`."""
+    sums = outer.new_zeros(2, triton.cdiv(len(last), BLOCK))
+    options = {"kind": surrogate.kind, "scale": surrogate.scale, "width": surrogate.width}
+    _launch(_run_back, given, (outer, last, gradient, sums), reset=reset, **options)
+    # Blocks are summed in float64, and by torch, always in one order.
+    grad_leak, grad_threshold = sums.sum(1, dtype=torch.float64).to(outer.dtype)
+    return grad_leak, grad_threshold
 
 
 def _launch(
@@ -262,6 +223,10 @@ def _launch(
             **options,
             **EXACT,
         )
+
+
+KernelSequence = recomputing(run, run_back)
+"""`snnquant.spiking.fused.LIFSequence`, argument by argument, for float32 and float64."""
 
 
 @cache
