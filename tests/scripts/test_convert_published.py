@@ -51,6 +51,8 @@ def test_the_page_shows_what_is_recorded(script: ModuleType, tmp_path: Path) -> 
     empty: dict[str, Any] = {"epochs": 1, "runs": {}}
     records = {row.architecture: empty for row in script.ROWS}
     records["li"] = {"training": training, "runs": {**runs, "finetuned": result(0.7, 0.89)}}
+    twice = {"finetuned": result(0.7, 0.88), "longer": result(0.7, 0.895)}
+    records["hu_relu"] = {"training": training, "runs": twice}
     records["hu"] = {"training": training, "runs": {"4": {"refused": "no", "cpu_seconds": 1}}}
     records["luo"] = {"training": training, "runs": {"8": runs["8"]}}
     script.write_page(tmp_path, records)
@@ -59,6 +61,10 @@ def test_the_page_shows_what_is_recorded(script: ModuleType, tmp_path: Path) -> 
     assert li == (
         "| li | 5,678 | 1,234 | 90.00 | 80.40 | 80.80 | 81.60 | 83.20 | 6.80 | 89.00 | 1.00 |"
     )
+    (hu_relu,) = [line for line in lines if line.startswith("| hu_relu |")]
+    assert hu_relu.endswith(" | 88.00 | 2.00 |")  # the first of the two
+    (remark,) = [line for line in lines if line.startswith("- hu_relu:")]
+    assert "; a second SNN, of 100 epochs: 89.50 %, 0.50 lost; " in remark
     (luo,) = [line for line in lines if line.startswith("| luo |")]
     assert luo == "| luo | 5,678 | 1,234 | 90.00 | - | 80.80 | - | - | - | - | - |"
     assert not [line for line in lines if line.startswith(("| hu |", "| hamida |"))]
@@ -69,7 +75,7 @@ def test_the_page_shows_what_is_recorded(script: ModuleType, tmp_path: Path) -> 
 
 
 def test_slow_networks_learn_and_are_tested_on_different_pixels(script: ModuleType) -> None:
-    row = script.Row("luo", 1, 1, learn=0.15, test=321)
+    row = script.Row("luo", 1, learn=0.15, test=321)
     script.write_pixels(row)
     split = Run(script.WORK / "none", row.config).split
     labels = load_scene(script.SCENE).labels.ravel()
@@ -85,6 +91,16 @@ def test_slow_networks_learn_and_are_tested_on_different_pixels(script: ModuleTy
     assert row.card.with_name("test.npy").read_bytes() == before
 
 
+def test_an_snn_gets_half_the_epochs_of_its_cnn_and_a_second_one_all(script: ModuleType) -> None:
+    row = script.Row("luo", epochs=7, precision="bfloat16", longer=True)
+    first, second = row.commands["finetuned"], row.commands["longer"]
+    different = [pair for pair in zip(first, second, strict=True) if len(set(pair)) == 2]
+    assert different == [("3", "7")]
+    assert "--finetune" in first
+    assert row.config.training.precision == first[first.index("--precision") + 1] == "bfloat16"
+    assert "longer" not in script.Row("luo", epochs=7).commands
+
+
 @pytest.mark.slow
 def test_the_table_fills_itself_skips_what_is_done_and_goes_on(
     script: ModuleType,
@@ -92,7 +108,7 @@ def test_the_table_fills_itself_skips_what_is_done_and_goes_on(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    rows = (script.Row("hu_relu", 2, 1), script.Row("hu", 1, 1))
+    rows = (script.Row("hu_relu", 2), script.Row("hu", 1))
     monkeypatch.setattr(script, "ROWS", rows)
     monkeypatch.setattr(script, "SCENE", "synthetic:20x20x24")
     monkeypatch.setattr(script, "TIME_STEPS", (3,))
