@@ -31,7 +31,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from study_page import FIRST_SEED, options_of, write_page
+from study_page import FIRST_SEED, options_of, typed, write_page
 
 from snnquant.config import (
     ConversionConfig,
@@ -80,8 +80,7 @@ class Job:
     @property
     def command(self) -> str:
         """What to type for the same figures."""
-        words = (f"--{k.replace('_', '-')} {_spelt(v, ' ')}" for k, v in self.options)
-        return " ".join(["snnquant run", *words, "--json"])
+        return f"snnquant run {typed(dict(self.options))} --json"
 
     @cached_property
     def config(self) -> str:
@@ -104,8 +103,8 @@ def completed(options: str) -> str:
         return write_config(read_config(file))
 
 
-def _spelt(value: Any, between: str = "-") -> str:
-    return between.join(map(str, value)) if isinstance(value, tuple) else str(value)
+def _spelt(value: Any) -> str:
+    return "-".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
 class Study:

@@ -52,6 +52,19 @@ def options_of(row: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in row.items() if key != "label"}
 
 
+def typed(options: dict[str, Any]) -> str:
+    """Options as they are typed on the command line; true and false are a flag and its negation."""
+    words = []
+    for key, value in options.items():
+        name = key.replace("_", "-")
+        if isinstance(value, bool):
+            words.append(f"--{name}" if value else f"--no-{name}")
+        else:
+            values = value if isinstance(value, (list, tuple)) else [value]
+            words.append(" ".join([f"--{name}", *map(str, values)]))
+    return " ".join(words)
+
+
 def write_page(output: Path, studies: Sequence[dict[str, Any]], done: Done) -> None:
     """Write README.md and its plots to `output`; `done` gives the metrics of a row's runs."""
     parts = [INTRODUCTION]
@@ -95,7 +108,7 @@ def _table(
     for row, runs in rows:
         if not runs:
             continue
-        options = _typed(options_of(row))
+        options = typed(options_of(row))
         scores = [_percent(runs, network, "oa") for network in NETWORKS]
         scores += [_percent(runs, "snn_trained", score) for score in ("aa", "kappa")]
         split = [_percent(runs, "split", name) for name in ("leakage", "coordinates_only_oa")]
@@ -133,15 +146,6 @@ def _energy(runs: Sequence[Metrics], kind: str) -> tuple[str, str]:
         for cnn in runs[0][f"{kind}_ratio"]["ace_snn"]
     )
     return spread(spent, 1), ", ".join(ratios)
-
-
-def _typed(options: dict[str, Any]) -> str:
-    """Options as they are typed on the command line."""
-    words = []
-    for key, value in options.items():
-        values = value if isinstance(value, list) else [value]
-        words.append(" ".join([f"--{key.replace('_', '-')}", *map(str, values)]))
-    return " ".join(words)
 
 
 def _line(cells: Sequence[str]) -> str:
