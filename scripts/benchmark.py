@@ -320,13 +320,27 @@ def page(result: dict[str, Any]) -> str:
     return "\n".join([*lines, ""])
 
 
-def main() -> None:
-    """Build the networks, check that they agree, time them in turn, print the ratios."""
-    parser = argparse.ArgumentParser(description="Time the SNN beside its CNN and its peers.")
+def read_options(description: str) -> argparse.Namespace:
+    """The options of the command line: model, quick and json."""
+    parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--model", choices=("cnn32h", "cnn3d"), default="cnn32h")
     parser.add_argument("--quick", action="store_true", help="under three minutes; writes nothing")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
-    options = parser.parse_args()
+    return parser.parse_args()
+
+
+def publish(result: dict[str, Any], text: str, stem: str, options: argparse.Namespace) -> None:
+    """Write a result and its page to docs/results, unless quick, and print one of them."""
+    if not options.quick:
+        for end, content in (("md", text), ("json", json.dumps(result, indent=2) + "\n")):
+            with replacing(RESULTS / f"{stem}.{end}") as temporary:
+                temporary.write_text(content, encoding="utf-8")
+    print(json.dumps(result) if options.json else text)
+
+
+def main() -> None:
+    """Build the networks, check that they agree, time them in turn, print the ratios."""
+    options = read_options("Time the SNN beside its CNN and its peers.")
     keep_freed_memory()
     note = install_spikingjelly()
     batch, side, rounds = (128, 32, 9) if options.quick else (256, 64, 20)
@@ -346,11 +360,7 @@ def main() -> None:
         if torch.cuda.is_available()
         else "left out, torch sees no CUDA device",
     }
-    if not options.quick:
-        for end, text in (("md", page(result)), ("json", json.dumps(result, indent=2) + "\n")):
-            with replacing(RESULTS / f"benchmark.{end}") as temporary:
-                temporary.write_text(text, encoding="utf-8")
-    print(json.dumps(result) if options.json else page(result))
+    publish(result, page(result), "benchmark", options)
 
 
 if __name__ == "__main__":

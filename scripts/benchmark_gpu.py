@@ -10,19 +10,26 @@ nothing is timed or written, and a line says so.
 
 from __future__ import annotations
 
-import argparse
 import copy
-import json
 from collections.abc import Callable
 from typing import Any
 
 import torch
-from benchmark import RESULTS, Contenders, build, fastest, infer, interleave, per_second, ratio
+from benchmark import (
+    Contenders,
+    build,
+    fastest,
+    infer,
+    interleave,
+    per_second,
+    publish,
+    ratio,
+    read_options,
+)
 from benchmark import train_step as train
 from benchmark_peers import install_spikingjelly
 from torch import Tensor, nn
 
-from snnquant.files import replacing
 from snnquant.spiking import lif
 
 BATCH = 2048
@@ -110,11 +117,7 @@ def page(result: dict[str, Any]) -> str:
 
 def main() -> None:
     """Build the networks, copy them to the device, time them in turn, print the ratios."""
-    parser = argparse.ArgumentParser(description="Time the networks on a CUDA device.")
-    parser.add_argument("--model", choices=("cnn32h", "cnn3d"), default="cnn32h")
-    parser.add_argument("--quick", action="store_true", help="fewer rounds; writes nothing")
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
-    options = parser.parse_args()
+    options = read_options("Time the networks on a CUDA device.")
     if not torch.cuda.is_available():
         print("GPU: left out, torch sees no CUDA device")
         return
@@ -128,11 +131,7 @@ def main() -> None:
         "machine": f"{torch.cuda.get_device_name()}, torch {torch.__version__}",
         "spikingjelly": note,
     }
-    if not options.quick:
-        for end, text in (("md", page(result)), ("json", json.dumps(result, indent=2) + "\n")):
-            with replacing(RESULTS / f"benchmark_gpu.{end}") as temporary:
-                temporary.write_text(text, encoding="utf-8")
-    print(json.dumps(result) if options.json else page(result))
+    publish(result, page(result), "benchmark_gpu", options)
 
 
 if __name__ == "__main__":
