@@ -231,7 +231,7 @@ def convert(row: Row, name: str) -> dict[str, Any]:
         "snn_converted": {k: metrics["snn_converted"][k] for k in ("oa", "aa", "kappa")},
         "conversion": conversion,
         "split": {key: metrics["split"][key] for key in ("train", "val", "test", "leakage")},
-        "parameters": metrics["model"]["parameters"],
+        "parameters": metrics["snn_converted"]["parameters"],
     }
 
 

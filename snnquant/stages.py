@@ -153,7 +153,8 @@ def evaluate(run: Run) -> dict[str, Any]:
         batch = _batch_size(network, example)
         predictions = predict(network, test.patches, test.indices, batch).argmax(1)
         table = confusion(test.classes.numpy(), predictions.numpy(), run.scene.classes)
-        metrics[name] = asdict(Scores.from_confusion(table))
+        scores = asdict(Scores.from_confusion(table))
+        metrics[name] = scores | {"parameters": parameter_count(network)}
         activity[name] = measure(network, test.patches, test.indices, batch)
         if name == "snn_trained":
             assert isinstance(network, SpikingNetwork)
@@ -257,7 +258,6 @@ def _batch_size(network: nn.Module, example: Tensor) -> int:
 def _describe(run: Run, layers: list[LayerActivity]) -> dict[str, Any]:
     """The scene, the model and the split in metrics.json."""
     scene, split, config = run.scene, run.split, run.config
-    network = run.load("snn_trained" if run.has("snn_trained") else "cnn_fp32").network
     return {
         "scene": {
             "name": scene.name,
@@ -268,7 +268,6 @@ def _describe(run: Run, layers: list[LayerActivity]) -> dict[str, Any]:
         "model": {
             "name": config.model.name,
             "window": config.model.window,
-            "parameters": parameter_count(network),
             "time_steps": config.neuron.time_steps,
             "bits": config.quantization.bits,
             "layers": [

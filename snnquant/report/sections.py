@@ -90,7 +90,7 @@ def _comparison(metrics: Metrics) -> Section:
         values = {key: metrics[key][score] for key in present}
         beside = f"{reached[score]:.2f}" if score in reached else BLANK
         rows.append(row(label, values, percent, beside))
-    parameters = dict.fromkeys(present, metrics["model"]["parameters"])
+    parameters = {key: metrics[key]["parameters"] for key in present}
     rows.append(row("parameters", parameters, "{:,}".format))
     for kind in ("mac", "ac"):
         counts = {key: count[kind] for key, count in metrics.get("operations", {}).items()}

@@ -9,13 +9,14 @@ import pytest
 NETWORKS = ("cnn_fp32", "cnn_quantized", "snn_converted", "snn_trained")
 
 
-def scores(start: float) -> dict[str, Any]:
+def scores(start: float, parameters: int) -> dict[str, Any]:
     accuracies = [start + 0.0101, None, start + 0.0303]
     return {
         "oa": start,
         "aa": start + 0.0011,
         "kappa": start + 0.0022,
         "class_accuracy": accuracies,
+        "parameters": parameters,
     }
 
 
@@ -32,12 +33,14 @@ METRICS: dict[str, Any] = {
     "model": {
         "name": "cnn32h",
         "window": 5,
-        "parameters": 296360,
         "time_steps": 5,
         "bits": 6,
         "layers": [],
     },
-    **{name: scores(0.9123 - 0.07 * number) for number, name in enumerate(NETWORKS)},
+    **{
+        name: scores(0.9123 - 0.07 * number, 296352 + number)
+        for number, name in enumerate(NETWORKS)
+    },
     "split": {
         "protocol": "blocks",
         "seed": 7,
@@ -77,7 +80,7 @@ SHOWN = [
     *("CNN 32-bit", "CNN 6-bit", "SNN as", "converted"),
     *("91.23", "91.34", "91.45", "84.23", "84.34", "84.45", "77.23", "70.23", "70.34", "70.45"),
     *("10,244", "99.3x", "7.9x"),
-    *("296,360", "603,576", "603,579", "331,685", "331,686"),
+    *("296,352", "296,353", "296,354", "296,355", "603,576", "603,579", "331,685", "331,686"),
     *("1,871,086", "149,506", "722,253", "62,784", "2,776,450", "80,386", "1,320,929", "37.2"),
     *("29.8x", "2.4x", "1,074.4x", "2.2x"),
     *("98.68", "98.34", "98.20", "560.6x, 44.8x", "Datta", "ace_snn", "horowitz"),
