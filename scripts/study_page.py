@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from snnquant.files import replacing
@@ -154,39 +155,62 @@ def _line(cells: Sequence[str]) -> str:
 
 def _plot(file: Path, axis: str, rows: Sequence[tuple[dict[str, Any], list[Metrics]]]) -> None:
     """OA of the networks over an option, or of the trained SNN over its energy a pixel."""
-    figure = Figure(figsize=(6, 3.5), layout="constrained")
-    axes = figure.subplots()
     rows = [(row, runs) for row, runs in rows if runs]
     if axis == "energy":
-        for row, runs in rows:
-            oa = [100 * run["snn_trained"]["oa"] for run in runs]
-            energy = [run["energy_pj"]["ace_snn"]["snn_trained"] / 1000 for run in runs]
-            error = statistics.stdev(oa) if len(oa) > 1 else 0
-            x, y = statistics.fmean(energy), statistics.fmean(oa)
-            axes.errorbar(x, y, yerr=error, fmt="o", capsize=3)
-            axes.annotate(row["label"], (x, y), xytext=(5, 4), textcoords="offset points", size=7)
-        axes.set_xlabel("energy of the SNN, nJ a pixel (ace_snn)")
+        figure = Figure(figsize=(10, 4.5), layout="constrained")
+        places = {"energy": "alone", "map_energy": "in a map"}
+        for axes, (kind, place) in zip(figure.subplots(1, 2), places.items(), strict=True):
+            _plot_energy(axes, kind, rows)
+            axes.set_xlabel(f"energy of the SNN, nJ a pixel {place} (ace_snn)")
     else:
-        # Rows that change another option beside the axis are in the table alone.
-        plain = [(row, runs) for row, runs in rows if not options_of(row).keys() - {axis}]
-        for network, label in NETWORKS.items():
-            points = sorted(
-                (runs[0]["model"][axis], [100 * run[network]["oa"] for run in runs])
-                for _, runs in plain
-                if network in runs[0]
-            )
-            axes.errorbar(
-                [str(x) for x, _ in points],
-                [statistics.fmean(oa) for _, oa in points],
-                yerr=[statistics.stdev(oa) if len(oa) > 1 else 0 for _, oa in points],
-                marker="o",
-                capsize=3,
-                label=label,
-            )
-        axes.set_xlabel(axis.replace("_", " "))
-        axes.legend()
-    axes.set_ylabel("test OA, %")
-    axes.grid(alpha=0.3)
+        figure = Figure(figsize=(6, 3.5), layout="constrained")
+        _plot_option(figure.subplots(), axis, rows)
+    for axes in figure.axes:
+        axes.set_ylabel("test OA, %")
+        axes.grid(alpha=0.3)
     # The same picture for the same numbers.
     with mpl.rc_context({"svg.hashsalt": "snnquant"}), replacing(file) as temporary:
         figure.savefig(temporary, format="svg", metadata={"Date": None})
+
+
+def _plot_energy(
+    axes: Axes, kind: str, rows: Sequence[tuple[dict[str, Any], list[Metrics]]]
+) -> None:
+    """Every row, and a line through those that no other row beats in both."""
+    points = []
+    for row, runs in rows:
+        if f"{kind}_pj" not in runs[0]:  # windows that share nothing have no price in a map
+            continue
+        oa = [100 * run["snn_trained"]["oa"] for run in runs]
+        energy = [run[f"{kind}_pj"]["ace_snn"]["snn_trained"] / 1000 for run in runs]
+        point = statistics.fmean(energy), statistics.fmean(oa)
+        error = statistics.stdev(oa) if len(oa) > 1 else 0
+        axes.errorbar(*point, yerr=error, fmt="o", capsize=3)
+        axes.annotate(row["label"], point, xytext=(5, 4), textcoords="offset points", size=7)
+        points.append(point)
+    points.sort()
+    front = [p for i, p in enumerate(points) if all(p[1] > other[1] for other in points[:i])]
+    axes.plot(*zip(*front, strict=True), color="grey", linewidth=0.8, zorder=0)
+
+
+def _plot_option(
+    axes: Axes, option: str, rows: Sequence[tuple[dict[str, Any], list[Metrics]]]
+) -> None:
+    # Rows that change another option beside the axis are in the table alone.
+    plain = [(row, runs) for row, runs in rows if not options_of(row).keys() - {option}]
+    for network, label in NETWORKS.items():
+        points = sorted(
+            (runs[0]["model"][option], [100 * run[network]["oa"] for run in runs])
+            for _, runs in plain
+            if network in runs[0]
+        )
+        axes.errorbar(
+            [str(x) for x, _ in points],
+            [statistics.fmean(oa) for _, oa in points],
+            yerr=[statistics.stdev(oa) if len(oa) > 1 else 0 for _, oa in points],
+            marker="o",
+            capsize=3,
+            label=label,
+        )
+    axes.set_xlabel(option.replace("_", " "))
+    axes.legend()
