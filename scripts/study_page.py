@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 import tomllib
 from collections.abc import Callable, Sequence
@@ -23,9 +24,21 @@ NETWORKS = {
     "snn_converted": "SNN as converted",
     "snn_trained": "SNN trained",
 }
+PLACES = {"energy": "alone", "map_energy": "in a map"}
+"""Where a pixel is classified: the keys of its energy, less their `_pj`, and what to call them."""
 HEADINGS = (
     *("", "seeds", "CNN 32-bit OA", "CNN quantized OA", "SNN as converted OA", "SNN OA", "SNN AA"),
-    *("SNN kappa", "leakage", "coordinates", "s, %", "a", "nJ", "CNN / SNN", "nJ in a map"),
+    *(
+        "SNN kappa",
+        "leakage",
+        "coordinates",
+        "s, %",
+        "s in a map, %",
+        "a",
+        "nJ",
+        "CNN / SNN",
+        "nJ in a map",
+    ),
     *("CNN / SNN in a map", "options"),
 )
 FIRST_SEED = 21
@@ -40,8 +53,8 @@ recipe was chosen by. Mean ± standard deviation over seeds, in per cent.
 - OA, AA, kappa: overall accuracy, average accuracy and Cohen's kappa on test pixels, which no
   choice was made on. Leakage: test patches that hold a training pixel. Coordinates: OA of the
   nearest training pixel's label.
-- s: share of the first layer in the CNN's MACs; a: accumulates of the SNN per MAC of the layers
-  behind it.
+- s: share of the first layer in the CNN's MACs, of a pixel alone and in a map; a: accumulates of
+  the SNN per MAC of the layers behind it.
 - nJ: energy of one pixel classified by the SNN, alone and in a map, where overlapping windows share
   their work, by the rule `ace_snn` (the records have `horowitz` too). CNN / SNN: energy of the
   32-bit and of the quantized CNN over it.
@@ -113,10 +126,13 @@ def _table(
         scores = [_percent(runs, network, "oa") for network in NETWORKS]
         scores += [_percent(runs, "snn_trained", score) for score in ("aa", "kappa")]
         split = [_percent(runs, "split", name) for name in ("leakage", "coordinates_only_oa")]
-        shape = [spread([_shape(run)[0] * 100 for run in runs], 1)]
-        shape += [spread([_shape(run)[1] for run in runs])]
+        shape = [
+            spread([_first_share(run, kind) for run in runs if f"{kind}_pj" in run], 1)
+            for kind in PLACES
+        ]
+        shape += [spread([_accumulates(run) for run in runs])]
         code = f"`{options}`" if options else ""
-        energy = [cell for kind in ("energy", "map_energy") for cell in _energy(runs, kind)]
+        energy = [cell for kind in PLACES for cell in _energy(runs, kind)]
         lines.append(_line([row["label"], str(len(runs)), *scores, *split, *shape, *energy, code]))
     published = tomllib.loads(
         resources.files("snnquant.report").joinpath("ace_snn.toml").read_text(encoding="utf-8")
@@ -127,14 +143,26 @@ def _table(
         ratio = published["energy_ratio"]
         ratios = f"{ratio['cnn_fp32']}x, {ratio['cnn_quantized']}x"
         blank = ["-"] * 4
-        lines.append(_line(["ACE-SNN (paper)", *blank, *ours, *blank, "-", ratios, "-", "-", ""]))
+        cells = [*blank, *ours, *blank, "-", "-", ratios, "-", "-", ""]
+        lines.append(_line(["ACE-SNN (paper)", *cells]))
     return "\n".join(lines) + "\n"
 
 
-def _shape(run: Metrics) -> tuple[float, float]:
-    """The first layer's share of the CNN's MACs, and accumulates per MAC of the other layers."""
+def _first_share(run: Metrics, kind: str) -> float:
+    """The first layer's share of the CNN's MACs in per cent, alone or in a map."""
+    first, total = run["model"]["layers"][0], run["operations"]["cnn_fp32"]["mac"]
+    if kind == "energy":
+        return float(100 * first["mac"] / total)
+    # In 32 bits a CNN's energy is its MACs times one price; a map has one position a pixel.
+    energy = {k: run[f"{k}_pj"]["ace_snn"]["cnn_fp32"] for k in PLACES}
+    positions = math.prod(first["output_shape"][-2:])
+    return float(100 * first["mac"] / positions / (total * energy[kind] / energy["energy"]))
+
+
+def _accumulates(run: Metrics) -> float:
+    """Accumulates of the SNN per MAC of the layers behind the first."""
     cnn, snn = (run["operations"][name] for name in ("cnn_fp32", "snn_trained"))
-    return snn["mac"] / cnn["mac"], snn["ac"] / (cnn["mac"] - snn["mac"])
+    return float(snn["ac"] / (cnn["mac"] - snn["mac"]))
 
 
 def _energy(runs: Sequence[Metrics], kind: str) -> tuple[str, str]:
@@ -158,8 +186,7 @@ def _plot(file: Path, axis: str, rows: Sequence[tuple[dict[str, Any], list[Metri
     rows = [(row, runs) for row, runs in rows if runs]
     if axis == "energy":
         figure = Figure(figsize=(10, 4.5), layout="constrained")
-        places = {"energy": "alone", "map_energy": "in a map"}
-        for axes, (kind, place) in zip(figure.subplots(1, 2), places.items(), strict=True):
+        for axes, (kind, place) in zip(figure.subplots(1, 2), PLACES.items(), strict=True):
             _plot_energy(axes, kind, rows)
             axes.set_xlabel(f"energy of the SNN, nJ a pixel {place} (ace_snn)")
     else:
