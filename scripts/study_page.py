@@ -215,9 +215,16 @@ def _plot_energy(
         axes.errorbar(*point, yerr=error, fmt="o", capsize=3)
         axes.annotate(row["label"], point, xytext=(5, 4), textcoords="offset points", size=7)
         points.append(point)
-    points.sort()
-    front = [p for i, p in enumerate(points) if all(p[1] > other[1] for other in points[:i])]
-    axes.plot(*zip(*front, strict=True), color="grey", linewidth=0.8, zorder=0)
+    axes.plot(*zip(*front(points), strict=True), color="grey", linewidth=0.8, zorder=0)
+
+
+def front(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Those of points (cost, worth) that no other beats in one without losing in the other."""
+    found: list[tuple[float, float]] = []
+    for cost, worth in sorted(points, key=lambda point: (point[0], -point[1])):
+        if not found or worth > found[-1][1]:
+            found.append((cost, worth))
+    return found
 
 
 def _plot_option(
