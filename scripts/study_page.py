@@ -48,7 +48,9 @@ INTRODUCTION = f"""# Results
 Made by `python scripts/reproduce_paper.py` (`make reproduce`); every run's record is in
 [runs](runs), with the command that gives it. A row's command is `snnquant run --scene SCENE` with
 the row's options and `--seed` {FIRST_SEED}, {FIRST_SEED + 1} and so on: seeds that no part of the
-recipe was chosen by. Mean ± standard deviation over seeds, in per cent.
+recipe was chosen by. Mean ± standard deviation over seeds, in per cent. A version of this package
+that sums in another order rounds otherwise, which training amplifies: the command then gives a
+figure within the spread, not the same digits.
 
 - OA, AA, kappa: overall accuracy, average accuracy and Cohen's kappa on test pixels, which no
   choice was made on. Leakage: test patches that hold a training pixel. Coordinates: OA of the
