@@ -220,12 +220,17 @@ def choose(studies: list[dict[str, Any]], titles: list[str] | None) -> list[dict
 
 
 def wanted_jobs(studies: list[Any], scenes: list[str] | None, seeds: int) -> list[Job]:
-    """The jobs of the studies on their own scenes or on these, where they can be had."""
+    """The jobs of the studies on their own scenes, where they can be had, or on these.
+
+    Raises InputError for one of `scenes` that cannot be had.
+    """
     present = set()
     for scene in sorted({scene for study in studies for scene in scenes or study["scenes"]}):
         try:
             load_scene(scene)
         except InputError as error:
+            if scenes:
+                raise
             print(f"{scene} is left out: {error}", file=sys.stderr)
         else:
             present.add(scene)

@@ -127,8 +127,18 @@ def test_an_option_out_of_range_is_one_line(option: str, value: str, study: Path
 
 
 def test_a_scene_that_is_not_there_is_said_and_left_out(study: Path) -> None:
-    done = call(study, "--list", "--scenes", "nowhere.toml", "synthetic:16x16x12", "--seeds", 2)
+    file = study / "study.toml"
+    file.write_text(file.read_text().replace("scenes = [", 'scenes = ["nowhere.toml", '))
+    done = call(study, "--list", "--seeds", 2)
     assert done.returncode == 0
     assert "nowhere.toml is left out" in done.stderr
     assert "0 of 4 runs are done" in done.stdout
-    assert done.stdout.count("snnquant run --scene synthetic:16x16x12") == 4
+    assert done.stdout.count("snnquant run --scene synthetic:20x20x16") == 4
+
+
+def test_a_scene_that_is_asked_for_must_be_there(study: Path) -> None:
+    done = call(study, "--list", "--scenes", "nowhere.toml", "synthetic:16x16x12")
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert "nowhere.toml" in done.stderr
+    assert not (study / "results").exists()
