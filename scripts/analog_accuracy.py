@@ -23,7 +23,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from pim_sim import InputError as PimInputError
 from pim_sim import Workload, load_hardware
 from pim_sim.analog import AnalogConfig, ChipAccuracy, analog, finetune, monte_carlo, sweep
 from pim_sim.atomic import replacing
@@ -182,7 +181,7 @@ def main() -> None:
         else:
             grid = (options.chips, options.percentile, options.grid)
             measure_grid(bench, options.hardware, *grid)
-    except (InputError, PimInputError) as error:
+    except InputError as error:
         print(f"analog_accuracy.py: {error}", file=sys.stderr)
         sys.exit(2)
 

@@ -38,7 +38,7 @@ from torch import Tensor, nn
 
 from snnquant.config import ModelConfig, NeuronConfig, QuantizationConfig
 from snnquant.conversion import convert
-from snnquant.files import replacing
+from snnquant.io import replacing
 from snnquant.inference import Cube, classify_scene, tile_classifier
 from snnquant.inference.integer import IntegerNetwork
 from snnquant.memory import keep_freed_memory

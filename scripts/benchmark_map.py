@@ -21,7 +21,7 @@ from pathlib import Path
 
 import numpy as np
 
-from snnquant.files import replacing
+from snnquant.io import replacing
 from snnquant.scenes import load_scene
 
 BANDS = 103  # as many as Pavia University's

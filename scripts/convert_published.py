@@ -30,7 +30,7 @@ import torch
 
 from snnquant.config import ModelConfig, RunConfig, SplitConfig, TrainingConfig
 from snnquant.errors import InputError
-from snnquant.files import replacing
+from snnquant.io import replacing
 from snnquant.memory import keep_freed_memory
 from snnquant.models import build_model, require_convertible
 from snnquant.run import Run

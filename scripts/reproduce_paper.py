@@ -41,7 +41,7 @@ from snnquant.config import (
     write_config,
 )
 from snnquant.errors import InputError
-from snnquant.files import replacing
+from snnquant.io import replacing
 from snnquant.scenes import load_scene
 
 SNNQUANT = Path(sys.executable).with_name("snnquant")

@@ -14,7 +14,7 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from snnquant.files import replacing
+from snnquant.io import replacing
 
 Metrics = dict[str, Any]
 Done = Callable[[str, dict[str, Any]], list[Metrics]]

@@ -16,7 +16,7 @@ from snnquant.config import ModelConfig, RunConfig
 from snnquant.conversion import fold_batch_norm
 from snnquant.conversion.rewriting import rewrite
 from snnquant.errors import InputError
-from snnquant.files import replacing
+from snnquant.io import replacing
 from snnquant.models import GraphNetwork, build_model, require_convertible
 from snnquant.models.user_code import LAYOUTS, Reshaped, build_from_code
 from snnquant.run import CHECKPOINTS, Run

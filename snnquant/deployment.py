@@ -13,7 +13,7 @@ import torch
 
 from snnquant.energy import load_costs, measure
 from snnquant.errors import InputError
-from snnquant.files import replacing
+from snnquant.io import replacing
 from snnquant.inference import (
     Classifier,
     Cube,

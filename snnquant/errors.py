@@ -1,9 +1,5 @@
-"""The one exception that means: what the user gave is wrong."""
+"""The one exception for unusable input, shared with pim_sim."""
 
+from pim_sim.errors import InputError
 
-class InputError(ValueError):
-    """A file, option or value from the user cannot be used.
-
-    ``str(error)`` is one line that names the file or option, what was found and what was expected.
-    Commands print it and exit with 2; a library caller catches it as a ``ValueError``.
-    """
+__all__ = ["InputError"]

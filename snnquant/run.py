@@ -19,7 +19,7 @@ from torch import nn
 from snnquant.config import QuantizationConfig, RunConfig, read_config, write_config
 from snnquant.energy import AccumulateMeter, find_hardware
 from snnquant.errors import InputError
-from snnquant.files import replacing
+from snnquant.io import replacing
 from snnquant.models import GraphNetwork, build_model
 from snnquant.sampling import Normalisation, Patches, Split, make_split
 from snnquant.sampling.patches import CPU

@@ -29,7 +29,7 @@ from snnquant.energy import (
     spike_rates,
     to_workload,
 )
-from snnquant.files import replacing
+from snnquant.io import replacing
 from snnquant.inference import dense_form
 from snnquant.models import build_model, layer_table, parameter_count, require_convertible
 from snnquant.quantization import quantize

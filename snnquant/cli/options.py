@@ -53,7 +53,7 @@ NO_START = Start()
 
 def start(config: RunConfig, options: Start, progress: Progress) -> Run:
     """The run that the options ask for, new or resumed."""
-    from snnquant.files import remove_leftovers
+    from snnquant.io import remove_leftovers
     from snnquant.memory import keep_freed_memory
     from snnquant.run import Run
 

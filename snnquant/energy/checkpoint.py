@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from pim_sim import InputError as PimInputError
 from snnquant.energy.operations import measure
 from snnquant.energy.workload import to_workload
 from snnquant.errors import InputError
@@ -40,8 +39,4 @@ def write_workload(checkpoint: Path, scene: str, file: Path) -> None:
     chosen = np.unique(np.linspace(0, len(labelled) - 1, PIXELS).astype(np.int64))
     activity = measure(found.network, patches, torch.from_numpy(labelled[chosen]))
     name = f"{cube.name} {found.model.name}"
-    workload = to_workload(name, activity, found.quantization, found.neuron.time_steps)
-    try:
-        workload.to_json(file)
-    except PimInputError as error:
-        raise InputError(str(error)) from None
+    to_workload(name, activity, found.quantization, found.neuron.time_steps).to_json(file)

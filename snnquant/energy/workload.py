@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pim_sim import Hardware, Report, load_hardware, simulate
-from pim_sim import InputError as PimInputError
 from pim_sim.workload import Layer, Workload
 from snnquant.config import QuantizationConfig
 from snnquant.energy.operations import LayerActivity
@@ -53,7 +52,7 @@ def find_hardware(name: str) -> Hardware:
     """The in-memory hardware of a name or TOML file; InputError where it cannot be had."""
     try:
         return load_hardware(name)
-    except PimInputError as error:
+    except InputError as error:
         raise InputError(f"--hardware: {error}") from None
 
 
@@ -63,8 +62,5 @@ def price_first_layer(workload: Workload, hardware: str, file: Path) -> Report:
     Raises InputError where the hardware cannot be had or the file cannot be written.
     """
     found = find_hardware(hardware)
-    try:
-        workload.to_json(file)
-        return simulate(workload, found)
-    except PimInputError as error:
-        raise InputError(str(error)) from None
+    workload.to_json(file)
+    return simulate(workload, found)

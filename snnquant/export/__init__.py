@@ -11,7 +11,7 @@ example
     Standardised patches [N, 1, B, h, w], float32, N >= 1: shapes, and values as the network meets
     them.
 path
-    File to write, whole or not at all (`snnquant.files.replacing`).
+    File to write, whole or not at all (`snnquant.io.replacing`).
 normalisation
     What makes standardised patches of raw ones. A format that can computes it in the file; any
     other stores it, so that whoever reads the file can.
@@ -20,7 +20,7 @@ facts
     it leaves it out.
 
 It raises `InputError`, one line, for a network that the format cannot hold, where the format's
-extra is not installed (`require`), and for a file that cannot be written. A module here imports
+extra is not installed (`snnquant.io.require_extra`), and for a file that cannot be written. A module here imports
 its libraries within functions, so that this table costs nothing.
 """
 
@@ -32,9 +32,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
 
-from snnquant.extras import require
 
-__all__ = ["FORMATS", "NO_FACTS", "Format", "Name", "require", "writer"]
+__all__ = ["FORMATS", "NO_FACTS", "Format", "Name", "writer"]
 
 Name = Literal["onnx", "qdq", "nir", "snntorch", "brian2"]
 NO_FACTS: Mapping[str, str] = MappingProxyType({})

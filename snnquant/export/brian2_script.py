@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from snnquant.export import NO_FACTS
 from snnquant.export.layers import check_source_name, frozen, identifiers, sample_shapes
 from snnquant.export.synapses import OUTPUT, constant_currents, synapses
-from snnquant.files import replacing
+from snnquant.io import replacing
 from snnquant.sampling import Normalisation
 from snnquant.spiking import LIF
 

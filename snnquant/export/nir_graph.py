@@ -18,9 +18,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from snnquant.errors import InputError
-from snnquant.export import NO_FACTS, require
+from snnquant.export import NO_FACTS
+from snnquant.io import require_extra
 from snnquant.export.layers import frozen, identifiers, sample_shapes
-from snnquant.files import replacing
+from snnquant.io import replacing
 from snnquant.sampling import Normalisation
 from snnquant.spiking import INPUT, LIF, SpikingNetwork
 from snnquant.spiking.network import DROPOUTS
@@ -50,7 +51,7 @@ def write_nir(
 
     Raises InputError where `to_nir` does, and where the file cannot be written.
     """
-    (nir,) = require("nir", "nir")
+    (nir,) = require_extra("nir", "nir")
     graph = to_nir(network, example)
     graph.metadata = dict(facts) | graph.metadata
     if normalisation is not None:
@@ -68,7 +69,7 @@ def to_nir(network: nn.Module, example: Tensor) -> Any:
     Raises InputError, one line that names the layer, for what NIR has no node for, and without
     the package nir.
     """
-    (nir,) = require("nir", "nir")
+    (nir,) = require_extra("nir", "nir")
     writer = _Writer(nir, frozen(network, "nir"), example)
     for name in writer.network.inputs:
         writer.add(name)

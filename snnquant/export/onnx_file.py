@@ -13,9 +13,10 @@ import torch
 from torch import Tensor, nn
 
 from snnquant.errors import InputError
-from snnquant.export import NO_FACTS, require
+from snnquant.export import NO_FACTS
+from snnquant.io import require_extra
 from snnquant.export.deployed import Deployed
-from snnquant.files import replacing
+from snnquant.io import replacing
 from snnquant.sampling import Normalisation
 
 OPSET = 20
@@ -42,7 +43,7 @@ def write_onnx(
 
 def to_model(deployed: Deployed, example: Tensor) -> Any:
     """The ONNX ModelProto of a network; `example` holds patches as the network takes them."""
-    require("onnx", "onnx", "onnxscript")
+    require_extra("onnx", "onnx", "onnxscript")
     bands = deployed.mean.shape[0] if deployed.normalised else example.shape[2]
     patches = example.new_zeros(2, 1, bands, *example.shape[3:])
     batch = torch.export.Dim("batch")
@@ -69,7 +70,7 @@ def to_model(deployed: Deployed, example: Tensor) -> Any:
 
 def save(path: Path, model: Any, facts: Mapping[str, str]) -> None:
     """Write a ModelProto with its metadata, checked, as one file."""
-    (onnx,) = require("onnx", "onnx")
+    (onnx,) = require_extra("onnx", "onnx")
     onnx.helper.set_model_props(model, dict(facts))
     onnx.checker.check_model(model, full_check=True)
     with replacing(path) as temporary:

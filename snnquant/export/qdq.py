@@ -9,7 +9,8 @@ from typing import Any
 from torch import Tensor, nn
 
 from snnquant.errors import InputError
-from snnquant.export import NO_FACTS, require
+from snnquant.export import NO_FACTS
+from snnquant.io import require_extra
 from snnquant.export.deployed import Deployed
 from snnquant.export.onnx_file import save, to_model
 from snnquant.quantization import integer_weights
@@ -52,7 +53,7 @@ def _integer_weights(network: nn.Module) -> dict[str, tuple[Tensor, Tensor, Tens
 
 def _put_codes(graph: Any, name: str, codes: Tensor, scale: Tensor, zero_point: Tensor) -> None:
     """Store a weight's codes in place of its values, which a new first node computes."""
-    (onnx,) = require("onnx", "onnx")
+    (onnx,) = require_extra("onnx", "onnx")
     (weight,) = (tensor for tensor in graph.initializer if tensor.name == name)
     graph.initializer.remove(weight)
     channels = scale.numel() > 1

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from snnquant.export import NO_FACTS
 from snnquant.export.layers import check_source_name, frozen, identifiers, sample_shapes
-from snnquant.files import replacing
+from snnquant.io import replacing
 from snnquant.models import GraphNetwork
 from snnquant.sampling import Normalisation
 from snnquant.spiking import INPUT, LIF, SpikingNetwork

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageColor, ImageDraw, ImageFont
 from spectral.io import envi
 
-from snnquant.files import replacing
+from snnquant.io import replacing
 from snnquant.scenes import Scene
 
 ClassMap: TypeAlias = NDArray[np.uint8] | NDArray[np.uint16]

@@ -7,7 +7,7 @@ from html import escape
 from pathlib import Path
 
 from snnquant.errors import InputError
-from snnquant.files import replacing
+from snnquant.io import replacing
 from snnquant.report.sections import Metrics, Section, networks, percent, sections, summary
 
 _STYLE = """

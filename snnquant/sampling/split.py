@@ -14,7 +14,7 @@ from scipy.ndimage import maximum_filter
 from scipy.spatial import cKDTree
 
 from snnquant.errors import InputError
-from snnquant.files import replacing
+from snnquant.io import replacing
 
 _SETS = ("train", "val", "test")
 _UNREADABLE = (

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from snnquant.extras import require
+from snnquant.io import require_extra
 from snnquant.models import GraphNetwork
 from snnquant.spiking import INPUT
 from snnquant.training.foreign import LONGEST_NAME
@@ -90,7 +90,7 @@ class GraphReader:
 
     def _fold(self, node: Any, given: list[str]) -> None:
         """Work out a node of constants, by the reference implementation of its operator."""
-        (reference,) = require("onnx", "onnx.reference")
+        (reference,) = require_extra("onnx", "onnx.reference")
         if node.op_type not in (*FOLDED, "Constant"):
             raise Refused(f"is computed of constants, expected one of {', '.join(FOLDED)} there")
         numbers = sum(self.constants[name].size for name in given)
@@ -102,7 +102,7 @@ class GraphReader:
         self.constants[node.output[0]] = value
 
     def _add_layers(self, node: Any, activations: list[str]) -> None:
-        (helper,) = require("onnx", "onnx.helper")
+        (helper,) = require_extra("onnx", "onnx.helper")
         attributes = {a.name: helper.get_attribute_value(a) for a in node.attribute}
         shapes = [self.values[name][1] for name in activations]
         sources = [self.values[name][0] for name in activations]

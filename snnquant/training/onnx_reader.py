@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from snnquant.errors import InputError
-from snnquant.extras import require
+from snnquant.io import require_extra
 from snnquant.models import GraphNetwork
 from snnquant.training.foreign import regular_file_size, require_numbers
 from snnquant.training.onnx_graph import GraphReader, node_name
@@ -71,7 +71,7 @@ def read_onnx(path: Path) -> OnnxCNN:
     files are, weights outside the file's folder or not finite, more than one input or output, and
     without the extra.
     """
-    (onnx,) = require("onnx", "onnx")
+    (onnx,) = require_extra("onnx", "onnx")
     size = regular_file_size(path)
     try:
         model = onnx.ModelProto.FromString(path.read_bytes())

@@ -13,7 +13,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from snnquant.errors import InputError
-from snnquant.files import replacing
+from snnquant.io import replacing
 
 
 def _digest(tensors: dict[str, Tensor], header: str) -> str:

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from snnquant.errors import InputError
-from snnquant.files import replacing
+from snnquant.io import replacing
 from snnquant.training import load_checkpoint, save_checkpoint
 from snnquant.training.tensorfile import write_tensors
 
