@@ -5,7 +5,7 @@
 All run in turn within a round, so that a machine that slows down slows all of them; a figure is the
 median ratio over the rounds with its quartiles, by wall time and by processor time. Peers and the
 CNN have torch's own convolutions, which their users have; "CNN, our layers" has those of this
-package (`snnquant.models.convolutions`). Peers get what is fastest for them: the layer before the
+package (`snnquant.nn.convolutions`). Peers get what is fastest for them: the layer before the
 first spikes runs once, not at every step. SpikingJelly is installed without its dependencies into a
 folder of this benchmark's own. Without --quick the results go to docs/results/benchmark.md and
 benchmark.json.
@@ -36,12 +36,12 @@ from benchmark_peers import (
 )
 from torch import Tensor, nn
 
+from snnquant.cli.allocator import keep_freed_memory
 from snnquant.config import ModelConfig, NeuronConfig, QuantizationConfig
 from snnquant.conversion import convert
-from snnquant.io import replacing
 from snnquant.inference import Cube, classify_scene, tile_classifier
-from snnquant.inference.integer import IntegerNetwork
-from snnquant.memory import keep_freed_memory
+from snnquant.inference.integer.engine import IntegerNetwork
+from snnquant.io import replacing
 from snnquant.models import build_model
 from snnquant.quantization import freeze, quantize
 from snnquant.sampling import Normalisation, Patches

@@ -13,12 +13,12 @@ from pathlib import Path
 
 from rich.console import Console
 
-from snnquant import stages
-from snnquant.adoption import adopt_cnn
 from snnquant.config import ModelConfig, RunConfig
 from snnquant.errors import InputError
+from snnquant.pipeline import evaluation, stages
+from snnquant.pipeline.import_cnn import adopt_cnn
+from snnquant.pipeline.run import Run
 from snnquant.report import print_table
-from snnquant.run import Run
 
 
 def main() -> None:
@@ -37,7 +37,7 @@ def main() -> None:
         stages.convert_cnn(run)
         if options.finetune:
             stages.train_snn(run)
-        print_table(stages.evaluate(run), Console())
+        print_table(evaluation.evaluate(run), Console())
     except InputError as error:
         print(f"convert_checkpoint.py: {error}", file=sys.stderr)
         sys.exit(2)

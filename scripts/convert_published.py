@@ -28,12 +28,12 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
+from snnquant.cli.allocator import keep_freed_memory
 from snnquant.config import ModelConfig, RunConfig, SplitConfig, TrainingConfig
 from snnquant.errors import InputError
 from snnquant.io import replacing
-from snnquant.memory import keep_freed_memory
 from snnquant.models import build_model, require_convertible
-from snnquant.run import Run
+from snnquant.pipeline.run import Run
 from snnquant.scenes.catalogue import cards_folder
 from snnquant.training import Epoch, Recipe, train
 

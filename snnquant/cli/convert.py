@@ -22,7 +22,7 @@ from snnquant.cli.options import (
 from snnquant.errors import InputError
 
 if TYPE_CHECKING:
-    from snnquant.run import Progress, Run
+    from snnquant.pipeline.run import Progress, Run
 
 
 def convert(
@@ -47,7 +47,7 @@ def convert(
 
     A folder is worked on in place and keeps its own options; a file starts a new run.
     """
-    from snnquant import adoption, stages
+    from snnquant.pipeline import evaluation, import_cnn, stages
 
     in_place = cnn.is_dir()
     if in_place and (config is not DEFAULTS or options.output or options.resume or options.config):
@@ -57,16 +57,16 @@ def convert(
         if in_place:
             return reopen(cnn, progress, options.device)
         own = cnn.suffix == ".onnx" and options.resume is None
-        return start(adoption.with_onnx(config, cnn) if own else config, options, progress)
+        return start(import_cnn.with_onnx(config, cnn) if own else config, options, progress)
 
     def work(run: Run) -> dict[str, Any]:
         if not in_place and not run.has("cnn_fp32"):
-            for remark in adoption.adopt_cnn(run, cnn, trust_code=trust_code):
+            for remark in import_cnn.adopt_cnn(run, cnn, trust_code=trust_code):
                 print(f"{cnn}: {remark}", file=sys.stderr)
         stages.convert_cnn(run)
         if finetune:
             stages.train_snn(run)
-        return stages.evaluate(run)
+        return evaluation.evaluate(run)
 
     metrics = carry_out(open_run, work)
     report = _report(Path(metrics["run"]))

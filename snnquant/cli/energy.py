@@ -10,9 +10,9 @@ from snnquant.cli.options import Json, RunFolder, carry_out, reopen
 
 def energy(folder: RunFolder, /, *, json: Json = False) -> None:
     """Operations and energy a classified pixel, by network, layer and accounting."""
-    from snnquant import stages
+    from snnquant.pipeline import evaluation
 
-    rows = carry_out(lambda progress: reopen(folder, progress), stages.energy_by_layer)
+    rows = carry_out(lambda progress: reopen(folder, progress), evaluation.energy_by_layer)
     if json:
         print(json_format.dumps(rows))
     else:

@@ -9,7 +9,7 @@ from cyclopts import Parameter
 from snnquant.cli.options import Device, Json, RunFolder, carry_out, reopen, show
 
 if TYPE_CHECKING:
-    from snnquant.run import Run
+    from snnquant.pipeline.run import Run
 
 
 def evaluate(
@@ -30,14 +30,14 @@ def evaluate(
     integers
         Also run the trained SNN in integers, as hardware would: how many classes stay the same.
     """
-    from snnquant import deployment, stages
+    from snnquant.pipeline import evaluation
 
     def work(run: Run) -> dict[str, Any]:
-        metrics = stages.evaluate(run)
+        metrics = evaluation.evaluate(run)
         if early_exit:
-            metrics["early_exit"] = deployment.evaluate_early_exit(run)
+            metrics["early_exit"] = evaluation.evaluate_early_exit(run)
         if integers:
-            metrics["integers"] = deployment.evaluate_integers(run)
+            metrics["integers"] = evaluation.evaluate_integers(run)
         return metrics
 
     metrics = carry_out(lambda progress: reopen(folder, progress, device), work)

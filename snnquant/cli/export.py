@@ -11,7 +11,7 @@ from snnquant.export import FORMATS, Name, writer
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from snnquant.training import Checkpoint
+    from snnquant.checkpoints import Checkpoint
 
 EXAMPLES = 16
 """Test pixels, or random patches, that a network is read with."""
@@ -41,7 +41,7 @@ def export(
         Which of the run's networks: by default cnn_quantized for qdq, snn_trained for all others.
     """
     from snnquant.errors import InputError
-    from snnquant.export.facts import facts_of
+    from snnquant.export.metadata import facts_of
 
     write = writer(format)
     if source.is_dir():
@@ -70,7 +70,7 @@ def _of_run(folder: Path, name: str) -> tuple[Checkpoint, Tensor, str, tuple[str
 def _of_file(file: Path) -> tuple[Checkpoint, Tensor, str, tuple[str, ...]]:
     import torch
 
-    from snnquant.training import load_checkpoint
+    from snnquant.checkpoints import load_checkpoint
 
     checkpoint = load_checkpoint(file)
     inputs = checkpoint.model.inputs(checkpoint.bands)

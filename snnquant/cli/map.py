@@ -38,7 +38,7 @@ def map(
     early_exit
         Stop a pixel's time steps when its class is settled (integer engine alone).
     """
-    from snnquant import deployment
+    from snnquant.pipeline import scene_map
 
     if engine == "integer" and device == "cuda":
         found = "found cuda beside --engine integer"
@@ -46,7 +46,7 @@ def map(
     with progress_bars() as progress:
         run = reopen(folder, progress, device)
         try:
-            picture = deployment.draw_map(run, network, cube, engine=engine, early_exit=early_exit)
+            picture = scene_map.draw_map(run, network, cube, engine=engine, early_exit=early_exit)
         except KeyboardInterrupt:
             print("snnquant: go on with: the same command", file=sys.stderr)
             raise

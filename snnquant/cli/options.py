@@ -19,7 +19,7 @@ from snnquant.errors import InputError
 if TYPE_CHECKING:
     import torch
 
-    from snnquant.run import Progress, Run
+    from snnquant.pipeline.run import Progress, Run
 
 Json = Annotated[bool, Parameter(negative="")]
 Device = Annotated[
@@ -53,9 +53,9 @@ NO_START = Start()
 
 def start(config: RunConfig, options: Start, progress: Progress) -> Run:
     """The run that the options ask for, new or resumed."""
+    from snnquant.cli.allocator import keep_freed_memory
     from snnquant.io import remove_leftovers
-    from snnquant.memory import keep_freed_memory
-    from snnquant.run import Run
+    from snnquant.pipeline.run import Run
 
     keep_freed_memory()
     device = _find(options.device)
@@ -70,8 +70,8 @@ def start(config: RunConfig, options: Start, progress: Progress) -> Run:
 
 def reopen(folder: Path, progress: Progress, device: Device = "cpu") -> Run:
     """The run in a folder."""
-    from snnquant.memory import keep_freed_memory
-    from snnquant.run import Run
+    from snnquant.cli.allocator import keep_freed_memory
+    from snnquant.pipeline.run import Run
 
     keep_freed_memory()
     return Run.open(folder, progress, _find(device))

@@ -7,7 +7,7 @@ from snnquant.cli.options import DEFAULTS, NO_START, Config, StartOptions, carry
 
 def run(config: Config = DEFAULTS, options: StartOptions = NO_START) -> None:
     """Train a CNN, convert it, train the SNN under quantization, score and price all of them."""
-    from snnquant import stages
+    from snnquant.pipeline import stages
 
     metrics = carry_out(lambda progress: start(config, options, progress), stages.run_all)
     show(metrics, options.json)

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from torch import Tensor, nn
 
 from snnquant.config import ConversionConfig, NeuronConfig
 from snnquant.conversion.comparison import compare, correct_biases
-from snnquant.conversion.report import ConversionReport
-from snnquant.conversion.rewriting import rewrite
-from snnquant.conversion.statistics import percentile, preactivations, starting_thresholds
-from snnquant.conversion.thresholds import set_thresholds
-from snnquant.conversion.twin import Twin, ceiling
+from snnquant.conversion.reference import Twin, ceiling
+from snnquant.conversion.rewriting import Match, rewrite
+from snnquant.conversion.thresholds import (
+    percentile,
+    preactivations,
+    set_thresholds,
+    starting_thresholds,
+)
 from snnquant.spiking import SpikingNetwork
 
 SCALES = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.2)
@@ -106,3 +111,34 @@ def _by_time_steps(snn: SpikingNetwork, accuracy: Accuracy) -> tuple[float, ...]
         scores.append(accuracy(snn))
     snn.time_steps = own
     return tuple(scores)
+
+
+@dataclass(frozen=True)
+class ConversionReport:
+    """What the conversion chose, and what came of it.
+
+    For every LIF layer: the percentile of the CNN's pre-activations, the factor and their product,
+    the threshold; the share of its neurons that spike in a step; and the relative error of
+    threshold times rate against the CNN's activation, in the root mean square over the calibration
+    inputs. `validation_accuracy` is the SNN's, `cnn_accuracy` the CNN's, and `accuracies` the SNN's
+    with other `time_steps` and everything else the same; without a score they are None and empty.
+    `operations` says what became of each of the CNN's.
+    """
+
+    layers: tuple[str, ...]
+    percentiles: tuple[float, ...]
+    scales: tuple[float, ...]
+    thresholds: tuple[float, ...]
+    firing_rates: tuple[float, ...]
+    errors: tuple[float, ...]
+    calibration: str
+    correction: str
+    cnn_accuracy: float | None
+    validation_accuracy: float | None
+    time_steps: tuple[int, ...]
+    accuracies: tuple[float, ...]
+    operations: tuple[Match, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields as JSON values."""
+        return asdict(self)

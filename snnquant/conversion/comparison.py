@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from snnquant.conversion.twin import SYNAPSES, Twin
+from snnquant.conversion.reference import SYNAPSES, Twin
 from snnquant.spiking import LIF, SpikingNetwork
 
 SLOTS = 256

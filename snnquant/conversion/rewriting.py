@@ -12,15 +12,16 @@ from torch import Tensor, fx, nn
 
 from snnquant.config import NeuronConfig
 from snnquant.conversion.folding import BATCH_NORMS, fold_in_place
-from snnquant.conversion.operations import as_module, tensors
-from snnquant.conversion.remedies import remedy
+from snnquant.conversion.fx_modules import as_module, tensors
+from snnquant.conversion.hints import remedy
+from snnquant.conversion.reference import ACTIVATIONS, KEPT, SYNAPSES, Node, Twin, ceiling
 from snnquant.conversion.thresholds import units
 from snnquant.conversion.tracing import BATCH, add_shapes, is_softmax, logits_node, trace, where
-from snnquant.conversion.twin import ACTIVATIONS, KEPT, SYNAPSES, Node, Twin, ceiling
 from snnquant.errors import InputError
-from snnquant.spiking import INPUT, SpikingNetwork
-from snnquant.spiking.network import AVERAGE_POOLS, MAX_POOLS
-from snnquant.spiking.wiring import Mean, WeightedSum
+from snnquant.nn import INPUT
+from snnquant.nn.kinds import AVERAGE_POOLS, MAX_POOLS
+from snnquant.nn.wiring import Mean, WeightedSum
+from snnquant.spiking import SpikingNetwork
 
 DEPTHWISE = {3: nn.Conv1d, 4: nn.Conv2d, 5: nn.Conv3d}
 TOLERANCE = 1e-3

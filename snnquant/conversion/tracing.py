@@ -13,9 +13,8 @@ import torch
 from torch import Tensor, fx, nn
 
 from snnquant.errors import InputError
-from snnquant.models import GraphNetwork
-from snnquant.models.user_code import Reshaped
-from snnquant.spiking.wiring import Concatenate, Mean, Permute, Reshape, WeightedSum
+from snnquant.nn import GraphNetwork
+from snnquant.nn.wiring import Concatenate, Mean, Permute, Reshape, Reshaped, WeightedSum
 
 BATCH = 3
 """Samples that the shapes are taken with: few axes of a network have just this length."""

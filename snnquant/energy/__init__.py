@@ -1,19 +1,16 @@
 """What a classification costs: operations counted on the real network, energy by named tables."""
 
-from snnquant.energy.checkpoint import write_workload
 from snnquant.energy.costs import CostTable, load_costs
-from snnquant.energy.operations import (
-    AccumulateMeter,
+from snnquant.energy.counts import (
     LayerActivity,
     measure,
     operations,
     shared_between_windows,
     spike_rates,
 )
-from snnquant.energy.workload import find_hardware, price_first_layer, to_workload
+from snnquant.energy.workload import find_hardware, price_first_layer, to_workload, write_workload
 
 __all__ = [
-    "AccumulateMeter",
     "CostTable",
     "LayerActivity",
     "find_hardware",

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from importlib import resources
 from typing import Literal
 
-from snnquant.energy.operations import LayerActivity
+from snnquant.energy.counts import LayerActivity
 
 
 @dataclass(frozen=True)

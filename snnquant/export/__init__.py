@@ -20,8 +20,8 @@ facts
     it leaves it out.
 
 It raises `InputError`, one line, for a network that the format cannot hold, where the format's
-extra is not installed (`snnquant.io.require_extra`), and for a file that cannot be written. A module here imports
-its libraries within functions, so that this table costs nothing.
+extra is not installed (`snnquant.io.require_extra`), and for a file that cannot be written. A
+module here imports its libraries within functions, so that this table costs nothing.
 """
 
 from __future__ import annotations
@@ -31,7 +31,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
-
 
 __all__ = ["FORMATS", "NO_FACTS", "Format", "Name", "writer"]
 
@@ -52,7 +51,7 @@ FORMATS: dict[Name, Format] = {
     "qdq": Format("snnquant.export.qdq", "cnn_quantized"),
     "nir": Format("snnquant.export.nir_graph"),
     "snntorch": Format("snnquant.export.snntorch_module"),
-    "brian2": Format("snnquant.export.brian2_script"),
+    "brian2": Format("snnquant.export.brian2.script"),
 }
 
 

@@ -7,11 +7,11 @@ import copy
 import torch
 from torch import Tensor, nn
 
-from snnquant.models.convolutions import Conv2d, Conv3d
+from snnquant.nn.convolutions import Conv2d, Conv3d
+from snnquant.nn.kinds import MAX_POOLS
 from snnquant.quantization import freeze
 from snnquant.sampling import Normalisation
 from snnquant.spiking import LIF
-from snnquant.spiking.network import MAX_POOLS
 
 
 class Deployed(nn.Module):

@@ -19,13 +19,13 @@ from torch import Tensor, nn
 
 from snnquant.errors import InputError
 from snnquant.export import NO_FACTS
-from snnquant.io import require_extra
-from snnquant.export.layers import frozen, identifiers, sample_shapes
-from snnquant.io import replacing
+from snnquant.export.common import frozen, identifiers, sample_shapes
+from snnquant.io import replacing, require_extra
+from snnquant.nn import INPUT
+from snnquant.nn.kinds import DROPOUTS
+from snnquant.nn.wiring import Reshape, WeightedSum
 from snnquant.sampling import Normalisation
-from snnquant.spiking import INPUT, LIF, SpikingNetwork
-from snnquant.spiking.network import DROPOUTS
-from snnquant.spiking.wiring import Reshape, WeightedSum
+from snnquant.spiking import LIF, SpikingNetwork
 
 DT = 1e-4
 """Seconds of a time step: snnTorch's reader takes no other, and stores none."""

@@ -14,9 +14,8 @@ from torch import Tensor, nn
 
 from snnquant.errors import InputError
 from snnquant.export import NO_FACTS
-from snnquant.io import require_extra
 from snnquant.export.deployed import Deployed
-from snnquant.io import replacing
+from snnquant.io import replacing, require_extra
 from snnquant.sampling import Normalisation
 
 OPSET = 20

@@ -10,9 +10,9 @@ from torch import Tensor, nn
 
 from snnquant.errors import InputError
 from snnquant.export import NO_FACTS
-from snnquant.io import require_extra
 from snnquant.export.deployed import Deployed
 from snnquant.export.onnx_file import save, to_model
+from snnquant.io import require_extra
 from snnquant.quantization import integer_weights
 from snnquant.sampling import Normalisation
 

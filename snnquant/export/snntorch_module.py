@@ -11,12 +11,12 @@ import torch
 from torch import Tensor, nn
 
 from snnquant.export import NO_FACTS
-from snnquant.export.layers import check_source_name, frozen, identifiers, sample_shapes
+from snnquant.export.common import check_source_name, frozen, identifiers, sample_shapes
 from snnquant.io import replacing
-from snnquant.models import GraphNetwork
+from snnquant.nn import INPUT, GraphNetwork
+from snnquant.nn.kinds import DROPOUTS, MAX_POOLS
 from snnquant.sampling import Normalisation
-from snnquant.spiking import INPUT, LIF, SpikingNetwork
-from snnquant.spiking.network import DROPOUTS, MAX_POOLS
+from snnquant.spiking import LIF, SpikingNetwork
 from snnquant.spiking.snntorch_adapter import to_snntorch
 
 TEMPLATE = '''"""A spiking network as a snnTorch module, written by snnquant.

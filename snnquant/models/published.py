@@ -16,7 +16,7 @@ from torch import nn
 
 from snnquant.config import ModelConfig
 from snnquant.errors import InputError
-from snnquant.models.convolutions import Conv2d, Conv3d
+from snnquant.nn.convolutions import Conv2d, Conv3d
 
 
 class Convolution(NamedTuple):

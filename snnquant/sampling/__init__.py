@@ -1,6 +1,7 @@
 """Which pixels train, validate and test, what that choice leaks, and patches of pixels."""
 
-from snnquant.sampling.patches import Normalisation, Patches
+from snnquant.sampling.normalisation import Normalisation
+from snnquant.sampling.patches import Patches
 from snnquant.sampling.protocols import make_split
 from snnquant.sampling.split import Split, coordinates_only_accuracy
 

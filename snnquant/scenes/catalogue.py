@@ -7,8 +7,7 @@ from pathlib import Path
 
 import snnquant
 from snnquant.errors import InputError
-from snnquant.scenes.card import Card
-from snnquant.scenes.card_file import read_card
+from snnquant.scenes.card import Card, read_card
 
 SYNTHETIC = "synthetic:"
 """How the names of generated scenes begin."""

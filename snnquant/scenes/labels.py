@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 from snnquant.errors import InputError
 from snnquant.scenes.card import Card
 from snnquant.scenes.readers import read_array
+
+ClassMap: TypeAlias = NDArray[np.uint8] | NDArray[np.uint16]
+"""Class numbers [H, W] of a map: 0 unlabelled, 1..K."""
 
 
 def read_labels(card: Card, path: Path) -> NDArray[np.int64]:

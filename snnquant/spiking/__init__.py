@@ -8,12 +8,11 @@ from snnquant.spiking.lif import (
     lif_sequence,
     lif_step,
 )
-from snnquant.spiking.network import INPUT, SpikingNetwork
+from snnquant.spiking.network import SpikingNetwork
 from snnquant.spiking.surrogate import ACE_SNN, Surrogate, spike
 
 __all__ = [
     "ACE_SNN",
-    "INPUT",
     "LIF",
     "LIFParameters",
     "LIFState",

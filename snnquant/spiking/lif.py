@@ -33,7 +33,7 @@ import torch
 from torch import Tensor
 
 from snnquant.errors import InputError
-from snnquant.spiking.fused import LIFSequence, spikes_without_gradient
+from snnquant.spiking.backends.torch_ops import LIFSequence, spikes_without_gradient
 from snnquant.spiking.surrogate import ACE_SNN, Surrogate, spike
 
 RESETS = ("delayed", "same_step", "zero")
@@ -144,12 +144,12 @@ def _fastest(current: Tensor) -> tuple[Any, Callable[..., tuple[Tensor, Tensor]]
     """The autograd function that suits this current, and what gives the same without a graph."""
     if current.dtype in (torch.float32, torch.float64) and not torch.compiler.is_compiling():
         if NUMBA and current.device.type == "cpu":
-            from snnquant.spiking import compiled
+            from snnquant.spiking.backends import numba_sequence
 
-            return compiled.CompiledSequence, compiled.run
+            return numba_sequence.CompiledSequence, numba_sequence.run
         if TRITON and current.device.type == "cuda":
-            from snnquant.spiking import kernels
+            from snnquant.spiking.backends import triton_kernels
 
-            if len(current) <= kernels.MOST_STEPS and kernels.agree(current.device):
-                return kernels.KernelSequence, kernels.run
+            if len(current) <= triton_kernels.MOST_STEPS and triton_kernels.agree(current.device):
+                return triton_kernels.KernelSequence, triton_kernels.run
     return LIFSequence, spikes_without_gradient

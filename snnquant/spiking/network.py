@@ -10,25 +10,23 @@ import torch
 from torch import Tensor, nn
 
 from snnquant.errors import InputError
+from snnquant.nn import INPUT
+from snnquant.nn.kinds import AFFINE, DROPOUTS, MAX_POOLS, PADS
+from snnquant.nn.wiring import Concatenate, Permute, Reshape
 from snnquant.spiking.layers import LIF
-from snnquant.spiking.wiring import Concatenate, Mean, Permute, Reshape, WeightedSum
 
-INPUT = "input"
-"""The network's own input among the names that a layer takes its inputs from."""
-DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d)
-AVERAGE_POOLS = (
-    *(nn.AvgPool1d, nn.AvgPool2d, nn.AvgPool3d),
-    *(nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d, nn.AdaptiveAvgPool3d),
+SPIKES_STAY = (
+    *DROPOUTS,
+    *MAX_POOLS,
+    *PADS,
+    nn.Identity,
+    nn.Flatten,
+    nn.Unflatten,
+    Reshape,
+    Permute,
+    Concatenate,
 )
-MAX_POOLS = (
-    *(nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d),
-    *(nn.AdaptiveMaxPool1d, nn.AdaptiveMaxPool2d, nn.AdaptiveMaxPool3d),
-)
-PADS = (nn.ZeroPad1d, nn.ZeroPad2d, nn.ZeroPad3d)
-AFFINE = (
-    *(nn.Flatten, nn.Unflatten, nn.Identity, nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d),
-    *(WeightedSum, Concatenate, Mean, Permute, Reshape, *AVERAGE_POOLS, *PADS),
-)
+"""Layers that make spikes of spikes; what others make of them are values."""
 
 
 class _Step(NamedTuple):
@@ -186,3 +184,17 @@ def _with_predecessors(
                 raise InputError(f"layer {name}: found input {source!r}, expected an earlier layer")
         before = name
     return wiring
+
+
+def spiking_layers(network: nn.Module) -> set[str]:
+    """Names of the layers whose inputs are spikes, and not values made of them."""
+    if not isinstance(network, SpikingNetwork):
+        return set()
+    spikes = {INPUT: False}
+    names = set()
+    for (name, sources), layer in zip(network.inputs.items(), network.layers, strict=True):
+        given = all(spikes[source] for source in sources)
+        spikes[name] = isinstance(layer, LIF) or (given and isinstance(layer, SPIKES_STAY))
+        if given:
+            names.add(f"layers.{name}")
+    return names

@@ -15,8 +15,13 @@ from snnquant.config import ConversionConfig, ModelConfig, NeuronConfig
 from snnquant.conversion import convert
 from snnquant.conversion.calibration import SCALES, TIME_STEPS
 from snnquant.conversion.rewriting import rewrite
-from snnquant.conversion.statistics import PERCENTILE, least_error, percentile, preactivations
-from snnquant.conversion.thresholds import set_thresholds
+from snnquant.conversion.thresholds import (
+    PERCENTILE,
+    least_error,
+    percentile,
+    preactivations,
+    set_thresholds,
+)
 from snnquant.models import build_model
 from snnquant.spiking import LIF, SpikingNetwork
 
@@ -358,7 +363,7 @@ def test_large_layers_are_sampled_by_neuron(monkeypatch):
     cnn, x = network(), patches(30)
     twin, _ = rewrite(cnn, x)
     every = preactivations(twin, x)
-    monkeypatch.setattr("snnquant.conversion.statistics.VALUES", 3000)
+    monkeypatch.setattr("snnquant.conversion.thresholds.VALUES", 3000)
     for name, some in preactivations(twin, x).items():
         assert len(some) == min(3000, len(every[name]))
         off = (some[:100, None] - every[name]).abs().amin(1)  # batches of other sizes round apart

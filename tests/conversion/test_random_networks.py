@@ -10,12 +10,13 @@ from torch.nn import functional
 
 from snnquant.config import ConversionConfig, NeuronConfig
 from snnquant.conversion import convert
+from snnquant.conversion.reference import ACTIVATIONS, SYNAPSES, Twin, ceiling
 from snnquant.conversion.rewriting import rewrite
 from snnquant.conversion.thresholds import set_thresholds
-from snnquant.conversion.twin import ACTIVATIONS, SYNAPSES, Twin, ceiling
-from snnquant.spiking import INPUT, LIF, SpikingNetwork
-from snnquant.spiking.network import MAX_POOLS
-from snnquant.spiking.wiring import WeightedSum
+from snnquant.nn import INPUT
+from snnquant.nn.kinds import MAX_POOLS
+from snnquant.nn.wiring import WeightedSum
+from snnquant.spiking import LIF, SpikingNetwork
 
 CONVOLUTIONS = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
 NORMS = {1: nn.BatchNorm1d, 2: nn.BatchNorm2d, 3: nn.BatchNorm3d}

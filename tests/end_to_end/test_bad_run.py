@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from snnquant.training.tensorfile import read_tensors, write_tensors
+from snnquant.checkpoints.tensorfile import read_tensors, write_tensors
 
 Refused = Callable[..., str]
 

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.backend_registration import _setup_privateuseone_for_python_backend
 
-from snnquant import deployment, stages
+from snnquant.checkpoints import checkpoint
 from snnquant.config import (
     ConversionConfig,
     ModelConfig,
@@ -27,8 +27,9 @@ from snnquant.config import (
     TrainingConfig,
 )
 from snnquant.inference import tile_classifier
-from snnquant.run import Run
-from snnquant.training import checkpoint, loop
+from snnquant.pipeline import evaluation, scene_map, stages
+from snnquant.pipeline.run import Run
+from snnquant.training import loop
 
 CONFIG = RunConfig(
     scene="synthetic:24x24x12",
@@ -47,7 +48,7 @@ STAGES: tuple[Callable[[Run], Any], ...] = (
     stages.quantize_cnn,
     stages.convert_cnn,
     stages.train_snn,
-    stages.evaluate,
+    evaluation.evaluate,
 )
 
 
@@ -189,7 +190,7 @@ def test_cuda_and_the_processor_agree(tmp_path: Path) -> None:
         row = (run.path / "history.csv").read_text().splitlines()[1]
         histories.append([float(value) for value in row.split(",")[2:]])
         elsewhere = Run.open(tmp_path / "cpu", device=device)
-        maps.append(deployment.draw_map(elsewhere, "cnn_fp32").read_bytes())
+        maps.append(scene_map.draw_map(elsewhere, "cnn_fp32").read_bytes())
         stages.convert_cnn(run)
         stages.train_snn(run)
     np.testing.assert_allclose(*histories, rtol=1e-3, atol=1e-3)

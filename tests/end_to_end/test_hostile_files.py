@@ -22,9 +22,9 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from snnquant.checkpoints.tensorfile import write_tensors
 from snnquant.config import ModelConfig
 from snnquant.models import build_model
-from snnquant.training.tensorfile import write_tensors
 
 BANDS, CLASSES = 16, 8
 BOMB = 2**29

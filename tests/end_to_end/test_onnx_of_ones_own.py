@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from snnquant.training import load_checkpoint
+from snnquant.checkpoints import load_checkpoint
 
 onnx = pytest.importorskip("onnx", reason="needs the extra onnx")
 onnxruntime = pytest.importorskip("onnxruntime", reason="needs the extra onnx")
@@ -142,7 +142,7 @@ def test_an_onnx_file_cannot_be_trained(verb: str, refused: Any) -> None:
 @pytest.mark.slow
 def test_export_of_a_run(finished: Any, snnquant: Any, tmp_path: Path) -> None:
     """Its default network, all of its own test pixels, and its scene in the metadata."""
-    from snnquant.run import Run
+    from snnquant.pipeline.run import Run
     from snnquant.sampling import Normalisation, Patches
     from snnquant.training import predict
 

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 import torch
 
+from snnquant.checkpoints import load_checkpoint
 from snnquant.config import ModelConfig
+from snnquant.importers.user_code import build_from_code
 from snnquant.models import build_model
-from snnquant.models.user_code import build_from_code
-from snnquant.training import load_checkpoint
 
 BANDS, CLASSES = 16, 8
 SCENE = ("--scene", f"synthetic:24x24x{BANDS}")

@@ -14,11 +14,11 @@ import pytest
 import torch
 
 from pim_sim.cli import main as pim_sim
+from snnquant.checkpoints import load_checkpoint
 from snnquant.config import ModelConfig, read_config
 from snnquant.models import build_model
 from snnquant.sampling import Split
 from snnquant.scenes import load_scene
-from snnquant.training import load_checkpoint
 
 NETWORKS = ("cnn_fp32", "cnn_quantized", "snn_converted", "snn_trained")
 FILES = {

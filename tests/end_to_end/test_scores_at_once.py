@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import nn
 
-from snnquant import stages
-from snnquant.run import Run
+from snnquant.pipeline import evaluation, stages
+from snnquant.pipeline.run import Run
 
 
 def test_scores_do_not_depend_on_how_many_patches_fit_the_memory(
@@ -28,7 +28,7 @@ def test_scores_do_not_depend_on_how_many_patches_fit_the_memory(
     monkeypatch.setattr(stages, "dense_form", lambda *_: None)  # tries its form on more patches
     handle = torch.nn.modules.module.register_module_forward_hook(note)
     try:
-        metrics = stages.evaluate(Run.open(copy))
+        metrics = evaluation.evaluate(Run.open(copy))
     finally:
         handle.remove()
     assert largest == metrics["model"]["time_steps"]

@@ -35,11 +35,11 @@ def test_the_scene_s_own_pixels_in_a_file_give_the_scene_s_map(
 def test_a_map_goes_on_where_it_was_stopped(
     copy: Path, snnquant: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from snnquant.inference import scene_classes
+    from snnquant.inference import tiles
 
-    monkeypatch.setattr(scene_classes, "TILE", 8)
+    monkeypatch.setattr(tiles, "TILE", 8)
     whole = (copy / "map.npy").read_bytes()
-    block, calls = scene_classes.Cube.block, []
+    block, calls = tiles.Cube.block, []
 
     def until(limit: int) -> Any:
         def read(*arguments: Any) -> Any:
@@ -50,13 +50,13 @@ def test_a_map_goes_on_where_it_was_stopped(
 
         return read
 
-    monkeypatch.setattr(scene_classes.Cube, "block", until(4))
+    monkeypatch.setattr(tiles.Cube, "block", until(4))
     stopped = snnquant("map", copy)
     assert stopped.code == 130
     assert "go on with: the same command" in stopped.err
     assert len(list(copy.glob("map.*.unfinished.npy"))) == 1
     calls.clear()
-    monkeypatch.setattr(scene_classes.Cube, "block", until(99))
+    monkeypatch.setattr(tiles.Cube, "block", until(99))
     assert snnquant("map", copy).code == 0
     assert len(calls) == 9 - 4
     assert (copy / "map.npy").read_bytes() == whole

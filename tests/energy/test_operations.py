@@ -13,19 +13,14 @@ from torch import Tensor, nn
 
 from snnquant.config import ModelConfig, NeuronConfig, QuantizationConfig
 from snnquant.conversion import to_spiking
-from snnquant.energy import (
-    AccumulateMeter,
-    LayerActivity,
-    measure,
-    operations,
-    shared_between_windows,
-    spike_rates,
-)
+from snnquant.energy import LayerActivity, measure, operations, shared_between_windows, spike_rates
 from snnquant.inference import dense_form
-from snnquant.models import build_model, layer_table
+from snnquant.models import build_model
+from snnquant.nn import layer_table
 from snnquant.quantization import quantize
 from snnquant.sampling import Patches
 from snnquant.spiking import LIF, SpikingNetwork
+from snnquant.training import AccumulateMeter
 
 BANDS, WINDOW = 9, 5
 PIXELS = torch.tensor([0, 7, 20, 41, 63])

@@ -12,11 +12,12 @@ from torch import Tensor, nn
 from snnquant.config import ModelConfig, QuantizationConfig
 from snnquant.conversion import convert
 from snnquant.models import build_model
+from snnquant.nn import INPUT
+from snnquant.nn.wiring import Concatenate, Mean, Permute, Reshape, WeightedSum
 from snnquant.quantization import quantize
 from snnquant.sampling import Normalisation, Patches
 from snnquant.scenes import load_scene
-from snnquant.spiking import INPUT, LIF, SpikingNetwork
-from snnquant.spiking.wiring import Concatenate, Mean, Permute, Reshape, WeightedSum
+from snnquant.spiking import LIF, SpikingNetwork
 
 torch.set_num_threads(1)  # small tensors: a second thread costs more than it brings
 

@@ -18,8 +18,8 @@ import nir
 
 from snnquant.errors import InputError
 from snnquant.export.nir_graph import DT, to_nir, write_nir
+from snnquant.nn.wiring import Concatenate, Mean, Reshape, WeightedSum
 from snnquant.spiking import LIF, SpikingNetwork
-from snnquant.spiking.wiring import Concatenate, Mean, Reshape, WeightedSum
 
 
 class Neurons:

@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
+from snnquant.checkpoints import Checkpoint, save_checkpoint
 from snnquant.cli import main
 from snnquant.config import ModelConfig, QuantizationConfig
 from snnquant.errors import InputError
@@ -23,7 +24,6 @@ from snnquant.models import build_model
 from snnquant.quantization import quantize
 from snnquant.sampling import Normalisation
 from snnquant.spiking import LIF
-from snnquant.training import Checkpoint, save_checkpoint
 
 onnx = pytest.importorskip("onnx", reason="needs the extra onnx")
 onnxruntime = pytest.importorskip("onnxruntime", reason="needs the extra onnx")
@@ -253,7 +253,7 @@ def test_the_command_refuses_in_one_line(
 
 
 def test_class_names_come_with_a_run(tmp_path: Path) -> None:
-    from snnquant.export.facts import facts_of
+    from snnquant.export.metadata import facts_of
 
     cnn, _ = small_cnn()
     statistics = Normalisation(np.zeros(6, np.float32), np.ones(6, np.float32))

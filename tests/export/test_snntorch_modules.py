@@ -18,9 +18,9 @@ pytest.importorskip("snntorch", reason="the module is one of snnTorch")
 
 from snnquant.errors import InputError
 from snnquant.export.snntorch_module import write_snntorch
+from snnquant.nn.wiring import WeightedSum
 from snnquant.scenes import load_scene
 from snnquant.spiking import LIF, SpikingNetwork
-from snnquant.spiking.wiring import WeightedSum
 
 
 def imported(path: Path) -> Any:

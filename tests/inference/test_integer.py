@@ -12,9 +12,9 @@ pytest.importorskip("numba", reason="the integer engine's loops are compiled by 
 
 from snnquant.config import QuantizationConfig
 from snnquant.errors import InputError
-from snnquant.inference import integer, synapses
-from snnquant.inference.fixed_point import INPUT_BITS, INPUT_LIMIT, FixedPointNetwork
-from snnquant.inference.integer import IntegerNetwork
+from snnquant.inference.integer import tables
+from snnquant.inference.integer.engine import IntegerNetwork
+from snnquant.inference.integer.fixed_point import INPUT_BITS, INPUT_LIMIT, FixedPointNetwork
 from snnquant.quantization import freeze, quantize
 from snnquant.spiking import LIF, SpikingNetwork
 
@@ -131,7 +131,7 @@ def test_every_bit_is_that_of_the_same_numbers_in_float64(
     network = network_of(seed, window, bands, reset, stride, padding, bits, time_steps, widths)
     with pytest.MonkeyPatch.context() as patch:
         if wide_sums:
-            patch.setattr(synapses, "SHORT", 0)
+            patch.setattr(tables, "SHORT", 0)
         engine = IntegerNetwork(network, bands, window)
     x = torch.randn(3, 1, bands, window + 2, window + 1)
     x[0, 0, 0] = 99.0  # past the input's limit
@@ -167,7 +167,7 @@ def test_a_tile_gives_what_its_patches_give():
 def test_more_patches_than_run_together_give_what_each_gives(monkeypatch):
     engine = IntegerNetwork(network_of(4, 3, 16), 16, 3)
     x = torch.randn(7, 1, 16, 3, 3)
-    monkeypatch.setattr(integer, "PIXELS_AT_ONCE", 20)  # two patches, and the last alone
+    monkeypatch.setattr(engine, "PIXELS_AT_ONCE", 20)  # two patches, and the last alone
     one_by_one = np.concatenate([engine.logits(patch[None]) for patch in x])
     np.testing.assert_array_equal(engine.logits(x), one_by_one)
 

@@ -9,7 +9,8 @@ from hypothesis.extra.numpy import arrays
 from PIL import Image, ImageColor
 
 from snnquant.errors import InputError
-from snnquant.inference import unfinished_map, write_map
+from snnquant.inference import unfinished_map
+from snnquant.report import write_map
 from snnquant.scenes import Scene
 
 FILES = ["map.hdr", "map.img", "map.npy", "map.png", "map_and_truth.png"]

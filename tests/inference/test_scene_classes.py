@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from snnquant.errors import InputError
-from snnquant.inference import Cube, classify_scene, scene_classes
+from snnquant.inference import Cube, classify_scene, tiles
 from snnquant.sampling import Normalisation, Patches
 
 CLASSES = 7
@@ -48,7 +48,7 @@ def test_every_pixel_gets_the_class_of_its_own_reflected_window(height, width, w
     class_map = np.zeros((height, width), np.uint8)
     told: list[tuple[int, int]] = []
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(scene_classes, "TILE", tile)
+        patched.setattr(tiles, "TILE", tile)
         classify_scene(
             hash_of_tile(window),
             cube_of(values),
@@ -66,7 +66,7 @@ def test_every_pixel_gets_the_class_of_its_own_reflected_window(height, width, w
 
 
 def test_a_map_that_was_stopped_is_gone_on_with_where_it_was(monkeypatch):
-    monkeypatch.setattr(scene_classes, "TILE", 8)
+    monkeypatch.setattr(tiles, "TILE", 8)
     values = np.random.default_rng(0).integers(0, 9, (32, 24, 2)).astype(np.float32)
     whole = np.zeros((32, 24), np.uint8)
     classify_scene(hash_of_tile(3), cube_of(values), unchanged(2), 3, whole)

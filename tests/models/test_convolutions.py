@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from snnquant.models.convolutions import Conv2d, Conv3d
+from snnquant.nn.convolutions import Conv2d, Conv3d
 
 AXIS = st.tuples(st.integers(1, 4), st.integers(0, 2), st.integers(1, 3))  # kernel, slack, stride
 

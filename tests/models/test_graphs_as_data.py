@@ -12,10 +12,9 @@ from torch import Tensor, nn
 
 from snnquant.conversion.rewriting import rewrite
 from snnquant.errors import InputError
-from snnquant.models import GraphNetwork, build_graph
-from snnquant.models.convolutions import Conv3d
-from snnquant.spiking import INPUT
-from snnquant.spiking.wiring import WeightedSum
+from snnquant.nn import INPUT, GraphNetwork, build_graph
+from snnquant.nn.convolutions import Conv3d
+from snnquant.nn.wiring import WeightedSum
 
 BANDS, WINDOW = 12, 5
 PATCH = (3, 1, BANDS, WINDOW, WINDOW)

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from snnquant.run import Run
+from snnquant.pipeline.run import Run
 from snnquant.scenes import load_scene
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "convert_published.py"

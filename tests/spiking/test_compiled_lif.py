@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from snnquant.spiking import LIF, LIFParameters, LIFState, Surrogate, lif_sequence
-from snnquant.spiking.fused import LIFSequence, spikes_without_gradient
+from snnquant.spiking.backends.torch_ops import LIFSequence, spikes_without_gradient
 
 lif = importlib.import_module("snnquant.spiking.lif")
 
@@ -49,13 +49,13 @@ each_way = pytest.mark.parametrize("way", [LOOPS, KERNELS])
 def functions(way: str) -> tuple[Any, Any]:
     """The autograd function of a way to compute a sequence, and the one without a graph."""
     if way == "loops":
-        from snnquant.spiking import compiled
+        from snnquant.spiking.backends import numba_sequence
 
-        return compiled.CompiledSequence, compiled.run
+        return numba_sequence.CompiledSequence, numba_sequence.run
     if way == "kernels":
-        from snnquant.spiking import kernels
+        from snnquant.spiking.backends import triton_kernels
 
-        return kernels.KernelSequence, kernels.run
+        return triton_kernels.KernelSequence, triton_kernels.run
     return LIFSequence, spikes_without_gradient
 
 
@@ -212,18 +212,18 @@ def test_a_gradient_is_the_same_every_time(way: str) -> None:
 
 @pytest.mark.parametrize("way", [KERNELS])
 def test_kernels_agree_where_they_run(way: str) -> None:
-    from snnquant.spiking import kernels
+    from snnquant.spiking.backends import triton_kernels
 
-    assert kernels.agree(torch.device(device_of(way)))
+    assert triton_kernels.agree(torch.device(device_of(way)))
 
 
 @needs_triton
 @pytest.mark.skipif(INTERPRETED, reason="the interpreter runs kernels on the processor")
 def test_kernels_that_cannot_run_are_left_out_with_a_warning() -> None:
-    from snnquant.spiking import kernels
+    from snnquant.spiking.backends import triton_kernels
 
     with pytest.warns(UserWarning, match="neurons on cpu run by torch's operations, not by Triton"):
-        assert not kernels.agree(torch.device("cpu"))
+        assert not triton_kernels.agree(torch.device("cpu"))
 
 
 @dataclass
@@ -258,12 +258,12 @@ def test_kernels_are_chosen_on_gpus_where_they_agree(
     kernels_run: bool,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from snnquant.spiking import kernels
+    from snnquant.spiking.backends import triton_kernels
 
-    monkeypatch.setattr(kernels, "agree", lambda device: agree)
+    monkeypatch.setattr(triton_kernels, "agree", lambda device: agree)
     sequence, run = lif._fastest(Described(torch.device(device), dtype, steps))
-    assert sequence is (kernels.KernelSequence if kernels_run else lif.LIFSequence)
-    assert (run is kernels.run) == kernels_run
+    assert sequence is (triton_kernels.KernelSequence if kernels_run else lif.LIFSequence)
+    assert (run is triton_kernels.run) == kernels_run
 
 
 @needs_triton
@@ -278,19 +278,19 @@ def test_kernels_compile_without_a_fused_multiply_add(
     from triton.backends.compiler import GPUTarget
     from triton.compiler import ASTSource
 
-    from snnquant.spiking import kernels
+    from snnquant.spiking.backends import triton_kernels
 
     monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
     fixed = {"reset": reset, "kind": kind, "scale": 0.6, "width": 1.2, "steps": 3}
-    fixed |= {"block": kernels.BLOCK, "potential_hop": 1, "spikes_hop": 1}
-    for kernel in (kernels._run, kernels._run_back):
+    fixed |= {"block": triton_kernels.BLOCK, "potential_hop": 1, "spikes_hop": 1}
+    for kernel in (triton_kernels._run, triton_kernels._run_back):
         kinds = {name: f"*{number}" for name in kernel.arg_names}
         kinds |= {"neurons": "i32", "current_hop": "i32"}
         kinds |= {name: "constexpr" for name in kernel.arg_names if name in fixed}
         source = ASTSource(kernel, kinds, {name: fixed[name] for name in kinds if name in fixed})
         code, loose = (
             triton.compile(source, target=GPUTarget("cuda", 80, 32), options=options).asm["ptx"]
-            for options in (kernels.EXACT, {"enable_fp_fusion": True})
+            for options in (triton_kernels.EXACT, {"enable_fp_fusion": True})
         )
         assert "fma." not in code
         assert "fma." in loose

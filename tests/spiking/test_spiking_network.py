@@ -12,8 +12,9 @@ from hypothesis.extra import numpy as hnp
 from torch import Tensor, nn
 
 from snnquant.errors import InputError
+from snnquant.nn import INPUT
+from snnquant.nn.wiring import Concatenate, WeightedSum
 from snnquant.spiking import (
-    INPUT,
     LIF,
     LIFParameters,
     SpikingNetwork,
@@ -21,7 +22,6 @@ from snnquant.spiking import (
     initial_state,
     lif_sequence,
 )
-from snnquant.spiking.wiring import Concatenate, WeightedSum
 
 
 def small_network(time_steps: int = 4, reset: str = "delayed") -> SpikingNetwork:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from snnquant.spiking import threads
+from snnquant.spiking.backends import threads
 
 
 @pytest.fixture(params=["openmp", "pool"])

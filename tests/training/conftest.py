@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 
+from snnquant.checkpoints import Checkpoint
 from snnquant.config import ModelConfig, NeuronConfig, QuantizationConfig, SplitConfig
 from snnquant.conversion import to_spiking
 from snnquant.errors import InputError
@@ -16,7 +17,7 @@ from snnquant.quantization import quantize
 from snnquant.sampling import Normalisation, Patches, make_split
 from snnquant.scenes import Scene, load_scene
 from snnquant.spiking import LIF
-from snnquant.training import Checkpoint, Samples
+from snnquant.training import Samples
 
 torch.set_num_threads(1)  # small tensors: a second thread costs more than it brings
 

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from snnquant.config import ModelConfig
 from snnquant.errors import InputError
+from snnquant.importers import load_matching
 from snnquant.models import build_model
-from snnquant.training import load_matching
 
 BANDS, CLASSES = 44, 5
 

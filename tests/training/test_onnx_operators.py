@@ -14,8 +14,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from snnquant.errors import InputError
-from snnquant.training.onnx_layers import OPERATORS
-from snnquant.training.onnx_reader import read_onnx
+from snnquant.importers.onnx.operators import OPERATORS
+from snnquant.importers.onnx.reader import read_onnx
 
 onnx = pytest.importorskip("onnx", reason="needs the extra onnx")
 onnxruntime = pytest.importorskip("onnxruntime", reason="needs the extra onnx")

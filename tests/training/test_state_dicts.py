@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from snnquant.errors import InputError
-from snnquant.training import load_state_dict
+from snnquant.importers import load_state_dict
 
 MODEL = nn.Sequential(nn.Conv3d(1, 2, 2), nn.BatchNorm3d(2), nn.Flatten(), nn.Linear(4, 3))
 

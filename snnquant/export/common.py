@@ -1,0 +1,68 @@
+"""What the formats that write a network layer by layer ask of it."""
+
+from __future__ import annotations
+
+import copy
+import keyword
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from snnquant.errors import InputError
+from snnquant.nn import INPUT
+from snnquant.quantization import freeze
+from snnquant.spiking import LIF, SpikingNetwork
+
+
+def frozen(network: nn.Module, name: str) -> SpikingNetwork:
+    """A copy in evaluation mode with plain weights; InputError for a network without spikes."""
+    if not isinstance(network, SpikingNetwork):
+        raise InputError(
+            f"--format {name}: found a CNN, expected a spiking network; --format onnx takes both"
+        )
+    copied: SpikingNetwork = freeze(copy.deepcopy(network)).eval()  # type: ignore[assignment]
+    return copied
+
+
+def check_source_name(path: Path, *packages: str) -> None:
+    """InputError unless `path` ends in .py and hides none of the packages that it imports."""
+    if path.suffix != ".py" or path.stem in packages:
+        other = f" other than {' or '.join(f'{name}.py' for name in packages)}"
+        raise InputError(f"--output: found {path}, expected a name that ends in .py,{other}")
+
+
+def sample_shapes(network: SpikingNetwork, example: Tensor) -> dict[str, tuple[int, ...]]:
+    """Shape of one sample at the network's input and behind each layer."""
+    shapes = {INPUT: tuple(example.shape[1:])}
+    handles = []
+    for name, layer in network.layers.named_children():
+
+        def note(module: nn.Module, _: object, output: Tensor, name: str = name) -> None:
+            shapes[name] = tuple(output.shape[2 if isinstance(module, LIF) else 1 :])
+
+        handles.append(layer.register_forward_hook(note))
+    try:
+        with torch.no_grad():
+            network(example[:1])
+    finally:
+        for handle in handles:
+            handle.remove()
+    return shapes
+
+
+def identifiers(names: Iterable[str], taken: Iterable[str] = ()) -> dict[str, str]:
+    """A name for each layer that may stand in source code: a checkpoint's may hold anything."""
+    used = set(taken)
+    found = {}
+    for name in names:
+        word = re.sub(r"\W", "_", name, flags=re.ASCII)
+        if not word[:1].isalpha() or keyword.iskeyword(word):
+            word = f"layer_{word}"
+        while word in used:
+            word += "_"
+        used.add(word)
+        found[name] = word
+    return found

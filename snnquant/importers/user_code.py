@@ -1,0 +1,102 @@
+"""A network whose class is in a file of the user's own; that file is run."""
+
+from __future__ import annotations
+
+import importlib.util
+import inspect
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from torch import nn
+
+from snnquant.errors import InputError
+
+ARGUMENTS = {
+    "bands": ("bands", "n_bands", "num_bands", "input_channels", "in_channels", "band"),
+    "classes": ("classes", "n_classes", "num_classes", "class_num", "nb_classes", "out_channels"),
+    "window": ("window", "window_size", "patch_size", "patchsize", "patch"),
+}
+"""Names under which a class may ask for what a scene decides."""
+
+
+def build_from_code(place: str, bands: int, classes: int, window: int) -> tuple[nn.Module, str]:
+    """Run FILE.py of `place` (FILE.py:CLASS) and make its class; also how it was called, in words.
+
+    Arguments of a name in `ARGUMENTS` get the scene's numbers; all others must have defaults.
+    Nothing is written beside the file. Raises InputError, which names the file's line, where it
+    fails, and for what is no `nn.Module`.
+    """
+    file, _, name = place.rpartition(":")
+    path = Path(file)
+    if not path.is_file():
+        raise InputError(f"{file}: no such file, expected the Python file of a network")
+    with _importing(path.parent), _told(place, path):
+        spec = importlib.util.spec_from_file_location(f"user_code_{path.stem}", path)
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[spec.name] = module  # dataclasses look there
+        spec.loader.exec_module(module)
+        cls = getattr(module, name, None)
+        if not (isinstance(cls, type) and issubclass(cls, nn.Module)):
+            found = "nothing" if cls is None else type(cls).__name__
+            raise InputError(f"{place}: found {found} of that name, expected a torch.nn.Module")
+        arguments = _arguments(place, cls, {"bands": bands, "classes": classes, "window": window})
+        network = cls(**arguments)
+    call = ", ".join(f"{key}={value}" for key, value in arguments.items())
+    return network.eval(), f"{name}({call})"
+
+
+def _arguments(place: str, cls: type, values: dict[str, int]) -> dict[str, int]:
+    """What to call a class with."""
+    known = {name: values[meaning] for meaning, names in ARGUMENTS.items() for name in names}
+    arguments, unknown = {}, []
+    for name, parameter in inspect.signature(cls).parameters.items():
+        if name in known:
+            arguments[name] = known[name]
+        elif parameter.default is parameter.empty and parameter.kind not in (
+            parameter.VAR_POSITIONAL,
+            parameter.VAR_KEYWORD,
+        ):
+            unknown.append(name)
+    if unknown:
+        raise InputError(
+            f"{place}: needs {', '.join(unknown)}, expected defaults for all arguments but bands, "
+            "classes and window"
+        )
+    return arguments
+
+
+@contextmanager
+def _importing(folder: Path) -> Iterator[None]:
+    """Let a file import its neighbours, without a trace of compiled code beside it."""
+    path, dont_write = list(sys.path), sys.dont_write_bytecode
+    sys.path.insert(0, str(folder))
+    sys.dont_write_bytecode = True
+    try:
+        yield
+    finally:
+        sys.path[:] = path
+        sys.dont_write_bytecode = dont_write
+
+
+@contextmanager
+def _told(place: str, path: Path) -> Iterator[None]:
+    """Turn whatever the user's code raises into one line with its own line number."""
+    try:
+        yield
+    except InputError:
+        raise
+    except (Exception, SystemExit) as error:
+        lines = [
+            frame.lineno
+            for frame in traceback.extract_tb(error.__traceback__)
+            if Path(frame.filename) == path
+        ]
+        line = getattr(error, "lineno", None) or (lines[-1] if lines else None)
+        where = f"{path}:{line}" if line else place
+        reason = " ".join(str(error).split())
+        raise InputError(f"{where}: {type(error).__name__}: {reason}") from None

@@ -1,0 +1,1 @@
+"""The integer engine: fixed-point weights, tables, compiled kernels."""

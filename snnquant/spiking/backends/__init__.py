@@ -1,0 +1,1 @@
+"""Backends of the LIF sequence: torch operations, numba loops, Triton kernels."""
