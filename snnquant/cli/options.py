@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 import json
 import shlex
 import sys
@@ -13,7 +15,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from snnquant.config import FLAT, RunConfig
+from snnquant.config import FLAT, MethodConfig, RunConfig, run_config_type
+from snnquant.config.options import OUTPUT
 from snnquant.errors import InputError
 
 if TYPE_CHECKING:
@@ -47,8 +50,32 @@ class Start:
     """Print the metrics as one JSON object and nothing else on stdout."""
 
 
-StartOptions = Annotated[Start, FLAT]
+StartOptions = Annotated[Start, Parameter(name="*", group=OUTPUT)]
 NO_START = Start()
+
+
+def with_method(command: Callable[..., Any], method: type[MethodConfig]) -> Callable[..., Any]:
+    """Return a subcommand that takes a quantization method's options in place of uniform's.
+
+    A subcommand without options of a run stays as it is.
+    """
+    signature = inspect.signature(command, eval_str=True)
+    if "config" not in signature.parameters:
+        return command
+    kind = run_config_type(method)
+    config = signature.parameters["config"].replace(annotation=Annotated[kind, FLAT])
+
+    @functools.wraps(command)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        bound = signature.bind(*args, **kwargs)
+        given = bound.arguments.get("config", kind())
+        bound.arguments["config"] = RunConfig(**vars(given))
+        return command(*bound.args, **bound.kwargs)
+
+    parameters = [config if p.name == "config" else p for p in signature.parameters.values()]
+    call.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+    call.__annotations__ = {p.name: p.annotation for p in parameters}
+    return call
 
 
 def start(config: RunConfig, options: Start, progress: Progress) -> Run:
