@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from snnquant.errors import InputError
+from snnquant.scenes.colours import COLOUR, default_colour
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,6 @@ class Card:
 
 T = TypeVar("T")
 
-_COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _KINDS: dict[type, str] = {
     str: "a text",
@@ -97,13 +97,6 @@ _KINDS: dict[type, str] = {
     list: "a list",
     dict: "a table",
 }
-# For classes without a colour: the twenty of "tab20", strong ones first.
-_PALETTE = [
-    *("#1f77b4", "#ff7f0e", "#2ca02c", "#d62728", "#9467bd"),
-    *("#8c564b", "#e377c2", "#7f7f7f", "#bcbd22", "#17becf"),
-    *("#aec7e8", "#ffbb78", "#98df8a", "#ff9896", "#c5b0d5"),
-    *("#c49c94", "#f7b6d2", "#c7c7c7", "#dbdb8d", "#9edae5"),
-]
 _FILE = [field.name for field in fields(DataFile)]
 _CARD = [field.name for field in fields(Card) if field.name not in ("path", "name", "own")]
 
@@ -211,9 +204,9 @@ def _classes(parent: _Table) -> tuple[ClassEntry, ...]:
         entry = ClassEntry(
             name=table.required("name", str),
             label=index + 1 if label is None else label,
-            colour=table.optional("colour", str) or _PALETTE[index % len(_PALETTE)],
+            colour=table.optional("colour", str) or default_colour(index),
         )
-        if not _COLOUR.fullmatch(entry.colour):
+        if not COLOUR.fullmatch(entry.colour):
             raise table.fail("colour", repr(entry.colour), 'the form "#rrggbb"')
         if entry.label < 1:
             raise table.fail("label", entry.label, "1 or more (0 marks unlabelled pixels)")

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from snnquant.errors import InputError
 from snnquant.scenes.card import Card, DataFile
-from snnquant.scenes.catalogue import SYNTHETIC, load_card
+from snnquant.scenes.known import SAVED, SYNTHETIC, load_card
 from snnquant.scenes.labels import read_class_numbers, read_labels
 from snnquant.scenes.locate import obtain_file
 from snnquant.scenes.readers import read_array
@@ -29,6 +29,8 @@ def load_scene(name: str) -> Scene:
         from snnquant.scenes.synthetic import synthetic_scene
 
         return synthetic_scene(name)
+    if name.endswith(SAVED):
+        return Scene.load(name)
     card = load_card(name)
     cube_path, cube_digest = obtain_file(card, card.cube)
     labels_path, labels_digest = obtain_file(card, card.labels)

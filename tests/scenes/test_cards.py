@@ -4,7 +4,7 @@ import pytest
 
 import snnquant
 from snnquant.errors import InputError
-from snnquant.scenes.catalogue import cards_folder, known_scenes, load_card
+from snnquant.scenes.known import cards_folder, known_scenes, load_card
 
 KNOWN = ["indian_pines", "pavia_university", "pavia_university_subset", "salinas", "salinas_a"]
 
@@ -116,5 +116,5 @@ def test_unknown_scenes_are_answered_with_the_known():
         load_card("salina")
     with pytest.raises(InputError, match=r"nowhere\.toml: found no such file"):
         load_card("nowhere.toml")
-    with pytest.raises(InputError, match="expected a scene with a card"):
+    with pytest.raises(InputError, match="synthetic:8x8x8: found a synthetic scene, expected a"):
         load_card("synthetic:8x8x8")

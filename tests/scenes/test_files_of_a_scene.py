@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from snnquant.errors import InputError
 from snnquant.scenes import load_scene
-from snnquant.scenes.catalogue import load_card
+from snnquant.scenes.known import load_card
 from snnquant.scenes.download import download
 from snnquant.scenes.locate import file_digest, find_file, obtain_file
 
