@@ -1,4 +1,4 @@
-"""What a scene card says, as dataclasses; `datasets/README.md` describes the keys."""
+"""Scene cards: TOML files read into dataclasses; `datasets/README.md` describes the keys."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from snnquant.scenes.colours import COLOUR, default_colour
 
 @dataclass(frozen=True)
 class DataFile:
-    """One file of a scene and how to know it."""
+    """One file of a scene and the marks by which it is known."""
 
     file: str
     """Its usual name; with `distribution`, its path inside that Python package."""
     also: tuple[str, ...] = ()
-    """Other names it goes by."""
+    """Other names of the same file."""
     variable: str | None = None
-    """The array's name where the format has names (.mat, .npz)."""
+    """Name of the array where the format has names (.mat, .npz)."""
     sha256: str | None = None
     """64 hexadecimal digits."""
     url: str | None = None
@@ -46,7 +46,7 @@ class Wavelengths:
 
     source: str
     values_nm: tuple[float, ...]
-    """Empty where the two ends are given instead."""
+    """Empty where `start_nm` and `stop_nm` are given instead."""
     start_nm: float | None
     stop_nm: float | None
 
@@ -58,7 +58,7 @@ class MaskFiles:
     train: DataFile
     test: DataFile | None
     offset: tuple[int, int] | None
-    """Row and column of the mask at which the scene begins, where the scene is a crop of it."""
+    """Row and column of the mask at which the scene begins, where the scene is a crop."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class Card:
     name: str
     """The file's name without ".toml"."""
     own: bool
-    """Given by path: its files lie relative to its folder."""
+    """Whether it was given by path: its files lie relative to its folder."""
     title: str
     cube: DataFile
     labels: DataFile
@@ -104,7 +104,7 @@ _CARD = [field.name for field in fields(Card) if field.name not in ("path", "nam
 def read_card(path: Path, own: bool) -> Card:
     """Read a card; `own` marks one that the user gave by path.
 
-    Raises `InputError` naming the card and the key, what was found and what was expected.
+    Raises `InputError` that names the card and the key, what was found and what was expected.
     """
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -129,7 +129,7 @@ def read_card(path: Path, own: bool) -> Card:
 
 
 class _Table:
-    """A TOML table with the keys it may have; errors name the card and the key."""
+    """A TOML table and its allowed keys; errors name the card and the key."""
 
     def __init__(self, path: Path, prefix: str, values: dict[str, Any], keys: list[str]) -> None:
         self.path, self.prefix, self.values = path, prefix, values
@@ -151,7 +151,7 @@ class _Table:
         return self._checked(key, self.values[key], kind)
 
     def items(self, key: str, kind: type[T]) -> tuple[T, ...]:
-        """The entries of a list, none where the key is missing."""
+        """Return the entries of a list, none where the key is missing."""
         entries = self.optional(key, list) or []
         return tuple(self._checked(f"{key}.{i}", entry, kind) for i, entry in enumerate(entries))
 
@@ -189,14 +189,14 @@ def _data_file(parent: _Table, key: str) -> DataFile:
         if entry.sha256 is None:
             raise table.fail("sha256", "nothing", "the digest of what the address serves")
         if Path(entry.file).name != entry.file:
-            raise table.fail("file", repr(entry.file), "a file name alone, beside an address")
+            raise table.fail("file", repr(entry.file), "only a file name beside an address")
     return entry
 
 
 def _classes(parent: _Table) -> tuple[ClassEntry, ...]:
     tables = parent.items("classes", dict)
     if not tables:
-        raise parent.fail("classes", "none", "one [[classes]] table for each class")
+        raise parent.fail("classes", "none", "one [[classes]] table per class")
     classes: list[ClassEntry] = []
     for index, values in enumerate(tables):
         table = _Table(parent.path, f"classes.{index}.", values, ["name", "label", "colour"])

@@ -109,7 +109,7 @@ def test_the_digest_is_the_same_everywhere_and_sees_every_field():
         ({"test": []}, "split test: found no pixel"),
         ({"val": [1]}, "1 pixels in more than one set"),
         ({"test": [9, 5]}, "split test: .* rising"),
-        ({"train": [-1, 0]}, "split train: .* from 0 on"),
+        ({"train": [-1, 0]}, "split train: .* from 0 up"),
         ({"train": [[0, 1]]}, "split train: found 2 dimensions"),
     ],
 )

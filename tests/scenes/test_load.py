@@ -182,7 +182,7 @@ def test_a_missing_file_of_an_own_card(make_card, tmp_path):
     ("mask", "offset", "message"),
     [
         (np.zeros((9, 9), np.uint8), "", "found 9 x 9 pixels, expected them to hold the scene"),
-        (np.zeros((9, 9), np.uint8), "[4, 0]", "6 x 5 from row 4, column 0 on"),
+        (np.zeros((9, 9), np.uint8), "[4, 0]", "6 x 5 from row 4, column 0"),
         (np.full((6, 5), -2), "", "found -2, expected class numbers of 0 or more"),
     ],
 )

@@ -197,7 +197,7 @@ def test_missing_empty_and_unknown_files(tmp_path):
     with pytest.raises(InputError, match="found an empty file"):
         read_array(tmp_path / "empty.mat")
     (tmp_path / "page.mat").write_text("<!DOCTYPE html>")
-    with pytest.raises(InputError, match=r"<!DOCTYP.*expected a \.mat"):
+    with pytest.raises(InputError, match=r"<!DOCTYP.*expected a file of .* MAT 5 \(\.mat\)"):
         read_array(tmp_path / "page.mat")
 
 
