@@ -51,9 +51,9 @@ def make_split(
 
     >>> from snnquant.scenes import load_scene
     >>> scene = load_scene("synthetic:32x32x8")
-    >>> split = make_split(scene, SplitConfig(train_fraction=0.5), window=5, seed=0)
-    >>> len(split.train) + len(split.val) + len(split.test) == (scene.labels > 0).sum()
-    True
+    >>> split = make_split(scene, SplitConfig(protocol="blocks", block_size=8), window=5, seed=0)
+    >>> split.leakage(window=5, width=scene.width)
+    0.0
     """
     check_window(window, scene.height, scene.width)
     draw = np.random.default_rng(seed)

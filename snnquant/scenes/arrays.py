@@ -92,7 +92,7 @@ def load_saved_scene(path: Path) -> Scene:
                 labels=file["labels"],
                 class_names=tuple(str(name) for name in file["class_names"]),
                 colours=tuple(str(colour) for colour in file["colours"]),
-                wavelengths_nm=file["wavelengths_nm"] if "wavelengths_nm" in file else None,
+                wavelengths_nm=file.get("wavelengths_nm"),
                 digest=str(file["digest"]),
             )
     except InputError as error:

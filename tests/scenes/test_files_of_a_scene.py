@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from snnquant.errors import InputError
 from snnquant.scenes import load_scene
-from snnquant.scenes.known import load_card
 from snnquant.scenes.download import download
+from snnquant.scenes.known import load_card
 from snnquant.scenes.locate import file_digest, find_file, obtain_file
 
 CONTENT = np.random.default_rng(0).bytes(300_000)

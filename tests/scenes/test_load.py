@@ -130,7 +130,7 @@ def spoilt(array, place, value, dtype=None):
         ),
         (
             lambda c, g: {"labels": spoilt(g, (1, 2), -1, np.int16)},
-            r"labels\.npy: found the label -1 at row 1, column 2 \(1 pixels.*0, 3, 7",
+            r"labels\.npy: found the label -1 at row 1, column 2 \(1 such pixels.*0, 3, 7",
         ),
         (
             lambda c, g: {"labels": spoilt(g, (4, 0), 5)},

@@ -25,7 +25,10 @@ name = "maize"
 [[classes]]
 name = "barley"
 """
-QUICK = "--widths 4 4 8 8 --cnn-epochs 1 --quantized-epochs 1 --snn-epochs 1".split()
+QUICK = (
+    *("--widths", "4", "4", "8", "8"),
+    *("--cnn-epochs", "1", "--quantized-epochs", "1", "--snn-epochs", "1"),
+)
 
 
 def write_grid(path: Path, array: np.ndarray) -> None:
@@ -83,6 +86,7 @@ def test_a_damaged_file_of_the_format_ends_in_one_line(field, tmp_path):
     assert len(done.stderr.splitlines()) == 1
 
 
+@pytest.mark.slow
 def test_a_run_and_a_map_of_another_cube(field):
     done = snnquant(field, "run", "--scene", "card.toml", *QUICK, "--output", "run", "--json")
     assert done.returncode == 0, done.stderr
