@@ -61,20 +61,20 @@ def scene_from_arrays(
 
 def save_scene(scene: Scene, path: Path) -> None:
     """Write a scene; see `Scene.save`."""
-    fields: dict[str, NDArray[Any]] = {
-        "format": np.array(_FORMAT),
-        "name": np.array(scene.name),
-        "cube": scene.cube,
-        "labels": scene.labels,
-        "class_names": np.array(scene.class_names),
-        "colours": np.array(scene.colours),
-        "digest": np.array(scene.digest),
-    }
-    if scene.wavelengths_nm is not None:
-        fields["wavelengths_nm"] = scene.wavelengths_nm
+    waves = scene.wavelengths_nm
     # Not compressed: spectra shrink little, and the time would be spent at every run.
     with replacing(path) as temporary, temporary.open("wb") as file:
-        np.savez(file, **fields)
+        np.savez(
+            file,
+            format=np.array(_FORMAT),
+            name=np.array(scene.name),
+            cube=scene.cube,
+            labels=scene.labels,
+            class_names=np.array(scene.class_names),
+            colours=np.array(scene.colours),
+            wavelengths_nm=np.empty(0) if waves is None else waves,
+            digest=np.array(scene.digest),
+        )
 
 
 def load_saved_scene(path: Path) -> Scene:
@@ -86,13 +86,14 @@ def load_saved_scene(path: Path) -> Scene:
         with np.load(path, allow_pickle=False) as file:
             if str(file["format"]) != _FORMAT:
                 raise InputError(f"{path}: found format {str(file['format'])!r}, {expected}")
+            waves = file["wavelengths_nm"]
             return Scene(
                 name=str(file["name"]),
                 cube=file["cube"],
                 labels=file["labels"],
                 class_names=tuple(str(name) for name in file["class_names"]),
                 colours=tuple(str(colour) for colour in file["colours"]),
-                wavelengths_nm=file.get("wavelengths_nm"),
+                wavelengths_nm=waves if waves.size else None,
                 digest=str(file["digest"]),
             )
     except InputError as error:
