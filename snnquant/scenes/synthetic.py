@@ -38,7 +38,7 @@ _WATER_NM = (1400.0, 1900.0)
 _NOISE = (0.005, 0.05)
 """Standard deviation of the noise away from the water bands and at their centres (reflectance)."""
 _CHUNK_VALUES = 1 << 22
-"""Cube values worked on at a time: memory beside the cube itself stays at some 100 MB."""
+"""Cube values processed at a time, so that memory beside the cube stays near 100 MB."""
 _NAMES = ("Soil", "Corn", "Grass", "Forest", "Wheat", "Asphalt", "Gravel", "Roof")
 _COLOURS = (
     *("#8c6d31", "#ffb000", "#7fc97f", "#0b5c2a"),

@@ -1,4 +1,4 @@
-"""Cards: those of the package are sound, and a wrong key or value is named."""
+"""Cards of the package are sound; a wrong key or value is named."""
 
 import pytest
 
@@ -46,7 +46,7 @@ def test_a_wheel_carries_the_cards_inside_the_package(tmp_path, monkeypatch):
     assert known_scenes() == ["moon"]
 
 
-def test_an_own_card_with_the_least_it_needs(make_card):
+def test_a_minimal_card(make_card):
     card = load_card(make_card())
     assert card.name == card.title == "field"
     assert card.label_values == (3, 7)

@@ -1,4 +1,4 @@
-"""Scenes from cards: real ones, own ones in any format, and what can be wrong with them."""
+"""Scenes from cards: real ones, own ones in any format, and faulty ones."""
 
 import hashlib
 import os
@@ -88,7 +88,7 @@ def test_labels_as_matlab_stores_them(make_card, card_text, tmp_path, cube, labe
     np.testing.assert_array_equal(np.array([0, 3, 7])[load_scene(path).labels], labels)
 
 
-def test_the_digest_follows_data_and_classes_alone(make_card, card_text, cube):
+def test_the_digest_follows_only_data_and_classes(make_card, card_text, cube):
     digest = load_scene(make_card()).digest
     assert load_scene(make_card(card_text.replace("#00ff00", "#ff0000"))).digest == digest
     assert load_scene(make_card("title = 'x'\n" + card_text)).digest == digest

@@ -6,9 +6,9 @@ A reader is one decorated function, here or in a plugin outside of the package:
     def read_grid(path: Path, variable: str | None) -> NDArray[Any]:
         ...
 
-The rule by which a file finds its reader: of the readers whose signature stands in the file, those
-that name its suffix go before others; where none has a signature there, those without signatures
-that name its suffix. Of several, the one registered last reads: a plugin goes before the package.
+A file is read by a format whose signature stands in it, preferably one that also has its suffix,
+else by a format without signatures that has its suffix. Of several the last registered reads it, so
+that a plugin can replace a reader of the package.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Reader:
     offsets: tuple[int, ...] = (0,)
     """Places at which a signature may stand."""
     named: bool = False
-    """Whether a file holds arrays by name; only then is a variable accepted."""
+    """Whether a file holds arrays by name; otherwise a variable is refused."""
     files: Callable[[Path], list[Path]] = _only_itself
     """Lists all files that the array at a path consists of."""
 
@@ -84,7 +84,7 @@ def register_reader(
         signatures: First bytes of its files; without any, the suffix tells.
         offsets: Places at which a signature may stand, in bytes from the start.
         named: Whether a file holds arrays by name; otherwise `variable` is always None.
-        files: Lists all files that belong to a path, where there are more than the one.
+        files: Lists all files that belong to a path, where there are several.
 
     Returns:
         The decorator, which returns the function as it is.
@@ -211,7 +211,7 @@ def _damage_on_one_line(path: Path, reader: Reader) -> Iterator[None]:
         raise InputError(
             f"{path}: {needed} is missing, expected it to read {reader.name}"
         ) from error
-    # Parsers run into a damaged file with whatever they stumble over; none of it is our defect.
+    # On damaged bytes the parsers of the libraries raise nearly any exception.
     except Exception as error:
         reason = one_line(error)
         if not isinstance(error, (OSError, ValueError)):
