@@ -9,7 +9,19 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from snnquant.errors import InputError
+from snnquant.io import one_line
 from snnquant.scenes.colours import COLOUR, default_colour
+
+T = TypeVar("T")
+
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+_KINDS: dict[type, str] = {
+    str: "a text",
+    int: "an integer",
+    float: "a number",
+    list: "a list",
+    dict: "a table",
+}
 
 
 @dataclass(frozen=True)
@@ -87,16 +99,7 @@ class Card:
         return tuple(entry.label for entry in self.classes)
 
 
-T = TypeVar("T")
-
-_DIGEST = re.compile(r"[0-9a-f]{64}")
-_KINDS: dict[type, str] = {
-    str: "a text",
-    int: "an integer",
-    float: "a number",
-    list: "a list",
-    dict: "a table",
-}
+# Keys of the tables are the fields of the dataclasses.
 _FILE = [field.name for field in fields(DataFile)]
 _CARD = [field.name for field in fields(Card) if field.name not in ("path", "name", "own")]
 
@@ -108,8 +111,10 @@ def read_card(path: Path, own: bool) -> Card:
     """
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise InputError(f"{path}: found {error}, expected a readable TOML file") from error
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(
+            f"{path}: found {one_line(error)}, expected a readable TOML file"
+        ) from error
     table = _Table(path, "", values, _CARD)
     return Card(
         path=path,

@@ -19,7 +19,7 @@ from snnquant.scenes.scene import FixedMask, Scene
 from snnquant.scenes.synthetic import synthetic_scene
 
 
-def load_scene(name: str) -> Scene:
+def load_scene(name: str | Path) -> Scene:
     """Load a scene by name or path.
 
     Args:
@@ -37,6 +37,7 @@ def load_scene(name: str) -> Scene:
     >>> scene.cube.shape, scene.labels.shape
     ((16, 16, 8), (16, 16))
     """
+    name = str(name)
     if name.startswith(SYNTHETIC):
         return synthetic_scene(name)
     if name.endswith(SAVED):
@@ -67,7 +68,7 @@ def load_scene(name: str) -> Scene:
         raise InputError(f"{cube_path}: {error}") from error
 
 
-def load_mask(name: str) -> FixedMask:
+def load_mask(name: str | Path) -> FixedMask:
     r"""Load the published split that a scene's card names, cut to the scene.
 
     Args:
@@ -92,10 +93,10 @@ def load_mask(name: str) -> FixedMask:
     ...         "mask.train.file = 'train.npy'\n"
     ...         "classes = [{name = 'maize'}]"
     ...     )
-    ...     load_mask(str(card)).train.tolist()
+    ...     load_mask(card).train.tolist()
     [[1, 1, 0, 0]]
     """
-    card = load_card(name)
+    card = load_card(str(name))
     mask = card.mask
     if mask is None:
         raise InputError(f"{card.path}: found no fixed mask, expected a [mask] table")

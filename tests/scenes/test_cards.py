@@ -105,8 +105,9 @@ def test_a_card_without_classes(make_card, card_text):
         load_card(make_card(card_text[: card_text.index("[[classes]]")]))
 
 
-def test_a_card_that_is_not_text(tmp_path):
-    (tmp_path / "a.toml").write_bytes(b"\xff\xfe")
+@pytest.mark.parametrize("content", [b"\xff\xfe", b"a = " + b"[" * 100_000])
+def test_a_card_that_is_not_text_or_nested_too_deep(tmp_path, content):
+    (tmp_path / "a.toml").write_bytes(content)
     with pytest.raises(InputError, match=r"a\.toml: .*expected a readable TOML file"):
         load_card(str(tmp_path / "a.toml"))
 
