@@ -34,7 +34,7 @@ from snnquant.errors import InputError
 from snnquant.io import replacing
 from snnquant.models import build_model, require_convertible
 from snnquant.pipeline.run import Run
-from snnquant.scenes.catalogue import cards_folder
+from snnquant.scenes.known import cards_folder
 from snnquant.training import Epoch, Recipe, train
 
 SNNQUANT = Path(sys.executable).with_name("snnquant")

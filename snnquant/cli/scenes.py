@@ -23,7 +23,7 @@ SceneName = Annotated[str, Parameter(help="A known scene, or a card's path endin
 @app.command(name="list")
 def list_scenes(*, json: Json = False) -> None:
     """Name, shape, classes and place of every known scene."""
-    from snnquant.scenes.catalogue import known_scenes, load_card
+    from snnquant.scenes.known import known_scenes, load_card
 
     cards = [load_card(name) for name in known_scenes()]
     if json:
@@ -40,7 +40,7 @@ def list_scenes(*, json: Json = False) -> None:
 @app.command
 def show(name: SceneName, /, *, json: Json = False) -> None:
     """What a scene's card says, with the pixels of every class when the labels are at hand."""
-    from snnquant.scenes.catalogue import load_card
+    from snnquant.scenes.known import load_card
 
     card = load_card(name)
     counts = _pixel_counts(card)
@@ -65,7 +65,7 @@ def show(name: SceneName, /, *, json: Json = False) -> None:
 @app.command
 def fetch(name: SceneName, /) -> None:
     """Download what is not at hand of a scene's cube and labels, check it, and print the paths."""
-    from snnquant.scenes.catalogue import load_card
+    from snnquant.scenes.known import load_card
     from snnquant.scenes.locate import obtain_file
 
     card = load_card(name)
