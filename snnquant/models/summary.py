@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from snnquant.config import OWN_INPUTS, ModelConfig
-from snnquant.models.networks import build_model
+from snnquant.models.own import build_model
 from snnquant.models.published import PUBLISHED
 from snnquant.nn.layer_table import layer_table, parameter_count
 

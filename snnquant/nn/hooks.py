@@ -23,6 +23,9 @@ def recording(modules: Mapping[str, nn.Module], record: Recorder) -> Iterator[No
             returns replaces the module's output.
 
     Example:
+        >>> import torch
+        >>> from torch import nn
+        >>> from snnquant.nn import evaluating, recording
         >>> network = nn.Sequential(nn.Linear(3, 2), nn.ReLU())
         >>> shapes = {}
         >>> def note(name, module, inputs, output):

@@ -22,7 +22,7 @@ def test_every_forward_of_the_named_modules_is_recorded_with_its_inputs_and_outp
         logits = net(x)
     names = [name for name, *_ in seen]
     assert names == ["first", "last", "first", "last"]
-    name, module, inputs, output = seen[-1]
+    _, module, inputs, output = seen[-1]
     assert module is net[2]
     assert torch.equal(module(*inputs), output)
     assert torch.equal(output, logits)
