@@ -57,10 +57,15 @@ def layer_table(model: nn.Module, example: Tensor) -> list[LayerInfo]:
         >>> import torch
         >>> from snnquant.config import ModelConfig
         >>> from snnquant.models import build_model
-        >>> cnn = build_model(ModelConfig(), bands=103, classes=9)
         >>> from snnquant.nn import layer_table
+        >>> cnn = build_model(ModelConfig(), bands=103, classes=9)
         >>> for row in layer_table(cnn, torch.zeros(1, 1, 103, 5, 5)):
         ...     print(row.name, row.kind, row.output_shape, row.mac)
+        conv1 conv3d (8, 25, 3, 3) 113400
+        conv2 conv3d (16, 7, 3, 3) 40320
+        conv3 conv2d (128, 1, 1) 129024
+        conv4 conv2d (128, 1, 1) 16384
+        classifier linear (9,) 1152
     """
     rows: list[LayerInfo] = []
 
