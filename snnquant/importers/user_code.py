@@ -24,7 +24,7 @@ ARGUMENTS = {
 
 
 def build_from_code(place: str, bands: int, classes: int, window: int) -> tuple[nn.Module, str]:
-    '''Run a user's Python file and make an instance of a class in it.
+    r"""Run a user's Python file and make an instance of a class in it.
 
     Arguments whose name is in `ARGUMENTS` get the scene's numbers; all others must have defaults.
     Nothing is written beside the file.
@@ -45,19 +45,18 @@ def build_from_code(place: str, bands: int, classes: int, window: int) -> tuple[
     Example:
         >>> import tempfile
         >>> from snnquant.importers import build_from_code
-        >>> code = """
-        ... from torch import nn
-        ...
-        ... class Net(nn.Sequential):
-        ...     def __init__(self, n_bands, n_classes, width=8):
-        ...         super().__init__(nn.Linear(n_bands, width), nn.ReLU(), nn.Linear(width, n_classes))
-        ... """
+        >>> lines = [
+        ...     "from torch import nn",
+        ...     "class Net(nn.Linear):",
+        ...     "    def __init__(self, n_bands, n_classes, bias=True):",
+        ...     "        super().__init__(n_bands, n_classes, bias)",
+        ... ]
         >>> with tempfile.TemporaryDirectory() as folder:
-        ...     _ = (Path(folder) / "my_net.py").write_text(code)
+        ...     _ = (Path(folder) / "my_net.py").write_text("\n".join(lines))
         ...     network, call = build_from_code(f"{folder}/my_net.py:Net", 30, 3, 1)
         >>> call
         'Net(n_bands=30, n_classes=3)'
-    '''
+    """
     file, _, name = place.rpartition(":")
     path = Path(file)
     if not path.is_file():

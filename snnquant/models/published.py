@@ -43,7 +43,7 @@ class Fold(NamedTuple):
 
 
 class Stack(NamedTuple):
-    """C feature vectors [N, C, B, h, w] become an image [N, 1, B h w, C], in the order of memory."""
+    """C feature vectors [N, C, B, h, w] become an image [N, 1, B h w, C], in memory's order."""
 
 
 class Dense(NamedTuple):
@@ -58,7 +58,7 @@ Row = Convolution | MaxPool | Fold | Stack | Dense
 
 
 def _hamida(bands: int) -> list[Row]:
-    """List the layers for 5 x 5 pixels; the paper's pooling is strided convolution without ReLU."""
+    """List the layers for 5 x 5 pixels; what the paper calls pooling is a strided convolution."""
     return [
         Convolution("conv1", 20, (3, 3, 3)),
         Convolution("pool1", 20, (3, 1, 1), stride=2, padding=1, activation=None),
@@ -70,7 +70,7 @@ def _hamida(bands: int) -> list[Row]:
 
 
 def _luo(bands: int) -> list[Row]:
-    """List the layers for a pixel and its 8 neighbours: feature vectors, then a 2-D CNN on these."""
+    """List the layers for a pixel and its 8 neighbours: feature vectors, then a 2-D CNN."""
     return [
         Convolution("conv1", 90, (24, 3, 3), stride=9),
         Stack(),
@@ -80,7 +80,7 @@ def _luo(bands: int) -> list[Row]:
 
 
 def _hybridsn(bands: int) -> list[Row]:
-    """List the layers for 25 x 25 pixels of 30 principal components: 3-D, then 2-D convolutions."""
+    """List the layers for 25 x 25 pixels of 30 components: 3-D, then 2-D convolutions."""
     return [
         Convolution("conv1", 8, (7, 3, 3)),
         Convolution("conv2", 16, (5, 3, 3)),
@@ -93,7 +93,7 @@ def _hybridsn(bands: int) -> list[Row]:
 
 
 def _li(bands: int) -> list[Row]:
-    """List two convolutions of 7 and 3 bands, the second with twice the filters; bands padded by 1."""
+    """List two convolutions of 7 and 3 bands padded by 1, the second with twice the filters."""
     return [
         Convolution("conv1", 2, (7, 3, 3), padding=1),
         Convolution("conv2", 4, (3, 3, 3), padding=1),
@@ -111,7 +111,7 @@ def _makantasis(bands: int) -> list[Row]:
 
 
 def _hu(bands: int, activation: type[nn.Module] = nn.Tanh) -> list[Row]:
-    """List the layers for one pixel's spectrum: kernels of a ninth of it, 24 of 220 bands, pooled by 5."""
+    """List the layers for one spectrum: kernels of a ninth of it (24 of 220 bands), pooled by 5."""
     kernel = max(1, bands // 9)
     return [
         Convolution("conv1", 20, (kernel, 1, 1), activation=activation),
@@ -126,7 +126,7 @@ def _hu_relu(bands: int) -> list[Row]:
 
 
 class Architecture(NamedTuple):
-    """A published network: rows by the number of bands, source, and the reason why it is refused."""
+    """A published network: rows by the number of bands, source, and why it is refused, or None."""
 
     rows: Callable[[int], list[Row]]
     paper: str
@@ -179,7 +179,7 @@ def require_convertible(config: ModelConfig) -> None:
 def build_published(
     config: ModelConfig, bands: int, classes: int, *, batch_norm: bool
 ) -> nn.Sequential:
-    """Build a network of PUBLISHED for patches [N, 1, bands, window, window]; logits [N, classes].
+    """Build a network of PUBLISHED: patches [N, 1, bands, window, window] to logits [N, classes].
 
     `bands` are those that the network takes. A convolution named conv1 is followed by norm_conv1
     (batch norm, where asked) and relu_conv1. Dropout follows every hidden dense layer, or stands
