@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from snnquant.errors import InputError
 from snnquant.nn import INPUT
+from snnquant.nn.hooks import recording
 from snnquant.quantization import freeze
 from snnquant.spiking import LIF, SpikingNetwork
 
@@ -37,19 +38,12 @@ def check_source_name(path: Path, *packages: str) -> None:
 def sample_shapes(network: SpikingNetwork, example: Tensor) -> dict[str, tuple[int, ...]]:
     """Shape of one sample at the network's input and behind each layer."""
     shapes = {INPUT: tuple(example.shape[1:])}
-    handles = []
-    for name, layer in network.layers.named_children():
 
-        def note(module: nn.Module, _: object, output: Tensor, name: str = name) -> None:
-            shapes[name] = tuple(output.shape[2 if isinstance(module, LIF) else 1 :])
+    def note(name: str, module: nn.Module, _: object, output: Tensor) -> None:
+        shapes[name] = tuple(output.shape[2 if isinstance(module, LIF) else 1 :])
 
-        handles.append(layer.register_forward_hook(note))
-    try:
-        with torch.no_grad():
-            network(example[:1])
-    finally:
-        for handle in handles:
-            handle.remove()
+    with torch.no_grad(), recording(dict(network.layers.named_children()), note):
+        network(example[:1])
     return shapes
 
 

@@ -22,7 +22,7 @@ from snnquant.export import NO_FACTS
 from snnquant.export.common import frozen, identifiers, sample_shapes
 from snnquant.io import replacing, require_extra
 from snnquant.nn import INPUT
-from snnquant.nn.kinds import DROPOUTS
+from snnquant.nn.kinds import CONVOLUTIONS, DROPOUTS
 from snnquant.nn.wiring import Reshape, WeightedSum
 from snnquant.sampling import Normalisation
 from snnquant.spiking import LIF, SpikingNetwork
@@ -162,7 +162,7 @@ class _Writer:
             return self._neurons(layer, before)
         if isinstance(layer, nn.Linear) and len(before) == 1:
             return self.nir.Affine(_array(layer.weight), _bias(layer))
-        if isinstance(layer, (nn.Conv1d, nn.Conv2d, nn.Conv3d)) and layer.padding_mode == "zeros":
+        if isinstance(layer, CONVOLUTIONS) and layer.padding_mode == "zeros":
             convolution = self._convolution(layer, before)
             if convolution is not None:
                 return convolution

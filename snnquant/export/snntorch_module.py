@@ -15,6 +15,7 @@ from snnquant.export.common import check_source_name, frozen, identifiers, sampl
 from snnquant.io import replacing
 from snnquant.nn import INPUT, GraphNetwork
 from snnquant.nn.kinds import DROPOUTS, MAX_POOLS
+from snnquant.nn.wiring import Sum, WeightedSum
 from snnquant.sampling import Normalisation
 from snnquant.spiking import LIF, SpikingNetwork
 from snnquant.spiking.snntorch_adapter import to_snntorch
@@ -104,10 +105,7 @@ class _Writer:
         self.shapes = sample_shapes(network, example)
         self.patch: tuple[int, ...] = self.shapes[INPUT]
         named = network.layers.named_children()
-        graph = GraphNetwork(
-            {name: nn.Identity() if isinstance(layer, LIF) else layer for name, layer in named},
-            network.inputs,
-        )
+        graph = GraphNetwork({name: _plain(layer) for name, layer in named}, network.inputs)
         self.rows = graph.describe()
         self.names = identifiers(network.inputs, TAKEN)
         self.values = {INPUT: "x"}
@@ -202,6 +200,13 @@ class _Writer:
 
     def _keep(self, word: str, layer: nn.Module) -> None:
         self.state |= {f"{word}.{key}": value for key, value in layer.state_dict().items()}
+
+
+def _plain(layer: nn.Module) -> nn.Module:
+    """Return a layer that can be described as data, for one of an SNN."""
+    if isinstance(layer, LIF):
+        return nn.Identity()
+    return Sum(layer.weights.tolist()) if isinstance(layer, WeightedSum) else layer
 
 
 def _wiring(kind: str, settings: Mapping[str, Any], sources: list[str]) -> str | None:

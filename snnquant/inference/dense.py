@@ -16,6 +16,7 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor, nn
 
+from snnquant.nn.hooks import recording
 from snnquant.quantization import freeze
 
 Classifier: TypeAlias = Callable[[Tensor], Tensor]
@@ -61,7 +62,7 @@ def dense_form(network: nn.Module, bands: int, window: int) -> nn.Module | None:
     shapes: dict[nn.Module, tuple[int, ...]] = {}
     flattened: tuple[int, ...] = ()
 
-    def note(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+    def note(_: str, module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         nonlocal flattened
         if isinstance(module, nn.Flatten) and output.ndim == 2:
             shapes[module] = flattened = tuple(inputs[0].shape[1:])
@@ -70,10 +71,8 @@ def dense_form(network: nn.Module, bands: int, window: int) -> nn.Module | None:
             flattened = (module.out_features, 1, 1)
 
     dense = freeze(copy.deepcopy(network)).eval()
-    handles = [module.register_forward_hook(note) for module in dense.modules()]
-    dense(torch.zeros(1, 1, bands, window, window))
-    for handle in handles:
-        handle.remove()
+    with recording(dict(dense.named_modules()), note):
+        dense(torch.zeros(1, 1, bands, window, window))
     for parent in list(dense.modules()):
         for name, module in list(parent.named_children()):
             if isinstance(module, nn.Flatten) and module in shapes:

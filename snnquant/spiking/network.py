@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -10,23 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from snnquant.errors import InputError
-from snnquant.nn import INPUT
-from snnquant.nn.kinds import AFFINE, DROPOUTS, MAX_POOLS, PADS
-from snnquant.nn.wiring import Concatenate, Permute, Reshape
+from snnquant.nn import INPUT, Graph
+from snnquant.nn.kinds import AFFINE, DROPOUTS, MAX_POOLS, SPIKES_STAY
 from snnquant.spiking.layers import LIF
-
-SPIKES_STAY = (
-    *DROPOUTS,
-    *MAX_POOLS,
-    *PADS,
-    nn.Identity,
-    nn.Flatten,
-    nn.Unflatten,
-    Reshape,
-    Permute,
-    Concatenate,
-)
-"""Layers that make spikes of spikes; what others make of them are values."""
 
 
 class _Step(NamedTuple):
@@ -42,7 +27,7 @@ class _Step(NamedTuple):
     done: tuple[str, ...]
 
 
-class SpikingNetwork(nn.Module):
+class SpikingNetwork(Graph):
     r"""A graph of modules, some of them `LIF`, run for ``time_steps`` steps on one analog input.
 
     `inputs` names, for a layer, the earlier layers whose outputs it takes, or `INPUT`; a layer that
@@ -73,7 +58,6 @@ class SpikingNetwork(nn.Module):
         time_steps: int,
         inputs: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
-        super().__init__()
         if time_steps < 1:
             raise InputError(f"time_steps: found {time_steps}, expected at least 1")
         for name, layer in layers.items():
@@ -81,9 +65,8 @@ class SpikingNetwork(nn.Module):
                 raise InputError(f"layer {name}: found a LIF inside it, expected it as a layer")
         if not any(isinstance(layer, LIF) for layer in layers.values()):
             raise InputError(f"layers: found {list(layers)}, expected a LIF among them")
-        self.layers = nn.Sequential(OrderedDict(layers))
+        super().__init__(layers, inputs)
         self.time_steps = time_steps
-        self.inputs = _with_predecessors(list(layers), inputs or {})
         self._steps = self._schedule()
 
     @property
@@ -166,24 +149,6 @@ class SpikingNetwork(nn.Module):
         for module in self.layers:
             if isinstance(module, LIF):
                 module.clamp_()
-
-
-def _with_predecessors(
-    names: list[str], inputs: Mapping[str, Sequence[str]]
-) -> dict[str, tuple[str, ...]]:
-    """The inputs of every layer; InputError for a name that is no earlier layer."""
-    for name in inputs:
-        if name not in names:
-            raise InputError(f"inputs: found {name!r}, expected one of the layers {names}")
-    wiring: dict[str, tuple[str, ...]] = {}
-    before = INPUT
-    for name in names:
-        sources = wiring[name] = tuple(inputs.get(name, (before,)))
-        for source in sources:
-            if source not in (INPUT, *wiring) or source == name:
-                raise InputError(f"layer {name}: found input {source!r}, expected an earlier layer")
-        before = name
-    return wiring
 
 
 def spiking_layers(network: nn.Module) -> set[str]:

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 
 from snnquant.errors import InputError
 from snnquant.nn import INPUT
-from snnquant.nn.kinds import AVERAGE_POOLS, DROPOUTS, PADS
+from snnquant.nn.hooks import recording
+from snnquant.nn.kinds import AVERAGE_POOLS, CONVOLUTIONS, DROPOUTS, PADS
 from snnquant.nn.wiring import Concatenate, Mean, Permute, Reshape, WeightedSum
 from snnquant.spiking import LIF, SpikingNetwork
 
@@ -22,7 +23,6 @@ OUTPUT = ""
 """Stands for the output among the names of LIF layers; no layer has this name."""
 MOST = 10_000_000
 """Synapses that a network may have: a simulator holds some 100 bytes for each."""
-CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 SHAPES = (nn.Flatten, nn.Unflatten, nn.Identity, Permute, Reshape, Concatenate, *PADS, *DROPOUTS)
 Shape = tuple[int, ...]
 
@@ -60,21 +60,15 @@ def constant_currents(network: SpikingNetwork, x: Tensor) -> dict[str, Tensor]:
     That is the analog input x [N, ...] and the biases.
     """
     found: dict[str, Tensor] = {}
-    handles = []
-    for name, layer in network.layers.named_children():
-        if isinstance(layer, LIF):
 
-            def silence(_: nn.Module, args: Any, spikes: Tensor, name: str = name) -> Tensor:
-                found[name] = args[0][0].flatten(1)
-                return torch.zeros_like(spikes)
+    def silence(name: str, _: nn.Module, args: Any, spikes: Tensor) -> Tensor:
+        found[name] = args[0][0].flatten(1)
+        return torch.zeros_like(spikes)
 
-            handles.append(layer.register_forward_hook(silence))
-    try:
-        with torch.no_grad():
-            found[OUTPUT] = network(x).flatten(1)
-    finally:
-        for handle in handles:
-            handle.remove()
+    children = network.layers.named_children()
+    neurons = {name: layer for name, layer in children if isinstance(layer, LIF)}
+    with torch.no_grad(), recording(neurons, silence):
+        found[OUTPUT] = network(x).flatten(1)
     return found
 
 

@@ -116,8 +116,8 @@ def test_a_bias_that_is_not_there_is_zero_and_a_batch_norm_left_out():
     assert key_map.zeros == ("conv1.bias",)
     assert key_map.absent == ("norm_conv4",)
     assert key_map.lines()[-2:] == [
-        "conv1.bias is not there: zeros",
-        "norm_conv4 is not there: left out",
+        "conv1.bias is missing: set to zero",
+        "norm_conv4 is missing: left out",
     ]
     nn.init.zeros_(source.get_submodule("conv1").bias)
     source.set_submodule("norm_conv4", nn.Identity())

@@ -14,7 +14,7 @@ from snnquant.conversion.rewriting import rewrite
 from snnquant.errors import InputError
 from snnquant.nn import INPUT, GraphNetwork, build_graph
 from snnquant.nn.convolutions import Conv3d
-from snnquant.nn.wiring import WeightedSum
+from snnquant.nn.wiring import Sum
 
 BANDS, WINDOW = 12, 5
 PATCH = (3, 1, BANDS, WINDOW, WINDOW)
@@ -41,9 +41,7 @@ class Branches(nn.Module):
 
 
 def graph_of(module: nn.Module) -> GraphNetwork:
-    twin, _ = rewrite(module, torch.rand(PATCH))
-    inputs = {name: node.inputs for name, node in twin.nodes.items() if node.inputs}
-    return GraphNetwork(dict(twin.layers.named_children()), inputs).eval()
+    return rewrite(module, torch.rand(PATCH))[0]
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +74,7 @@ def test_convolutions_are_those_that_run_fast(rows):
 
 
 def test_a_weighted_sum_keeps_its_weights():
-    layers = {"flat": nn.Flatten(), "total": WeightedSum([0.5, 2.0])}
+    layers = {"flat": nn.Flatten(), "total": Sum([0.5, 2.0])}
     graph = GraphNetwork(layers, {"flat": [INPUT], "total": ["flat", "flat"]})
     patches = torch.rand(PATCH)
     torch.testing.assert_close(graph(patches), 2.5 * patches.flatten(1))
@@ -105,9 +103,9 @@ def _row(rows: list[dict[str, Any]], kind: str) -> dict[str, Any]:
         (lambda rows: rows[0].update(settings=3), "no network (AttributeError"),
         (lambda rows: _row(rows, "Conv3d")["settings"].update(shell="id"), "no network (TypeError"),
         (lambda rows: _row(rows, "Conv3d")["settings"].update(groups=0), "no network (ValueError"),
-        (lambda rows: rows[0].update(inputs=[]), "expected earlier layers"),
-        (lambda rows: rows[0].update(inputs=["linear"]), "expected earlier layers"),
-        (lambda rows: rows.append(copy.deepcopy(rows[-1])), "expected one a row"),
+        (lambda rows: rows[0].update(inputs=[]), "expected an earlier layer"),
+        (lambda rows: rows[0].update(inputs=["linear"]), "expected an earlier layer"),
+        (lambda rows: rows.append(copy.deepcopy(rows[-1])), "expected one per row"),
         (
             lambda rows: _row(rows, "Linear")["settings"].update(out_features=10**12),
             "more parameters",

@@ -1,4 +1,4 @@
-"""The two networks as tables of convolutions, and the table of layers that any of them yields."""
+"""This package's own two networks as tables of convolutions, and the builder of all networks."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from snnquant.nn.convolutions import Conv2d, Conv3d
 
 
 class Convolution(NamedTuple):
-    """One row of a network's table; the spectral kernel is None where the bands are channels."""
+    """A row of a network's table; the spectral kernel is None where the bands are channels."""
 
     filters: int
     spectral_kernel: int | None
@@ -23,10 +23,10 @@ class Convolution(NamedTuple):
 
 
 # Both start with a wide spectral kernel whose stride is about half of it: neighbouring bands are
-# nearly equal, so this drops little and keeps the first layer, the only one that multiplies, small.
-# The spatial kernels eat the 5x5 window down to one position in two layers; what follows works
-# along the spectrum, or on the folded bands, alone.
-CONVOLUTIONS: dict[str, tuple[Convolution, ...]] = {
+# nearly equal, so this loses little and keeps the first layer, the only one that multiplies, small.
+# The spatial kernels reduce the 5x5 window to one position in two layers; the layers after them
+# work only along the spectrum, or on the folded bands.
+OWN_TABLES: dict[str, tuple[Convolution, ...]] = {
     "cnn3d": (
         Convolution(16, 7, 4, 3),
         Convolution(32, 3, 2, 3),
@@ -45,14 +45,34 @@ CONVOLUTIONS: dict[str, tuple[Convolution, ...]] = {
 def build_model(
     config: ModelConfig, bands: int, classes: int, *, batch_norm: bool = False
 ) -> nn.Sequential:
-    """The CNN that maps patches [N, 1, bands, window, window] to logits [N, classes].
+    """Build the CNN that maps patches [N, 1, bands, window, window] to logits [N, classes].
 
-    Modules are named conv1, norm1, relu1, ..., fold, flatten, dropout, classifier. Batch norm helps
-    training; `snnquant.conversion.fold_batch_norm` takes it out again before anything is deployed.
-    A kernel larger than what is left of the spectrum or the window shrinks to it. `bands` are the
-    scene's: where the configuration has fewer principal components, patches have these instead.
+    Modules are named conv1, norm1, relu1, ..., fold, flatten, dropout, classifier. A kernel larger
+    than the rest of the spectrum or the window shrinks to it.
 
-    Raises InputError where `widths` does not name every convolution, and as `build_published` does.
+    Args:
+        config: Name of an own or a published network, its window (pixels), principal components,
+            filters and dropout.
+        bands: Bands of the scene. Where the configuration has fewer principal components, the
+            patches have these instead.
+        classes: Number of classes.
+        batch_norm: Add a batch norm after every convolution, for training;
+            `snnquant.conversion.fold_batch_norm` merges it into the weights.
+
+    Returns:
+        The network with random weights, in training mode.
+
+    Raises:
+        InputError: Where `widths` does not name every convolution, where the window or the spectrum
+            is too small for a layer, and for a network of the user's own.
+
+    Example:
+        >>> import torch
+        >>> from snnquant.config import ModelConfig
+        >>> from snnquant.models import build_model
+        >>> cnn = build_model(ModelConfig(name="cnn3d"), bands=200, classes=16)
+        >>> cnn(torch.zeros(4, 1, 200, 5, 5)).shape
+        torch.Size([4, 16])
     """
     if config.is_own:
         raise InputError(
@@ -61,7 +81,7 @@ def build_model(
     bands = config.inputs(bands)
     if config.name in PUBLISHED:
         return build_published(config, bands, classes, batch_norm=batch_norm)
-    table = CONVOLUTIONS[config.name]
+    table = OWN_TABLES[config.name]
     widths = config.widths or tuple(row.filters for row in table)
     if len(widths) != len(table):
         raise InputError(

@@ -1,4 +1,4 @@
-"""The graph of an ONNX file, node by node, as layers that can be traced."""
+"""The nodes of an ONNX graph, one after another, as layers that can be traced."""
 
 from __future__ import annotations
 
@@ -8,33 +8,34 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from snnquant.checkpoints.checks import LONGEST_NAME
-from snnquant.importers.onnx.operators import OPERATORS, Call, Refused, Tensors
+from snnquant.importers.onnx.call import Array, Call
+from snnquant.importers.onnx.operators import OPERATORS, Tensors
 from snnquant.io import require_extra
 from snnquant.nn import INPUT, GraphNetwork
+from snnquant.nn.builders import Refused
 
-SMALL = 64
+MAX_COMPUTED = 64
 """Numbers that may be computed with; shapes have a few."""
-LARGEST = 2**24
+MAX_SAMPLE_VALUES = 2**24
 """Values that one layer may hold for a patch."""
 SAME_SIZE = ("Identity", "Reshape", "Transpose", "Unsqueeze", "Squeeze")
 FOLDED = (*SAME_SIZE, "Cast", "Gather", "Slice", "Concat", "Add", "Sub", "Mul", "Div")
-"""What may be computed of constants; the first ones of large constants too."""
+"""Operators that may be computed of constants; the first ones of large constants too."""
 
 
-class GraphReader:
-    """Takes in the nodes of a graph in their order; `visit` raises `Refused` and what torch raises.
+class NodeReader:
+    """A reader of a graph's nodes in their order; `visit` raises `Refused` and what torch raises.
 
-    `most` bounds the bytes of all tensors that are made of the file's constants.
+    `max_bytes` bounds all tensors that are made of the file's constants.
     """
 
-    def __init__(self, model: Any, constants: dict[str, NDArray[Any]], most: int) -> None:
+    def __init__(self, model: Any, constants: dict[str, Array], max_bytes: int) -> None:
         graph = model.graph
         self.constants = dict(constants)
-        self.most = most
+        self.bytes_left = max_bytes
         self.values: dict[str, tuple[str, tuple[int, ...]]] = {}  # activation: its layer, shape
         self.layers: dict[str, nn.Module] = {}
         self.inputs: dict[str, tuple[str, ...]] = {}
@@ -45,12 +46,12 @@ class GraphReader:
         self.version = versions.get("", versions.get("ai.onnx", 1))
 
     def begin(self, name: str, shape: tuple[int, ...]) -> None:
-        """The graph's input, batch first."""
+        """Name the graph's input and its shape, batch first."""
         self.values[name] = (INPUT, shape)
         self.batch = shape[0]
 
     def visit(self, node: Any) -> None:
-        """Take in a node: a constant, or layers and the shape that they give."""
+        """Read a node: a constant, or layers and the shape of their output."""
         if node.domain not in ("", "ai.onnx"):
             raise Refused("found an operator that is not ONNX's own")
         given = [name for name in node.input if name]
@@ -67,7 +68,7 @@ class GraphReader:
             raise Refused(f"is not known here, expected one of {', '.join(OPERATORS)}")
 
     def finish(self, output: str) -> tuple[GraphNetwork, list[tuple[str, str]]]:
-        """The layers that the output needs, of which its own comes last; pairs as in `OnnxCNN`."""
+        """Return the layers that the output needs, its own last; pairs as in `OnnxCNN.network`."""
         last, _ = self.values.get(output, (INPUT, ()))
         if last == INPUT:
             raise Refused(f"found the output {output[:100]!r}, which no layer gives")
@@ -88,13 +89,13 @@ class GraphReader:
         self.constants[node.output[0]] = np.array(part, np.int64)
 
     def _fold(self, node: Any, given: list[str]) -> None:
-        """Work out a node of constants, by the reference implementation of its operator."""
+        """Compute a node of constants by the reference implementation of its operator."""
         (reference,) = require_extra("onnx", "onnx.reference")
         if node.op_type not in (*FOLDED, "Constant"):
             raise Refused(f"is computed of constants, expected one of {', '.join(FOLDED)} there")
         numbers = sum(self.constants[name].size for name in given)
-        if node.op_type not in (*SAME_SIZE, "Constant") and numbers > SMALL:
-            raise Refused(f"is computed of {numbers:,} constants, expected at most {SMALL}")
+        if node.op_type not in (*SAME_SIZE, "Constant") and numbers > MAX_COMPUTED:
+            raise Refused(f"is computed of {numbers:,} constants, expected at most {MAX_COMPUTED}")
         evaluator = reference.ReferenceEvaluator(node, opsets={"": self.version})
         value = np.asarray(evaluator.run(None, {name: self.constants[name] for name in given})[0])
         self._hold(value.nbytes)
@@ -127,16 +128,19 @@ class GraphReader:
         self.values[node.output[0]] = (sources[0], shapes[0])
 
     def _shape(self, layer: nn.Module, shapes: list[tuple[int, ...]]) -> tuple[int, ...]:
-        """Shape of what a layer gives; nothing is computed."""
+        """Return the shape of a layer's output; nothing is computed."""
         with torch.no_grad():
             output: Tensor = layer.eval()(*(torch.empty(s, device="meta") for s in shapes))
-        if output.shape[:1] != (self.batch,) or output.numel() // self.batch > LARGEST:
+        if output.shape[:1] != (self.batch,) or output.numel() // self.batch > MAX_SAMPLE_VALUES:
             found = f"gives values of shape {tuple(output.shape)} for a batch of {self.batch}"
-            raise Refused(f"{found}, expected the batch first and at most {LARGEST:,} a sample")
+            limit = f"{MAX_SAMPLE_VALUES:,}"
+            raise Refused(
+                f"{found}, expected the batch first and at most {limit} values per sample"
+            )
         return tuple(output.shape)
 
     def _fill(self, name: str, layer: nn.Module, tensors: Tensors) -> None:
-        """Give a layer, which was made without memory, its tensors."""
+        """Set the tensors of a layer that was made without memory for them."""
         for own, (theirs, values) in tensors.items():
             tensor = torch.from_numpy(np.array(values, np.float32))
             empty = getattr(layer, own)
@@ -152,13 +156,13 @@ class GraphReader:
             raise Refused(f"found no {lacking[0]}")
 
     def _hold(self, size: int) -> None:
-        """Count bytes that are made of the file's: a weight may be named any number of times."""
-        self.most -= size
-        if self.most < 0:
+        """Count bytes that are made of the file's: a weight may be used any number of times."""
+        self.bytes_left -= size
+        if self.bytes_left < 0:
             raise Refused("takes more memory than the file's weights, expected each of them once")
 
     def _free_name(self, node: Any) -> str:
-        """A layer's name, of the node's; in small letters, so that a Relu is found to be a relu."""
+        """Name a layer after its node, in small letters: the conversion renames `relu` to `lif`."""
         name = re.sub(r"\W+", "_", (node.name or node.output[0]).lower())[:LONGEST_NAME].strip("_")
         name = name or node.op_type.lower()
         while name in self.layers or name == INPUT or hasattr(nn.Sequential, name):
@@ -167,7 +171,7 @@ class GraphReader:
 
 
 def node_name(node: Any) -> str:
-    """A node for a message: its name, or else its first output, and its operator."""
+    """Name a node for a message: its name, or else its first output, and its operator."""
     name = node.name or (node.output[0] if node.output else "")
     operator = repr(f"{node.domain}.{node.op_type}" if node.domain else node.op_type)
     return f"node {name[:LONGEST_NAME]!r} ({operator[1:100].rstrip(operator[0])})"
