@@ -23,8 +23,8 @@ lint: $(READY)
 
 bench: $(READY)
 	$(BIN)/python scripts/benchmark.py
-	$(BIN)/python scripts/benchmark_gpu.py
-	$(BIN)/python scripts/benchmark_map.py
+	$(BIN)/python scripts/benchmark.py --gpu
+	$(BIN)/python scripts/benchmarks/whole_scenes.py
 
 reproduce: $(READY)
 	$(BIN)/python scripts/reproduce_paper.py
