@@ -14,7 +14,9 @@ PAGES = sorted([*ROOT.glob("*.md"), *(p for name in FOLDERS for p in (ROOT / nam
 FENCE = re.compile(r"^(```|~~~).*?^\1[^\n]*$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\[[^\]]*\]\(([^()\s]+)\)")
 HEADING = re.compile(r"^#+ +(.+?)\s*$", re.MULTILINE)
-NAMED = re.compile(r"(?<![\w/.])(?:scripts|datasets|docs|tests)/[\w./-]*\.(?:py|toml|md|svg|json)\b")
+NAMED = re.compile(
+    r"(?<![\w/.])(?:scripts|datasets|docs|tests)/[\w./-]*\.(?:py|toml|md|svg|jsonl?)\b"
+)
 
 
 def prose(page: Path) -> str:
