@@ -40,7 +40,7 @@ from snnquant.cli.allocator import keep_freed_memory
 from snnquant.config import ModelConfig, NeuronConfig, QuantizationConfig
 from snnquant.conversion import convert
 from snnquant.inference import Cube, classify_scene, tile_classifier
-from snnquant.inference.integer.engine import IntegerNetwork
+from snnquant.inference.integer.integer_engine import IntegerNetwork
 from snnquant.io import replacing
 from snnquant.models import build_model
 from snnquant.quantization import freeze, quantize

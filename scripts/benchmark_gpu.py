@@ -1,4 +1,4 @@
-"""Time the networks of `benchmark.py` in floating point on a CUDA device.
+"""Time the networks of `benchmark.py` in floating point on a CUDA device, Triton kernels allowed.
 
     python scripts/benchmark_gpu.py [--quick] [--json] [--model cnn3d]
 
@@ -11,6 +11,7 @@ nothing is timed or written, and a line says so.
 from __future__ import annotations
 
 import copy
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -30,7 +31,7 @@ from benchmark import train_step as train
 from benchmark_peers import install_spikingjelly
 from torch import Tensor, nn
 
-from snnquant.spiking import lif
+from snnquant.spiking import backends
 
 BATCH = 2048
 OURS, OPERATIONS = "ours", "ours, torch's operations"
@@ -45,11 +46,11 @@ class WithoutKernels(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """The network's output."""
-        there, lif.TRITON = lif.TRITON, False
+        installed, backends.TRITON = backends.TRITON, False
         try:
             output: Tensor = self.network(x)
         finally:
-            lif.TRITON = there
+            backends.TRITON = installed
         return output
 
 
@@ -121,6 +122,7 @@ def main() -> None:
     if not torch.cuda.is_available():
         print("GPU: left out, torch sees no CUDA device")
         return
+    os.environ[backends.TRITON_VARIABLE] = "1"
     torch.backends.cudnn.allow_tf32 = False
     note = install_spikingjelly()
     contenders = build(options.model, BATCH, 1, peers=not note.startswith("left out"))

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from snnquant.conversion.reference import SYNAPSES, Twin
-from snnquant.spiking import LIF, SpikingNetwork
+from snnquant.spiking import Neuron, SpikingNetwork
 
 SLOTS = 256
 """Inputs times time steps in memory at a time."""
@@ -89,7 +89,7 @@ def _outputs(network: SpikingNetwork | Twin, names: Iterable[str]) -> Iterator[d
 
     def keep(name: str) -> Callable[..., None]:
         def hook(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-            outputs[name] = output.mean(0) if isinstance(module, LIF) else output
+            outputs[name] = output.mean(0) if isinstance(module, Neuron) else output
 
         return hook
 

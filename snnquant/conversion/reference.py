@@ -12,7 +12,7 @@ from snnquant.config import NeuronConfig
 from snnquant.nn import INPUT
 from snnquant.nn.kinds import AVERAGE_POOLS, DROPOUTS, MAX_POOLS, PADS
 from snnquant.nn.wiring import Concatenate, Mean, Permute, Reshape, WeightedSum
-from snnquant.spiking import LIF, SpikingNetwork, Surrogate
+from snnquant.spiking import SpikingNetwork, build_neuron
 
 ACTIVATIONS = (nn.ReLU, nn.Hardtanh)  # ReLU6 is a Hardtanh
 SYNAPSES = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
@@ -62,11 +62,8 @@ class Twin(nn.Module):
 
     def spiking(self, config: NeuronConfig) -> SpikingNetwork:
         """An SNN of this shape and these weights: every ReLU a LIF layer with threshold 1."""
-        surrogate = Surrogate(config.surrogate, config.surrogate_scale, config.surrogate_width)
         layers = {
-            name: LIF(reset=config.reset, surrogate=surrogate, initial=config.initial)
-            if isinstance(layer, ACTIVATIONS)
-            else copy.deepcopy(layer)
+            name: build_neuron(config) if isinstance(layer, ACTIVATIONS) else copy.deepcopy(layer)
             for name, layer in self.layers.named_children()
         }
         inputs = {name: node.inputs for name, node in self.nodes.items()}

@@ -12,7 +12,7 @@ from snnquant.conversion.reference import ACTIVATIONS, POOLS, SHAPES, SYNAPSES, 
 from snnquant.errors import InputError
 from snnquant.nn import INPUT
 from snnquant.nn.wiring import Concatenate, Mean, WeightedSum
-from snnquant.spiking import LIF, SpikingNetwork
+from snnquant.spiking import Neuron, SpikingNetwork
 
 
 @torch.no_grad()
@@ -26,7 +26,7 @@ def set_thresholds(snn: SpikingNetwork, twin: Twin, thresholds: Mapping[str, flo
     carried = units(twin, thresholds)
     for name, factors in carried.items():
         layer, source = snn.layers.get_submodule(name), twin.layers.get_submodule(name)
-        if isinstance(layer, LIF):
+        if isinstance(layer, Neuron):
             layer.threshold.copy_(thresholds[name] / factors[0])
             layer.leak.fill_(1.0)
         elif isinstance(layer, WeightedSum):

@@ -12,8 +12,7 @@ from torch import Tensor, nn
 
 from snnquant.nn import LayerInfo, layer_table
 from snnquant.sampling import Patches
-from snnquant.spiking import LIF, SpikingNetwork
-from snnquant.spiking.network import spiking_layers
+from snnquant.spiking import Neuron, SpikingNetwork, spiking_layers
 
 FUNCTIONS: dict[str, Callable[..., Tensor]] = {
     "conv3d": nn.functional.conv3d,
@@ -147,7 +146,7 @@ def spike_rates(
     handles = [
         module.register_forward_hook(hook(name))
         for name, module in network.layers.named_children()
-        if isinstance(module, LIF)
+        if isinstance(module, Neuron)
     ]
     was_training = network.training
     network.eval()

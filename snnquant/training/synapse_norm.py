@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from snnquant.quantization import scale_channels
-from snnquant.spiking import LIF, SpikingNetwork
+from snnquant.spiking import Neuron, SpikingNetwork
 
 
 class _ChannelNorm(_BatchNorm):
@@ -82,6 +82,6 @@ def _before_neurons(network: SpikingNetwork) -> list[nn.Module]:
         layer = network.layers.get_submodule(name)
         if name in feeding and isinstance(layer, (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)):
             found.append(layer)
-        if name in feeding or isinstance(layer, LIF):
+        if name in feeding or isinstance(layer, Neuron):
             feeding.update(sources)
     return found

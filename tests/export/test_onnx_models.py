@@ -23,12 +23,12 @@ from snnquant.export.deployed import PLAIN, Deployed
 from snnquant.models import build_model
 from snnquant.quantization import quantize
 from snnquant.sampling import Normalisation
-from snnquant.spiking import LIF
+from snnquant.spiking import LIF, Reset
 
 onnx = pytest.importorskip("onnx", reason="needs the extra onnx")
 onnxruntime = pytest.importorskip("onnxruntime", reason="needs the extra onnx")
 pytest.importorskip("onnxscript", reason="needs the extra onnx")
-RESETS = ("delayed", "same_step", "zero")
+RESETS = tuple(Reset)
 
 
 def logits(file: Path, patches: Tensor) -> Tensor:

@@ -13,8 +13,12 @@ pytest.importorskip("numba", reason="the integer engine's loops are compiled by 
 from snnquant.config import QuantizationConfig
 from snnquant.errors import InputError
 from snnquant.inference.integer import tables
-from snnquant.inference.integer.engine import IntegerNetwork
-from snnquant.inference.integer.fixed_point import INPUT_BITS, INPUT_LIMIT, FixedPointNetwork
+from snnquant.inference.integer.fixed_point_network import (
+    INPUT_BITS,
+    INPUT_LIMIT,
+    FixedPointNetwork,
+)
+from snnquant.inference.integer.integer_engine import IntegerNetwork
 from snnquant.quantization import freeze, quantize
 from snnquant.spiking import LIF, SpikingNetwork
 
