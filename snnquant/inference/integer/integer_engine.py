@@ -21,11 +21,6 @@ from snnquant.inference.integer.fixed_point_network import (
     Integers,
     to_fixed_point,
 )
-from snnquant.io import require_extra
-from snnquant.spiking import SpikingNetwork
-
-require_extra("integer", "numba")
-
 from snnquant.inference.integer.kernels import (
     FirstLayerTable,
     Longs,
@@ -38,6 +33,7 @@ from snnquant.inference.integer.kernels import (
 )
 from snnquant.inference.integer.tables import Layout, first_layer_table, weight_rows
 from snnquant.inference.integer.vectors import LANES
+from snnquant.spiking import SpikingNetwork
 
 PIXELS_AT_ONCE = 2048
 """Pixels of patches that run through all layers together; a tile is never divided."""

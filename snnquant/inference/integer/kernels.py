@@ -284,7 +284,7 @@ def _scatter(
     sums: NDArray[Any],
     at: int,
 ) -> None:
-    """Add the rows of events begin..end-1, in table from `start` on, at the blocks of their codes."""
+    """Add the rows of events begin..end-1, in table from `start` on, at their codes' blocks."""
     low = (1 << shift) - 1
     for n in range(0, length, 2 * LANES):
         for e in range(begin, end):
