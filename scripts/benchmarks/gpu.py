@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import copy
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -20,7 +21,7 @@ from benchmarks.peers import install_spikingjelly
 from benchmarks.timing import fastest, interleave, per_second, publish, ratio
 from torch import Tensor, nn
 
-from snnquant.spiking import lif
+from snnquant.spiking import backends
 
 BATCH = 2048
 OURS, OPERATIONS = "ours", "ours, torch's operations"
@@ -35,11 +36,11 @@ class WithoutKernels(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the output of the network."""
-        there, lif.TRITON = lif.TRITON, False
+        installed, backends.TRITON = backends.TRITON, False
         try:
             output: Tensor = self.network(x)
         finally:
-            lif.TRITON = there
+            backends.TRITON = installed
         return output
 
 
@@ -110,6 +111,7 @@ def run(options: argparse.Namespace) -> None:
     if not torch.cuda.is_available():
         print("GPU: left out, torch sees no CUDA device")
         return
+    os.environ[backends.TRITON_VARIABLE] = "1"
     torch.backends.cudnn.allow_tf32 = False
     note = install_spikingjelly()
     contenders = build(options.model, BATCH, 1, peers=not note.startswith("left out"))

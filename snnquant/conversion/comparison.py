@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from snnquant.conversion.reference import ReferenceCNN
 from snnquant.nn import recording
 from snnquant.nn.kinds import SYNAPSES
-from snnquant.spiking import LIF, SpikingNetwork
+from snnquant.spiking import Neuron, SpikingNetwork
 
 MAX_SLOTS = 256
 """Inputs times time steps in memory at a time."""
@@ -98,7 +98,7 @@ def _outputs(
     outputs: dict[str, Tensor] = {}
 
     def keep(name: str, layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        outputs[name] = output.mean(0) if isinstance(layer, LIF) else output
+        outputs[name] = output.mean(0) if isinstance(layer, Neuron) else output
 
     with recording({name: network.layers.get_submodule(name) for name in names}, keep):
         yield outputs

@@ -12,7 +12,7 @@ from snnquant.config import NeuronConfig
 from snnquant.nn import GraphNetwork
 from snnquant.nn.kinds import ACTIVATIONS
 from snnquant.nn.wiring import Sum, WeightedSum
-from snnquant.spiking import LIF, SpikingNetwork, Surrogate
+from snnquant.spiking import SpikingNetwork, build_neuron
 
 
 @dataclass(frozen=True)
@@ -50,11 +50,10 @@ class ReferenceCNN(GraphNetwork):
 
     def spiking(self, config: NeuronConfig) -> SpikingNetwork:
         """Build an SNN of this shape and these weights: every ReLU a LIF layer with threshold 1."""
-        surrogate = Surrogate(config.surrogate, config.surrogate_scale, config.surrogate_width)
 
         def counterpart(layer: nn.Module) -> nn.Module:
             if isinstance(layer, ACTIVATIONS):
-                return LIF(reset=config.reset, surrogate=surrogate, initial=config.initial)
+                return build_neuron(config)
             return WeightedSum(layer.weights) if isinstance(layer, Sum) else copy.deepcopy(layer)
 
         layers = {name: counterpart(layer) for name, layer in self.layers.named_children()}

@@ -21,7 +21,7 @@ from snnquant.nn.kinds import (
     SYNAPSES,
 )
 from snnquant.nn.wiring import Concatenate, Mean, Sum, WeightedSum
-from snnquant.spiking import LIF, SpikingNetwork
+from snnquant.spiking import Neuron, SpikingNetwork
 
 POOLS = (*AVERAGE_POOLS, *MAX_POOLS, *PADS, Mean)
 """Layers that mix places but, except for a mean, no channels."""
@@ -39,7 +39,7 @@ def set_thresholds(
     """
     for name, factors in spike_scales(reference, thresholds).items():
         layer, source = snn.layers.get_submodule(name), reference.layers.get_submodule(name)
-        if isinstance(layer, LIF):
+        if isinstance(layer, Neuron):
             layer.threshold.copy_(thresholds[name] / factors[0])
             layer.leak.fill_(1.0)
         elif isinstance(layer, WeightedSum) and isinstance(source, Sum):

@@ -13,8 +13,7 @@ from torch import Tensor, nn
 from snnquant.nn import LayerInfo, layer_table
 from snnquant.nn.hooks import evaluating, recording
 from snnquant.sampling import Patches
-from snnquant.spiking import LIF, SpikingNetwork
-from snnquant.spiking.network import spiking_layers
+from snnquant.spiking import Neuron, SpikingNetwork, spiking_layers
 
 FUNCTIONS: dict[str, Callable[..., Tensor]] = {
     "conv3d": nn.functional.conv3d,
@@ -132,7 +131,7 @@ def spike_rates(
         total[1] += spikes.numel()
 
     children = network.layers.named_children()
-    neurons = {name: module for name, module in children if isinstance(module, LIF)}
+    neurons = {name: module for name, module in children if isinstance(module, Neuron)}
     with evaluating(network), recording(neurons, count):
         for batch in torch.split(indices, batch_size):
             network(patches.gather(batch))

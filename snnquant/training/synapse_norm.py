@@ -11,7 +11,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from snnquant.nn.hooks import evaluating, recording
 from snnquant.nn.kinds import SYNAPSES
 from snnquant.quantization import scale_channels
-from snnquant.spiking import LIF, SpikingNetwork
+from snnquant.spiking import Neuron, SpikingNetwork
 
 
 class _ChannelNorm(_BatchNorm):
@@ -79,6 +79,6 @@ def _before_neurons(network: SpikingNetwork) -> list[nn.Module]:
         layer = network.layers.get_submodule(name)
         if name in feeding and isinstance(layer, SYNAPSES):
             found.append(layer)
-        if name in feeding or isinstance(layer, LIF):
+        if name in feeding or isinstance(layer, Neuron):
             feeding.update(sources)
     return found

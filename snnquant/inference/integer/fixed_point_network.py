@@ -1,6 +1,6 @@
 r"""A quantized spiking network in integers: the tables that hardware without floats would hold.
 
-The potential of a neuron behind channel k, whose weights are codes times the scale :math:`s_k`, is
+The potential of a neuron after channel k, whose weights are codes times the scale :math:`s_k`, is
 counted in units of :math:`s_k 2^{-F_k}`. With the codes c, the spikes o and all numbers whole,
 
 .. math::
@@ -13,7 +13,7 @@ with :math:`\Theta_k = \mathrm{round}(2^{F_k} V / s_k)` and :math:`L = \mathrm{r
 :math:`F_k` is as large, up to 12, as keeps every number inside 32 bits for all T steps, whatever
 the input.
 
-The first layer sees 16-bit values: normalised pixels in steps of :math:`2^{-11}`, cut off at 16
+The first layer sees 16-bit values: normalised pixels in steps of :math:`2^{-11}`, clipped at 16
 standard deviations. The output adds up: class k's sum times
 :math:`\mathrm{round}(2^M s_k / \max s)`, plus its bias.
 """
@@ -30,7 +30,7 @@ from torch import nn
 from snnquant.errors import InputError
 from snnquant.nn.kinds import DROPOUTS
 from snnquant.quantization import integer_weights
-from snnquant.spiking import LIF, SpikingNetwork
+from snnquant.spiking import LIF, Neuron, Reset, SpikingNetwork, require_lif
 
 INPUT_BITS = 11
 """Fractional bits of the network's input."""
@@ -39,15 +39,15 @@ INPUT_LIMIT = 2**15 - 129
 LEAK_BITS = 15
 """Fractional bits of a leak."""
 FRACTION_BITS = 12
-"""Most fractional bits of a potential."""
-_LARGEST = 2**30
+"""Maximum of the fractional bits of a potential."""
+_MAX_REACH = 2**30
 
 Integers = NDArray[np.int32]
 
 
 @dataclass(frozen=True)
 class Synapse:
-    """A convolution, or a dense layer as a convolution over all that is left, in integers.
+    """A convolution, or a dense layer as a convolution over all its input, in integers.
 
     `codes` [K, d, h, w, C] int32 are the weights' codes less their zero point, for C channels of a
     depth (bands, or 1) in; `scale` and `bias` [K] are float64.
@@ -67,19 +67,19 @@ class Synapse:
 
 @dataclass(frozen=True)
 class Neurons:
-    """A layer of fixed-point neurons; all but leak and reset one a channel, [K]."""
+    """A layer of fixed-point neurons; everything except leak and reset is per channel, [K]."""
 
     shift: Integers
     bias: Integers
     threshold: Integers
     start: Integers
     leak: int
-    reset: str
+    reset: Reset
 
 
 @dataclass(frozen=True)
 class FixedPointNetwork:
-    """Synapses in order, the last of which adds up the classes, and the neurons behind the others.
+    """Synapses in order, the last of which sums the classes, and the neurons after the others.
 
     A logit is ``unit`` times the whole number ``multiplier * sum over T + output_bias``.
     """
@@ -94,10 +94,11 @@ class FixedPointNetwork:
 
 @torch.no_grad()
 def to_fixed_point(network: SpikingNetwork, bands: int, window: int) -> FixedPointNetwork:
-    """The integers of a quantized network for patches [N, 1, bands, window, window].
+    """Return the integers of a quantized network for patches [N, 1, bands, window, window].
 
-    Raises `InputError`, naming the layer, for anything but a chain of convolutions without spatial
-    stride or padding and dense layers, each of them quantized and followed by a LIF but the last.
+    The network is a chain of convolutions, without spatial stride or padding, and dense layers,
+    all quantized and all except the last followed by LIF neurons. Raises `InputError`, naming the
+    layer, for any other.
     """
     synapses: list[Synapse] = []
     neurons: list[LIF] = []
@@ -108,10 +109,10 @@ def to_fixed_point(network: SpikingNetwork, bands: int, window: int) -> FixedPoi
         if previous and network.inputs[name] != (previous,):
             _refuse(name, "inputs from elsewhere", "those of the layer before")
         previous = name
-        if isinstance(module, LIF):
+        if isinstance(module, Neuron):
             if len(synapses) != len(neurons) + 1:
                 _refuse(name, "neurons", "a convolution or dense layer before them")
-            neurons.append(module)
+            neurons.append(require_lif(module, name, "integer engine"))
             continue
         if isinstance(module, (nn.Conv2d, nn.Conv3d, nn.Linear)):
             if len(synapses) != len(neurons):
@@ -120,11 +121,11 @@ def to_fixed_point(network: SpikingNetwork, bands: int, window: int) -> FixedPoi
             x = module(x)
             shape = _with_depth(tuple(x.shape[1:]))
         elif isinstance(module, (nn.Flatten, nn.Identity, *DROPOUTS)):
-            x = module(x)  # `shape` stays what it was before: that is how weights are laid out
+            x = module(x)  # `shape` stays as it was: weights are laid out in that order
         else:
             _refuse(name, type(module).__name__, "convolutions, dense layers and neurons")
     if len(synapses) != len(neurons) + 1:
-        _refuse(previous, "neurons", "a layer that adds up the classes")
+        _refuse(previous, "neurons", "a layer that sums the classes")
     steps = network.time_steps
     return FixedPointNetwork(
         tuple(synapses),
@@ -142,14 +143,14 @@ def _refuse(layer: str, found: str, expected: str) -> None:
 
 
 def _with_depth(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """[C, D, h, w] of the shape of a sample: 2-D layers have depth 1, dense ones one place."""
+    """Return the shape of a sample as [C, D, h, w]: depth 1 in 2-D, one place in dense layers."""
     if len(shape) == 4:
         return shape
     return (shape[0], 1, *(shape[1:] or (1, 1)))
 
 
 def _synapse(name: str, module: nn.Module, shape: tuple[int, ...]) -> Synapse:
-    """`shape` [C, D, h, w] is that of the values before they were folded or flattened."""
+    """Read a synapse; `shape` [C, D, h, w] is that of its input before any flattening."""
     channels, depth, height, width = shape
     codes, scale, zero_point = integer_weights(module)
     whole = (codes.to(torch.int32) - zero_point).cpu()
@@ -173,11 +174,11 @@ def _synapse(name: str, module: nn.Module, shape: tuple[int, ...]) -> Synapse:
         or getattr(module, "groups", 1) != 1
         or set(getattr(module, "dilation", (1,))) != {1}
     ):
-        _refuse(name, "strides, padding, groups or dilation", "none but along the bands")
+        _refuse(name, "strides, padding, groups or dilation", "none except along the bands")
     span = whole.shape[1]
     stride = max(1, stride)
     scales = scale.double().flatten().expand(outputs).clone()
-    # A channel of zeros has no scale of its own; any one serves.
+    # A channel of zeros has no scale; any value serves.
     scales[whole.flatten(1).eq(0).all(1)] = 1.0
     bias = getattr(module, "bias", None)
     values = torch.zeros(outputs) if bias is None else bias
@@ -193,15 +194,15 @@ def _synapse(name: str, module: nn.Module, shape: tuple[int, ...]) -> Synapse:
 
 
 def _neurons(synapse: Synapse, lif: LIF, steps: int, *, first: bool) -> Neurons:
-    """The first layer's inputs are codes up to the limit, the others' are 0 or 1."""
+    """Read a layer of neurons; `first` ones sum codes up to the limit, the others 0 or 1."""
     scale = synapse.scale * (2.0**-INPUT_BITS if first else 1.0)
     threshold, leak = float(lif.threshold), float(lif.leak)
     sums = np.abs(synapse.codes).reshape(len(scale), -1).sum(1) * (INPUT_LIMIT if first else 1)
-    # What the potential can reach in T steps, in units of the scale.
+    # A bound on the potential over T steps, in units of the scale.
     reach = (
         steps * (sums + np.abs(synapse.bias) / scale + threshold / scale) + 2 * threshold / scale
     )
-    bits = np.floor(np.log2(_LARGEST / reach))
+    bits = np.floor(np.log2(_MAX_REACH / reach))
     if bits.min() < 0:
         _refuse(synapse.name, "weights far below the threshold", "sums that fit into 32 bits")
     bits = np.minimum(bits, FRACTION_BITS)
@@ -221,12 +222,12 @@ def _neurons(synapse: Synapse, lif: LIF, steps: int, *, first: bool) -> Neurons:
 
 
 def _output(readout: Synapse, steps: int) -> tuple[Integers, Integers, float]:
-    """Multipliers and biases that bring the sums over T of all classes to one unit, and it."""
+    """Return multipliers and biases that bring the classes' sums over T to one unit, and it."""
     largest = readout.scale.max()
     relative, biases = readout.scale / largest, readout.bias * steps / largest
     sums = steps * np.abs(readout.codes).reshape(len(relative), -1).sum(1)
     reach = max(1.0, (relative * sums + np.abs(biases)).max())
-    bits = min(16, int(np.floor(np.log2(_LARGEST / reach))))
+    bits = min(16, int(np.floor(np.log2(_MAX_REACH / reach))))
     return (
         np.rint(relative * 2.0**bits).astype(np.int32),
         np.rint(biases * 2.0**bits).astype(np.int32),
