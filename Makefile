@@ -2,6 +2,8 @@
 PYTHON ?= python3.11
 BIN := .venv/bin
 READY := .venv/.ready
+# Every core has a worker, which takes tests from another where it has none left.
+PYTEST := $(BIN)/python -m pytest --numprocesses logical --dist worksteal
 
 .PHONY: run test quick lint bench reproduce clean
 
@@ -9,10 +11,10 @@ run: $(READY)
 	$(BIN)/snnquant run --scene indian_pines
 
 test: $(READY)
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 quick: $(READY)
-	$(BIN)/python -m pytest -m "not slow"
+	$(PYTEST) -m "not slow"
 
 lint: $(READY)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev]"
