@@ -4,6 +4,8 @@ BIN := .venv/bin
 READY := .venv/.ready
 PIP := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 VOICE := git grep -nE -f .voice -- '*.py' '*.md' '*.toml' '*.yml' Makefile ':!docs/results' ':!CONTRIBUTING.md'
+# Every core has a worker, which takes tests from another where it has none left.
+PYTEST := $(BIN)/python -m pytest --numprocesses logical --dist worksteal
 
 .PHONY: run test quick lint voice docs site bench reproduce clean help
 
@@ -11,10 +13,10 @@ run: $(READY)  ## the whole chain on Indian Pines, about five minutes on two cor
 	$(BIN)/snnquant run --scene indian_pines
 
 test: $(READY)  ## all tests
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 quick: $(READY)  ## the tests without the slow ones
-	$(BIN)/python -m pytest -m "not slow"
+	$(PYTEST) -m "not slow"
 
 lint: $(READY)  ## formatting, ruff, words of .voice, mypy --strict, direction of imports
 	$(PIP) --editable ".[dev]"

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from snnquant.cli.options import progress_bars, reopen
+from snnquant.cli.options import open_run
+from snnquant.cli.progress import show_progress
 from snnquant.export import FORMATS, ExportRequest, FormatName, exporter
 
 if TYPE_CHECKING:
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from snnquant.checkpoints import Checkpoint
 
 EXAMPLES = 16
-"""Test pixels, or random patches, that a network is read with."""
+"""Test pixels, or random patches, given to the exporter as an example."""
 
 
 def export(
@@ -61,8 +62,8 @@ def export(
 
 
 def _of_run(folder: Path, name: str) -> tuple[Checkpoint, Tensor, str, tuple[str, ...]]:
-    with progress_bars() as progress:
-        run = reopen(folder, progress)
+    with show_progress() as progress:
+        run = open_run(folder, progress)
         checkpoint = run.load(name)
         example = run.patches.gather(run.split.test[:EXAMPLES])
     return checkpoint, example, run.scene.name, run.scene.class_names

@@ -23,7 +23,6 @@ OUTPUT = ""
 """Name of the output among the LIF layers; no layer has it."""
 MAX_SYNAPSES = 10_000_000
 """Limit on the synapses of a network: a simulator holds some 100 bytes for each."""
-CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 SHAPES = (nn.Flatten, nn.Unflatten, nn.Identity, Permute, Reshape, Concatenate, *PADS, *DROPOUTS)
 Shape = tuple[int, ...]
 
