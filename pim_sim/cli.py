@@ -6,17 +6,16 @@ Exit codes: 0 done, 2 the user's input is wrong (one line on stderr), 1 a defect
 from __future__ import annotations
 
 import json
-import os
-import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 from cyclopts import App, CycloptsError, Parameter
 
 from pim_sim.draw import draw_breakdown
 from pim_sim.errors import InputError
 from pim_sim.hardware import HARDWARE, load_hardware
+from pim_sim.io import exit_codes
 from pim_sim.macro import MACROS, load_macro, price
 from pim_sim.model import simulate
 from pim_sim.source import Source
@@ -30,6 +29,7 @@ app = App(
     help="Energy and delay of a network's first layer, digital and in memory.",
     version_flags=(),
     result_action="return_value",
+    suppress_keyboard_interrupt=False,  # `main` says that it was Ctrl-C
 )
 hardware_app = App(name="hardware", help="List, show and check hardware files.")
 app.command(hardware_app)
@@ -220,22 +220,6 @@ def check(file: str) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run ``pim-sim``; wrong input becomes one line on stderr and exit code 2."""
-    try:
+    """Run the command line and exit with the codes of `pim_sim.io.exit_codes`."""
+    with exit_codes("pim-sim", CycloptsError):
         app(arguments, exit_on_error=False, print_error=False)
-        sys.stdout.flush()
-    except (InputError, CycloptsError) as error:
-        _refuse(str(error))
-    except KeyboardInterrupt:
-        print("pim-sim: stopped", file=sys.stderr)
-        sys.exit(130)
-    except OSError as error:
-        # only standard output is left to fail; what it still holds must not be flushed at exit
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        if not isinstance(error, BrokenPipeError):  # a reader like `head` may leave early
-            _refuse(f"standard output: {error.strerror or error}")
-
-
-def _refuse(message: str) -> NoReturn:
-    print(f"pim-sim: {' '.join(message.split())}", file=sys.stderr)
-    sys.exit(2)

@@ -1,4 +1,4 @@
-"""One process-wide setting of the C library's memory allocator."""
+"""Process-wide setting of the C library's memory allocator."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4  # names and numbers of gli
 
 
 def keep_freed_memory() -> None:
-    """Have glibc reuse large blocks; no other C library is touched.
+    """Make glibc keep freed memory for reuse; do nothing with any other C library.
 
-    By default glibc returns every block of more than 32 MB to the kernel and asks for it anew, page
-    by page, at the next operation, which costs a convolution's time over again.
+    By default glibc returns every block above 32 MB to the kernel, and the next operation pays for
+    all of its pages again, as much time as a convolution takes.
     """
     if platform.libc_ver()[0] == "glibc":
         libc = ctypes.CDLL(None)

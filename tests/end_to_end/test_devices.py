@@ -8,7 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -30,6 +30,9 @@ from snnquant.inference import tile_classifier
 from snnquant.pipeline import evaluation, scene_map, stages
 from snnquant.pipeline.run import Run
 from snnquant.training import loop
+
+if TYPE_CHECKING:
+    from tests.end_to_end.conftest import Command, Finished, Refused
 
 CONFIG = RunConfig(
     scene="synthetic:24x24x12",
@@ -162,19 +165,21 @@ def test_no_stage_mixes_devices(
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a CUDA device")
 @pytest.mark.parametrize("verb", ["run", "train", "convert", "finetune", "evaluate", "map"])
-def test_cuda_where_there_is_none(refused: Any, copy: Path, verb: str) -> None:
+def test_cuda_where_there_is_none(refused: Refused, copy: Path, verb: str) -> None:
     arguments = [] if verb in ("run", "train") else [copy]
     assert refused(verb, *arguments, "--device", "cuda") == (
         "--device: found cuda, expected cpu or auto: torch sees no CUDA device here"
     )
 
 
-def test_integers_on_cuda(refused: Any, copy: Path) -> None:
+def test_integers_on_cuda(refused: Refused, copy: Path) -> None:
     line = refused("map", copy, "--engine", "integer", "--device", "cuda")
     assert line.startswith("--device: found cuda beside --engine integer")
 
 
-def test_device_leaves_no_trace(snnquant: Any, finished: Any, quick: Any, tmp_path: Path) -> None:
+def test_device_leaves_no_trace(
+    snnquant: Command, finished: Finished, quick: tuple[str, ...], tmp_path: Path
+) -> None:
     code, _, err = snnquant("train", *quick, "--device", "cpu", "--output", tmp_path / "run")
     assert code == 0, err
     for name in ("config.toml", "cnn.safetensors"):

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
 from torch import nn
 
-from snnquant.pipeline import evaluation, stages
+from snnquant.pipeline import evaluation
 from snnquant.pipeline.run import Run
+
+if TYPE_CHECKING:
+    from tests.end_to_end.conftest import Finished
 
 
 def test_scores_do_not_depend_on_how_many_patches_fit_the_memory(
-    copy: Path, finished: Any, monkeypatch: pytest.MonkeyPatch
+    copy: Path, finished: Finished, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """At one value a layer they are scored one by one; the largest tensor shows it."""
     largest = 0
@@ -24,8 +27,8 @@ def test_scores_do_not_depend_on_how_many_patches_fit_the_memory(
         if isinstance(module, (nn.Conv2d, nn.Conv3d)):
             largest = max(largest, len(output))
 
-    monkeypatch.setattr(stages, "LAYER_VALUES", 1)
-    monkeypatch.setattr(stages, "dense_form", lambda *_: None)  # tries its form on more patches
+    monkeypatch.setattr(evaluation, "LAYER_VALUES", 1)
+    monkeypatch.setattr(evaluation, "dense_form", lambda *_: None)  # tries its form on more patches
     handle = torch.nn.modules.module.register_module_forward_hook(note)
     try:
         metrics = evaluation.evaluate(Run.open(copy))
