@@ -89,12 +89,12 @@ class ModelConfig:
 
     @property
     def is_code(self) -> bool:
-        """Whether `name` is a class in a Python file of the user."""
+        """True for a class in a Python file of the user."""
         return re.fullmatch(r".+\.py:[^\W\d]\w*", self.name, re.DOTALL) is not None
 
     @property
     def is_own(self) -> bool:
-        """Whether the network is the user's own, kept as data: from a class or an ONNX file."""
+        """True for a network of the user, kept as data: from a class or an ONNX file."""
         return self.is_code or self.name.endswith(".onnx")
 
     def inputs(self, bands: int) -> int:

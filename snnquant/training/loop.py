@@ -180,7 +180,7 @@ def train(
         loss = _one_epoch(training, unlabelled, optimizer, loss_of, stage, len(history))
         accuracy, validation_loss = _validate(network, validation, config.batch_size)
         row = Epoch(stage.name, len(history), loss, accuracy, validation_loss)
-        losses = row.loss + row.validation_loss  # the last step's harm shows in validation alone
+        losses = row.loss + row.validation_loss  # the last step's harm shows only in validation
         if not math.isfinite(losses):
             raise InputError(
                 f"--learning-rate: the loss of {stage.name} became {losses} in epoch "

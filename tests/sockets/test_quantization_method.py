@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import pytest
 
-PLUGIN = Path(__file__).parent / "plugins" / "toy_method.py"
+PLUGIN = Path(__file__).with_name("toy_method.py")
 OPTIONS = (
     *("--scene", "synthetic:24x24x20", "--widths", "4", "4", "8", "8", "--time-steps", "3"),
     *("--cnn-epochs", "2", "--quantized-epochs", "2", "--snn-epochs", "2"),

@@ -10,8 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from snnquant.checkpoints import save_checkpoint
-from snnquant.checkpoints.tensorfile import read_tensors
+from snnquant.checkpoints.tensorfile import read_tensors, write_tensors
 from snnquant.config import TrainingConfig
 from snnquant.errors import InputError
 from snnquant.training import Epoch, Samples, Stage, train
@@ -188,9 +187,9 @@ def test_the_state_of_another_network_is_refused(start, tmp_path, refused):
     assert "found another network's state" in message
 
 
-def test_a_checkpoint_is_no_training_state(start, tmp_path, checkpoint_of, refused):
+def test_a_checkpoint_is_no_training_state(start, tmp_path, refused):
     path = tmp_path / "state.safetensors"
-    save_checkpoint(path, checkpoint_of("quantized snn"))
+    write_tensors(path, {"network.weight": torch.ones(3)}, {"what": "checkpoint", "format": 1})
     refused(lambda file: start("quantized snn", file), path)
 
 
