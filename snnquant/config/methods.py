@@ -108,12 +108,13 @@ def register_method(name: str) -> Callable[[type[Method]], type[Method]]:
     Raises:
         InputError: The name is no identifier or is taken.
 
-    >>> from snnquant.quantization import MethodConfig, quantize, register_method
+    >>> from snnquant.quantization import METHODS, MethodConfig, register_method
     >>> @register_method("coarse")
     ... class Coarse(MethodConfig):
     ...     bits: int = 3
     >>> Coarse(), Coarse(bits=4).method
     (Coarse(method='coarse', bits=3), 'coarse')
+    >>> _ = METHODS._entries.pop("coarse")  # only an example
     """
 
     def add(cls: type[Method]) -> type[Method]:

@@ -101,9 +101,9 @@ def options_of(kind: type, group: str = "", stage: StageName = "cnn") -> Iterato
         group: Help group of options that name none.
         stage: Stage of options that name none.
 
-    >>> from snnquant.config import NeuronConfig
-    >>> [option.flag for option in options_of(NeuronConfig)][:2]
-    ['--time-steps', '--reset']
+    >>> from snnquant.config import ConversionConfig
+    >>> [option.flag for option in options_of(ConversionConfig)]
+    ['--calibration', '--correction']
     """
     yield from _walk(kind, (), "", group, stage)
 

@@ -256,9 +256,7 @@ def test_a_method_without_a_grid_refuses_integers_and_factors(sign: type) -> Non
     layer = quantize(nn.Linear(3, 4), sign())
     with pytest.raises(InputError, match="SignWeight: found weights on no uniform grid"):
         integer_weights(layer)
-    with pytest.raises(
-        InputError, match=r"found output channels .*--no-snn-batch-norm"
-    ):
+    with pytest.raises(InputError, match=r"found output channels .*--no-snn-batch-norm"):
         scale_channels(layer, torch.ones(4))
     with pytest.raises(InputError, match=r"--quantization: found sign, .*--no-snn-batch-norm"):
         RunConfig(quantization=sign())

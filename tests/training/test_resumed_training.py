@@ -113,7 +113,7 @@ def test_stopped_within_an_epoch(kind, step, start, unbroken, tmp_path):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_stopped_again_and_again(kind, start, unbroken, tmp_path):
-    """What was read from the file is trained on in place: the file itself must not change."""
+    """Training changes in place what was read: the file itself must not change."""
     path = tmp_path / "state.safetensors"
     for epoch in range(EPOCHS - 1):
         with pytest.raises(Stopped):

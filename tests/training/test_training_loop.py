@@ -116,7 +116,7 @@ def test_the_best_epoch_is_not_always_the_last(samples, network_of, tmp_path):
 
 @pytest.mark.parametrize("kind", ["snn", "quantized neurons"])
 def test_leaks_and_thresholds_stay_in_their_range(kind, samples, network_of, state):
-    """At this rate a step is longer than the range is wide."""
+    """One step at this rate is longer than the range is wide."""
     network = network_of(kind)
     neurons = [(n, p) for n, p in network.named_parameters() if "leak" in n or "threshold" in n]
     assert len(neurons) == 8
