@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from benchmarks.peers import SnnTorchLoop, SpikingJellySteps, of_torch, same_step
-from snnquant.inference.integer.engine import IntegerNetwork
+from snnquant.inference.integer.integer_engine import IntegerNetwork
 from torch import Tensor, nn
 
 from snnquant.config import ModelConfig, NeuronConfig, QuantizationConfig
