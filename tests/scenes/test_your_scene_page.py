@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from snnquant.scenes import READERS, load_mask, load_scene, read_array
+from snnquant.scenes import READERS, load_mask, load_scene, read_array, register_reader
 
 PAGE = Path(__file__).parents[2] / "docs" / "your_scene.md"
 
@@ -51,4 +51,6 @@ def test_the_table_has_every_format():
     table = PAGE.read_text(encoding="utf-8").partition("## Formats")[2].partition("##")[0]
     rows = [line.split("|")[1] for line in table.splitlines() if line.startswith("| ")]
     listed = {name.strip() for row in rows[1:] for name in row.split(",")}
-    assert listed == {reader.name for reader in READERS}
+    # Without the format that the docstring of register_reader adds when it runs as a test.
+    package = {r.name for r in READERS if r.read.__module__ != register_reader.__module__}
+    assert listed == package
