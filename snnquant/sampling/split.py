@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import zipfile
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,18 +13,9 @@ from scipy.spatial import cKDTree
 
 from snnquant.errors import InputError
 from snnquant.io import replacing
+from snnquant.scenes.arrays import NPZ_DAMAGE
 
 _SETS = ("train", "val", "test")
-_UNREADABLE = (
-    OSError,
-    ValueError,
-    TypeError,
-    KeyError,
-    EOFError,
-    zipfile.BadZipFile,
-    zlib.error,
-    NotImplementedError,  # a zip file in a compression that Python does not know
-)
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +34,9 @@ class Split:
     train: NDArray[np.int64]
     """[N] flat indices, row * width + column."""
     val: NDArray[np.int64]
+    """[M] the same."""
     test: NDArray[np.int64]
+    """[L] the same."""
     protocol: str
     """random, blocks or mask."""
     seed: int
@@ -119,7 +110,7 @@ class Split:
             raise InputError(f"{path}: no such file, expected a saved split (.npz)") from error
         except InputError as error:
             raise InputError(f"{path}: {error}") from error
-        except _UNREADABLE as error:
+        except NPZ_DAMAGE as error:
             raise InputError(f"{path}: damaged or not a saved split (.npz)") from error
 
 
