@@ -137,9 +137,9 @@ def test_it_is_trained_evaluated_and_mapped(
         tensors(folder / "fraction" / file)
         for file in ("snn_converted.safetensors", "snn.safetensors")
     )
-    leaks = [name for name in before if name.endswith("leak")]
-    assert leaks
-    assert all(not torch.equal(before[name], after[name]) for name in leaks)
+    thresholds = [name for name in before if name.endswith("threshold")]
+    assert thresholds
+    assert all(not torch.equal(before[name], after[name]) for name in thresholds)
     again, mapped = call(["evaluate", "fraction", "--json"], ["map", "fraction"])
     assert again[0] == mapped[0] == 0, (again, mapped)
     assert json.loads(again[1])["snn_trained"] == trained
