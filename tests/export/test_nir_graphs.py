@@ -59,7 +59,7 @@ def tensor(values) -> Tensor:
 
 
 def operation(node, dt: float):
-    """What a node does to one sample [N, ...] without an axis of time."""
+    """Return the operation of a node on one sample [N, ...] without a time axis."""
     if isinstance(node, (nir.IF, nir.LIF)):
         return Neurons(node, dt)
     if isinstance(node, nir.Affine):
