@@ -24,7 +24,6 @@ from snnquant.errors import InputError
 from snnquant.io import replacing
 from snnquant.models import build_model
 from snnquant.nn import GraphNetwork
-from snnquant.pipeline.scene_file import SCENE_FILE, read_scene, write_scene
 from snnquant.sampling import Normalisation, Patches, Split, make_split
 from snnquant.sampling.patches import CPU
 from snnquant.scenes import Scene, load_mask, load_scene
@@ -34,6 +33,8 @@ from snnquant.training import AccumulateMeter, Epoch, Recipe, Samples, train
 
 Progress = Callable[[str, int, int, str], None]
 """Receives the stage, how much of it is done, how much there is in all, and a remark."""
+SCENE_FILE = "scene.npz"
+"""File of a scene built in Python, and `scene` in the configuration of its run."""
 PROTOCOLS = get_args(get_type_hints(SplitConfig)["protocol"])
 """Protocols by which a configuration divides pixels; a split made in Python has another name."""
 
@@ -102,6 +103,8 @@ class Run:
             raise InputError(f"{path}: exists and is not empty, expected a new folder or --resume")
         find_hardware(config.hardware)
         name = Path(config.scene).stem if scene is None else scene.name
+        if config.scene == SCENE_FILE:  # a file of that name where the user works, not in the run
+            scene = scene or load_scene(config.scene)
         if scene is not None:
             config = replace(config, scene=SCENE_FILE)
         run = cls(path or _free_folder(config, name), config, progress, device)
@@ -132,9 +135,12 @@ class Run:
         Raises:
             InputError: If `path` holds no run, or its scene has changed.
 
-        >>> Run.open(Path("runs/missing"))
-        Traceback (most recent call last):
-        pim_sim.errors.InputError: runs/missing: no such folder, expected a run folder
+        >>> from tempfile import TemporaryDirectory
+        >>> with TemporaryDirectory() as folder:
+        ...     run = Run.create(RunConfig(scene="synthetic:24x24x16"), Path(folder) / "run")
+        ...     run.write()
+        ...     Run.open(Path(folder) / "run").config == run.config
+        True
         """
         if not path.is_dir():
             raise InputError(f"{path}: no such folder, expected a run folder")
@@ -158,7 +164,7 @@ class Run:
         new = not self.path.exists()
         try:
             if self.config.scene == SCENE_FILE and not (self.path / SCENE_FILE).exists():
-                write_scene(self.scene, self.path / SCENE_FILE)
+                self.scene.save(self.path / SCENE_FILE)
             if not (self.path / "config.toml").exists():
                 with replacing(self.path / "config.toml") as temporary:
                     temporary.write_text(write_config(self.config), encoding="utf-8")
@@ -178,7 +184,7 @@ class Run:
     def scene(self) -> Scene:
         """The scene, read once."""
         if self.config.scene == SCENE_FILE:
-            return read_scene(self.path / SCENE_FILE)
+            return Scene.load(self.path / SCENE_FILE)
         return load_scene(self.config.scene)
 
     @cached_property

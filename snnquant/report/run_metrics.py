@@ -116,10 +116,18 @@ class FirstLayerMetrics:
 class RunMetrics:
     """Content of metrics.json: scores and prices of a run's networks on its test pixels.
 
-    >>> stored = {"schema": 2, "run": "runs/mine", "seed": 0}
-    >>> RunMetrics.from_dict(stored)
-    Traceback (most recent call last):
-    snnquant.errors.InputError: metrics: schema: found 2, expected 1
+    >>> metrics = RunMetrics(
+    ...     run="runs/mine",
+    ...     seed=0,
+    ...     networks={Network.CNN_FP32: NetworkMetrics(0.9, 0.8, 0.7, [0.8, 0.8], parameters=99)},
+    ...     scene=SceneMetrics("field", (20, 30, 100), 250, ("Corn", "Oats")),
+    ...     model=ModelMetrics("cnn32h", 5, 5, 6, ()),
+    ...     split=SplitMetrics("blocks", 0, 90, 10, 150, leakage=0.0, coordinates_only_oa=0.6),
+    ... )
+    >>> metrics.networks["cnn_fp32"].oa, metrics.to_dict()["cnn_fp32"]["oa"]
+    (0.9, 0.9)
+    >>> RunMetrics.from_dict(metrics.to_dict()) == metrics
+    True
     """
 
     schema: int = SCHEMA
