@@ -86,7 +86,7 @@ def field_docs(cls: type) -> dict[str, str]:
     """
     found: dict[str, str] = {}
     for owner in reversed([base for base in cls.__mro__ if is_dataclass(base)]):
-        _, _, section = inspect.getdoc(owner).partition("\nAttributes:\n")  # type: ignore[union-attr]
+        _, _, section = (inspect.getdoc(owner) or "").partition("\nAttributes:\n")
         found |= {name: " ".join(text.split()) for name, text in _ATTRIBUTE.findall(section)}
         body = ast.parse(inspect.cleandoc(inspect.getsource(owner))).body[0]
         assert isinstance(body, ast.ClassDef)
@@ -114,7 +114,7 @@ def _described(file: str, cls: type) -> str:
 def _rows(cls: type, prefix: str) -> Iterator[tuple[str, str]]:
     """Yield the path and the meaning of every key of a dataclass."""
     hints, docs = typing.get_type_hints(cls), field_docs(cls)
-    for entry in fields(cls):  # type: ignore[arg-type]
+    for entry in fields(cls):
         path, hint = f"{prefix}{entry.name}", _without_none(hints[entry.name])
         if entry.name == "networks":  # stands at the top level
             path, hint = "NETWORK", typing.get_args(hint)[1]
