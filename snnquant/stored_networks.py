@@ -58,7 +58,7 @@ class Network(StrEnum):
 
     @property
     def spiking(self) -> bool:
-        """Whether it is an SNN."""
+        """True for an SNN."""
         return self in (Network.SNN_CONVERTED, Network.SNN_TRAINED)
 
     def heading_of(self, bits: int, time_steps: int) -> str:

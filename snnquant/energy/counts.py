@@ -31,7 +31,7 @@ class LayerActivity:
     info: LayerInfo
     """Name, kind and shapes of the layer."""
     spiking: bool
-    """Whether its inputs are spikes."""
+    """True for inputs that are spikes."""
     input_density: float
     """Share of its inputs that are not 0 in a step, 0 to 1."""
     mac: float
@@ -41,7 +41,7 @@ class LayerActivity:
     ac_by_rate: float
     """Estimate of `ac`: spikes per input over all time steps times the dense MACs."""
     changing: bool = False
-    """Whether its analog inputs are made of spikes, so that they differ from step to step."""
+    """True for analog inputs that are made of spikes and so differ from step to step."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -60,7 +60,7 @@ class Run:
     progress: Progress = silent
     """Receives the progress of the stages."""
     device: torch.device = CPU
-    """Where torch computes; not part of the configuration, so that a run may resume elsewhere."""
+    """Device of torch; not part of the configuration, so that a run may resume elsewhere."""
     _loaded: dict[Network, Checkpoint] = field(default_factory=dict, init=False, repr=False)
 
     @classmethod

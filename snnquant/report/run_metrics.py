@@ -61,7 +61,7 @@ class SplitMetrics:
     """The division of the labelled pixels."""
 
     protocol: str
-    """How the pixels were divided, such as random, blocks or mask."""
+    """Way of dividing the pixels, such as random, blocks or mask."""
     seed: int
     """Seed of the draw."""
     train: int
