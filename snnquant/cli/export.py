@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
-from snnquant.cli.options import open_run
+from snnquant.cli.options import NetworkKey, open_run
 from snnquant.cli.progress import show_progress
 from snnquant.export import FORMATS, ExportRequest, FormatName, exporter
 
@@ -24,7 +24,7 @@ def export(
     *,
     format: FormatName,
     output: Path,
-    network: Literal["cnn_fp32", "cnn_quantized", "snn_converted", "snn_trained"] | None = None,
+    network: NetworkKey | None = None,
 ) -> None:
     """Write a network for other programs to run.
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Literal, cast
 
 from snnquant.export.request import Exporter, ExportRequest
+from snnquant.stored_networks import Network
 
 __all__ = ["FORMATS", "ExportRequest", "Exporter", "Format", "FormatName", "export", "exporter"]
 
@@ -23,12 +24,12 @@ class Format:
     """The module that writes a format, and the network of a run that it takes by default."""
 
     module: str
-    network: str = "snn_trained"
+    network: Network = Network.SNN_TRAINED
 
 
 FORMATS: dict[FormatName, Format] = {
     "onnx": Format("snnquant.export.onnx_file"),
-    "qdq": Format("snnquant.export.qdq", "cnn_quantized"),
+    "qdq": Format("snnquant.export.qdq", Network.CNN_QUANTIZED),
     "nir": Format("snnquant.export.nir_graph"),
     "snntorch": Format("snnquant.export.snntorch_module"),
     "brian2": Format("snnquant.export.brian2.script"),
