@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     )
     from snnquant.conversion import convert
     from snnquant.errors import InputError
-    from snnquant.exporters import export
+    from snnquant.exporters import ExportRequest, export
     from snnquant.models import build_model
     from snnquant.pipeline.classifier import SpikingClassifier
     from snnquant.pipeline.run import Run
@@ -56,7 +56,7 @@ _ROOMS = {
     ),
     "conversion": ("convert",),
     "errors": ("InputError",),
-    "exporters": ("export",),
+    "exporters": ("ExportRequest", "export"),
     "models": ("build_model",),
     "pipeline.classifier": ("SpikingClassifier",),
     "pipeline.run": ("Run",),
@@ -72,6 +72,7 @@ _PLACES = {name: room for room, names in _ROOMS.items() for name in names}
 __all__ = [
     "LIF",
     "ConversionConfig",
+    "ExportRequest",
     "InputError",
     "ModelConfig",
     "NeuronConfig",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Self
@@ -20,7 +21,13 @@ from snnquant.config import (
     TrainingConfig,
 )
 from snnquant.errors import InputError
-from snnquant.inference import Cube, classify_scene, scene_probabilities, tile_classifier
+from snnquant.inference import (
+    Cube,
+    classify_scene,
+    scene_probabilities,
+    tile_classifier,
+    tile_logits,
+)
 from snnquant.pipeline import stages
 from snnquant.pipeline.run import Run
 from snnquant.sampling import split_without_test
@@ -123,7 +130,7 @@ class SpikingClassifier:
 
         Args:
             cube: Pixels [H, W, B], real and finite, or a `Scene`, which has its own labels.
-            labels: Class numbers [H, W], integers; 0 is unlabelled.
+            labels: Class numbers [H, W]; 0 is unlabelled.
 
         Returns:
             The classifier itself.
@@ -131,29 +138,31 @@ class SpikingClassifier:
         Raises:
             InputError: For a parameter or array that cannot be used, naming it.
         """
-        scene, classes = _scene_of(cube, labels)
+        scene = _scene_of(cube, labels)
+        numbers = scene.labels if labels is None else np.asarray(labels)
         config = self._config()
         split = split_without_test(scene, config.split.validation_fraction, config.seed)
         with TemporaryDirectory() as temporary:
             folder = Path(temporary) / "run" if self.run_folder is None else Path(self.run_folder)
             device = torch.device(self.device)
-            if (folder / "config.toml").exists():
-                run = Run.open(folder, device=device)
-            else:
+            if not (folder / "config.toml").exists():
                 run = Run.create(config, folder, device=device, scene=scene, split=split)
-            if (run.config, run.scene.digest) != (config, scene.digest):
-                raise InputError(
-                    f"run_folder: found a run of another scene or other parameters in {folder}, "
-                    "expected a new folder"
-                )
+            else:
+                run = Run.open(folder, device=device)
+                same_config = replace(run.config, scene=config.scene) == config
+                same_pixels = (run.scene.digest, run.split.digest) == (scene.digest, split.digest)
+                if not (same_config and same_pixels):
+                    found = f"a run of another scene or other parameters in {folder}"
+                    raise InputError(f"run_folder: found {found}, expected a new folder")
             stages.train_cnn(run)
             stages.convert_cnn(run)
             stages.train_snn(run)
             checkpoint = run.load("snn_trained")
-        self.classes_ = classes
+        self.classes_ = np.unique(numbers[numbers > 0]).astype(np.int64)
         self.n_features_in_ = scene.bands
         self.network_ = checkpoint.network
         self._normalisation, self._window = checkpoint.normalisation, config.model.window
+        self._inputs = config.model.inputs(scene.bands)
         return self
 
     def predict(self, cube: ArrayLike | Scene) -> NDArray[np.int64]:
@@ -172,10 +181,7 @@ class SpikingClassifier:
         """
         pixels = self._cube(cube)
         numbers = np.zeros(pixels.shape[:2], np.uint16)
-        inputs = self.n_features_in_
-        if self._normalisation.components is not None:
-            inputs = self._normalisation.components.shape[1]
-        classify, _ = tile_classifier(self.network_, inputs, self._window)
+        classify, _ = tile_classifier(self.network_, self._inputs, self._window)
         classify_scene(classify, pixels, self._normalisation, self._window, numbers)
         found: NDArray[np.int64] = self.classes_[numbers.astype(np.int64) - 1]
         return found
@@ -185,8 +191,10 @@ class SpikingClassifier:
 
         Args and Raises as `predict`. The probabilities are not calibrated.
         """
+        pixels = self._cube(cube)
+        logits, _ = tile_logits(self.network_, self._inputs, self._window)
         return scene_probabilities(
-            self.network_, self._cube(cube), self._normalisation, self._window
+            logits, pixels, self._normalisation, self._window, len(self.classes_)
         )
 
     def score(self, cube: ArrayLike | Scene, labels: ArrayLike | None = None) -> float:
@@ -194,16 +202,9 @@ class SpikingClassifier:
 
         Args and Raises as `fit`; labels that were not learnt count as errors.
         """
-        if isinstance(cube, Scene):
-            truth: NDArray[Any] = cube.labels
-        else:
-            truth = _labels(labels)
-        found = self.predict(cube)
-        if truth.shape != found.shape:
-            raise InputError(f"labels: found shape {truth.shape}, expected {found.shape}")
-        labelled = truth > 0
-        if not labelled.any():
-            raise InputError("labels: found no labelled pixel, expected at least 1")
+        scene = _scene_of(cube, labels)
+        truth = scene.labels if labels is None else np.asarray(labels)
+        found, labelled = self.predict(cube), truth > 0
         return float((found[labelled] == truth[labelled]).mean())
 
     def _config(self) -> RunConfig:
@@ -240,28 +241,11 @@ class SpikingClassifier:
 _PARAMETERS = tuple(inspect.signature(SpikingClassifier.__init__).parameters)[1:]
 
 
-def _labels(labels: ArrayLike | None) -> NDArray[Any]:
-    if labels is None:
-        raise InputError("labels: found none, expected class numbers [H, W] or a Scene")
-    numbers = np.asarray(labels)
-    if numbers.dtype.kind not in "iu" or numbers.ndim != 2:
-        found = f"{numbers.dtype} of shape {numbers.shape}"
-        raise InputError(f"labels: found {found}, expected integers [H, W]")
-    if numbers.size and numbers.min() < 0:
-        raise InputError(f"labels: found {numbers.min()}, expected 0 (unlabelled) or class numbers")
-    return numbers
-
-
-def _scene_of(
-    cube: ArrayLike | Scene, labels: ArrayLike | None
-) -> tuple[Scene, NDArray[np.int64]]:
-    """Return the scene to learn and the class number that each of its classes stands for."""
-    if isinstance(cube, Scene):
-        if labels is not None:
-            raise InputError("labels: found them beside a Scene, expected only the Scene")
-        return cube, np.arange(1, cube.classes + 1)
-    numbers = _labels(labels)
-    classes = np.unique(numbers[numbers > 0]).astype(np.int64)
-    consecutive = np.where(numbers > 0, np.searchsorted(classes, numbers) + 1, 0)
-    names = tuple(str(number) for number in classes)
-    return Scene.from_arrays(cube, consecutive, class_names=names), classes
+def _scene_of(cube: ArrayLike | Scene, labels: ArrayLike | None) -> Scene:
+    """Return a scene of the arrays, or the scene itself; raise InputError for too many or few."""
+    if isinstance(cube, Scene) and labels is None:
+        return cube
+    if isinstance(cube, Scene) or labels is None:
+        found = "none beside an array" if labels is None else "them beside a Scene"
+        raise InputError(f"labels: found {found}, expected a cube with labels, or a Scene")
+    return Scene.from_arrays(cube, labels)
