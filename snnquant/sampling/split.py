@@ -23,7 +23,8 @@ class Split:
     """Training, validation and test pixels: three sorted, disjoint sets of flat indices.
 
     Raises:
-        InputError: A set is unsorted, negative or overlaps another, or training or test is empty.
+        InputError: A set is unsorted, negative or overlaps another, or training is empty, or test
+            where the protocol is not "all".
 
     >>> train, val, test = (np.array(pixels) for pixels in ([0, 1], [2], [3, 9]))
     >>> split = Split(train, val, test, protocol="random", seed=0)
@@ -38,7 +39,7 @@ class Split:
     test: NDArray[np.int64]
     """[L] the same."""
     protocol: str
-    """random, blocks or mask."""
+    """random, blocks or mask; all: every labelled pixel trains or validates, and none tests."""
     seed: int
     notes: tuple[str, ...] = ()
     """Remarks for readers of the score, such as an untested class; not part of the digest."""
@@ -51,7 +52,7 @@ class Split:
                 raise InputError(f"split {name}: found {found}, expected 1 dimension of int64")
             if len(pixels) and (pixels[0] < 0 or (np.diff(pixels) <= 0).any()):
                 raise InputError(f"split {name}: expected pixel indices, rising, from 0 up")
-        for name in ("train", "test"):
+        for name in ("train",) if self.protocol == "all" else ("train", "test"):
             if not len(getattr(self, name)):
                 raise InputError(f"split {name}: found no pixel, expected at least 1")
         everything = np.concatenate([self.train, self.val, self.test])
@@ -69,6 +70,8 @@ class Split:
         Returns:
             0 where no test patch sees a training or validation pixel, 1 where all do.
         """
+        if not len(self.test):
+            raise InputError("split test: found no pixel, expected at least 1")
         pixels = max(int(s[-1]) for s in (self.train, self.val, self.test) if len(s)) + 1
         seen = np.zeros(-(-pixels // width) * width, np.uint8)
         seen[self.train] = 1
