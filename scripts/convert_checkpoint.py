@@ -16,7 +16,7 @@ from rich.console import Console
 from snnquant.config import ModelConfig, RunConfig
 from snnquant.errors import InputError
 from snnquant.pipeline import evaluation, stages
-from snnquant.pipeline.import_cnn import adopt_cnn
+from snnquant.pipeline.import_cnn import import_cnn
 from snnquant.pipeline.run import Run
 from snnquant.report import print_table
 
@@ -32,7 +32,7 @@ def main() -> None:
     try:
         config = RunConfig(scene=options.scene, model=ModelConfig(name=options.model))
         run = Run.create(config)
-        for remark in adopt_cnn(run, options.checkpoint):
+        for remark in import_cnn(run, options.checkpoint):
             print(f"{options.checkpoint}: {remark}", file=sys.stderr)
         stages.convert_cnn(run)
         if options.finetune:

@@ -15,15 +15,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from snnquant.io import replacing
+from snnquant.stored_networks import Network
 
 Metrics = dict[str, Any]
 Done = Callable[[str, dict[str, Any]], list[Metrics]]
-NETWORKS = {
-    "cnn_fp32": "CNN 32-bit",
-    "cnn_quantized": "CNN quantized",
-    "snn_converted": "SNN as converted",
-    "snn_trained": "SNN trained",
-}
 PLACES = {"energy": "alone", "map_energy": "in a map"}
 """Settings in which a pixel is classified: key of the energy without `_pj`, and heading."""
 HEADINGS = (
@@ -117,7 +112,7 @@ def _table(
         if not runs:
             continue
         options = typed(options_of(row))
-        scores = [_percent(runs, network, "oa") for network in NETWORKS]
+        scores = [_percent(runs, network, "oa") for network in Network]
         scores += [_percent(runs, "snn_trained", score) for score in ("aa", "kappa")]
         split = [_percent(runs, "split", name) for name in ("leakage", "coordinates_only_oa")]
         shape = [
@@ -129,7 +124,9 @@ def _table(
         energy = [cell for kind in PLACES for cell in _energy(runs, kind)]
         lines.append(_line([row["label"], str(len(runs)), *scores, *split, *shape, *energy, code]))
     published = tomllib.loads(
-        resources.files("snnquant.report").joinpath("ace_snn.toml").read_text(encoding="utf-8")
+        resources.files("snnquant.report")
+        .joinpath("references", "ace_snn.toml")
+        .read_text(encoding="utf-8")
     )
     reached = published["scenes"].get(scene)
     if reached and with_paper:
@@ -226,7 +223,7 @@ def _plot_option(
 ) -> None:
     # Rows that change another option beside the axis are only in the table.
     plain = [(row, runs) for row, runs in rows if not options_of(row).keys() - {option}]
-    for network, label in NETWORKS.items():
+    for network in Network:
         points = sorted(
             (runs[0]["model"][option], [100 * run[network]["oa"] for run in runs])
             for _, runs in plain
@@ -238,7 +235,7 @@ def _plot_option(
             yerr=[statistics.stdev(oa) if len(oa) > 1 else 0 for _, oa in points],
             marker="o",
             capsize=3,
-            label=label,
+            label=network.heading,
         )
     axes.set_xlabel(option.replace("_", " "))
     axes.legend()

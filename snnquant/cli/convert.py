@@ -23,6 +23,7 @@ from snnquant.errors import InputError
 
 if TYPE_CHECKING:
     from snnquant.pipeline.run import Progress, Run
+    from snnquant.report import RunMetrics
 
 
 def convert(
@@ -61,9 +62,9 @@ def convert(
         new = import_cnn.with_onnx(config, cnn) if own else config
         return create_or_resume(new, options, progress)
 
-    def work(run: Run) -> dict[str, Any]:
+    def work(run: Run) -> RunMetrics:
         if not in_place and not run.has("cnn_fp32"):
-            for remark in import_cnn.adopt_cnn(run, cnn, trust_code=trust_code):
+            for remark in import_cnn.import_cnn(run, cnn, trust_code=trust_code):
                 print(f"{cnn}: {remark}", file=sys.stderr)
         stages.convert_cnn(run)
         if finetune:
@@ -71,7 +72,7 @@ def convert(
         return evaluation.evaluate(run)
 
     metrics = run_with_progress(start, work)
-    report = _report(Path(metrics["run"]))
+    report = _report(Path(metrics.run))
     if not options.json:
         from rich.console import Console
 
@@ -80,7 +81,7 @@ def convert(
         key_map, conversion = report.get("key_map", {}), report["conversion"]
         operations = key_map.get("operations", conversion["operations"])
         print_conversion(conversion, operations, Console())
-    print_metrics(metrics | report, options.json)
+    print_metrics(metrics, options.json, **report)
 
 
 def _report(folder: Path) -> dict[str, Any]:

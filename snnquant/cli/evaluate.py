@@ -17,6 +17,7 @@ from snnquant.cli.options import (
 
 if TYPE_CHECKING:
     from snnquant.pipeline.run import Run
+    from snnquant.report import RunMetrics
 
 
 def evaluate(
@@ -39,22 +40,24 @@ def evaluate(
     """
     from snnquant.pipeline import evaluation
 
-    def work(run: Run) -> dict[str, Any]:
+    more: dict[str, Any] = {}
+
+    def work(run: Run) -> RunMetrics:
         metrics = evaluation.evaluate(run)
         if early_exit:
-            metrics["early_exit"] = evaluation.evaluate_early_exit(run)
+            more["early_exit"] = evaluation.evaluate_early_exit(run).to_dict()
         if integers:
-            metrics["integers"] = evaluation.evaluate_integers(run)
+            more["integers"] = evaluation.evaluate_integers(run).to_dict()
         return metrics
 
     metrics = run_with_progress(lambda progress: open_run(folder, progress, device), work)
-    print_metrics(metrics, json)
+    print_metrics(metrics, json, **more)
     if json:
         return
     if early_exit:
-        print(_exits(metrics["early_exit"]))
+        print(_exits(more["early_exit"]))
     if integers:
-        result = metrics["integers"]
+        result = more["integers"]
         same, accuracy = 100 * result["agreement"], 100 * result["overall_accuracy"]
         print(f"integers: {same:.2f} % of the test pixels as in floats, OA {accuracy:.2f} %")
 

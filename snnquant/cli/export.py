@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
-from snnquant.cli.options import open_run
+from snnquant.cli.options import NetworkKey, open_run
 from snnquant.cli.progress import show_progress
-from snnquant.export import FORMATS, ExportRequest, FormatName, exporter
+from snnquant.exporters import FORMATS, ExportRequest, FormatName, exporter
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -24,7 +24,7 @@ def export(
     *,
     format: FormatName,
     output: Path,
-    network: Literal["cnn_fp32", "cnn_quantized", "snn_converted", "snn_trained"] | None = None,
+    network: NetworkKey | None = None,
 ) -> None:
     """Write a network for other programs to run.
 
@@ -42,7 +42,7 @@ def export(
         Which of the run's networks: by default cnn_quantized for qdq, snn_trained for all others.
     """
     from snnquant.errors import InputError
-    from snnquant.export.metadata import metadata_of
+    from snnquant.exporters.metadata import metadata_of
 
     write = exporter(format)
     if source.is_dir():

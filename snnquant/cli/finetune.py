@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from snnquant.cli.options import (
     Device,
@@ -15,13 +15,14 @@ from snnquant.cli.options import (
 
 if TYPE_CHECKING:
     from snnquant.pipeline.run import Progress, Run
+    from snnquant.report import RunMetrics
 
 
 def finetune(folder: RunFolder, /, *, device: Device = "auto", json: Json = False) -> None:
     """Train weights, leaks and thresholds of a run's converted SNN; resume where it stopped."""
     from snnquant.pipeline import evaluation, stages
 
-    def work(run: Run) -> dict[str, Any]:
+    def work(run: Run) -> RunMetrics:
         stages.train_snn(run)
         return evaluation.evaluate(run)
 

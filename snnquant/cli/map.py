@@ -8,16 +8,17 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from snnquant.cli.options import Device, RunFolder, open_run
+from snnquant.cli.options import Device, NetworkKey, RunFolder, open_run
 from snnquant.cli.progress import show_progress
 from snnquant.errors import InputError
+from snnquant.stored_networks import Network
 
 
 def map(
     folder: RunFolder,
     /,
     *,
-    network: Literal["cnn_fp32", "cnn_quantized", "snn_converted", "snn_trained"] = "snn_trained",
+    network: NetworkKey = Network.SNN_TRAINED,
     cube: Path | None = None,
     engine: Literal["float", "integer"] = "float",
     early_exit: Annotated[bool, Parameter(negative="")] = False,

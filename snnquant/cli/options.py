@@ -16,11 +16,13 @@ from snnquant.cli.progress import show_progress
 from snnquant.config import FLAT, RunConfig
 from snnquant.config.options import OUTPUT
 from snnquant.errors import InputError
+from snnquant.stored_networks import Network
 
 if TYPE_CHECKING:
     import torch
 
     from snnquant.pipeline.run import Progress, Run
+    from snnquant.report import RunMetrics
 
 Json = Annotated[bool, Parameter(negative="", group=OUTPUT)]
 Device = Annotated[
@@ -28,6 +30,7 @@ Device = Annotated[
     Parameter(help="Where torch computes; auto: on a CUDA device if available.", group=OUTPUT),
 ]
 RunFolder = Annotated[Path, Parameter(help="Folder of a run.")]
+NetworkKey = Annotated[Network, Parameter(name_transform=str.lower)]
 Config = Annotated[RunConfig, FLAT]
 DEFAULT_CONFIG = RunConfig()
 """Sentinel: no option of RunConfig was given."""
@@ -90,17 +93,17 @@ def run_with_progress(open_run: Callable[[Progress], Run], work: Callable[[Run],
             raise
 
 
-def print_metrics(metrics: dict[str, Any], as_json: bool) -> None:
-    """Print the metrics as one JSON object, or as the table that ends with the run's folder."""
+def print_metrics(metrics: RunMetrics, as_json: bool, **more: Any) -> None:
+    """Print the metrics and `more` keys as one JSON object, or the table and the run's folder."""
     if as_json:
-        print(json.dumps(metrics))
+        print(json.dumps(metrics.to_dict() | more))
         return
     from rich.console import Console
 
     from snnquant.report import print_table
 
     print_table(metrics, Console())
-    print(f"run: {metrics['run']}")
+    print(f"run: {metrics.run}")
 
 
 def _torch_device(device: Device) -> torch.device:

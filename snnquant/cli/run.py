@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from snnquant.cli.options import (
@@ -25,4 +27,9 @@ def run(config: Config = DEFAULT_CONFIG, options: SharedOptions = DEFAULT_OPTION
     def start(progress: Progress) -> Run:
         return create_or_resume(config, options, progress)
 
-    print_metrics(run_with_progress(start, stages.run_all), options.json)
+    metrics = run_with_progress(start, stages.run_all)
+    print_metrics(metrics, options.json)
+    if not options.json:
+        from snnquant.report import next_steps
+
+        print(next_steps(Path(metrics.run), Path(sys.argv[0])))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from snnquant.cli.options import (
     DEFAULT_CONFIG,
@@ -16,13 +16,14 @@ from snnquant.cli.options import (
 
 if TYPE_CHECKING:
     from snnquant.pipeline.run import Progress, Run
+    from snnquant.report import RunMetrics
 
 
 def train(config: Config = DEFAULT_CONFIG, options: SharedOptions = DEFAULT_OPTIONS) -> None:
     """Train the 32-bit and the quantized CNN of a scene and score them."""
     from snnquant.pipeline import evaluation, stages
 
-    def work(run: Run) -> dict[str, Any]:
+    def work(run: Run) -> RunMetrics:
         stages.train_cnn(run)
         stages.quantize_cnn(run)
         return evaluation.evaluate(run)

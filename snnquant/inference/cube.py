@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from snnquant.errors import InputError
 from snnquant.scenes import Scene
@@ -33,6 +33,16 @@ class Cube:
         """Return the cube of a loaded scene."""
         shape = (scene.height, scene.width, scene.bands)
         return cls(f"scene {scene.name}", shape, scene.digest, lambda: scene.cube)
+
+    @classmethod
+    def of_array(cls, array: ArrayLike) -> Cube:
+        """Return the cube of an array [H, W, B] of real numbers; raise `InputError` for others."""
+        values = np.asarray(array)
+        if values.dtype.kind not in "biuf" or values.ndim != 3 or values.size == 0:
+            found = f"{values.dtype} of shape {values.shape}"
+            raise InputError(f"cube: found {found}, expected real numbers [H, W, B]")
+        rows, columns, bands = values.shape
+        return cls("cube", (rows, columns, bands), "", lambda: values)
 
     @classmethod
     def of_file(cls, path: Path) -> Cube:

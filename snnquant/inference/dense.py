@@ -21,6 +21,8 @@ from snnquant.quantization import freeze
 
 Classifier: TypeAlias = Callable[[Tensor], Tensor]
 """Class numbers from 0, [h, w], of a normalised tile [1, 1, B, h + window - 1, w + window - 1]."""
+TileLogits: TypeAlias = Callable[[Tensor], Tensor]
+"""Logits [K, h, w] of such a tile."""
 
 _TOLERANCE = 1e-9  # of the logits in float64, where rounding moves no spike
 _PATCHES_AT_ONCE = 512
@@ -29,24 +31,33 @@ _PATCHES_AT_ONCE = 512
 def tile_classifier(network: nn.Module, bands: int, window: int) -> tuple[Classifier, str]:
     """Return a classifier of tiles for a network of patches, and its method in words.
 
+    It takes the class of the largest of the logits that `tile_logits` returns.
+    """
+    logits, how = tile_logits(network, bands, window)
+    return lambda tile: logits(tile).argmax(0), how
+
+
+def tile_logits(network: nn.Module, bands: int, window: int) -> tuple[TileLogits, str]:
+    """Return the logits of tiles for a network of patches, and their method in words.
+
     It runs tile by tile where `dense_form` allows it, else patch by patch; on the network's device.
     """
     device = next(network.parameters()).device
     dense = dense_form(network, bands, window)
     if dense is None:
         by_patch = freeze(copy.deepcopy(network)).eval()
-        return lambda tile: _classify_patches(by_patch, tile.to(device), window), "patch by patch"
+        return lambda tile: _patch_logits(by_patch, tile.to(device), window), "patch by patch"
     dense.to(device)
     how = "work shared between windows"
-    return lambda tile: dense(tile.to(device).contiguous())[0].argmax(0), how
+    return lambda tile: dense(tile.to(device).contiguous())[0], how
 
 
-def _classify_patches(network: nn.Module, tile: Tensor, window: int) -> Tensor:
+def _patch_logits(network: nn.Module, tile: Tensor, window: int) -> Tensor:
     windows = tile[0].unfold(2, window, 1).unfold(3, window, 1).permute(2, 3, 0, 1, 4, 5)
     height, width = windows.shape[:2]
     rows = max(1, _PATCHES_AT_ONCE // width)
-    classes = [network(part.flatten(0, 1)).argmax(1) for part in torch.split(windows, rows)]
-    return torch.cat(classes).view(height, width)
+    logits = [network(part.flatten(0, 1)) for part in torch.split(windows, rows)]
+    return torch.cat(logits).view(height, width, -1).permute(2, 0, 1)
 
 
 @torch.no_grad()

@@ -11,9 +11,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from snnquant.inference.cube import Cube
-from snnquant.inference.dense import Classifier
+from snnquant.inference.dense import Classifier, TileLogits
 from snnquant.io import replacing
 from snnquant.sampling import Normalisation
 from snnquant.sampling.patches import check_window
@@ -77,6 +78,47 @@ def classify_scene(
             part[:] = classify(tile[None, None]).cpu().numpy() + 1
         return part.size
 
+    _work_on_tiles(fill, height, width, progress)
+
+
+def scene_probabilities(
+    logits: TileLogits, cube: Cube, normalisation: Normalisation, window: int, classes: int
+) -> NDArray[np.float32]:
+    """Return the softmax [H, W, K] of the logits of all pixels of a cube, tile by tile.
+
+    Args:
+        logits: Logits [K, h, w] of a normalised tile with its margin; see `tile_logits`.
+        cube: Raw pixels [H, W, B].
+        normalisation: Statistics of the training pixels.
+        window: Side of the patches, in pixels.
+        classes: Number of classes K.
+
+    Raises:
+        InputError: For a window larger than the scene and values that are not finite.
+    """
+    height, width, _ = cube.shape
+    check_window(window, height, width)
+    probabilities = np.empty((height, width, classes), np.float32)
+
+    @torch.inference_mode()
+    def fill(rows: range, columns: range) -> int:
+        pixels = normalisation.apply(cube.block(rows, columns, window // 2))
+        tile = torch.from_numpy(pixels).permute(2, 0, 1)
+        found = logits(tile[None, None]).softmax(0).permute(1, 2, 0).cpu().numpy()
+        probabilities[rows.start : rows.stop, columns.start : columns.stop] = found
+        return len(rows) * len(columns)
+
+    _work_on_tiles(fill, height, width, _silent)
+    return probabilities
+
+
+def _work_on_tiles(
+    fill: Callable[[range, range], int],
+    height: int,
+    width: int,
+    progress: Callable[[int, int], None],
+) -> None:
+    """Call `fill` with the rows and columns of every tile, as many at a time as torch's threads."""
     done, total = 0, height * width
     progress(done, total)
     threads = torch.get_num_threads()

@@ -1,1 +1,1 @@
-"""The corridor from scene to report: a run folder and the stages that fill it."""
+"""A run folder and the stages that fill it, from the scene to the report."""

@@ -1,8 +1,7 @@
-"""A CNN that was trained elsewhere becomes the CNN of a run."""
+"""CNNs trained elsewhere, imported as the CNN of a run."""
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
@@ -20,11 +19,12 @@ from snnquant.errors import InputError
 from snnquant.importers import KeyMap, load_matching, load_state_dict
 from snnquant.importers.onnx.reader import read_onnx
 from snnquant.importers.user_code import build_from_code
-from snnquant.io import replacing
+from snnquant.io import one_line, write_json
 from snnquant.models import build_model, require_convertible
 from snnquant.nn import GraphNetwork
 from snnquant.nn.wiring import LAYOUTS, Reshaped
-from snnquant.pipeline.run import CHECKPOINTS, Run
+from snnquant.pipeline.run import Run
+from snnquant.stored_networks import Network
 
 UNKNOWN = (
     "its training pixels and normalisation are unknown: this run's training statistics are used, "
@@ -32,26 +32,46 @@ UNKNOWN = (
 )
 
 
-def adopt_cnn(run: Run, file: Path, *, trust_code: bool = False) -> list[str]:
-    """Take a CNN trained elsewhere into the run: a snnquant checkpoint or a state dict.
+def import_cnn(run: Run, file: Path, *, trust_code: bool = False) -> list[str]:
+    """Import a trained CNN into a new run: a snnquant checkpoint, a state dict or an ONNX file.
 
-    Returns what the user should know about it. A state dict (PyTorch's or safetensors) must fit the
-    run's model, with or without its batch norms and under whatever names: see `load_matching`,
-    whose map goes to key_map.json. Where the model is FILE.py:CLASS, that file is run, with
-    `trust_code` alone, and what its class computes is stored with the weights. An ONNX file holds
-    the network too; `with_onnx` makes the options of its run.
-    Raises InputError where the file is no CNN for this run; nothing is written then.
+    A state dict (PyTorch's or safetensors) must fit the run's model, with or without its batch
+    norms and under whatever names: see `load_matching`, whose map is written to key_map.json. If
+    the model is FILE.py:CLASS, that file is executed, only with `trust_code`, and the graph that
+    its class computes is stored with the weights. An ONNX file holds the network too: `with_onnx`
+    makes the options of its run.
+
+    Args:
+        run: A run without networks.
+        file: File of the CNN.
+        trust_code: Execute the file of a model FILE.py:CLASS.
+
+    Returns:
+        Remarks for the user, such as that its training pixels are unknown.
+
+    Raises:
+        InputError: If the file holds no CNN for this run; nothing is written then.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> config = RunConfig(scene="synthetic:24x24x16", model=ModelConfig(widths=(2, 2, 2, 2)))
+    >>> with TemporaryDirectory() as folder:
+    ...     run = Run.create(config, Path(folder) / "run")
+    ...     cnn = build_model(config.model, run.scene.bands, run.scene.classes)
+    ...     torch.save(cnn.state_dict(), Path(folder) / "cnn.pt")
+    ...     remarks = import_cnn(run, Path(folder) / "cnn.pt")
+    ...     run.has("cnn_fp32")
+    True
     """
     if run.config.model.is_code and not trust_code:
         raise InputError(
-            f"--architecture {run.config.model.name}: its code would be run, expected --trust-code "
-            "if you know what it does"
+            f"--architecture {run.config.model.name}: its code would be executed, expected "
+            "--trust-code if you know what it does"
         )
     require_convertible(run.config.model)
     if file.suffix == ".onnx":
-        return _adopt_onnx(run, file)
+        return _import_onnx(run, file)
     if is_checkpoint(file):
-        return _adopt_checkpoint(run, file)
+        return _import_checkpoint(run, file)
     state = load_state_dict(file)
     network, remarks = _network(run, state)
     try:
@@ -76,10 +96,15 @@ def adopt_cnn(run: Run, file: Path, *, trust_code: bool = False) -> list[str]:
 
 
 def with_onnx(config: RunConfig, file: Path) -> RunConfig:
-    """The options of a run whose CNN, and whose window, are those of an ONNX file.
+    """Return the options of a run whose CNN and window are those of an ONNX file.
 
-    Raises InputError where `read_onnx` does, for an input that is no patch, and where the options
-    ask for another architecture or window.
+    Args:
+        config: The other options.
+        file: The ONNX file.
+
+    Raises:
+        InputError: If the file cannot be read, its input is no patch, or `config` asks for another
+            architecture or window.
     """
     model, default = config.model, ModelConfig()
     if model.name != default.name or model.widths is not None:
@@ -98,7 +123,7 @@ def with_onnx(config: RunConfig, file: Path) -> RunConfig:
         raise InputError(f"{file}: {error}") from None
 
 
-def _adopt_onnx(run: Run, file: Path) -> list[str]:
+def _import_onnx(run: Run, file: Path) -> list[str]:
     cnn, model = read_onnx(file), run.config.model
     if model.name != str(file):
         raise InputError(f"{file}: found an ONNX file, expected weights of {model.name}")
@@ -132,19 +157,19 @@ def _adopt_onnx(run: Run, file: Path) -> list[str]:
 
 
 def _sample(layout: str, bands: int, window: int) -> tuple[int, ...]:
-    """Shape of a patch in a layout, without the batch."""
+    """Return the shape of a patch in a layout, without the batch."""
     patch = torch.empty(1, 1, bands, window, window, device="meta")
     return tuple(LAYOUTS[layout]()(patch).shape[1:])
 
 
 def _fits(shape: tuple[int, ...], declared: tuple[int | None, ...]) -> bool:
-    """Whether a file that declares a shape, None for what may be any length, takes another."""
+    """Tell whether a shape fits a declared one, in which None stands for any length."""
     pairs = zip(shape, declared, strict=False)
     return len(shape) == len(declared) and all(theirs in (None, own) for own, theirs in pairs)
 
 
 def _sides(layout: str, declared: tuple[int | None, ...]) -> list[int | None]:
-    """The window of an input in a layout, None for any; nothing where it cannot be in this one."""
+    """Return the possible windows, None for any, of an input in a layout; [] if it cannot fit."""
     bands, window = 10007, 101 if "window" in layout else 1  # not found by chance
     shape = _sample(layout, bands, window)
     sides = {d for s, d in zip(shape, declared, strict=False) if s == window} - {None}
@@ -165,12 +190,11 @@ def _listed() -> str:
 
 def _save(run: Run, network: nn.Module, key_map: dict[str, Any]) -> None:
     run.write()
-    with replacing(run.path / "key_map.json") as temporary:
-        temporary.write_text(json.dumps(key_map, indent=2) + "\n", encoding="utf-8")
-    run.save("cnn_fp32", network)
+    write_json(run.path / "key_map.json", key_map)
+    run.save(Network.CNN_FP32, network)
 
 
-def _adopt_checkpoint(run: Run, file: Path) -> list[str]:
+def _import_checkpoint(run: Run, file: Path) -> list[str]:
     checkpoint = load_checkpoint(file)
     if checkpoint.neuron or checkpoint.quantization:
         raise InputError(f"{file}: found an SNN or a quantized CNN, expected a 32-bit CNN")
@@ -181,36 +205,35 @@ def _adopt_checkpoint(run: Run, file: Path) -> list[str]:
         found = f"found {checkpoint.bands} bands and {checkpoint.classes} classes"
         raise InputError(f"{file}: {found}, expected {bands} and {classes} as in the scene")
     run.write()
-    save_checkpoint(run.path / CHECKPOINTS["cnn_fp32"], checkpoint)
+    save_checkpoint(run.file(Network.CNN_FP32), checkpoint)
     if checkpoint.split_digest == run.split.digest:
         return []
     return ["trained on another split: this run's test pixels may be its training pixels"]
 
 
 def _network(run: Run, state: dict[str, Tensor]) -> tuple[nn.Module, list[str]]:
-    """The run's model without the weights, and how it was made."""
+    """Build the run's model without the weights, with remarks on how it was built."""
     model = run.config.model
     if not model.is_code:
         batch_norm = any(name.endswith("running_mean") for name in state)
         shape = (run.scene.bands, run.scene.classes)
         return build_model(model, *shape, batch_norm=batch_norm), []
-    print(f"{model.name}: its code is run now (--trust-code)", file=sys.stderr)
+    print(f"{model.name}: its code is executed now (--trust-code)", file=sys.stderr)
     inputs = model.inputs(run.scene.bands)
     network, call = build_from_code(model.name, inputs, run.scene.classes, model.window)
-    return network, [f"made as {call}"]
+    return network, [f"built as {call}"]
 
 
 class _NoLogits(InputError):
-    """A network that takes patches in no layout; the message lacks its name."""
+    """Raised for a network that takes patches in no layout; the message lacks its name."""
 
 
 def _as_graph(
     run: Run, makers: Mapping[str, Callable[[], nn.Module]]
 ) -> tuple[GraphNetwork, str, dict[str, Any]]:
-    """What a network of the user's own computes, as data; the layout of patches that it takes.
+    """Return a user's network as a graph, the layout of patches it takes, and its operations.
 
-    And what was made of each of its operations, for key_map.json. `makers` give the network for a
-    layout.
+    The operations go to key_map.json. `makers` build the network for a layout.
     """
     example = run.patches.gather(run.split.train[:3]).cpu()
     classes = run.scene.classes
@@ -225,8 +248,8 @@ def _as_graph(
                 raise
             refusals.append(str(error))
             continue
-        except Exception as error:  # whatever the user's forward says about a wrong shape
-            refusals.append(f"[{layout}]: {' '.join(str(error).split())}")
+        except Exception as error:  # the user's forward may raise anything for a wrong shape
+            refusals.append(f"[{layout}]: {one_line(error)}")
             continue
         if shape != (len(example), classes):
             refusals.append(f"[{layout}]: an output of shape {shape}")
@@ -236,6 +259,6 @@ def _as_graph(
         network = GraphNetwork(layers, reference.inputs).eval()
         return network, layout, {"operations": [asdict(match) for match in matches]}
     raise _NoLogits(
-        f"does not give {classes} logits a patch of shape {tuple(example.shape[1:])} "
+        f"does not give {classes} logits per patch of shape {tuple(example.shape[1:])} "
         f"({'; '.join(refusals)})"
     )

@@ -1,4 +1,4 @@
-"""What a run's trained networks do: map whole scenes, stop when a pixel is settled."""
+"""Classification maps of whole scenes by a run's trained networks."""
 
 from __future__ import annotations
 
@@ -19,31 +19,60 @@ from snnquant.inference import (
     tile_classifier,
     unfinished_map,
 )
-from snnquant.pipeline.run import CHECKPOINTS, Run
+from snnquant.pipeline.run import Run
 from snnquant.report import write_map
 from snnquant.spiking import SpikingNetwork
+from snnquant.stored_networks import Network
 
 if TYPE_CHECKING:
     from snnquant.inference.integer.integer_engine import IntegerNetwork
 
 Engine = Literal["float", "integer"]
 PATCHES_AT_ONCE = 64
-"""Test patches given to the integer engine at a time."""
+"""Patches that the integer engine receives at a time."""
 
 
 def draw_map(
     run: Run,
-    name: str = "snn_trained",
+    name: str = Network.SNN_TRAINED,
     file: Path | None = None,
     *,
     engine: Engine = "float",
     early_exit: bool = False,
 ) -> Path:
-    """Classify every pixel of the scene, or of the cube in a file; returns the map's PNG.
+    """Classify every pixel of the scene, or of the cube in a file, and write the map.
 
-    The integer engine takes quantized SNNs alone; with `early_exit` it stops a pixel when its
-    class is settled, by margins from the validation pixels. Goes on with an unfinished map of the
-    same network, the same pixels and the same way. Raises InputError for a cube of other bands.
+    An interrupted map of the same network, pixels and engine is resumed.
+
+    Args:
+        run: A run with that network.
+        name: A `Network`, or its key, such as "cnn_fp32".
+        file: npy or ENVI file of another cube [H, W, B] with the scene's bands; None maps the
+            run's scene.
+        engine: "float", or "integer" for a quantized SNN as hardware would run it.
+        early_exit: Stop each pixel once its class is settled, by margins from the validation
+            pixels (integer engine only).
+
+    Returns:
+        The PNG file, map.png or map_CUBE.png; the other files have the same stem.
+
+    Raises:
+        InputError: For a cube with other bands, a network that the engine cannot run, and files
+            that cannot be written.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> from snnquant.config import ModelConfig, RunConfig, TrainingConfig
+    >>> from snnquant.pipeline.stages import train_cnn
+    >>> config = RunConfig(
+    ...     scene="synthetic:24x24x16",
+    ...     model=ModelConfig(widths=(2, 2, 2, 2)),
+    ...     training=TrainingConfig(cnn_epochs=1),
+    ... )
+    >>> with TemporaryDirectory() as folder:
+    ...     run = Run.create(config, Path(folder) / "run")
+    ...     train_cnn(run)
+    ...     draw_map(run, "cnn_fp32").name
+    'map.png'
     """
     scene, checkpoint = run.scene, run.load(name)
     cube = Cube.of_scene(scene) if file is None else Cube.of_file(file)
@@ -62,7 +91,7 @@ def draw_map(
         classify, how = tile_classifier(
             checkpoint.network, _inputs(checkpoint), checkpoint.model.window
         )
-    weights = (run.path / CHECKPOINTS[name]).read_bytes()
+    weights = run.file(name).read_bytes()
     key = hashlib.sha256(weights + f"{cube.identity} {how}".encode()).hexdigest()[:12]
     stem = run.path / ("map" if file is None else f"map_{file.stem}")
 
@@ -77,13 +106,13 @@ def draw_map(
 
 
 def _inputs(checkpoint: Checkpoint) -> int:
-    """Values of a pixel that the network sees: bands or principal components."""
+    """Return how many values per pixel the network receives: bands or principal components."""
     components = checkpoint.normalisation.components
     return checkpoint.bands if components is None else components.shape[1]
 
 
 def require_spiking(checkpoint: Checkpoint, name: str) -> SpikingNetwork:
-    """Return the checkpoint's SNN; raise InputError, which says `name`, for a CNN."""
+    """Return the checkpoint's SNN; raise InputError naming it for a CNN."""
     if not isinstance(checkpoint.network, SpikingNetwork):
         raise InputError(f"--network: found {name}, expected a spiking network for this option")
     return checkpoint.network
@@ -101,7 +130,7 @@ def integer_network(
     """Return the SNN of a checkpoint in integers; raise InputError for a CNN or float weights."""
     from snnquant.inference.integer.integer_engine import IntegerNetwork
 
-    network = copy.deepcopy(require_spiking(checkpoint, name)).cpu()  # it runs on processors alone
+    network = copy.deepcopy(require_spiking(checkpoint, name)).cpu()  # the only device it runs on
     if checkpoint.quantization is None:
         found = f"found {name}, whose weights are not quantized"
         raise InputError(f"--network: {found}, expected a quantized SNN for the integer engine")

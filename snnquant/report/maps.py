@@ -23,15 +23,33 @@ _LEGEND_COLUMN = 240
 
 
 def write_map(stem: Path, class_map: ClassMap, scene: Scene, *, beside_truth: bool) -> list[Path]:
-    """Write a map [H, W] of class numbers (0 unlabelled, 1..K) as files that start with `stem`.
+    """Write a classification map as files whose names start with `stem`.
 
-    STEM.png: one pixel a pixel, in the scene's colours (a palette, or RGB above 255 classes).
-    STEM_and_truth.png, where the map is of the scene itself: the map beside the ground truth,
-    enlarged, with a legend. STEM.npy: the class numbers. STEM.img, STEM.hdr: an ENVI
-    classification, names and colours in its header (commas become "-", braces brackets, since
-    ENVI's lists are built of them).
+    STEM.png has one pixel per scene pixel, in the scene's colours (a palette, or RGB above 255
+    classes); STEM.npy has the class numbers; STEM.img and STEM.hdr are an ENVI classification with
+    names and colours in its header (commas become "-", braces brackets, since ENVI's lists consist
+    of them). Every file is written whole or not at all.
 
-    Returns the paths. Raises InputError where they cannot be written; no file is ever half there.
+    Args:
+        stem: Path without suffix.
+        class_map: Class numbers [H, W]: 0 unlabelled, k the class `scene.class_names[k - 1]`.
+        scene: Scene whose class names, colours and ground truth are used.
+        beside_truth: Also write STEM_and_truth.png: the map beside the ground truth, enlarged,
+            with a legend. Only for a map of the scene itself.
+
+    Returns:
+        The paths of the files.
+
+    Raises:
+        InputError: If a file cannot be written.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> from snnquant.scenes import load_scene
+    >>> scene = load_scene("synthetic:12x12x8")
+    >>> with TemporaryDirectory() as folder:
+    ...     files = write_map(Path(folder) / "map", scene.labels, scene, beside_truth=False)
+    >>> [file.name for file in files]
+    ['map.png', 'map.npy', 'map.img', 'map.hdr']
     """
     palette = np.array(
         [ImageColor.getrgb(colour) for colour in (UNLABELLED, *scene.colours)], np.uint8
@@ -40,14 +58,14 @@ def write_map(stem: Path, class_map: ClassMap, scene: Scene, *, beside_truth: bo
     paths = [stem.with_name(stem.name + end) for end in ends]
     picture, array, data, header = paths
     with replacing(picture) as temporary:
-        _plain(class_map, palette).save(temporary)
+        _picture(class_map, palette).save(temporary)
     if beside_truth:
         paths.append(stem.with_name(f"{stem.name}_and_truth.png"))
         with replacing(paths[-1]) as temporary:
             _beside_truth(class_map, palette, scene).save(temporary)
     with replacing(array) as temporary:
         np.save(temporary, class_map)
-    # The header is renamed last, so that where there is a new one its data are there too.
+    # The header is renamed last, so that a new header never stands beside old data.
     with replacing(header) as temporary, replacing(data):
         envi.save_classification(
             str(temporary),
@@ -65,7 +83,7 @@ def _envi_name(name: str) -> str:
     return name.replace(",", "-").replace("{", "(").replace("}", ")").replace("\n", " ")
 
 
-def _plain(class_map: ClassMap, palette: NDArray[np.uint8]) -> Image.Image:
+def _picture(class_map: ClassMap, palette: NDArray[np.uint8]) -> Image.Image:
     if len(palette) > 256:
         return Image.fromarray(palette[class_map])
     picture = Image.fromarray(class_map.astype(np.uint8, copy=False))
@@ -74,7 +92,7 @@ def _plain(class_map: ClassMap, palette: NDArray[np.uint8]) -> Image.Image:
 
 
 def _beside_truth(class_map: ClassMap, palette: NDArray[np.uint8], scene: Scene) -> Image.Image:
-    """Captions, the two panels and the legend, in dark text on white."""
+    """Draw captions, the two panels and the legend, in dark text on white."""
     scale = max(1, round(_PANEL / max(class_map.shape)))
     height, width = class_map.shape[0] * scale, class_map.shape[1] * scale
     entries = [("unlabelled", UNLABELLED), *zip(scene.class_names, scene.colours, strict=True)]

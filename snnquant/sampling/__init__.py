@@ -2,7 +2,14 @@
 
 from snnquant.sampling.normalisation import Normalisation
 from snnquant.sampling.patches import Patches
-from snnquant.sampling.protocols import make_split
+from snnquant.sampling.protocols import make_split, split_without_test
 from snnquant.sampling.split import Split, coordinates_only_accuracy
 
-__all__ = ["Normalisation", "Patches", "Split", "coordinates_only_accuracy", "make_split"]
+__all__ = [
+    "Normalisation",
+    "Patches",
+    "Split",
+    "coordinates_only_accuracy",
+    "make_split",
+    "split_without_test",
+]

@@ -73,6 +73,31 @@ def make_split(
     return Split(train, val, test, config.protocol, seed, tuple(notes + one_sided))
 
 
+def split_without_test(scene: Scene, validation_fraction: float, seed: int) -> Split:
+    """Divide all labelled pixels of a scene into training and validation, class by class.
+
+    Args:
+        scene: The scene; a class with a single pixel is trained and not validated.
+        validation_fraction: Share of every class that validates, between 0 and 1.
+        seed: Seed of the draw.
+
+    Raises:
+        InputError: For a scene without a class of two pixels.
+
+    Example:
+        >>> from snnquant.scenes import load_scene
+        >>> split = split_without_test(load_scene("synthetic:16x16x20"), 0.1, seed=0)
+        >>> len(split.test)
+        0
+    """
+    labels = scene.labels.ravel()
+    draw = np.random.default_rng(seed)
+    train, val = _hold_out(labels, np.flatnonzero(labels), validation_fraction, draw)
+    if not len(val):
+        raise InputError(f"{scene.name}: found no class of 2 pixels, expected one to validate with")
+    return Split(train, val, val[:0], "all", seed)
+
+
 def _rounded(share: float, count: int) -> int:
     return int(share * count + 0.5)
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import zipfile
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,18 +13,9 @@ from scipy.spatial import cKDTree
 
 from snnquant.errors import InputError
 from snnquant.io import replacing
+from snnquant.scenes.arrays import NPZ_DAMAGE
 
 _SETS = ("train", "val", "test")
-_UNREADABLE = (
-    OSError,
-    ValueError,
-    TypeError,
-    KeyError,
-    EOFError,
-    zipfile.BadZipFile,
-    zlib.error,
-    NotImplementedError,  # a zip file in a compression that Python does not know
-)
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +23,8 @@ class Split:
     """Training, validation and test pixels: three sorted, disjoint sets of flat indices.
 
     Raises:
-        InputError: A set is unsorted, negative or overlaps another, or training or test is empty.
+        InputError: A set is unsorted, negative or overlaps another, or training is empty, or test
+            where the protocol is not "all".
 
     >>> train, val, test = (np.array(pixels) for pixels in ([0, 1], [2], [3, 9]))
     >>> split = Split(train, val, test, protocol="random", seed=0)
@@ -45,9 +35,11 @@ class Split:
     train: NDArray[np.int64]
     """[N] flat indices, row * width + column."""
     val: NDArray[np.int64]
+    """[M] the same."""
     test: NDArray[np.int64]
+    """[L] the same."""
     protocol: str
-    """random, blocks or mask."""
+    """random, blocks or mask; all: every labelled pixel trains or validates, and none tests."""
     seed: int
     notes: tuple[str, ...] = ()
     """Remarks for readers of the score, such as an untested class; not part of the digest."""
@@ -60,7 +52,7 @@ class Split:
                 raise InputError(f"split {name}: found {found}, expected 1 dimension of int64")
             if len(pixels) and (pixels[0] < 0 or (np.diff(pixels) <= 0).any()):
                 raise InputError(f"split {name}: expected pixel indices, rising, from 0 up")
-        for name in ("train", "test"):
+        for name in ("train",) if self.protocol == "all" else ("train", "test"):
             if not len(getattr(self, name)):
                 raise InputError(f"split {name}: found no pixel, expected at least 1")
         everything = np.concatenate([self.train, self.val, self.test])
@@ -78,6 +70,8 @@ class Split:
         Returns:
             0 where no test patch sees a training or validation pixel, 1 where all do.
         """
+        if not len(self.test):
+            raise InputError("split test: found no pixel, expected at least 1")
         pixels = max(int(s[-1]) for s in (self.train, self.val, self.test) if len(s)) + 1
         seen = np.zeros(-(-pixels // width) * width, np.uint8)
         seen[self.train] = 1
@@ -119,7 +113,7 @@ class Split:
             raise InputError(f"{path}: no such file, expected a saved split (.npz)") from error
         except InputError as error:
             raise InputError(f"{path}: {error}") from error
-        except _UNREADABLE as error:
+        except NPZ_DAMAGE as error:
             raise InputError(f"{path}: damaged or not a saved split (.npz)") from error
 
 

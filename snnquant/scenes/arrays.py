@@ -19,11 +19,12 @@ from snnquant.scenes.colours import default_colour
 from snnquant.scenes.scene import Scene
 
 _FORMAT = "snnquant scene 1"
-_DAMAGE = (
+NPZ_DAMAGE = (
     *(OSError, ValueError, TypeError, KeyError, EOFError, MemoryError),
     *(zipfile.BadZipFile, zlib.error),
     NotImplementedError,  # a zip file in a compression that Python does not know
 )
+"""Exceptions of numpy on a damaged .npz file, or one that lacks an array."""
 
 
 def scene_from_arrays(
@@ -99,7 +100,7 @@ def load_saved_scene(path: Path) -> Scene:
     except InputError as error:
         message = str(error)
         raise InputError(message if str(path) in message else f"{path}: {message}") from error
-    except _DAMAGE as error:
+    except NPZ_DAMAGE as error:
         raise InputError(f"{path}: found damage ({one_line(error)}), {expected}") from error
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 from pathlib import Path
 
-import snnquant
 from snnquant.errors import InputError
 from snnquant.scenes.card import Card, read_card
 
@@ -17,7 +16,7 @@ SAVED = ".npz"
 
 def cards_folder() -> Path:
     """Return the folder of the package's cards: inside a wheel, beside it in a checkout."""
-    package = Path(snnquant.__file__).parent
+    package = Path(__file__).parents[1]
     inside = package / "datasets"
     return inside if inside.is_dir() else package.parent / "datasets"
 

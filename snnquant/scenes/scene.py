@@ -101,6 +101,7 @@ class Scene:
             InputError: The file cannot be written.
 
         >>> import tempfile
+        >>> import numpy as np
         >>> scene = Scene.from_arrays(np.ones((2, 3, 4)), [[0, 1, 1], [2, 2, 0]], name="field")
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     scene.save(f"{folder}/field.npz")

@@ -46,7 +46,7 @@ class Reset(StrEnum):
 
     @classmethod
     def of(cls, name: str) -> Reset:
-        """Return the reset called `name`; raise `InputError` where there is none."""
+        """Return the reset called `name`; raise `InputError` for an unknown name."""
         if name not in tuple(cls):
             raise unknown_reset(name)
         return cls(name)

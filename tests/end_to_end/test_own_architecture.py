@@ -94,8 +94,8 @@ def test_a_class_of_ones_own(here: Path, snnquant: Command) -> None:
     options = ("--architecture", "net.py:Net", "--trust-code", "--output", "run")
     outcome = snnquant("convert", "net.ckpt", *SCENE, *options, "--json")
     assert outcome.code == 0, outcome.err
-    assert "net.py:Net: its code is run now (--trust-code)" in outcome.err.splitlines()
-    assert "made as Net(input_channels=16, n_classes=8, patch_size=5)" in outcome.err
+    assert "net.py:Net: its code is executed now (--trust-code)" in outcome.err.splitlines()
+    assert "built as Net(input_channels=16, n_classes=8, patch_size=5)" in outcome.err
     assert "[N, bands, window, window]" in outcome.err
     assert not list(here.rglob("__pycache__"))
     metrics = json.loads(outcome.out)

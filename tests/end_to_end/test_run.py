@@ -51,11 +51,11 @@ def test_metrics_hold_the_contract(finished: Finished) -> None:
         assert len(metrics[network]["class_accuracy"]) == len(metrics["scene"]["class_names"])
         assert set(metrics["operations"][network]) == {"mac", "ac"}
     assert set(metrics["energy_pj"]) == set(metrics["energy_ratio"]) != set()
-    for accounting, energy in metrics["energy_pj"].items():
+    for table, energy in metrics["energy_pj"].items():
         assert set(energy) == set(NETWORKS)
-        for network, ratio in metrics["energy_ratio"][accounting].items():
+        for network, ratio in metrics["energy_ratio"][table].items():
             assert ratio == pytest.approx(energy[network] / energy["snn_trained"])
-        assert set(metrics["energy_ratio"][accounting]) == {"cnn_fp32", "cnn_quantized"}
+        assert set(metrics["energy_ratio"][table]) == {"cnn_fp32", "cnn_quantized"}
     assert set(metrics["spike_rates"]) == {"lif1", "lif2", "lif3", "lif4"}
     assert all(0 <= rate <= 1 for rate in metrics["spike_rates"].values())
     for quantity in ("energy", "delay", "edp"):
@@ -262,10 +262,10 @@ def test_verbs_in_turn_end_like_a_run(
 
 def test_energy_by_layer_adds_up_to_the_metrics(finished: Finished, snnquant: Command) -> None:
     rows = json.loads(snnquant("energy", finished.folder, "--json").out)["layers"]
-    for accounting, energy in finished.metrics["energy_pj"].items():
+    for table, energy in finished.metrics["energy_pj"].items():
         for network in NETWORKS:
             own = [row for row in rows if row["network"] == network]
-            spent = sum(row["energy_pj"][accounting] for row in own)
+            spent = sum(row["energy_pj"][table] for row in own)
             assert spent == pytest.approx(energy[network])
             assert [row["layer"] for row in own] == [
                 "conv1",

@@ -87,8 +87,8 @@ def test_integers_give_nearly_the_same_map_and_stopping_early_too(
     metrics = json.loads(result.out)
     assert 1 <= metrics["early_exit"]["mean_steps"] <= metrics["early_exit"]["time_steps"]
     assert sum(metrics["early_exit"]["share_by_step"]) == pytest.approx(1)
-    for rule, energy in metrics["early_exit"]["energy_pj"].items():
-        assert energy <= metrics["early_exit"]["energy_pj_of_all_steps"][rule] * (1 + 1e-9)
+    for table, energy in metrics["early_exit"]["energy_pj"].items():
+        assert energy <= metrics["early_exit"]["energy_pj_of_all_steps"][table] * (1 + 1e-9)
     full = metrics["early_exit"]["overall_accuracy_of_all_steps"]
     assert full == pytest.approx(metrics["integers"]["overall_accuracy_in_floats"])
     assert metrics["integers"]["agreement"] > 0.9

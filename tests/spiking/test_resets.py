@@ -13,9 +13,9 @@ import torch
 
 from snnquant.config import NeuronConfig, QuantizationConfig
 from snnquant.errors import InputError
-from snnquant.export import ExportRequest
-from snnquant.export.brian2.script import to_brian2
-from snnquant.export.deployed import Deployed
+from snnquant.exporters import ExportRequest
+from snnquant.exporters.brian2.script import to_brian2
+from snnquant.exporters.deployed import Deployed
 from snnquant.quantization import quantize
 from snnquant.spiking import (
     LIF,
@@ -100,7 +100,7 @@ def test_the_step_and_its_parameters_refuse_it() -> None:
 
 def nir_of(network: SpikingNetwork) -> Any:
     pytest.importorskip("nir", reason="needs the extra nir")
-    from snnquant.export.nir_graph import to_nir
+    from snnquant.exporters.nir_graph import to_nir
 
     flat = SpikingNetwork({"flatten": torch.nn.Flatten(), "lif": network.layers.lif}, 2)
     return to_nir(ExportRequest(flat, torch.zeros(1, 3)))

@@ -41,7 +41,7 @@ PATCHES = torch.randn(2, 1, 8, 5, 5, generator=torch.Generator().manual_seed(1))
 
 
 def unrolled(network: SpikingNetwork, x: Tensor) -> Tensor:
-    """The definition: everything at every step, outputs averaged."""
+    """Apply the definition: run everything at every step, average the outputs."""
     conv1, lif1, conv2, lif2, flatten, linear = network.layers
     first = lif1(torch.stack([conv1(x) for _ in range(network.time_steps)]))
     second = lif2(torch.stack([conv2(spikes) for spikes in first]))
@@ -217,7 +217,7 @@ def test_wrong_networks_are_refused(make, message: str) -> None:  # type: ignore
 
 
 def residual_network(time_steps: int = 5) -> SpikingNetwork:
-    """Two LIF layers whose sum reaches the readout beside the analog input."""
+    """Build two LIF layers whose sum reaches the readout beside the analog input."""
     torch.manual_seed(0)
     layers: dict[str, nn.Module] = {
         "conv1": nn.Conv2d(1, 3, 3, padding=1),

@@ -12,9 +12,9 @@ from snnquant.spiking.backends import torch_ops
 from snnquant.spiking.backends.autograd import Backend
 
 NUMBA = find_spec("numba") is not None
-"""Whether numba is installed, which makes neurons on processors several times as fast."""
+"""True if numba is installed, which makes neurons on processors several times as fast."""
 TRITON = find_spec("triton") is not None
-"""Whether Triton is installed, as it is with torch's builds for GPUs."""
+"""True if Triton is installed, as it is with torch's builds for GPUs."""
 TRITON_VARIABLE = "SNNQUANT_TRITON"
 """Environment variable that allows the Triton kernels where it is 1."""
 

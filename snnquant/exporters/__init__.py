@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, cast
 
-from snnquant.export.request import Exporter, ExportRequest
+from snnquant.exporters.request import Exporter, ExportRequest
+from snnquant.stored_networks import Network
 
 __all__ = ["FORMATS", "ExportRequest", "Exporter", "Format", "FormatName", "export", "exporter"]
 
@@ -23,15 +24,15 @@ class Format:
     """The module that writes a format, and the network of a run that it takes by default."""
 
     module: str
-    network: str = "snn_trained"
+    network: Network = Network.SNN_TRAINED
 
 
 FORMATS: dict[FormatName, Format] = {
-    "onnx": Format("snnquant.export.onnx_file"),
-    "qdq": Format("snnquant.export.qdq", "cnn_quantized"),
-    "nir": Format("snnquant.export.nir_graph"),
-    "snntorch": Format("snnquant.export.snntorch_module"),
-    "brian2": Format("snnquant.export.brian2.script"),
+    "onnx": Format("snnquant.exporters.onnx_file"),
+    "qdq": Format("snnquant.exporters.qdq", Network.CNN_QUANTIZED),
+    "nir": Format("snnquant.exporters.nir_graph"),
+    "snntorch": Format("snnquant.exporters.snntorch_module"),
+    "brian2": Format("snnquant.exporters.brian2.script"),
 }
 
 

@@ -18,8 +18,8 @@ from snnquant.checkpoints import Checkpoint, save_checkpoint
 from snnquant.cli import main
 from snnquant.config import ModelConfig, QuantizationConfig
 from snnquant.errors import InputError
-from snnquant.export import ExportRequest, export
-from snnquant.export.deployed import PLAIN, Deployed
+from snnquant.exporters import ExportRequest, export
+from snnquant.exporters.deployed import PLAIN, Deployed
 from snnquant.models import build_model
 from snnquant.quantization import quantize
 from snnquant.sampling import Normalisation
@@ -256,7 +256,7 @@ def test_the_command_refuses_in_one_line(
 
 
 def test_class_names_come_with_a_run(tmp_path: Path) -> None:
-    from snnquant.export.metadata import metadata_of
+    from snnquant.exporters.metadata import metadata_of
 
     cnn, _ = small_cnn()
     statistics = Normalisation(np.zeros(6, np.float32), np.ones(6, np.float32))

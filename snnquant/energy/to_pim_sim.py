@@ -1,4 +1,4 @@
-"""What pim_sim is told about a network, and its answer."""
+"""Networks as workloads of pim_sim, and the price of their first layer."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from snnquant.sampling import Patches
 from snnquant.scenes import load_scene
 
 PIXEL_BITS = 8
-"""Bits of an analog pixel value at the converter that feeds the first layer: ours to declare.
+"""Bits per analog pixel value at the converter that feeds the first layer, an assumption.
 
-The network itself sees pixels in floating point."""
+The network itself receives pixels in floating point."""
 
 
 def to_workload(
@@ -29,13 +29,23 @@ def to_workload(
     quantization: MethodConfig,
     time_steps: int,
 ) -> Workload:
-    """The layers of a quantized SNN with their measured input densities."""
+    """Describe the layers of a quantized SNN, with their measured input densities, for pim_sim.
+
+    Args:
+        name: Name of the workload, such as scene and model.
+        activity: Layers, as `measure` returns them.
+        quantization: Bits per weight.
+        time_steps: Time steps T per classification.
+
+    Returns:
+        One entry per layer.
+    """
     layers = tuple(_layer(layer, quantization.bits, time_steps) for layer in activity)
     return Workload(name=name, layers=layers)
 
 
 def _layer(layer: LayerActivity, bits: int, time_steps: int) -> Layer:
-    """A layer in pim_sim's terms, which knows a 1-D convolution as a 2-D one of one column."""
+    """Translate a layer; a 1-D convolution is a 2-D one of one column in pim_sim."""
     info, line = layer.info, layer.info.kind == "conv1d"
     one, nothing = ((1,), (0,)) if line else ((), ())
     return Layer(
@@ -55,7 +65,7 @@ def _layer(layer: LayerActivity, bits: int, time_steps: int) -> Layer:
 
 
 def find_hardware(name: str) -> Hardware:
-    """The in-memory hardware of a name or TOML file; InputError where it cannot be had."""
+    """Read the in-memory hardware of a name or TOML file; raise InputError if that fails."""
     try:
         return load_hardware(name)
     except InputError as error:
@@ -65,7 +75,7 @@ def find_hardware(name: str) -> Hardware:
 def price_first_layer(workload: Workload, hardware: str, file: Path) -> Report:
     """Write the workload to `file` and simulate its first layer, digital and in memory.
 
-    Raises InputError where the hardware cannot be had or the file cannot be written.
+    Raises InputError if the hardware cannot be read or the file cannot be written.
     """
     found = find_hardware(hardware)
     workload.to_json(file)
@@ -73,16 +83,23 @@ def price_first_layer(workload: Workload, hardware: str, file: Path) -> Report:
 
 
 PIXELS = 1024
-"""Labelled pixels of the scene, evenly spaced, that input densities are measured on."""
+"""Labelled pixels of the scene, evenly spaced, on which input densities are measured."""
 
 
 def write_workload(checkpoint: Path, scene: str, file: Path) -> None:
     """Write to `file` the workload of a quantized SNN's checkpoint on a scene.
 
-    A checkpoint does not know which pixels were for testing, so densities are measured on all
-    labelled ones; the first layer's price does not depend on them.
-    Raises InputError for a checkpoint that cannot be read, is no quantized SNN or does not fit the
-    scene, a scene that cannot be had, and a file that cannot be written.
+    A checkpoint does not record the test pixels, so densities are measured on all labelled ones;
+    the price of the first layer does not depend on them.
+
+    Args:
+        checkpoint: Checkpoint of a quantized SNN, such as a run's snn.safetensors.
+        scene: Name of the scene, as `load_scene` takes it.
+        file: JSON file to write.
+
+    Raises:
+        InputError: For a checkpoint that cannot be read, is no quantized SNN or does not fit the
+            scene, for a scene that cannot be loaded, and for a file that cannot be written.
     """
     found = load_checkpoint(checkpoint)
     if found.neuron is None or found.quantization is None:

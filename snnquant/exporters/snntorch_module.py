@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from snnquant.export import ExportRequest
-from snnquant.export.preparation import check_source_name, frozen, identifiers, sample_shapes
+from snnquant.exporters import ExportRequest
+from snnquant.exporters.preparation import check_source_name, frozen, identifiers, sample_shapes
 from snnquant.io import replacing
 from snnquant.nn import INPUT, GraphNetwork
 from snnquant.nn.kinds import DROPOUTS, MAX_POOLS

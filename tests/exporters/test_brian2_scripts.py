@@ -17,10 +17,10 @@ from torch import Tensor, nn
 pytest.importorskip("brian2", reason="Brian2 runs the script")
 
 from snnquant.errors import InputError
-from snnquant.export import ExportRequest
-from snnquant.export.brian2.connectivity import OUTPUT, constant_currents, synapses
-from snnquant.export.brian2.script import to_brian2, write_brian2
-from snnquant.export.preparation import sample_shapes
+from snnquant.exporters import ExportRequest
+from snnquant.exporters.brian2.connectivity import OUTPUT, constant_currents, synapses
+from snnquant.exporters.brian2.script import to_brian2, write_brian2
+from snnquant.exporters.preparation import sample_shapes
 from snnquant.quantization import freeze
 from snnquant.spiking import LIF, Reset, SpikingNetwork
 
@@ -84,7 +84,7 @@ def test_synapses_carry_what_the_layers_between_do(wired_network, seed):
 @settings(deadline=None, max_examples=4, suppress_health_check=[HealthCheck.too_slow])
 @given(seed=st.integers(0, 10**6))
 def test_branching_networks_spike_alike(wired_network, seed):
-    from snnquant.export.brian2.simulation import simulate
+    from snnquant.exporters.brian2.simulation import simulate
 
     network, x = wired_network(seed, RESETS, max_pool=False)
     found = simulate(to_brian2(ExportRequest(network, x)))
@@ -97,7 +97,7 @@ def test_branching_networks_spike_alike(wired_network, seed):
 @QUIET_BRIAN2
 @pytest.mark.parametrize("model", [("cnn3d", None, 6, 0.9), ("makantasis",)])
 def test_real_pixels_give_the_same_spikes(on_indian_pines, model):
-    from snnquant.export.brian2.simulation import simulate
+    from snnquant.exporters.brian2.simulation import simulate
 
     network, x, _ = on_indian_pines(*model)
     assert_alike(simulate(to_brian2(ExportRequest(network, x))), network, x)

@@ -1,4 +1,4 @@
-"""What a conversion did, as tables for a terminal."""
+"""Tables of a conversion for a terminal."""
 
 from __future__ import annotations
 
@@ -16,9 +16,12 @@ from snnquant.report.terminal import WIDTH
 def print_conversion(
     report: Mapping[str, Any], operations: Sequence[Mapping[str, Any]], console: Console
 ) -> None:
-    """Print a `ConversionReport` as JSON values: operations, layers, and the score at other steps.
+    """Print a conversion: its operations, its layers, and the score at other numbers of steps.
 
-    `operations` are those of the network as its user wrote it.
+    Args:
+        report: Content of conversion.json.
+        operations: Operations of the network as its user wrote it, each as in conversion.json.
+        console: Where to print; plain text of `WIDTH` columns if it is no terminal.
     """
     if not console.is_terminal:
         console = Console(file=console.file, width=WIDTH, color_system=None)
@@ -29,7 +32,7 @@ def print_conversion(
         action = f"{row['action']} ({row['remark']})" if row["remark"] else row["action"]
         read.add_row(*(Text(cell) for cell in (row["source"], row["found"], action, row["layer"])))
     layers = Table("layer", box=SIMPLE, pad_edge=False)
-    for heading in ("threshold", "spikes a neuron a step", "error of the rates, %"):
+    for heading in ("threshold", "spikes per neuron per step", "error of the rates, %"):
         layers.add_column(heading, justify="right")
     columns = (report[key] for key in ("layers", "thresholds", "firing_rates", "errors"))
     for name, threshold, rate, error in zip(*columns, strict=True):

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from snnquant.errors import InputError
-from snnquant.export import ExportRequest
-from snnquant.export.preparation import frozen, identifiers, sample_shapes
+from snnquant.exporters import ExportRequest
+from snnquant.exporters.preparation import frozen, identifiers, sample_shapes
 from snnquant.io import replacing, require_extra
 from snnquant.nn import INPUT
 from snnquant.nn.kinds import CONVOLUTIONS, DROPOUTS

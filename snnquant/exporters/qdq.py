@@ -8,8 +8,8 @@ from typing import Any
 from torch import Tensor, nn
 
 from snnquant.errors import InputError
-from snnquant.export import ExportRequest
-from snnquant.export.onnx_file import save, to_model
+from snnquant.exporters import ExportRequest
+from snnquant.exporters.onnx_file import save, to_model
 from snnquant.io import require_extra
 from snnquant.quantization import integer_weights
 

@@ -12,8 +12,8 @@ from typing import Any
 import torch
 
 from snnquant.errors import InputError
-from snnquant.export import ExportRequest
-from snnquant.export.deployed import Deployed
+from snnquant.exporters import ExportRequest
+from snnquant.exporters.deployed import Deployed
 from snnquant.io import one_line, replacing, require_extra
 
 OPSET = 20

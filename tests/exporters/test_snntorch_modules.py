@@ -17,8 +17,8 @@ from torch import Tensor, nn
 pytest.importorskip("snntorch", reason="the module is one of snnTorch")
 
 from snnquant.errors import InputError
-from snnquant.export import ExportRequest
-from snnquant.export.snntorch_module import write_snntorch
+from snnquant.exporters import ExportRequest
+from snnquant.exporters.snntorch_module import write_snntorch
 from snnquant.nn.wiring import WeightedSum
 from snnquant.scenes import load_scene
 from snnquant.spiking import LIF, SpikingNetwork

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from snnquant.export import ExportRequest
-from snnquant.export.brian2.connectivity import OUTPUT, constant_currents, synapses
-from snnquant.export.preparation import check_source_name, frozen, identifiers, sample_shapes
+from snnquant.exporters import ExportRequest
+from snnquant.exporters.brian2.connectivity import OUTPUT, constant_currents, synapses
+from snnquant.exporters.preparation import check_source_name, frozen, identifiers, sample_shapes
 from snnquant.io import replacing
 from snnquant.spiking import LIF, Reset, unknown_reset
 

@@ -17,8 +17,8 @@ pytest.importorskip("nir", reason="NIR's own package writes and reads its files"
 import nir
 
 from snnquant.errors import InputError
-from snnquant.export import ExportRequest
-from snnquant.export.nir_graph import DT, to_nir, write_nir
+from snnquant.exporters import ExportRequest
+from snnquant.exporters.nir_graph import DT, to_nir, write_nir
 from snnquant.nn.wiring import Concatenate, Mean, Reshape, WeightedSum
 from snnquant.spiking import LIF, SpikingNetwork
 
@@ -59,7 +59,7 @@ def tensor(values) -> Tensor:
 
 
 def operation(node, dt: float):
-    """What a node does to one sample [N, ...] without an axis of time."""
+    """Return the operation of a node on one sample [N, ...] without a time axis."""
     if isinstance(node, (nir.IF, nir.LIF)):
         return Neurons(node, dt)
     if isinstance(node, nir.Affine):
