@@ -11,6 +11,13 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, cast
 from cyclopts import Parameter
 
 from snnquant.config import options
+from snnquant.config.groups import (
+    ConversionConfig,
+    ModelConfig,
+    NeuronConfig,
+    SplitConfig,
+    TrainingConfig,
+)
 from snnquant.config.methods import DEFAULT_METHOD, MethodConfig, QuantizationConfig, find_method
 from snnquant.config.options import (
     STAGES,
@@ -21,13 +28,6 @@ from snnquant.config.options import (
     require,
     require_types,
     section,
-)
-from snnquant.config.parts import (
-    ConversionConfig,
-    ModelConfig,
-    NeuronConfig,
-    SplitConfig,
-    TrainingConfig,
 )
 from snnquant.errors import InputError
 
