@@ -23,7 +23,7 @@ from snnquant.config.methods import (
     register_method,
 )
 from snnquant.config.networks import NETWORKS, NetworkInput
-from snnquant.config.option_table import OptionRow, markdown, option_table
+from snnquant.config.option_rows import OptionRow, markdown, option_table
 from snnquant.config.options import FLAT, GROUPS, Option, options_of
 from snnquant.config.run_config import (
     RunConfig,
