@@ -95,7 +95,8 @@ def _import(name: str) -> None:
     path = Path(name).resolve()
     module_name = f"snnquant_plugin_{path.stem}"
     spec = importlib.util.spec_from_file_location(module_name, path)
-    assert spec is not None and spec.loader is not None  # a name that ends in .py has both
+    assert spec is not None  # a name that ends in .py has a spec and a loader
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[module_name] = module  # dataclasses look their module up
     spec.loader.exec_module(module)

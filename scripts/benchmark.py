@@ -38,9 +38,9 @@ from torch import Tensor, nn
 
 from snnquant.config import ModelConfig, NeuronConfig, QuantizationConfig
 from snnquant.conversion import convert
-from snnquant.io import replacing
 from snnquant.inference import Cube, classify_scene, tile_classifier
 from snnquant.inference.integer import IntegerNetwork
+from snnquant.io import replacing
 from snnquant.memory import keep_freed_memory
 from snnquant.models import build_model
 from snnquant.quantization import freeze, quantize

@@ -1,15 +1,25 @@
-"""The parts of a piece of hardware, each a frozen dataclass that checks its own numbers."""
+"""Parts of a piece of hardware, each a frozen dataclass that checks its own numbers."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, get_args
 
-from pim_sim.checks import check_choice, check_integer, check_number, check_text, refuse
 from pim_sim.errors import InputError
-from pim_sim.hardware.adc import ADC
-from pim_sim.hardware.limits import check_part, check_quantity
-from pim_sim.macro.description import Macro
+from pim_sim.hardware.bit_line_array import BitLineArray
+from pim_sim.hardware.macro import Macro
+from pim_sim.schema import (
+    check_choice,
+    check_flag,
+    check_integer,
+    check_number,
+    check_part,
+    check_quantity,
+    check_text,
+    refuse,
+    set_field,
+)
+from pim_sim.technology import energy_ratio
 
 Packing = Literal["none", "duplicate", "shifted"]
 
@@ -28,7 +38,7 @@ class Memory:
     """Time of reading one word (t_read)."""
 
     def __post_init__(self) -> None:
-        check_part(self, "memory")
+        check_part(self, "memory.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,60 +59,31 @@ class Digital:
     """Whether the energies follow the layer's bits, or hold for an operation of any bits."""
 
     def __post_init__(self) -> None:
-        check_part(self, "digital")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Array:
-    """A 6T-SRAM array whose bit lines compute (one of them a bank)."""
-
-    rows: int
-    """Word lines."""
-    columns: int
-    """Bit lines, each with its bit-line processor."""
-    weight_bits_per_column: int
-    """Most weight bits that one functional read turns into one bit-line voltage."""
-    input_bits_per_step: int
-    """Most input bits that a bit-line processor takes at once."""
-    functional_read_energy_pj: float
-    """Energy of a functional read, a column."""
-    functional_read_time_ns: float
-    """Time of a functional read."""
-    accumulate_energy_pj: float
-    """Energy of one bit-line multiplication and accumulation (E_BLP), a column."""
-    accumulate_time_ns: float
-    """Time of the bit-line processing of one functional read."""
-
-    def __post_init__(self) -> None:
-        check_part(self, "array")
-        if self.rows < self.weight_bits_per_column:
-            expected = f"at least weight_bits_per_column ({self.weight_bits_per_column})"
-            raise refuse("array.rows", self.rows, expected)
+        check_part(self, "digital.")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Mapping:
-    """How a layer may be laid out on the macros of a chip."""
+    """Rules for laying a layer out on the macros of a chip."""
 
     packing: Packing = "shifted"
-    """What fills the rows that a small kernel leaves: nothing, further windows beside the first, or
-    one longer window along the first spatial axis, with a shifted copy of the filters for each."""
+    """Use of the rows that a small kernel leaves: none, further windows beside the first, or one
+    longer window along the first spatial axis, with a shifted copy of the filters for each."""
     pipelined: bool = True
     """Whether the rows take the next input while the converters still work on the last."""
     pixels_per_load: int = 21_025
-    """Pixels classified before the weights are loaded again, on either side; by default those of a
-    scene of 145x145, Indian Pines."""
+    """Pixels classified per load of the weights, on either side; by default those of a scene of
+    145x145, Indian Pines."""
 
     def __post_init__(self) -> None:
         check_choice("mapping.packing", self.packing, get_args(Packing))
-        if not isinstance(self.pipelined, bool):
-            raise refuse("mapping.pipelined", self.pipelined, "true or false")
+        check_flag("mapping.pipelined", self.pipelined)
         check_integer("mapping.pixels_per_load", self.pixels_per_load, 1)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Noise:
-    """What the analog part of a chip adds to exact arithmetic; 0 is ideal.
+    """Deviations of the analog part of a chip from exact arithmetic; 0 is ideal.
 
     Standard deviations over steps (thermal) or over the columns of one chip (the others).
     """
@@ -122,30 +103,37 @@ class Noise:
 
     def __post_init__(self) -> None:
         for name in ("thermal_lsb", "offset_lsb", "inl_lsb"):
-            _set(self, name, check_number(f"noise.{name}", getattr(self, name), 0, 1e3))
+            set_field(self, name, check_number(f"noise.{name}", getattr(self, name), 0, 1e3))
         for name in ("gain", "capacitor", "droop"):
-            _set(self, name, check_number(f"noise.{name}", getattr(self, name), 0, 1))
+            set_field(self, name, check_number(f"noise.{name}", getattr(self, name), 0, 1))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Hardware:
     """One technology, digital and in memory, at one node.
 
-    In memory it is either one bit-line array with its converter (`array` and `adc`), or a macro.
+    Args:
+        Every field below; `load_hardware` reads them from a TOML file.
+
+    Raises:
+        InputError: a value is impossible, or a macro is of another node than the rest.
+
+    >>> from pim_sim import load_hardware
+    >>> hardware = load_hardware("c2c_22nm")
+    >>> hardware.node_nm, hardware.engine.adc_bits, hardware.engine.products_at_once
+    (22.0, 8, 64)
     """
 
     name: str
     """Name of its file, without the ending."""
     description: str
-    """What it stands for, on one line."""
+    """One line for lists."""
     node_nm: float
-    """Technology node that every energy and time of the file holds at."""
+    """Technology node of every energy and time of the file."""
     memory: Memory
     digital: Digital
-    array: Array | None = None
-    adc: ADC | None = None
-    macro: Macro | None = None
-    """The macro that computes in memory, of the same node; `Macro.copies` of them."""
+    engine: BitLineArray | Macro
+    """The engine that computes in memory: arrays with converters, or macros of the same node."""
     digital_macro: Macro | None = None
     """A digital macro that stands for the digital side, in place of the multipliers."""
     mapping: Mapping = field(default_factory=Mapping)
@@ -155,68 +143,51 @@ class Hardware:
 
     def __post_init__(self) -> None:
         check_text("description", self.description)
-        if not isinstance(self.complete, bool):
-            raise refuse("complete", self.complete, "true or false")
-        _set(self, "node_nm", check_quantity("node_nm", self.node_nm))
-        if (self.array is None) != (self.adc is None):
-            raise InputError("array and adc: found one, expected both or neither")
-        if (self.array is None) == (self.macro is None):
-            raise InputError("expected either the tables array and adc, or the table macro")
-        for table in ("macro", "digital_macro"):
-            if (macro := getattr(self, table)) is not None and macro.node_nm != self.node_nm:
+        check_flag("complete", self.complete)
+        set_field(self, "node_nm", check_quantity("node_nm", self.node_nm))
+        for table, part in (("macro", self.engine), ("digital_macro", self.digital_macro)):
+            if isinstance(part, Macro) and part.node_nm != self.node_nm:
                 expected = f"{self.node_nm:g}: both sides of a comparison at one node"
-                raise refuse(f"{table}.node_nm", macro.node_nm, expected)
+                raise refuse(f"{table}.node_nm", part.node_nm, expected)
+
+    @property
+    def digital_engine(self) -> Digital | Macro:
+        """The digital side: multipliers, or the digital macro in their place."""
+        return self.digital if self.digital_macro is None else self.digital_macro
 
     @property
     def supply_v(self) -> float | None:
-        """Supply of both sides where the file says it, as it does beside a macro."""
-        return self.macro.supply_v if self.macro is not None else None
+        """Supply of both sides where the file states it, as it does beside a macro."""
+        return self.engine.supply_v
 
-    @property
-    def adc_bits(self) -> int:
-        """Bits of a conversion; 0 where nothing is converted."""
-        if self.adc is not None:
-            return self.adc.bits
-        assert self.macro is not None
-        return self.macro.converter.bits if self.macro.converter is not None else 0
+    def moved(self, *, node_nm: float | None = None, supply_v: float | None = None) -> Hardware:
+        """Return the hardware at another node or supply, both sides together.
 
-    @property
-    def input_bits_at_once(self) -> int:
-        """Input bits that the array takes in one step, so bits of the DAC."""
-        if self.array is not None:
-            return self.array.input_bits_per_step
-        assert self.macro is not None
-        return self.macro.input.bits_per_step
-
-    @property
-    def input_bits_a_conversion(self) -> int:
-        """Input bits whose products are added up before one conversion."""
-        steps = self.macro.input.steps_per_conversion if self.macro is not None else 1
-        return self.input_bits_at_once * steps
-
-    @property
-    def weight_bits_a_column(self) -> int:
-        """Weight bits that one conversion reads."""
-        if self.array is not None:
-            return self.array.weight_bits_per_column
-        assert self.macro is not None
-        return self.macro.array.bits_per_cell * self.macro.array.columns_merged
-
-    @property
-    def weight_signs(self) -> Literal["differential", "offset"]:
-        """How weights of both signs are kept; a 6T column has two bit lines."""
-        if self.macro is not None and self.macro.array.signed == "offset":
-            return "offset"
-        return "differential"
-
-    @property
-    def products_at_once(self) -> int:
-        """Most products that one conversion adds up."""
-        if self.array is not None:
-            return self.array.columns
-        assert self.macro is not None
-        return self.macro.array.rows
-
-
-def _set(part: object, field: str, value: float) -> None:
-    object.__setattr__(part, field, value)
+        Digital energies and memory follow Stillmaker & Baas from the file's own node, times are
+        proportional to the node. Raises `InputError` outside the range of these laws, and for
+        hardware without a macro, whose energies hold at its own node only.
+        """
+        if self.supply_v is None:
+            raise InputError(f"found hardware {self.name!r} without a macro, expected one with it")
+        new_nm = self.node_nm if node_nm is None else node_nm
+        new_v = self.supply_v if supply_v is None else supply_v
+        energy = energy_ratio(self.node_nm, self.supply_v, new_nm, new_v)
+        time = new_nm / self.node_nm
+        memory, digital, other = self.memory, self.digital, self.digital_macro
+        return replace(
+            self,
+            node_nm=new_nm,
+            engine=self.engine.at(new_nm, new_v),
+            digital_macro=other.at(new_nm, new_v) if other else None,
+            memory=replace(
+                memory,
+                read_energy_pj=memory.read_energy_pj * energy,
+                read_time_ns=memory.read_time_ns * time,
+            ),
+            digital=replace(
+                digital,
+                multiply_energy_pj=digital.multiply_energy_pj * energy,
+                add_energy_pj=digital.add_energy_pj * energy,
+                multiply_time_ns=digital.multiply_time_ns * time,
+            ),
+        )

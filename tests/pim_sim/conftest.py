@@ -7,11 +7,11 @@ from hypothesis import strategies as st
 
 from pim_sim import Hardware, Layer
 from pim_sim.cli import main
-from pim_sim.hardware import ADC, Array, Digital, Memory
+from pim_sim.hardware import ADC, Array, BitLineArray, Digital, Memory
 
 
 def _indian_pines_layer() -> dict[str, object]:
-    """20 filters of 3x3x3 on one 5x5 patch of 200 bands, no padding, as in a file."""
+    """Return 20 filters of 3x3x3 on one 5x5 patch of 200 bands, no padding, as in a file."""
     return {
         "name": "conv1",
         "kind": "conv3d",
@@ -58,17 +58,19 @@ def toy() -> Hardware:
             add_energy_pj=1,
             multiply_time_ns=1,
         ),
-        array=Array(
-            rows=2,
-            columns=2,
-            weight_bits_per_column=2,
-            input_bits_per_step=2,
-            functional_read_energy_pj=1,
-            functional_read_time_ns=3,
-            accumulate_energy_pj=0.5,
-            accumulate_time_ns=2,
+        engine=BitLineArray(
+            array=Array(
+                rows=2,
+                columns=2,
+                weight_bits_per_column=2,
+                input_bits_per_step=2,
+                functional_read_energy_pj=1,
+                functional_read_time_ns=3,
+                accumulate_energy_pj=0.5,
+                accumulate_time_ns=2,
+            ),
+            adc=ADC(bits=2, energy_law="stated", time_law="stated", energy_pj=10, time_ns=5),
         ),
-        adc=ADC(bits=2, energy_law="stated", time_law="stated", energy_pj=10, time_ns=5),
     )
 
 
@@ -99,13 +101,13 @@ def _layers(draw: st.DrawFn) -> Layer:
 
 @pytest.fixture(scope="session")
 def layers() -> st.SearchStrategy[Layer]:
-    """Any small layer that can be."""
+    """Strategy of small layers of any geometry."""
     return _layers()
 
 
 @pytest.fixture
 def one_line_refusal(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
-    """Runs `pim-sim` on wrong input; the one line it leaves on stderr, with exit code 2."""
+    """Run `pim-sim` on wrong input; return its one line on stderr, with exit code 2."""
 
     def refused(*arguments: str) -> str:
         with pytest.raises(SystemExit) as stop:

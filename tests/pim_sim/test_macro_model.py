@@ -11,18 +11,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pim_sim.cli import main
-from pim_sim.macro import (
+from pim_sim.cost_model import Scales, price
+from pim_sim.hardware import (
+    CELLS,
     MACROS,
     CellArray,
     Converter,
     Input,
     Logic,
     Macro,
-    Scales,
     load_macro,
-    price,
 )
-from pim_sim.macro.technology import Technology, sram_cell_um2
+from pim_sim.technology import Node, sram_cell_um2
 
 ONES = Scales()
 
@@ -183,12 +183,9 @@ def test_printed_throughput_and_area_come_out_where_the_chip_files_give_the_cycl
     assert 1 / 1.5 < price(load_macro("jia_2020"), 1, 1).area_mm2 / (2.91 + 0.497) < 1.5
 
 
-CELLS = ["sram_6t", "sram_8t", "charge", "c2c", "rram", "digital"]
-
-
 @st.composite
 def _macros(draw: st.DrawFn) -> Macro:
-    cell = draw(st.sampled_from(CELLS))
+    cell = draw(st.sampled_from(CELLS.names()))
     merged = draw(st.sampled_from([1, 2, 4]))
     encodings = ["bit_serial", "dac", "pulse_count", "pulse_width"]
     return Macro(
@@ -197,7 +194,7 @@ def _macros(draw: st.DrawFn) -> Macro:
         node_nm=draw(st.floats(5, 180)),
         supply_v=draw(st.floats(0.5, 1.5)),
         array=CellArray(
-            cell=cell,  # type: ignore[arg-type]
+            cell=cell,
             rows=draw(st.integers(2, 512)),
             columns=16 * merged * draw(st.integers(1, 8)) * 2,
             columns_merged=merged,
@@ -244,8 +241,8 @@ def test_longer_columns_share_a_conversion_among_more_products(macro: Macro) -> 
 
 
 def test_supply_slows_and_nodes_shrink_cells() -> None:
-    assert Technology(28, 0.9).slowdown == pytest.approx(1)
-    assert Technology(28, 0.7).slowdown > 1.2
+    assert Node(28, 0.9).slowdown == pytest.approx(1)
+    assert Node(28, 0.7).slowdown > 1.2
     assert sram_cell_um2(65) == pytest.approx(0.525)
     assert 0.127 < sram_cell_um2(32) < 0.242
 

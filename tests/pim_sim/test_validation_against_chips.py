@@ -7,8 +7,7 @@ from dataclasses import asdict, replace
 import pytest
 
 from pim_sim.cli import main
-from pim_sim.macro import Scales
-from pim_sim.macro.calibration import calibrated
+from pim_sim.cost_model import Scales, calibrated
 from pim_sim.validation import Chip, fit_scales, measured_chips, validate
 
 FITTED = [chip for chip in measured_chips() if chip.used_for("fit")]

@@ -10,8 +10,9 @@ from xml.etree import ElementTree
 import pytest
 
 from pim_sim.cli import main
-from pim_sim.components import component_costs
-from pim_sim.validation import Reference, Validation, draw_parity, measured_chips, validate
+from pim_sim.cli.charts import draw_parity
+from pim_sim.technology import component_costs
+from pim_sim.validation import Reference, Validation, measured_chips, validate
 from pim_sim.validation.references import references
 
 ROOT = Path(__file__).parents[2]
@@ -175,5 +176,6 @@ def test_shipped_picture_is_the_one_that_the_command_draws(
 def test_picture_that_cannot_be_written_is_one_line(
     tmp_path: Path, one_line_refusal: Callable[..., str]
 ) -> None:
-    target = str(tmp_path / "nowhere" / "parity.svg")
+    (tmp_path / "file").touch()
+    target = str(tmp_path / "file" / "parity.svg")
     assert f"{target}: cannot be written" in one_line_refusal("validate", "--svg", target)

@@ -296,7 +296,7 @@ def test_a_configuration_that_cannot_be_is_refused(fields: dict[str, object], wo
     ("module", "config", "inputs", "words"),
     [
         (nn.ReLU(), AnalogConfig(), torch.ones(1, 2), "layer: found 'ReLU'"),
-        (nn.Linear(2, 1), AnalogConfig(), torch.zeros(1, 2), "zeros alone"),
+        (nn.Linear(2, 1), AnalogConfig(), torch.zeros(1, 2), "only zeros"),
         (nn.Linear(2, 1), AnalogConfig(), torch.full((1, 2), math.nan), "not finite"),
         (nn.Linear(2, 1), AnalogConfig(input_bits=1), torch.tensor([[1.0, -1]]), "input_bits"),
         (nn.Linear(1, 2), AnalogConfig(adc_bits=1), torch.tensor([[1.0], [-1]]), "adc_bits"),

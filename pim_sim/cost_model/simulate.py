@@ -1,0 +1,143 @@
+"""A layer computed digitally and in memory, with the same memory and node.
+
+Both designs hold the whole layer's weights. Every product is charged, those with zero inputs too.
+The cost of one application of the layer is charged once where the input repeats over the time
+steps, and once per time step otherwise.
+
+The engine in memory is a bit-line array of ACE-SNN's kind (`bit_line`) or a macro (`macro_layer`).
+Control, the memory of inputs and outputs, leakage and a pixel's share of loading the weights are
+charged alike on both sides; only a file that says it is not complete, as `ace_snn` with the paper's
+equations, has no control and no writing of outputs.
+
+The later layers of a network stay digital. Where their inputs are spikes they only add: one
+addition per non-zero input, by the density that the workload states, and no multiplication.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import fields, replace
+from typing import Any
+
+from pim_sim.cost_model.bit_line import LayerOnBitLines
+from pim_sim.cost_model.costs import Cost, Design
+from pim_sim.cost_model.digital import LayerOnMultipliers
+from pim_sim.cost_model.layer_report import Network, Report
+from pim_sim.cost_model.macro_layer import LayerOnDigitalMacros, LayerOnMacros
+from pim_sim.cost_model.mapped_layer import MappedLayer, MappedOnArrays, Utilisation
+from pim_sim.cost_model.scales import Scales, calibrated
+from pim_sim.cost_model.uncertainty import uncertainty
+from pim_sim.hardware import BitLineArray, Digital, Hardware
+from pim_sim.workload import Layer, Workload
+
+
+def simulate(workload: Workload, hardware: Hardware) -> Report:
+    """Simulate the first layer of a workload, digital and in memory, and the network with either.
+
+    Args:
+        workload: layers of a network, first layer first.
+        hardware: technology of both designs.
+
+    Returns:
+        Energy in pJ and delay in ns per pixel of either design, by component, and their ratios.
+
+    Raises:
+        InputError: the array or macro does not hold one weight of the layer.
+
+    >>> from pim_sim import Layer, Workload, load_hardware
+    >>> fc = Layer(name="fc", kind="linear", input_shape=(64,), weight_shape=(10, 64), stride=(),
+    ...            padding=(), weight_bits=6, input_bits=8, signed=True, time_steps=1,
+    ...            input_density=1.0, repeats_input=True)
+    >>> report = simulate(Workload(name="demo", layers=(fc,)), load_hardware("sram_65nm"))
+    >>> report.comparison.energy.factor > 1
+    True
+    """
+    first, *others = workload.layers
+    return _report(first, others, hardware)
+
+
+def simulate_layer(layer: Layer, hardware: Hardware) -> Report:
+    """Simulate one layer, digital and in memory.
+
+    Args:
+        layer: the layer.
+        hardware: technology of both designs.
+
+    Returns:
+        The report of `simulate`, for a network of this layer.
+
+    Raises:
+        InputError: the array or macro does not hold one weight of the layer.
+
+    >>> from pim_sim import Layer, load_hardware
+    >>> fc = Layer(name="fc", kind="linear", input_shape=(64,), weight_shape=(10, 64), stride=(),
+    ...            padding=(), weight_bits=6, input_bits=8, signed=True, time_steps=1,
+    ...            input_density=1.0, repeats_input=True)
+    >>> simulate_layer(fc, load_hardware("charge_28nm")).utilisation.layout.arrays
+    1
+    """
+    return _report(layer, [], hardware)
+
+
+def both_sides(layer: Layer, hardware: Hardware, scales: Scales) -> tuple[Design, Design]:
+    """Return the designs digital and in memory; arrays in place of numbers give arrays."""
+    return (
+        _design(layer, _on_digital(layer, hardware, scales)),
+        _design(layer, _on_arrays(layer, hardware, scales)),
+    )
+
+
+def _report(layer: Layer, others: Sequence[Layer], hardware: Hardware) -> Report:
+    on_arrays = _on_arrays(layer, hardware, calibrated())
+    digital = _design(layer, _on_digital(layer, hardware, calibrated()))
+    in_memory = _design(layer, on_arrays)
+    later_pj = sum(_later_layer_pj(later, hardware) for later in others)
+    return Report(
+        hardware=hardware.name,
+        layer=layer,
+        digital=digital,
+        in_memory=in_memory,
+        utilisation=_with_whole_counts(on_arrays.utilisation()),
+        uncertainty=uncertainty(digital, in_memory),
+        network=Network(
+            later_layers_pj=later_pj,
+            digital_first_pj=later_pj + digital.total.energy_pj,
+            in_memory_first_pj=later_pj + in_memory.total.energy_pj,
+        ),
+    )
+
+
+def _on_digital(layer: Layer, hardware: Hardware, scales: Scales) -> MappedLayer:
+    engine = hardware.digital_engine
+    if isinstance(engine, Digital):
+        return LayerOnMultipliers(layer, hardware, engine, scales)
+    return LayerOnDigitalMacros(layer, hardware, engine, scales)
+
+
+def _on_arrays(layer: Layer, hardware: Hardware, scales: Scales) -> MappedOnArrays:
+    engine = hardware.engine
+    if isinstance(engine, BitLineArray):
+        return LayerOnBitLines(layer, hardware, engine, scales)
+    return LayerOnMacros(layer, hardware, engine, scales)
+
+
+def _design(layer: Layer, mapped: MappedLayer) -> Design:
+    costs = {name: cost.times(layer.applications) for name, cost in mapped.costs().items()}
+    return Design(costs, mapped.area_mm2())
+
+
+def _later_layer_pj(layer: Layer, hardware: Hardware) -> float:
+    """Return the energy of a later layer per pixel."""
+    spikes = layer.input_bits == 1
+    mapped = LayerOnMultipliers(layer, hardware, hardware.digital, calibrated(), spikes)
+    costs: dict[str, Cost] = mapped.costs()
+    return sum(cost.energy_pj for cost in costs.values()) * layer.applications
+
+
+def _with_whole_counts(utilisation: Utilisation) -> Utilisation:
+    """Return the utilisation of a single design with the counts of its layout as integers."""
+    layout: Any = utilisation.layout
+    # annotations are text in this package
+    counts = [field.name for field in fields(layout) if field.type == "int"]
+    whole = {name: int(getattr(layout, name)) for name in counts}
+    return replace(utilisation, layout=replace(layout, **whole))
