@@ -107,10 +107,10 @@ class Cell:
     """Transistors that this adder hangs on the line of the row."""
 
     def __post_init__(self) -> None:
-        check_part(self, "cell.", bounds=_BOUNDS)
+        check_part(self, "array.cell.", bounds=_BOUNDS)
         writes = (self.write_pulses, self.write_pulse_pj, self.write_pulse_ns)
         if len({value is None for value in writes}) > 1:
-            raise InputError("cell.write_pulses, write_pulse_pj and write_pulse_ns: found some, "
+            raise InputError("array.cell.write_pulses, write_pulse_pj and write_pulse_ns: found some, "
                              "expected all three or none")  # fmt: skip
 
 
@@ -125,7 +125,7 @@ def cell_kind(name_or_cell: object) -> Cell:
     """
     if not isinstance(name_or_cell, Cell):
         return CELLS.get(check_choice("array.cell", name_or_cell, CELLS.names()))
-    check_choice("cell.read", name_or_cell.read, READS.names())
+    check_choice("array.cell.read", name_or_cell.read, READS.names())
     return name_or_cell
 
 
@@ -141,7 +141,7 @@ def _current_fj(cell: Cell, step: Step) -> float:
     """Currents through conductances, read at a low voltage for a short time."""
     conductance_us = cell.conductance_us if step.conductance_us is None else step.conductance_us
     if conductance_us is None:
-        raise InputError("cell: missing field 'conductance_us', which the read law 'current' needs")
+        raise InputError("array.cell: missing field 'conductance_us', which the read law 'current' needs")
     charge = conductance_us * step.read_ns + step.line_ff
     return step.cells * charge * step.read_v**2 * step.swings
 
