@@ -52,7 +52,7 @@ class Registry(Generic[Entry]):
         return add
 
     def get(self, name: str) -> Entry:
-        """Return the entry called `name`; raise `InputError` that lists the names there are."""
+        """Return the entry called `name`; raise `InputError` that lists the known names."""
         load_plugins()
         if name not in self._entries:
             known = ", ".join(self._entries)

@@ -152,5 +152,17 @@ def unchecked(part: Part, **changes: Any) -> Part:
     return new
 
 
+def plain_numbers(part: Part) -> Part:
+    """Return a copy of a dataclass with Python's own numbers in fields annotated int or float.
+
+    Formulas that serve arrays too leave numpy's numbers, and whole ones in floating point.
+    """
+    kinds = {"int": int, "float": float}  # annotations are text in this package
+    numbers = [field for field in fields(part) if field.type in kinds]  # type: ignore[arg-type]
+    return unchecked(
+        part, **{field.name: kinds[str(field.type)](getattr(part, field.name)) for field in numbers}
+    )
+
+
 def _listed(names: Iterable[str]) -> str:
     return ", ".join(names)

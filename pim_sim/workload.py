@@ -73,13 +73,13 @@ class Layer:
     input_bits: int
     """Bits of an input value; 1 for spikes."""
     signed: bool
-    """Whether the weights take both signs."""
+    """True if the weights take both signs."""
     time_steps: int
     """Time steps T of one classification; 1 for a network without spikes."""
     input_density: float
     """Mean share of non-zero input values per step, 0 to 1."""
     repeats_input: bool
-    """Whether the input is the same at every step, so that the layer is computed once for all T."""
+    """True if the input is the same at every step, so that the layer is computed once for all T."""
 
     def __post_init__(self) -> None:
         check_text("layer name", self.name)
@@ -223,7 +223,7 @@ class Workload:
             raise InputError(f"{path}: line {error.lineno}: not JSON: {error.msg}") from None
         except (ValueError, RecursionError) as error:
             # not UTF-8, an integer of thousands of digits, or endless nesting
-            raise InputError(f"{path}: not JSON that can be read: {shown(str(error))}") from None
+            raise InputError(f"{path}: not JSON: {shown(str(error))}") from None
 
     def to_json(self, path: str | Path) -> None:
         """Write the file that `from_json` reads; `InputError` as `write_json`."""

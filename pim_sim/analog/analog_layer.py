@@ -58,7 +58,7 @@ class AnalogLayer(nn.Module):
     inl_slope: Tensor
 
     def __init__(self, exact: nn.Module, config: AnalogConfig, inputs: Tensor, chip: int) -> None:
-        """``inputs`` [N, ...] as the layer sees them set the ranges; ``chip`` names the mismatch.
+        """Set the ranges by ``inputs`` [N, ...] of the layer, the mismatch by the seed ``chip``.
 
         Raises `InputError` for another kind of layer, and for inputs that give no range.
         """

@@ -39,7 +39,7 @@ class LayerOnMultipliers:
     scales: Scales
     """Of the macro model; the energies of multipliers are stated."""
     additions_only: bool = False
-    """Whether inputs are spikes, so that each non-zero one is added and none is multiplied."""
+    """True if inputs are spikes, so that each non-zero one is added and none is multiplied."""
 
     def costs(self) -> dict[str, Cost]:
         """Return the cost of one application by component.

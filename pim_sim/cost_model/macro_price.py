@@ -12,7 +12,7 @@ from pim_sim.cost_model.macro_energy import near_memory_fj, step_energies
 from pim_sim.cost_model.macro_layout import configured_for, lay_out
 from pim_sim.cost_model.scales import Scales, calibrated
 from pim_sim.hardware import Macro
-from pim_sim.schema import check_integer
+from pim_sim.schema import check_integer, plain_numbers
 from pim_sim.technology import GATES, Node, cost
 
 _ARRAY_SHARE_OF_AREA = 0.7
@@ -59,10 +59,11 @@ def price(macro: Macro, input_bits: int, weight_bits: int, scales: Scales | None
     breakdown["converters"] *= layout.conversions / (layout.steps * layout.groups_per_weight)
     sums = layout.weights_per_row * layout.additions
     breakdown["shift_and_add"] = near_memory_fj(macro, scales, layout.sum_bits) * sums / macs
+    breakdown = {name: float(energy) for name, energy in breakdown.items()}
     energy_fj = sum(breakdown.values())
     tops = 2e-3 * macs * macro.copies / (cycle_ns * layout.steps)
     area = area_mm2(macro) * macro.copies
-    return Price(
+    found = Price(
         tops_per_watt=2e3 / energy_fj,
         tops=tops,
         tops_per_mm2=tops / area,
@@ -71,6 +72,7 @@ def price(macro: Macro, input_bits: int, weight_bits: int, scales: Scales | None
         area_mm2=area,
         breakdown_fj=breakdown,
     )
+    return plain_numbers(found)
 
 
 def cycle_time_ns(macro: Macro) -> float:

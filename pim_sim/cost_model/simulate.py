@@ -16,8 +16,7 @@ addition per non-zero input, by the density that the workload states, and no mul
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import fields, replace
-from typing import Any
+from dataclasses import replace
 
 from pim_sim.cost_model.bit_line import LayerOnBitLines
 from pim_sim.cost_model.costs import Cost, Design
@@ -28,6 +27,7 @@ from pim_sim.cost_model.mapped_layer import MappedLayer, MappedOnArrays, Utilisa
 from pim_sim.cost_model.scales import Scales, calibrated
 from pim_sim.cost_model.uncertainty import uncertainty
 from pim_sim.hardware import BitLineArray, Digital, Hardware
+from pim_sim.schema import plain_numbers
 from pim_sim.workload import Layer, Workload
 
 
@@ -89,15 +89,15 @@ def both_sides(layer: Layer, hardware: Hardware, scales: Scales) -> tuple[Design
 
 def _report(layer: Layer, others: Sequence[Layer], hardware: Hardware) -> Report:
     on_arrays = _on_arrays(layer, hardware, calibrated())
-    digital = _design(layer, _on_digital(layer, hardware, calibrated()))
-    in_memory = _design(layer, on_arrays)
+    digital = _plain_design(_design(layer, _on_digital(layer, hardware, calibrated())))
+    in_memory = _plain_design(_design(layer, on_arrays))
     later_pj = sum(_later_layer_pj(later, hardware) for later in others)
     return Report(
         hardware=hardware.name,
         layer=layer,
         digital=digital,
         in_memory=in_memory,
-        utilisation=_with_whole_counts(on_arrays.utilisation()),
+        utilisation=_plain_utilisation(on_arrays.utilisation()),
         uncertainty=uncertainty(digital, in_memory),
         network=Network(
             later_layers_pj=later_pj,
@@ -134,10 +134,10 @@ def _later_layer_pj(layer: Layer, hardware: Hardware) -> float:
     return sum(cost.energy_pj for cost in costs.values()) * layer.applications
 
 
-def _with_whole_counts(utilisation: Utilisation) -> Utilisation:
-    """Return the utilisation of a single design with the counts of its layout as integers."""
-    layout: Any = utilisation.layout
-    # annotations are text in this package
-    counts = [field.name for field in fields(layout) if field.type == "int"]
-    whole = {name: int(getattr(layout, name)) for name in counts}
-    return replace(utilisation, layout=replace(layout, **whole))
+def _plain_design(design: Design) -> Design:
+    costs = {name: plain_numbers(cost) for name, cost in design.components.items()}
+    return Design(costs, float(design.area_mm2))
+
+
+def _plain_utilisation(utilisation: Utilisation) -> Utilisation:
+    return replace(plain_numbers(utilisation), layout=plain_numbers(utilisation.layout))

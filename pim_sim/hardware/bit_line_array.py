@@ -24,9 +24,9 @@ class Array:
     columns: int
     """Bit lines, each with its bit-line processor."""
     weight_bits_per_column: int
-    """Most weight bits that one functional read turns into one bit-line voltage."""
+    """Maximum of weight bits that one functional read turns into one bit-line voltage."""
     input_bits_per_step: int
-    """Most input bits that a bit-line processor takes at once."""
+    """Maximum of input bits that a bit-line processor takes at once."""
     functional_read_energy_pj: float
     """Energy of a functional read, per column."""
     functional_read_time_ns: float
@@ -60,7 +60,7 @@ class BitLineArray:
 
     @property
     def converts(self) -> bool:
-        """Whether sums pass a converter: always."""
+        """True if sums pass a converter: always."""
         return True
 
     @property
@@ -90,7 +90,7 @@ class BitLineArray:
 
     @property
     def products_at_once(self) -> int:
-        """Most products that one conversion adds up."""
+        """Maximum of products that one conversion adds up."""
         return self.array.columns
 
     def holds(self, weight_bits: int) -> bool:

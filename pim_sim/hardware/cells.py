@@ -72,12 +72,27 @@ class Step:
 ReadLaw = Callable[["Cell", Step], float]
 """Energy in fJ of all cells in one step."""
 READS: Registry[ReadLaw] = Registry("read law")
-"""Laws of reading a cell, by the name that `Cell.read` gives."""
+"""Laws of reading a cell, by the name that `Cell.read` gives.
+
+>>> READS.names()[:2]
+['capacitor', 'current']
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Cell:
-    """One kind of memory cell. Raises `InputError` for an impossible value."""
+    """One kind of memory cell.
+
+    Args:
+        Every field below, the first three required; areas in 6T cells of the node, energies in pJ,
+        times in ns, conductances in uS.
+
+    Raises:
+        InputError: a value is impossible, or only some of the write fields are given.
+
+    >>> Cell(area_6t=0.3, row_transistors=1, read="current", conductance_us=0.5).analog
+    True
+    """
 
     area_6t: float
     """Area with the part that multiplies, in areas of a 6T SRAM cell of the node."""
@@ -92,9 +107,9 @@ class Cell:
     conductance_us: float | None = None
     """Mean conductance, unless the array states it (read law "current")."""
     analog: bool = True
-    """Whether columns add in analog, before a converter; otherwise adders do, digitally."""
+    """True if columns add in analog, before a converter; otherwise adders do, digitally."""
     volatile: bool = True
-    """Whether the supply holds the state, so that the cell leaks."""
+    """True if the supply holds the state, so that the cell leaks."""
     write_pulses: float | None = None
     """Pulses that write one cell; none for a cell that a memory word writes, as in SRAM."""
     write_pulse_pj: float | None = None
@@ -110,12 +125,16 @@ class Cell:
         check_part(self, "array.cell.", bounds=_BOUNDS)
         writes = (self.write_pulses, self.write_pulse_pj, self.write_pulse_ns)
         if len({value is None for value in writes}) > 1:
-            raise InputError("array.cell.write_pulses, write_pulse_pj and write_pulse_ns: found some, "
-                             "expected all three or none")  # fmt: skip
+            fields = "write_pulses, write_pulse_pj and write_pulse_ns"
+            raise InputError(f"array.cell: {fields}: found some, expected all three or none")
 
 
 CELLS: Registry[Cell] = Registry("array.cell")
-"""The kinds of cells that a hardware file may name."""
+"""Kinds of cells that a hardware file may name.
+
+>>> "charge" in CELLS, CELLS.get("charge").read
+(True, 'capacitor')
+"""
 
 
 def cell_kind(name_or_cell: object) -> Cell:
@@ -131,24 +150,24 @@ def cell_kind(name_or_cell: object) -> Cell:
 
 @READS.register("capacitor")
 def _capacitor_fj(cell: Cell, step: Step) -> float:
-    """Charge of capacitors that products drive, through gates of the cell, onto a line."""
+    """Charge capacitors that products drive, through gates of the cell, onto a line."""
     switched = cell.unit_capacitors * step.unit_ff + cell.drive_gates * step.gate_ff + step.line_ff
     return step.cells * switched * step.supply_v**2 * step.swings
 
 
 @READS.register("current")
 def _current_fj(cell: Cell, step: Step) -> float:
-    """Currents through conductances, read at a low voltage for a short time."""
+    """Drive currents through conductances, at a low voltage for a short time."""
     conductance_us = cell.conductance_us if step.conductance_us is None else step.conductance_us
     if conductance_us is None:
-        raise InputError("array.cell: missing field 'conductance_us', which the read law 'current' needs")
+        raise InputError("array.cell: missing field 'conductance_us', needed to read by current")
     charge = conductance_us * step.read_ns + step.line_ff
     return step.cells * charge * step.read_v**2 * step.swings
 
 
 @READS.register("bit_line")
 def _bit_line_fj(cell: Cell, step: Step) -> float:
-    """Fall of precharged bit lines, which every stored word loads."""
+    """Discharge precharged bit lines, which every stored word loads."""
     fall = step.supply_v / 2 if step.swing_v is None else step.swing_v
     lines = step.columns * step.rows * step.depth * step.line_ff
     energy_fj: float = lines * step.supply_v * fall * np.minimum(1.0, 2 * step.mean)
@@ -157,7 +176,7 @@ def _bit_line_fj(cell: Cell, step: Step) -> float:
 
 @READS.register("logic")
 def _logic_fj(cell: Cell, step: Step) -> float:
-    """A NOR per bit; the weight stands still, so only one of its two inputs moves."""
+    """Switch one NOR per bit; the weight stands still, so only one of its two inputs moves."""
     product = step.gate_ff / 2 * step.supply_v**2 * step.mean
     return step.cells * product * step.input_bits
 

@@ -27,7 +27,7 @@ class Engine(Protocol):
 
     @property
     def converts(self) -> bool:
-        """Whether sums pass a converter."""
+        """True if sums pass a converter."""
 
     @property
     def adc_bits(self) -> int:
@@ -51,7 +51,7 @@ class Engine(Protocol):
 
     @property
     def products_at_once(self) -> int:
-        """Most products that one conversion adds up."""
+        """Maximum of products that one conversion adds up."""
 
     def holds(self, weight_bits: int) -> bool:
         """Return whether the columns hold one weight of so many bits."""

@@ -116,7 +116,7 @@ class Input:
     bits_per_step: int = 1
     """Input bits applied in one step."""
     sign_magnitude: bool = False
-    """Whether the sign travels with a bit instead of taking its own step."""
+    """True if the sign travels with a bit instead of taking its own step."""
     steps_per_conversion: int = 1
     """Steps whose charge is added up before one conversion; 1 where each step is converted."""
     mean: float = 0.5
@@ -178,9 +178,9 @@ class Logic:
     rows_per_register: int | None = None
     """Rows between two pipeline registers of a chain; no registers by default."""
     booth: bool = False
-    """Whether two input bits of a step make one product, by Booth's code."""
+    """True if two input bits of a step make one product, by Booth's code."""
     shift_and_add: bool = True
-    """Whether steps and columns of a product are put together inside the macro."""
+    """True if steps and columns of a product are put together inside the macro."""
     weight_density: float = 0.5
     """Share of weight bits that are 1."""
 
@@ -220,19 +220,15 @@ class Macro:
         check_integer("copies", self.copies, 1)
         if self.array.kind.analog:
             if self.converter is None:
-                raise InputError(f"missing table 'converter', which a {self._cell} array needs")
+                raise InputError("missing table 'converter', which an analog array needs")
         elif self.converter is not None:
             raise refuse("converter", "a table", "none beside a digital array")
         elif self.input.encoding != "bit_serial":
             raise refuse("input.encoding", self.input.encoding, "bit_serial for a digital array")
 
     @property
-    def _cell(self) -> str:
-        return self.array.cell if isinstance(self.array.cell, str) else "analog"
-
-    @property
     def chained(self) -> bool:
-        """Whether a chain of adders sums the rows, with a full adder in every cell."""
+        """True if a chain of adders sums the rows, with a full adder in every cell."""
         return self.logic.adder == "chain" and not self.array.kind.analog
 
     @property
@@ -282,7 +278,7 @@ class Macro:
 
     @property
     def converts(self) -> bool:
-        """Whether sums pass a converter."""
+        """True if sums pass a converter."""
         return self.converter is not None
 
     @property
@@ -312,7 +308,7 @@ class Macro:
 
     @property
     def products_at_once(self) -> int:
-        """Most products that one conversion adds up."""
+        """Maximum of products that one conversion adds up."""
         return self.array.rows
 
     def holds(self, weight_bits: int) -> bool:

@@ -56,7 +56,7 @@ class Digital:
     multiply_time_ns: float
     """Time of one multiplication and its addition, at any bits (t_mult)."""
     scaled: bool = True
-    """Whether the energies follow the layer's bits, or hold for an operation of any bits."""
+    """True if the energies follow the layer's bits, or hold for an operation of any bits."""
 
     def __post_init__(self) -> None:
         check_part(self, "digital.")
@@ -70,7 +70,7 @@ class Mapping:
     """Use of the rows that a small kernel leaves: none, further windows beside the first, or one
     longer window along the first spatial axis, with a shifted copy of the filters for each."""
     pipelined: bool = True
-    """Whether the rows take the next input while the converters still work on the last."""
+    """True if the rows take the next input while the converters still work on the last."""
     pixels_per_load: int = 21_025
     """Pixels classified per load of the weights, on either side; by default those of a scene of
     145x145, Indian Pines."""
@@ -139,7 +139,7 @@ class Hardware:
     mapping: Mapping = field(default_factory=Mapping)
     noise: Noise = field(default_factory=Noise)
     complete: bool = True
-    """Whether control and the writing of outputs are charged; ACE-SNN's equations have neither."""
+    """True if control and the writing of outputs are charged; ACE-SNN's equations have neither."""
 
     def __post_init__(self) -> None:
         check_text("description", self.description)

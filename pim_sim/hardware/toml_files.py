@@ -38,7 +38,7 @@ class TomlFiles:
     kind: str
     folder: Path
     sourced: bool = False
-    """Whether every number of a file must be followed by its unit and source in a comment."""
+    """True if every number of a file must be followed by its unit and source in a comment."""
 
     def names(self) -> tuple[str, ...]:
         """Return the names of the files that ship with the package."""
@@ -78,7 +78,7 @@ class TomlFiles:
             raise InputError(f"{path}: {error}") from None
         except (ValueError, RecursionError) as error:
             # not TOML (with the line), not UTF-8, a huge integer, endless nesting
-            raise InputError(f"{path}: not TOML that can be read: {shown(str(error))}") from None
+            raise InputError(f"{path}: not TOML: {shown(str(error))}") from None
 
 
 def _require_sources(text: str) -> None:

@@ -36,7 +36,7 @@ class MeasuredAccuracy:
 
     @classmethod
     def from_json(cls, path: str | Path) -> MeasuredAccuracy:
-        """Read and check a file; `InputError` names it and what was found."""
+        """Read and check a file; `InputError` names it and the value found."""
         try:
             table = check_table(json.loads(Path(path).read_text(encoding="utf-8")), "the file")
             check_keys(table, _FIELDS)
@@ -49,7 +49,7 @@ class MeasuredAccuracy:
         except InputError as error:
             raise InputError(f"{path}: {error}") from None
         except (ValueError, RecursionError) as error:
-            raise InputError(f"{path}: not JSON that can be read: {shown(str(error))}") from None
+            raise InputError(f"{path}: not JSON: {shown(str(error))}") from None
 
     def to_dict(self) -> dict[str, Any]:
         """Return conditions and points, ready for JSON."""

@@ -44,7 +44,7 @@ class Region:
 def pareto(swept: Sweep) -> NDArray[np.intp]:
     """Return indices of the points that no other beats in one objective and equals in the rest.
 
-    The objectives are energy, delay, area, and the measured accuracy where there is one, the
+    The objectives are energy, delay, area, and the measured accuracy where available, the
     estimated error of quantization otherwise. Of points with equal costs the first is kept.
     """
     return undominated(costs(swept.results))
@@ -110,7 +110,9 @@ def tornado(
     for name, values in axes.items():
         factors = sweep(layer, hardware, {name: values}).results["energy_factor"]
         if not len(factors):
-            raise InputError(f"--axis {name}: no value of it fits a weight of the layer")
+            raise InputError(
+                f"--axis {name}: found no value whose columns hold a weight of the layer"
+            )
         rows.append((name, float(factors.min()), float(factors.max())))
     return sorted(rows, key=lambda row: row[1] / row[2])
 

@@ -43,7 +43,7 @@ class Sweep:
     results: dict[str, NDArray[np.float64]]
     """`RESULTS`: both sides' energy and delay, the area in memory, digital over in-memory factors,
     and the estimated relative error of the layer's outputs (`quantization_error`); and ``oa``, the
-    measured overall accuracy, 0 to 1, where a file of it was given."""
+    measured overall accuracy, 0 to 1, where a file of it is given."""
     impossible: int
     """Combinations left out because a weight does not fit their columns."""
 

@@ -33,7 +33,7 @@ class Figure:
 
     @property
     def whole(self) -> bool:
-        """Whether the number is of the whole macro."""
+        """True if the number is of the whole macro."""
         return self.parts == ("whole",)
 
     def predicted_fj(self, scales: Scales) -> float:

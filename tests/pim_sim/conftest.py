@@ -45,7 +45,7 @@ def conv1() -> Layer:
 
 @pytest.fixture(scope="session")
 def toy() -> Hardware:
-    """A 2x2 array with round numbers, for sums on paper."""
+    """Return a 2x2 array with round numbers, for sums on paper."""
     return Hardware(
         name="toy",
         description="round numbers",

@@ -67,7 +67,7 @@ def test_shipped_numbers_follow_the_rules_their_comments_name() -> None:
         assert hardware.engine.array.functional_read_energy_pj == pytest.approx(a_bit)
 
 
-def test_file_of_ones_own_is_read_by_its_path(tmp_path: Path) -> None:
+def test_file_of_the_user_is_read_by_its_path(tmp_path: Path) -> None:
     path = tmp_path / "mine.toml"
     path.write_text(SOURCED.replace("banks = 4", "banks = 8"), encoding="utf-8")
     assert load_hardware(path).name == "mine"

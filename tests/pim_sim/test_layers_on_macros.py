@@ -132,7 +132,7 @@ def test_shifted_window_is_the_union_of_its_windows(stride: int) -> None:
 
 
 def test_full_macro_spends_on_a_layer_what_it_spends_alone() -> None:
-    """A layer that fills a macro costs the macro's own price, part by part."""
+    """Check that a layer which fills a macro costs the macro's own price, part by part."""
     macro = load_macro("wang_2022")
     layer = Layer(
         name="fc",

@@ -28,7 +28,7 @@ ONES = Scales()
 
 
 def _macro(**changes: Any) -> Macro:
-    """A charge-domain macro of 2 rows and 2 columns at 28 nm and 1 V, priced on paper."""
+    """Build a charge-domain macro of 2 rows and 2 columns at 28 nm and 1 V, for sums on paper."""
     parts: dict[str, Any] = {
         "name": "paper",
         "description": "two by two",

@@ -30,7 +30,7 @@ MACROS = [name for name in HARDWARE.names() if isinstance(load_hardware(name).en
     name=st.sampled_from(MACROS),
     packing=st.sampled_from(["none", "duplicate", "shifted"]),
 )
-def test_every_point_equals_the_design_simulated_alone(
+def test_every_point_equals_its_single_design(
     data: st.DataObject, layers: st.SearchStrategy[Layer], name: str, packing: str
 ) -> None:
     layer, hardware = data.draw(layers), load_hardware(name)
@@ -62,7 +62,7 @@ def test_every_point_equals_the_design_simulated_alone(
 
 @settings(deadline=None, max_examples=60)
 @given(data=st.data())
-def test_bit_line_points_equal_the_design_simulated_alone(
+def test_bit_line_points_equal_their_single_design(
     data: st.DataObject, layers: st.SearchStrategy[Layer]
 ) -> None:
     layer, hardware = data.draw(layers), load_hardware("sram_65nm")
@@ -88,7 +88,7 @@ def test_bit_line_points_equal_the_design_simulated_alone(
 def test_combinations_that_hold_no_weight_are_counted_and_left_out(conv1: Layer) -> None:
     axes = {"array.columns": [2, 3, 256], "array.weight_bits_per_column": [1, 2, 6]}
     swept = sweep(conv1, load_hardware("sram_65nm"), axes)
-    # 6-bit weights of 6, 3 and 1 columns: 2 columns hold the last alone, 3 the last two
+    # 6-bit weights of 6, 3 and 1 columns: 2 columns hold only the last, 3 the last two
     assert (len(swept), swept.impossible) == (6, 3)
     narrow = {"macro.array.columns": [6, 5], "macro.array.rows": [8]}
     swept = sweep(conv1, load_hardware("charge_28nm"), narrow)
@@ -161,7 +161,7 @@ def test_regions_hold_the_points_that_reach_all_three_factors(conv1: Layer) -> N
     assert (low, high) == (held.min(), held.max())
 
 
-def test_claim_of_ones_own_is_searched_for(
+def test_claim_in_factors_is_searched_for(
     workload: str, capsys: pytest.CaptureFixture[str], conv1: Layer
 ) -> None:
     axes = ["array.columns=64,256,1024", "digital.multiply_energy_pj=0.1,0.9,2.0"]

@@ -19,7 +19,7 @@ from pim_sim.hardware import HARDWARE
 RRAM = HARDWARE.file("rram_65nm").read_text(encoding="utf-8")
 
 FEFET = """
-[macro.array.cell]        # a kind of its own: a ferroelectric transistor
+[macro.array.cell]        # a new kind: a ferroelectric transistor
 area_6t = 0.3             # areas of a 6T cell (chosen)
 row_transistors = 1       # transistors on the line of a row: its gate (chosen)
 read = "current"
@@ -99,7 +99,7 @@ def _answer(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
     return answer
 
 
-def test_cell_of_ones_own_is_one_table_of_the_hardware_file(
+def test_new_cell_is_one_table_of_the_hardware_file(
     workload: str, tmp_path: Path, command: Callable[..., subprocess.CompletedProcess[str]]
 ) -> None:
     file = tmp_path / "fefet.toml"
@@ -190,7 +190,7 @@ def test_bad_cell_is_one_line(
 
 
 @pytest.mark.slow
-def test_a_run_on_the_hardware_of_ones_own(
+def test_a_run_on_hardware_with_a_new_cell(
     tmp_path: Path, command: Callable[..., subprocess.CompletedProcess[str]]
 ) -> None:
     file = tmp_path / "fefet.toml"

@@ -22,7 +22,7 @@ NOISY = Noise(thermal_lsb=0.5, offset_lsb=0.5, gain=0.02, capacitor=0.02, inl_ls
 
 @st.composite
 def _layers(draw: st.DrawFn) -> tuple[nn.Module, Tensor]:
-    """A convolution of any geometry or a linear layer, and inputs for it."""
+    """Draw a convolution of any geometry or a linear layer, and inputs for it."""
     torch.manual_seed(draw(st.integers(0, 2**31)))
     axes, bias = draw(st.integers(0, 3)), draw(st.booleans())
     if axes == 0:
