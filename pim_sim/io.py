@@ -1,14 +1,16 @@
-"""Files written whole or not at all, errors on one line, optional libraries."""
+"""Files written whole or not at all, errors on one line with exit codes, optional libraries."""
 
 from __future__ import annotations
 
+import errno
 import importlib
 import json
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from pim_sim.errors import InputError
 
@@ -63,3 +65,40 @@ def require_extra(extra: str, *modules: str) -> list[Any]:
         raise InputError(
             f"{error.name}: not installed, expected the extra: pip install 'snnquant[{extra}]'"
         ) from None
+
+
+@contextmanager
+def exit_codes(program: str, *refusals: type[Exception]) -> Iterator[None]:
+    """Run a command, and turn its errors into one line on stderr and an exit code.
+
+    0: done, also where a reader of standard output such as `head` left early; 2: wrong input, which
+    is an `InputError` or one of `refusals`, or no space for standard output; 130: Ctrl-C. Any other
+    exception is a defect and passes through: Python exits with 1.
+
+    >>> with exit_codes("demo"):
+    ...     raise InputError("--size: found 0, expected at least 1")
+    Traceback (most recent call last):
+    SystemExit: 2
+    """
+    wrong_input: tuple[type[Exception], ...] = (InputError, *refusals)
+    try:
+        yield
+        sys.stdout.flush()
+    except wrong_input as error:
+        _refuse(program, str(error))
+    except KeyboardInterrupt:
+        print(f"{program}: stopped", file=sys.stderr)
+        sys.exit(130)
+    except OSError as error:
+        # A file that cannot be written is an InputError by now: this is standard output.
+        if error.errno not in (errno.EPIPE, errno.ENOSPC):
+            raise
+        # What it still holds must not be flushed at exit, which would fail again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if error.errno == errno.ENOSPC:
+            _refuse(program, f"standard output: {error.strerror}")
+
+
+def _refuse(program: str, message: str) -> NoReturn:
+    print(f"{program}: {' '.join(message.split())}", file=sys.stderr)
+    sys.exit(2)

@@ -52,7 +52,7 @@ class Registry(Generic[Entry]):
         return add
 
     def get(self, name: str) -> Entry:
-        """Return the entry called `name`; raise `InputError` that lists the known names."""
+        """Return the entry called `name`; raise `InputError` that lists the names there are."""
         load_plugins()
         if name not in self._entries:
             known = ", ".join(self._entries)
@@ -95,7 +95,7 @@ def _import(name: str) -> None:
     path = Path(name).resolve()
     module_name = f"snnquant_plugin_{path.stem}"
     spec = importlib.util.spec_from_file_location(module_name, path)
-    assert spec is not None  # a name that ends in .py has a spec and a loader
+    assert spec is not None  # a name that ends in .py has both
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[module_name] = module  # dataclasses look their module up

@@ -13,12 +13,12 @@ from pathlib import Path
 
 from rich.console import Console
 
-from snnquant import stages
-from snnquant.adoption import adopt_cnn
 from snnquant.config import ModelConfig, RunConfig
 from snnquant.errors import InputError
+from snnquant.pipeline import evaluation, stages
+from snnquant.pipeline.import_cnn import import_cnn
+from snnquant.pipeline.run import Run
 from snnquant.report import print_table
-from snnquant.run import Run
 
 
 def main() -> None:
@@ -32,12 +32,12 @@ def main() -> None:
     try:
         config = RunConfig(scene=options.scene, model=ModelConfig(name=options.model))
         run = Run.create(config)
-        for remark in adopt_cnn(run, options.checkpoint):
+        for remark in import_cnn(run, options.checkpoint):
             print(f"{options.checkpoint}: {remark}", file=sys.stderr)
         stages.convert_cnn(run)
         if options.finetune:
             stages.train_snn(run)
-        print_table(stages.evaluate(run), Console())
+        print_table(evaluation.evaluate(run), Console())
     except InputError as error:
         print(f"convert_checkpoint.py: {error}", file=sys.stderr)
         sys.exit(2)

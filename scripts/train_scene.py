@@ -14,11 +14,11 @@ from pathlib import Path
 
 from rich.console import Console
 
-from snnquant import stages
 from snnquant.config import NeuronConfig, QuantizationConfig, RunConfig
 from snnquant.errors import InputError
+from snnquant.pipeline import evaluation, stages
+from snnquant.pipeline.run import Run
 from snnquant.report import print_table
-from snnquant.run import Run
 
 
 def main() -> None:
@@ -40,7 +40,7 @@ def main() -> None:
         stages.quantize_cnn(run)
         stages.convert_cnn(run)
         stages.train_snn(run)
-        print_table(stages.evaluate(run), Console())
+        print_table(evaluation.evaluate(run), Console())
     except InputError as error:
         print(f"train_scene.py: {error}", file=sys.stderr)
         sys.exit(2)

@@ -181,8 +181,10 @@ class QuantizationConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class NeuronConfig:
-    """The leaky integrate-and-fire neuron and how long it runs."""
+    """The neuron and how long it runs."""
 
+    neuron: str = "lif"
+    """lif (leaky integrate-and-fire), or the name of a neuron model that a plugin registers."""
     time_steps: int = 5
     """Time steps T of one classification."""
     reset: Literal["delayed", "same_step", "zero"] = "delayed"

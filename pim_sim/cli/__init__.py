@@ -1,20 +1,17 @@
 """The command line: ``pim-sim run``, ``sweep``, ``macro``, ``validate`` and ``hardware``.
 
-Exit codes: 0 done, 2 wrong user input (one line on stderr), 1 a defect, 130 Ctrl-C.
+Exit codes are those of `pim_sim.io.exit_codes`.
 """
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Sequence
-from typing import NoReturn
 
 from cyclopts import App, CycloptsError
 
 from pim_sim.cli.commands import check, list_hardware, macro, run, show, sweep, validate
 from pim_sim.cli.examples import epilogue
-from pim_sim.errors import InputError
+from pim_sim.io import exit_codes
 
 
 def _version() -> str:
@@ -26,6 +23,7 @@ def _version() -> str:
 app = App(
     name="pim-sim",
     help="Energy and delay of a network's first layer, digital and in memory.",
+    help_epilogue=epilogue("pim-sim"),
     version=_version,
     version_flags=["--version"],
     result_action="return_value",
@@ -47,22 +45,6 @@ app.register_install_completion_command(help="Install completion for this shell.
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run ``pim-sim``; wrong input becomes one line on stderr and exit code 2."""
-    try:
+    """Run the command line and exit with the codes of `pim_sim.io.exit_codes`."""
+    with exit_codes("pim-sim", CycloptsError):
         app(arguments, exit_on_error=False, print_error=False)
-        sys.stdout.flush()
-    except (InputError, CycloptsError) as error:
-        _refuse(str(error))
-    except KeyboardInterrupt:
-        print("pim-sim: stopped", file=sys.stderr)
-        sys.exit(130)
-    except OSError as error:
-        # only standard output is left to fail; its rest must not be flushed at exit
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        if not isinstance(error, BrokenPipeError):  # a reader like `head` may leave early
-            _refuse(f"standard output: {error.strerror or error}")
-
-
-def _refuse(message: str) -> NoReturn:
-    print(f"pim-sim: {' '.join(message.split())}", file=sys.stderr)
-    sys.exit(2)

@@ -1,37 +1,58 @@
-"""Worked examples, three per subcommand, for the end of each help page."""
+"""Worked examples at the end of every subcommand's help."""
 
 from __future__ import annotations
 
-EXAMPLES: dict[str, tuple[str, str, str]] = {
+EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
+    "pim-sim": (
+        ("the first layer of a run, digital and in memory", "run --run runs/my_run"),
+        ("the options of a subcommand", "sweep --help"),
+        ("tab completion in your shell", "--install-completion"),
+    ),
     "run": (
-        "pim-sim run --run runs/my_run",
-        "pim-sim run --workload workload.json --hardware c2c_22nm --json",
-        "pim-sim run --run runs/my_run --hardware my.toml --csv parts.csv --svg parts.svg",
+        ("the first layer of a run", "run --run runs/my_run"),
+        (
+            "a workload file on another technology, for another program",
+            "run --workload workload.json --hardware c2c_22nm --json",
+        ),
+        (
+            "your own hardware, with table and picture",
+            "run --run runs/my_run --hardware my.toml --csv parts.csv --svg parts.svg",
+        ),
     ),
     "sweep": (
-        "pim-sim sweep --run runs/my_run --axis adc.bits=4:8 --axis array.columns=64:512:64",
-        "pim-sim sweep --run runs/my_run --axis adc.bits=4:8 --claim energy=1.30,delay=1.07",
-        "pim-sim sweep --run runs/my_run --hardware c2c_22nm --axis macro.array.rows=8:512:8 "
-        "--parquet points",
+        (
+            "two fields of the hardware",
+            "sweep --run runs/my_run --axis adc.bits=4:8 --axis array.columns=64:512:64",
+        ),
+        (
+            "designs that reach your own claim",
+            "sweep --run runs/my_run --axis adc.bits=4:8 --claim energy=1.30,delay=1.07",
+        ),
+        (
+            "a large sweep, resumed by the same command",
+            "sweep --run runs/my_run --axis array.rows=8:1024 --parquet points",
+        ),
     ),
     "macro": (
-        "pim-sim macro",
-        "pim-sim macro wang_2022 --input-bits 4 --weight-bits 4",
-        "pim-sim macro my_macro.toml --json",
+        ("the macros of the package", "macro"),
+        ("one of them at 4 bits", "macro wang_2022 --input-bits 4 --weight-bits 4"),
+        ("your own macro, for another program", "macro my_macro.toml --json"),
     ),
     "validate": (
-        "pim-sim validate",
-        "pim-sim validate --svg parity.svg",
-        "pim-sim validate --adc-survey adc_survey_1997_2017.csv --json",
+        ("errors by chip, laws and tables", "validate"),
+        ("measured against predicted energy as a picture", "validate --svg parity.svg"),
+        ("the converter laws by survey", "validate --adc-survey adc_survey_1997_2017.csv"),
     ),
     "hardware": (
-        "pim-sim hardware",
-        "pim-sim hardware show sram_65nm > my.toml",
-        "pim-sim hardware check my.toml",
+        ("the technologies of the package", "hardware"),
+        ("one of them as a start for your own", "hardware show sram_65nm > my.toml"),
+        ("your own", "hardware check my.toml"),
     ),
 }
+"""Three per subcommand: the purpose, and the arguments of `pim-sim`."""
 
 
-def epilogue(command: str) -> str:
-    """Return the examples of a subcommand as the last part of its help page."""
-    return "\n".join(["Examples:", "```", *EXAMPLES[command], "```"])
+def epilogue(subcommand: str) -> str:
+    """Return the examples of a subcommand in Markdown."""
+    lines = [f"# {purpose}\npim-sim {call}" for purpose, call in EXAMPLES[subcommand]]
+    return "Examples:\n```text\n" + "\n".join(lines) + "\n```"

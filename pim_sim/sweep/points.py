@@ -31,7 +31,7 @@ RESULTS = (
     "edp_factor",
     "quantization_error",
 )
-"""Columns of every sweep; one with a file of measured accuracy has `oa` too."""
+"""Columns of every sweep; with a file of measured accuracy `oa` follows."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Rows of the component table, recomputed by the tools behind them, at any node and bits.
+"""Rows of the component table, recomputed by their own tools, at any node and bits.
 
 Needs Python 3.12 and the packages of the extra `live`, hwcomponents-adc and hwcomponents-cacti
 (MIT). Where a wheel of the latter asks for a newer glibc than the machine's, `pip install

@@ -135,7 +135,7 @@ def converters() -> list[Row]:
 
 
 def _live_pj(name: str, node_nm: int, bits: int, printed: float) -> float:
-    """Return the row's energy by the tool behind it where installed, or as printed."""
+    """Return the row's energy by its own tool where installed, or as printed."""
     try:
         return live_cost(name, node_nm=node_nm, bits=bits).value
     except InputError:

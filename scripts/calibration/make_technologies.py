@@ -6,7 +6,7 @@
 Each file pairs one kind of macro with multipliers and a memory of the same node and supply. The
 digital numbers are of one family: Horowitz's at 45 nm, scaled by Stillmaker & Baas, beside CACTI's
 memory, scaled likewise, so that no node is mixed with another. sram_65nm, sram_45nm and ace_snn are
-written by hand and left alone.
+written by hand.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ columns = 256             # columns of cells (chosen)
 
 [macro.input]
 encoding = "bit_serial"   # as Jia
-bits_per_step = 1         # bits a step, as Jia
+bits_per_step = 1         # bits per step, as Jia
 """,
     "c2c": """cell = "c2c"
 rows = 64                 # rows summed at once, as Wang
@@ -143,7 +143,7 @@ node_nm = {tech.node_nm}              # nm; of everything in this file
 supply_v = {tech.supply_v:g}            # V; usual supply of the node
 
 [memory]
-word_bits = 64            # bits a read, as the CACTI run below
+word_bits = 64            # bits per read, as the CACTI run below
 banks = 4                 # banks, as sram_65nm (chosen)
 read_energy_pj = {memory.value * ratio:.4g}    # pJ, CACTI's 64-bit read of 8 KB at 45 nm, 6.14 pJ {how}
 read_time_ns = {1.06 * slower:.4g}      # ns, access of the same run, 1.06 ns, in proportion to the node

@@ -27,7 +27,7 @@ from pim_sim.analog import AnalogConfig, ChipAccuracy, analog, finetune, monte_c
 from pim_sim.io import write_json
 from pim_sim.sweep import conditions
 from snnquant.errors import InputError
-from snnquant.run import Run
+from snnquant.pipeline.run import Run
 from snnquant.spiking import SpikingNetwork
 from snnquant.training import Samples, predict
 

@@ -1,52 +1,54 @@
-"""The command `snnquant`: one file a verb, imported when it is called."""
+"""The command `snnquant`: one file per subcommand, imported when it is called."""
 
 from __future__ import annotations
 
-import errno
-import os
 import sys
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
 
 from cyclopts import App, ArgumentCollection, CycloptsError
 from cyclopts.config import Dict
 from rich.console import Console
 
+from snnquant.cli.examples import epilogue
 from snnquant.errors import InputError
+from snnquant.io import exit_codes
 
-VERBS = {
+SUBCOMMANDS = {
     "run": "The whole chain: CNN, conversion, SNN under quantization, scores, prices, map.",
     "train": "Train the CNN of a scene, in 32 bits and quantized.",
-    "convert": "Turn a CNN into an SNN.",
+    "convert": "Convert a CNN to an SNN.",
     "finetune": "Train a converted SNN under quantization.",
     "evaluate": "Score and price the networks of a run.",
     "map": "Classify every pixel of the scene.",
     "energy": "Operations and energy, layer by layer.",
     "workload": "Write a checkpoint's layers as the file that pim-sim reads.",
     "export": "Write a network for other programs: ONNX, NIR, snnTorch, Brian2.",
-    "models": "The networks that there are, own and published.",
+    "models": "List the available networks, our own and published ones.",
 }
 
 app = App(
     name="snnquant",
     help="Hyperspectral classifiers as quantized spiking neural networks.",
+    help_epilogue=epilogue("snnquant"),
     version_flags=["--version"],
     help_formatter="default",
-    suppress_keyboard_interrupt=False,  # `main` says that it was Ctrl-C
+    suppress_keyboard_interrupt=False,  # `exit_codes` says that it was Ctrl-C
 )
-for verb, summary in VERBS.items():
-    # By name, so that a verb is imported only when it is called.
-    app.command(f"snnquant.cli.{verb}:{verb}", name=verb, help=summary)
+for name, summary in SUBCOMMANDS.items():
+    # By path, so that a subcommand is imported only when it is called.
+    path = f"snnquant.cli.{name}:{name}"
+    app.command(path, name=name, help=summary, help_epilogue=epilogue(name))
 app.command("snnquant.cli.scenes:app", name="scenes", help="List, show and fetch scenes.")
+app.register_install_completion_command(help="Install shell completion: bash, zsh or fish.")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line and exit: 0 done, 2 the input is wrong, 130 stopped by Ctrl-C."""
+    """Run the command line and exit with the codes of `snnquant.io.exit_codes`."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     console = Console(stderr=True, soft_wrap=True, highlight=False)
-    try:
+    with exit_codes("snnquant", CycloptsError):
         app.config = [*_config_file(given), _refuse_fractions]
         app(
             given,
@@ -55,29 +57,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
             error_console=console,
             result_action="return_none",
         )
-        sys.stdout.flush()
-    except (InputError, CycloptsError) as error:
-        _refuse(str(error))
-    except KeyboardInterrupt:
-        print("snnquant: stopped", file=sys.stderr)
-        sys.exit(130)
-    except OSError as error:
-        # A file that cannot be written is an InputError by now: this is standard output.
-        if error.errno not in (errno.EPIPE, errno.ENOSPC):
-            raise
-        # What it still holds must not be flushed at exit, which would fail again.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        if error.errno == errno.ENOSPC:  # a reader like `head` may leave early
-            _refuse(f"standard output: {error.strerror}")
-
-
-def _refuse(message: str) -> NoReturn:
-    print(f"snnquant: {' '.join(message.split())}", file=sys.stderr)
-    sys.exit(2)
 
 
 def _config_file(arguments: list[str]) -> list[Dict]:
-    """The file given with --config, whose values stand below those of the command line."""
+    """Read the file given with --config, whose values the command line beats."""
     for i, argument in enumerate(arguments):
         option, equals, path = argument.partition("=")
         if option == "--config" and (equals or i + 1 < len(arguments)):
@@ -95,7 +78,7 @@ def _read_options(path: str) -> dict[str, object]:
         raise InputError(f"--config {path}: not a TOML file ({error})") from None
     for name in values:
         if name in app:  # cyclopts would pass over it
-            raise InputError(f"--config {path}: found the command {name!r}, expected options alone")
+            raise InputError(f"--config {path}: found the subcommand {name!r}, expected options")
     return values
 
 

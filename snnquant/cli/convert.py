@@ -1,4 +1,4 @@
-"""`snnquant convert`: a CNN becomes an SNN."""
+"""`snnquant convert`: conversion of a CNN to an SNN."""
 
 from __future__ import annotations
 
@@ -10,19 +10,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 
 from snnquant.cli.options import (
-    DEFAULTS,
-    NO_START,
+    DEFAULT_CONFIG,
+    DEFAULT_OPTIONS,
     Config,
-    StartOptions,
-    carry_out,
-    reopen,
-    show,
-    start,
+    SharedOptions,
+    create_or_resume,
+    open_run,
+    print_metrics,
+    run_with_progress,
 )
 from snnquant.errors import InputError
 
 if TYPE_CHECKING:
-    from snnquant.run import Progress, Run
+    from snnquant.pipeline.run import Progress, Run
+    from snnquant.report import RunMetrics
 
 
 def convert(
@@ -33,8 +34,8 @@ def convert(
             "safetensors, or an ONNX file."
         ),
     ],
-    config: Config = DEFAULTS,
-    options: StartOptions = NO_START,
+    config: Config = DEFAULT_CONFIG,
+    options: SharedOptions = DEFAULT_OPTIONS,
     *,
     finetune: Annotated[
         bool, Parameter(negative="", help="Train the SNN under quantization as well.")
@@ -43,33 +44,35 @@ def convert(
         bool, Parameter(negative="", help="Run the file of --architecture FILE.py:CLASS.")
     ] = False,
 ) -> None:
-    """Convert a CNN: thresholds calibrated, their factors searched on the validation pixels.
+    """Convert a CNN: calibrate thresholds, search their factors on the validation pixels.
 
-    A folder is worked on in place and keeps its own options; a file starts a new run.
+    A run's folder is converted in place with its own options; a file starts a new run.
     """
-    from snnquant import adoption, stages
+    from snnquant.pipeline import evaluation, import_cnn, stages
 
     in_place = cnn.is_dir()
-    if in_place and (config is not DEFAULTS or options.output or options.resume or options.config):
-        raise InputError(f"{cnn}: found options beside a run's folder, expected its own alone")
+    given = config is not DEFAULT_CONFIG or options.output or options.resume or options.config
+    if in_place and given:
+        raise InputError(f"{cnn}: found options beside a run's folder, expected only its own")
 
-    def open_run(progress: Progress) -> Run:
+    def start(progress: Progress) -> Run:
         if in_place:
-            return reopen(cnn, progress, options.device)
+            return open_run(cnn, progress, options.device)
         own = cnn.suffix == ".onnx" and options.resume is None
-        return start(adoption.with_onnx(config, cnn) if own else config, options, progress)
+        new = import_cnn.with_onnx(config, cnn) if own else config
+        return create_or_resume(new, options, progress)
 
-    def work(run: Run) -> dict[str, Any]:
+    def work(run: Run) -> RunMetrics:
         if not in_place and not run.has("cnn_fp32"):
-            for remark in adoption.adopt_cnn(run, cnn, trust_code=trust_code):
+            for remark in import_cnn.import_cnn(run, cnn, trust_code=trust_code):
                 print(f"{cnn}: {remark}", file=sys.stderr)
         stages.convert_cnn(run)
         if finetune:
             stages.train_snn(run)
-        return stages.evaluate(run)
+        return evaluation.evaluate(run)
 
-    metrics = carry_out(open_run, work)
-    report = _report(Path(metrics["run"]))
+    metrics = run_with_progress(start, work)
+    report = _report(Path(metrics.run))
     if not options.json:
         from rich.console import Console
 
@@ -78,11 +81,11 @@ def convert(
         key_map, conversion = report.get("key_map", {}), report["conversion"]
         operations = key_map.get("operations", conversion["operations"])
         print_conversion(conversion, operations, Console())
-    show(metrics | report, options.json)
+    print_metrics(metrics, options.json, **report)
 
 
 def _report(folder: Path) -> dict[str, Any]:
-    """What a run's folder says of its conversion, and of the file that its CNN came from."""
+    """Read the reports in a run's folder: the conversion's, and the imported file's if any."""
     files = {"conversion": folder / "conversion.json", "key_map": folder / "key_map.json"}
     return {
         name: json.loads(file.read_text(encoding="utf-8"))

@@ -1,20 +1,22 @@
-"""`snnquant energy`: where a run's energy goes, layer by layer."""
+"""`snnquant energy`: operations and energy of a run, layer by layer."""
 
 from __future__ import annotations
 
 import json as json_format
 from typing import Any
 
-from snnquant.cli.options import Json, RunFolder, carry_out, reopen
+from snnquant.cli.options import Json, RunFolder, open_run, run_with_progress
 
 
 def energy(folder: RunFolder, /, *, json: Json = False) -> None:
-    """Operations and energy a classified pixel, by network, layer and accounting."""
-    from snnquant import stages
+    """List operations and energy per classified pixel, by network, layer and cost table."""
+    from snnquant.pipeline import evaluation
 
-    rows = carry_out(lambda progress: reopen(folder, progress), stages.energy_by_layer)
+    rows = run_with_progress(
+        lambda progress: open_run(folder, progress), evaluation.energy_by_layer
+    )
     if json:
-        print(json_format.dumps(rows))
+        print(json_format.dumps({"layers": rows}))
     else:
         _print(rows)
 
@@ -23,9 +25,9 @@ def _print(rows: list[dict[str, Any]]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    accountings = list(rows[0]["energy_pj"])
-    table = Table("network", "layer", "input density", "MAC", "AC", *accountings)
-    table.caption = "operations and pJ a classified pixel"
+    cost_tables = list(rows[0]["energy_pj"])
+    table = Table("network", "layer", "input density", "MAC", "AC", *cost_tables)
+    table.caption = "operations and pJ per classified pixel"
     for row in rows:
         table.add_row(
             row["network"],

@@ -1,4 +1,4 @@
-"""`snnquant evaluate`: the scores of a run's networks, computed anew."""
+"""`snnquant evaluate`: scores and prices of a run's networks, computed anew."""
 
 from __future__ import annotations
 
@@ -6,10 +6,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from snnquant.cli.options import Device, Json, RunFolder, carry_out, reopen, show
+from snnquant.cli.options import (
+    Device,
+    Json,
+    RunFolder,
+    open_run,
+    print_metrics,
+    run_with_progress,
+)
 
 if TYPE_CHECKING:
-    from snnquant.run import Run
+    from snnquant.pipeline.run import Run
+    from snnquant.report import RunMetrics
 
 
 def evaluate(
@@ -26,28 +34,30 @@ def evaluate(
     Parameters
     ----------
     early_exit
-        Also stop a pixel's time steps when its class is settled: what that saves and costs.
+        Also report savings and accuracy when a pixel's time steps end once its class is settled.
     integers
-        Also run the trained SNN in integers, as hardware would: how many classes stay the same.
+        Also run the trained SNN in integers, as hardware would, and report the agreement.
     """
-    from snnquant import deployment, stages
+    from snnquant.pipeline import evaluation
 
-    def work(run: Run) -> dict[str, Any]:
-        metrics = stages.evaluate(run)
+    more: dict[str, Any] = {}
+
+    def work(run: Run) -> RunMetrics:
+        metrics = evaluation.evaluate(run)
         if early_exit:
-            metrics["early_exit"] = deployment.evaluate_early_exit(run)
+            more["early_exit"] = evaluation.evaluate_early_exit(run).to_dict()
         if integers:
-            metrics["integers"] = deployment.evaluate_integers(run)
+            more["integers"] = evaluation.evaluate_integers(run).to_dict()
         return metrics
 
-    metrics = carry_out(lambda progress: reopen(folder, progress, device), work)
-    show(metrics, json)
+    metrics = run_with_progress(lambda progress: open_run(folder, progress, device), work)
+    print_metrics(metrics, json, **more)
     if json:
         return
     if early_exit:
-        print(_exits(metrics["early_exit"]))
+        print(_exits(more["early_exit"]))
     if integers:
-        result = metrics["integers"]
+        result = more["integers"]
         same, accuracy = 100 * result["agreement"], 100 * result["overall_accuracy"]
         print(f"integers: {same:.2f} % of the test pixels as in floats, OA {accuracy:.2f} %")
 
@@ -55,10 +65,10 @@ def evaluate(
 def _exits(result: dict[str, Any]) -> str:
     accuracy, before = result["overall_accuracy"], result["overall_accuracy_of_all_steps"]
     lines = [
-        f"early exit: {result['mean_steps']:.2f} of {result['time_steps']} steps a pixel, "
+        f"early exit: {result['mean_steps']:.2f} of {result['time_steps']} steps per pixel, "
         f"OA {100 * accuracy:.2f} % ({100 * (accuracy - before):+.2f})"
     ]
-    for rule, energy in result["energy_pj"].items():
-        saved = 1 - energy / result["energy_pj_of_all_steps"][rule]
-        lines.append(f"early exit: {energy:,.0f} pJ a pixel, {100 * saved:.1f} % saved ({rule})")
+    for table, energy in result["energy_pj"].items():
+        saved = 1 - energy / result["energy_pj_of_all_steps"][table]
+        lines.append(f"early exit: {energy:,.0f} pJ per pixel, {100 * saved:.1f} % saved ({table})")
     return "\n".join(lines)

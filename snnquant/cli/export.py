@@ -3,27 +3,28 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
-from snnquant.cli.options import progress_bars, reopen
-from snnquant.export import FORMATS, Name, writer
+from snnquant.cli.options import NetworkKey, open_run
+from snnquant.cli.progress import show_progress
+from snnquant.exporters import FORMATS, ExportRequest, FormatName, exporter
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from snnquant.training import Checkpoint
+    from snnquant.checkpoints import Checkpoint
 
 EXAMPLES = 16
-"""Test pixels, or random patches, that a network is read with."""
+"""Test pixels, or random patches, given to the exporter as an example."""
 
 
 def export(
     source: Path,
     /,
     *,
-    format: Name,
+    format: FormatName,
     output: Path,
-    network: Literal["cnn_fp32", "cnn_quantized", "snn_converted", "snn_trained"] | None = None,
+    network: NetworkKey | None = None,
 ) -> None:
     """Write a network for other programs to run.
 
@@ -41,9 +42,9 @@ def export(
         Which of the run's networks: by default cnn_quantized for qdq, snn_trained for all others.
     """
     from snnquant.errors import InputError
-    from snnquant.export.facts import facts_of
+    from snnquant.exporters.metadata import metadata_of
 
-    write = writer(format)
+    write = exporter(format)
     if source.is_dir():
         checkpoint, example, scene, class_names = _of_run(
             source, network or FORMATS[format].network
@@ -54,14 +55,15 @@ def export(
         )
     else:
         checkpoint, example, scene, class_names = _of_file(source)
-    facts = facts_of(checkpoint, scene, class_names)
-    write(checkpoint.network, example, output, normalisation=checkpoint.normalisation, facts=facts)
+    metadata = metadata_of(checkpoint, scene, class_names)
+    request = ExportRequest(checkpoint.network, example, checkpoint.normalisation, metadata)
+    write(request, output)
     print(output)
 
 
 def _of_run(folder: Path, name: str) -> tuple[Checkpoint, Tensor, str, tuple[str, ...]]:
-    with progress_bars() as progress:
-        run = reopen(folder, progress)
+    with show_progress() as progress:
+        run = open_run(folder, progress)
         checkpoint = run.load(name)
         example = run.patches.gather(run.split.test[:EXAMPLES])
     return checkpoint, example, run.scene.name, run.scene.class_names
@@ -70,7 +72,7 @@ def _of_run(folder: Path, name: str) -> tuple[Checkpoint, Tensor, str, tuple[str
 def _of_file(file: Path) -> tuple[Checkpoint, Tensor, str, tuple[str, ...]]:
     import torch
 
-    from snnquant.training import load_checkpoint
+    from snnquant.checkpoints import load_checkpoint
 
     checkpoint = load_checkpoint(file)
     inputs = checkpoint.model.inputs(checkpoint.bands)

@@ -1,4 +1,4 @@
-"""`snnquant map`: the class of every pixel of a scene."""
+"""`snnquant map`: the map of a scene's classes."""
 
 from __future__ import annotations
 
@@ -8,15 +8,17 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from snnquant.cli.options import Device, RunFolder, progress_bars, reopen
+from snnquant.cli.options import Device, NetworkKey, RunFolder, open_run
+from snnquant.cli.progress import show_progress
 from snnquant.errors import InputError
+from snnquant.stored_networks import Network
 
 
 def map(
     folder: RunFolder,
     /,
     *,
-    network: Literal["cnn_fp32", "cnn_quantized", "snn_converted", "snn_trained"] = "snn_trained",
+    network: NetworkKey = Network.SNN_TRAINED,
     cube: Path | None = None,
     engine: Literal["float", "integer"] = "float",
     early_exit: Annotated[bool, Parameter(negative="")] = False,
@@ -24,7 +26,7 @@ def map(
 ) -> None:
     """Classify every pixel: a map as PNG, npy and ENVI classification, in the run's folder.
 
-    A map that was stopped is gone on with by the same command.
+    Interrupted maps resume when the command is rerun.
 
     Parameters
     ----------
@@ -36,18 +38,18 @@ def map(
     engine
         float, or integer: the SNN as hardware would run it, several times as fast.
     early_exit
-        Stop a pixel's time steps when its class is settled (integer engine alone).
+        Stop a pixel's time steps when its class is settled (integer engine only).
     """
-    from snnquant import deployment
+    from snnquant.pipeline import scene_map
 
     if engine == "integer" and device == "cuda":
         found = "found cuda beside --engine integer"
-        raise InputError(f"--device: {found}, expected cpu or auto: it runs on processors alone")
-    with progress_bars() as progress:
-        run = reopen(folder, progress, device)
+        raise InputError(f"--device: {found}, expected cpu or auto: it runs only on the CPU")
+    with show_progress() as progress:
+        run = open_run(folder, progress, device)
         try:
-            picture = deployment.draw_map(run, network, cube, engine=engine, early_exit=early_exit)
+            picture = scene_map.draw_map(run, network, cube, engine=engine, early_exit=early_exit)
         except KeyboardInterrupt:
-            print("snnquant: go on with: the same command", file=sys.stderr)
+            print("snnquant: rerun the same command to resume", file=sys.stderr)
             raise
     print(picture)

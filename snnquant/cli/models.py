@@ -1,4 +1,4 @@
-"""`snnquant models`: the networks that there are."""
+"""`snnquant models`: the available networks."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import json as json_format
 from snnquant.cli.options import Json
 
 BANDS, CLASSES = 200, 16
-"""What sizes are stated for: Indian Pines."""
+"""Size of Indian Pines, for which parameters and MACs are stated."""
 
 
 def models(*, json: Json = False) -> None:
-    """Name, window, parameters and MACs of every network, its source, and whether it converts."""
+    """List every network with its window, parameters, MACs, source, and whether it converts."""
     from snnquant.models import summarise_models
 
     summaries = summarise_models(BANDS, CLASSES)
@@ -33,7 +33,7 @@ def models(*, json: Json = False) -> None:
     console = Console(highlight=False)
     console.print(table)
     console.print(
-        f"Parameters and multiply-accumulates a pixel for {BANDS} bands and {CLASSES} classes. "
+        f"Parameters and multiply-accumulates per pixel for {BANDS} bands and {CLASSES} classes. "
         "PCs: principal components of the training spectra, computed before the network."
     )
     for row in summaries:

@@ -1,145 +1,122 @@
-"""Options that verbs share, and how they open a run, show progress and print results."""
+"""Options that subcommands share; opening a run, working on it, printing its metrics."""
 
 from __future__ import annotations
 
 import json
 import shlex
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from cyclopts import Parameter
+from cyclopts import Group, Parameter
 
+from snnquant.cli.progress import show_progress
 from snnquant.config import FLAT, RunConfig
 from snnquant.errors import InputError
+from snnquant.stored_networks import Network
 
 if TYPE_CHECKING:
     import torch
 
-    from snnquant.run import Progress, Run
+    from snnquant.pipeline.run import Progress, Run
+    from snnquant.report import RunMetrics
 
-Json = Annotated[bool, Parameter(negative="")]
+OUTPUT = Group("Output", sort_key=80)
+Json = Annotated[bool, Parameter(negative="", group=OUTPUT)]
 Device = Annotated[
     Literal["auto", "cpu", "cuda"],
-    Parameter(help="Where torch computes; auto: on a CUDA device if there is one."),
+    Parameter(help="Where torch computes; auto: on a CUDA device if available.", group=OUTPUT),
 ]
 RunFolder = Annotated[Path, Parameter(help="Folder of a run.")]
+NetworkKey = Annotated[Network, Parameter(name_transform=str.lower)]
 Config = Annotated[RunConfig, FLAT]
-DEFAULTS = RunConfig()
-"""The very object that a verb gets where no option of RunConfig is given."""
+DEFAULT_CONFIG = RunConfig()
+"""Sentinel: no option of RunConfig was given."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Start:
-    """Where a run goes and where its options come from."""
+class RunOptions:
+    """Destination of a run and origin of its configuration."""
 
-    output: Path | None = None
+    output: Annotated[Path | None, Parameter(group=OUTPUT)] = None
     """New folder of the run; by default runs/SCENE-MODEL-SPLIT-seedN."""
-    config: Path | None = None
+    config: Annotated[Path | None, Parameter(group=OUTPUT)] = None
     """TOML file of options, such as a run's config.toml; the command line beats it."""
-    resume: Path | None = None
-    """Folder of a run to go on with; its own configuration holds and no other option is allowed."""
+    resume: Annotated[Path | None, Parameter(group=OUTPUT)] = None
+    """Folder of a run to resume; its own configuration holds and no other option is allowed."""
     device: Device = "auto"
     json: Json = False
     """Print the metrics as one JSON object and nothing else on stdout."""
 
 
-StartOptions = Annotated[Start, FLAT]
-NO_START = Start()
+SharedOptions = Annotated[RunOptions, FLAT]
+DEFAULT_OPTIONS = RunOptions()
 
 
-def start(config: RunConfig, options: Start, progress: Progress) -> Run:
-    """The run that the options ask for, new or resumed."""
+def create_or_resume(config: RunConfig, options: RunOptions, progress: Progress) -> Run:
+    """Create the run that the options describe, or open the one to resume."""
+    from snnquant.cli.allocator import keep_freed_memory
     from snnquant.io import remove_leftovers
-    from snnquant.memory import keep_freed_memory
-    from snnquant.run import Run
+    from snnquant.pipeline.run import Run
 
     keep_freed_memory()
-    device = _find(options.device)
+    device = _torch_device(options.device)
     if options.resume is None:
         return Run.create(config, options.output, progress, device)
-    if config is not DEFAULTS or options.output or options.config:
-        raise InputError("--resume: found other options beside it, expected the run's own alone")
+    if config is not DEFAULT_CONFIG or options.output or options.config:
+        raise InputError("--resume: found other options beside it, expected only the run's own")
     run = Run.open(options.resume, progress, device)
     remove_leftovers(run.path)
     return run
 
 
-def reopen(folder: Path, progress: Progress, device: Device = "cpu") -> Run:
-    """The run in a folder."""
-    from snnquant.memory import keep_freed_memory
-    from snnquant.run import Run
+def open_run(folder: Path, progress: Progress, device: Device = "cpu") -> Run:
+    """Open the run in a folder."""
+    from snnquant.cli.allocator import keep_freed_memory
+    from snnquant.pipeline.run import Run
 
     keep_freed_memory()
-    return Run.open(folder, progress, _find(device))
+    return Run.open(folder, progress, _torch_device(device))
 
 
-def _find(device: Device) -> torch.device:
-    """The device of that name, which computes in full float32; InputError where there is none."""
-    import torch
-
-    there = torch.cuda.is_available()
-    if device == "cuda" and not there:
-        raise InputError(
-            "--device: found cuda, expected cpu or auto: torch sees no CUDA device here"
-        )
-    if device == "cpu" or not there:
-        return torch.device("cpu")
-    torch.backends.cudnn.allow_tf32 = False  # its factors would have 10 bits
-    torch.backends.cudnn.deterministic = True
-    return torch.device("cuda")
+def run_with_progress(open_run: Callable[[Progress], Run], work: Callable[[Run], Any]) -> Any:
+    """Open a run, work on it with progress shown, and say how to resume it after Ctrl-C."""
+    with show_progress() as progress:
+        run = open_run(progress)
+        try:
+            return work(run)
+        except KeyboardInterrupt:
+            folder = shlex.quote(str(run.path))
+            print(f"snnquant: resume with: snnquant run --resume {folder}", file=sys.stderr)
+            raise
 
 
-@contextmanager
-def progress_bars() -> Iterator[Progress]:
-    """Progress bars on a terminal's stderr; elsewhere a line where a stage starts and ends."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
-    console = Console(stderr=True)
-    columns = (
-        TextColumn("{task.description:<13}"),
-        BarColumn(bar_width=24),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn("{task.fields[remark]}"),
-    )
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bars:
-        tasks: dict[str, Any] = {}
-
-        def update(stage: str, done: int, total: int, remark: str) -> None:
-            if stage not in tasks:
-                tasks[stage] = bars.add_task(stage, total=total, remark="")
-            bars.update(tasks[stage], completed=done, total=total, remark=remark)
-            if not console.is_terminal and done in (0, total):
-                print(f"{stage}: {done}/{total} {remark}".rstrip(), file=sys.stderr, flush=True)
-
-        yield update
-
-
-def show(metrics: dict[str, Any], as_json: bool) -> None:
-    """Print the metrics as one JSON object, or as the table that ends with the run's folder."""
+def print_metrics(metrics: RunMetrics, as_json: bool, **more: Any) -> None:
+    """Print the metrics and `more` keys as one JSON object, or the table and the run's folder."""
     if as_json:
-        print(json.dumps(metrics))
+        print(json.dumps(metrics.to_dict() | more))
         return
     from rich.console import Console
 
     from snnquant.report import print_table
 
     print_table(metrics, Console())
-    print(f"run: {metrics['run']}")
+    print(f"run: {metrics.run}")
 
 
-def carry_out(open_run: Callable[[Progress], Run], work: Callable[[Run], Any]) -> Any:
-    """Open a run, work on it under progress bars, and say how to go on where Ctrl-C stops it."""
-    with progress_bars() as progress:
-        run = open_run(progress)
-        try:
-            return work(run)
-        except KeyboardInterrupt:
-            folder = shlex.quote(str(run.path))
-            print(f"snnquant: go on with: snnquant run --resume {folder}", file=sys.stderr)
-            raise
+def _torch_device(device: Device) -> torch.device:
+    """Return the named device, set to full float32; raise InputError for a missing one."""
+    import torch
+
+    available = torch.cuda.is_available()
+    if device == "cuda" and not available:
+        raise InputError(
+            "--device: found cuda, expected cpu or auto: torch sees no CUDA device here"
+        )
+    if device == "cpu" or not available:
+        return torch.device("cpu")
+    torch.backends.cudnn.allow_tf32 = False  # its factors would have 10 bits
+    torch.backends.cudnn.deterministic = True
+    return torch.device("cuda")

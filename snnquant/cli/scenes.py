@@ -1,4 +1,4 @@
-"""`snnquant scenes`: which scenes there are, what a card says, and getting the data."""
+"""`snnquant scenes`: the known scenes, their cards and their data."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import App, Parameter
 
+from snnquant.cli.examples import epilogue
 from snnquant.cli.options import Json
 
 if TYPE_CHECKING:
@@ -14,7 +15,11 @@ if TYPE_CHECKING:
 
     from snnquant.scenes.card import Card, DataFile
 
-app = App(name="scenes", help="List the known scenes, show one's card, or fetch its data.")
+app = App(
+    name="scenes",
+    help="List the known scenes, show one's card, or fetch its data.",
+    help_epilogue=epilogue("scenes"),
+)
 
 SceneName = Annotated[str, Parameter(help="A known scene, or a card's path ending in .toml.")]
 
@@ -22,8 +27,8 @@ SceneName = Annotated[str, Parameter(help="A known scene, or a card's path endin
 @app.default
 @app.command(name="list")
 def list_scenes(*, json: Json = False) -> None:
-    """Name, shape, classes and place of every known scene."""
-    from snnquant.scenes.catalogue import known_scenes, load_card
+    """List every known scene with its shape, classes and location."""
+    from snnquant.scenes.known import known_scenes, load_card
 
     cards = [load_card(name) for name in known_scenes()]
     if json:
@@ -39,8 +44,8 @@ def list_scenes(*, json: Json = False) -> None:
 
 @app.command
 def show(name: SceneName, /, *, json: Json = False) -> None:
-    """What a scene's card says, with the pixels of every class when the labels are at hand."""
-    from snnquant.scenes.catalogue import load_card
+    """Show a scene's card, with the pixels per class where the labels are available."""
+    from snnquant.scenes.known import load_card
 
     card = load_card(name)
     counts = _pixel_counts(card)
@@ -64,8 +69,8 @@ def show(name: SceneName, /, *, json: Json = False) -> None:
 
 @app.command
 def fetch(name: SceneName, /) -> None:
-    """Download what is not at hand of a scene's cube and labels, check it, and print the paths."""
-    from snnquant.scenes.catalogue import load_card
+    """Download the missing files of a scene's cube and labels, check them, and print the paths."""
+    from snnquant.scenes.known import load_card
     from snnquant.scenes.locate import obtain_file
 
     card = load_card(name)

@@ -1,22 +1,34 @@
-"""`snnquant train`: the CNN alone."""
+"""`snnquant train`: the 32-bit and the quantized CNN."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from snnquant.cli.options import DEFAULTS, NO_START, Config, StartOptions, carry_out, show, start
+from snnquant.cli.options import (
+    DEFAULT_CONFIG,
+    DEFAULT_OPTIONS,
+    Config,
+    SharedOptions,
+    create_or_resume,
+    print_metrics,
+    run_with_progress,
+)
 
 if TYPE_CHECKING:
-    from snnquant.run import Run
+    from snnquant.pipeline.run import Progress, Run
+    from snnquant.report import RunMetrics
 
 
-def train(config: Config = DEFAULTS, options: StartOptions = NO_START) -> None:
+def train(config: Config = DEFAULT_CONFIG, options: SharedOptions = DEFAULT_OPTIONS) -> None:
     """Train the 32-bit and the quantized CNN of a scene and score them."""
-    from snnquant import stages
+    from snnquant.pipeline import evaluation, stages
 
-    def work(run: Run) -> dict[str, Any]:
+    def work(run: Run) -> RunMetrics:
         stages.train_cnn(run)
         stages.quantize_cnn(run)
-        return stages.evaluate(run)
+        return evaluation.evaluate(run)
 
-    show(carry_out(lambda progress: start(config, options, progress), work), options.json)
+    def start(progress: Progress) -> Run:
+        return create_or_resume(config, options, progress)
+
+    print_metrics(run_with_progress(start, work), options.json)

@@ -1,4 +1,4 @@
-"""`snnquant workload`: what `pim-sim` is told about a checkpoint."""
+"""`snnquant workload`: a checkpoint's layers as the input of `pim-sim`."""
 
 from __future__ import annotations
 

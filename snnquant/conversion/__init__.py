@@ -1,9 +1,7 @@
-"""From a trained CNN to an SNN of the same shape: graph rewritten, thresholds calibrated."""
+"""Conversion of a trained CNN to an SNN: its graph rewritten, thresholds calibrated."""
 
-from snnquant.conversion.calibration import convert
+from snnquant.conversion.cnn_to_snn import ConversionReport, convert
 from snnquant.conversion.folding import fold_batch_norm
-from snnquant.conversion.normalization import SynapseNorms
-from snnquant.conversion.report import ConversionReport
 from snnquant.conversion.rewriting import to_spiking
 
-__all__ = ["ConversionReport", "SynapseNorms", "convert", "fold_batch_norm", "to_spiking"]
+__all__ = ["ConversionReport", "convert", "fold_batch_norm", "to_spiking"]

@@ -1,28 +1,32 @@
-"""What a classification costs: operations counted on the real network, energy by named tables."""
+"""Energy per classified pixel: operations counted on the real network, priced by cost tables."""
 
-from snnquant.energy.checkpoint import write_workload
-from snnquant.energy.costs import CostTable, load_costs
-from snnquant.energy.operations import (
-    AccumulateMeter,
+from snnquant.energy.cost_tables import CostTable, load_costs
+from snnquant.energy.counts import (
     LayerActivity,
+    Observation,
     measure,
+    observe,
     operations,
     shared_between_windows,
-    spike_rates,
 )
-from snnquant.energy.workload import find_hardware, price_first_layer, to_workload
+from snnquant.energy.to_pim_sim import (
+    find_hardware,
+    price_first_layer,
+    to_workload,
+    write_workload,
+)
 
 __all__ = [
-    "AccumulateMeter",
     "CostTable",
     "LayerActivity",
+    "Observation",
     "find_hardware",
     "load_costs",
     "measure",
+    "observe",
     "operations",
     "price_first_layer",
     "shared_between_windows",
-    "spike_rates",
     "to_workload",
     "write_workload",
 ]

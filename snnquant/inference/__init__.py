@@ -1,10 +1,9 @@
-"""Whole scenes: the class of every pixel, tile by tile, and the map as files."""
+"""Whole scenes: the class of every pixel, tile by tile."""
 
 from snnquant.inference.cube import Cube
-from snnquant.inference.dense import Classifier, dense_form, tile_classifier
+from snnquant.inference.dense import Classifier, dense_form, tile_classifier, tile_logits
 from snnquant.inference.early_exit import Exits, exits, logits_by_step, margins
-from snnquant.inference.maps import unfinished_map, write_map
-from snnquant.inference.scene_classes import classify_scene
+from snnquant.inference.tiles import classify_scene, scene_probabilities, unfinished_map
 
 __all__ = [
     "Classifier",
@@ -15,7 +14,8 @@ __all__ = [
     "exits",
     "logits_by_step",
     "margins",
+    "scene_probabilities",
     "tile_classifier",
+    "tile_logits",
     "unfinished_map",
-    "write_map",
 ]

@@ -11,7 +11,7 @@ from torch.nn.utils import parametrize
 
 from snnquant.config import QuantizationConfig
 from snnquant.errors import InputError
-from snnquant.quantization.methods import FixedPointLeak, FixedPointThreshold, QuantizedWeight
+from snnquant.quantization.uniform import FixedPointLeak, FixedPointThreshold, QuantizedWeight
 
 SYNAPSES = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
 PARAMETRIZATIONS = (QuantizedWeight, FixedPointLeak, FixedPointThreshold)

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from snnquant.quantization.quantizers import Grid
+from snnquant.quantization.grids import Grid
 
 
 class _StraightThrough(torch.autograd.Function):

@@ -1,7 +1,15 @@
-"""Which pixels train, validate and test, what that choice leaks, and patches of pixels."""
+"""Splits into training, validation and test pixels, their leakage, and patches of pixels."""
 
-from snnquant.sampling.patches import Normalisation, Patches
-from snnquant.sampling.protocols import make_split
+from snnquant.sampling.normalisation import Normalisation
+from snnquant.sampling.patches import Patches
+from snnquant.sampling.protocols import make_split, split_without_test
 from snnquant.sampling.split import Split, coordinates_only_accuracy
 
-__all__ = ["Normalisation", "Patches", "Split", "coordinates_only_accuracy", "make_split"]
+__all__ = [
+    "Normalisation",
+    "Patches",
+    "Split",
+    "coordinates_only_accuracy",
+    "make_split",
+    "split_without_test",
+]

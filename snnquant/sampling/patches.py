@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from snnquant.errors import InputError
-from snnquant.scenes import Scene
+from snnquant.sampling.normalisation import Normalisation
 
 CPU = torch.device("cpu")
 
 
 def check_window(window: int, height: int, width: int) -> None:
-    """InputError unless `window` is odd, at least 1 and no larger than the scene."""
+    """Raise `InputError` unless `window` is odd, at least 1 and no larger than the scene."""
     if window < 1 or window % 2 == 0:
         raise InputError(f"--window: found {window}, expected an odd number of pixels")
     if window > min(height, width):
@@ -24,55 +22,26 @@ def check_window(window: int, height: int, width: int) -> None:
         raise InputError(f"--window: found {window}, expected {limit}")
 
 
-@dataclass(frozen=True, eq=False)
-class Normalisation:
-    """Standard score a band, (value - mean) / std, and principal components of these if asked.
-
-    `mean` and `std` are float32 [B], `components` float32 [B, K] or None: the scores' whitened
-    principal axes, so that each of the K values has variance 1 on the training pixels.
-    """
-
-    mean: NDArray[np.float32]
-    std: NDArray[np.float32]
-    components: NDArray[np.float32] | None = None
-
-    @classmethod
-    def fit(
-        cls, scene: Scene, train_indices: NDArray[np.int64], components: int = 0
-    ) -> Normalisation:
-        """Statistics of the training pixels (flat indices) alone; a constant band gets std 1.
-
-        `components` principal components stand in for the bands where these are more; 0 keeps them.
-        """
-        spectra = scene.cube.reshape(-1, scene.bands)[train_indices].astype(np.float64)
-        mean, std = spectra.mean(axis=0).astype(np.float32), spectra.std(axis=0).astype(np.float32)
-        std[std == 0] = 1
-        if not 0 < components < scene.bands:
-            return cls(mean, std)
-        scores = (spectra - mean) / std
-        variances, axes = np.linalg.eigh(scores.T @ scores / len(scores))
-        variances, axes = variances[::-1][:components], axes[:, ::-1][:, :components]
-        # An axis may point either way: its largest entry is made positive.
-        axes = axes * np.sign(axes[np.abs(axes).argmax(axis=0), np.arange(components)])
-        # Fewer training pixels than components leave some without any variance.
-        deviations = np.sqrt(np.maximum(variances, 1e-12 * variances[0]))
-        deviations[deviations == 0] = 1
-        return cls(mean, std, (axes / deviations).astype(np.float32))
-
-    def apply(self, cube: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Normalised copy of `cube` [..., B], or its principal components [..., K]."""
-        scores: NDArray[np.float32] = cube - self.mean
-        scores /= self.std
-        return scores if self.components is None else scores @ self.components
-
-
 class Patches:
     """Patches of `window` x `window` pixels around any pixel of a scene.
 
     The normalised cube is held once, padded by reflection so that border pixels have whole
-    windows. `cube` is raw, float32 [H, W, B]; `bands` is B, or K where the normalisation has
-    components. Patches are gathered on `device`, which holds the cube. Raises InputError for an
-    even window or one larger than the scene.
+    windows. The attribute `bands` is B, or K where the normalisation has K components.
+
+    Args:
+        cube: Raw values, float32 [H, W, B].
+        window: Side of a patch in pixels, odd and no larger than the scene.
+        normalisation: Applied to the whole cube.
+        device: Holds the cube and the patches.
+
+    Raises:
+        InputError: The window is even or larger than the scene.
+
+    >>> from snnquant.scenes import load_scene
+    >>> scene = load_scene("synthetic:16x16x8")
+    >>> normalisation = Normalisation.fit(scene, np.arange(100))
+    >>> Patches(scene.cube, 5, normalisation).gather(np.array([0, 17, 255])).shape
+    torch.Size([3, 1, 8, 5, 5])
     """
 
     def __init__(
@@ -89,16 +58,23 @@ class Patches:
         padding = ((margin, margin), (margin, margin), (0, 0))
         padded = np.pad(normalisation.apply(cube), padding, mode="reflect")
         self.bands = padded.shape[2]
-        # Bands last: gathering copies one run of memory for each pixel of a window.
+        # Bands last: gathering copies one run of memory per pixel of a window.
         self._spectra = torch.from_numpy(padded).view(-1, self.bands).to(device)
         self._row_length = self.width + 2 * margin
         steps = torch.arange(window)
         self._offsets = (steps[:, None] * self._row_length + steps).ravel().to(device)
 
     def gather(self, indices: Tensor | NDArray[np.int64]) -> Tensor:
-        """Patches around the pixels with flat `indices` [N]: float32 [N, 1, bands, window, window].
+        """Gather the patches around pixels.
 
-        Raises IndexError for an index outside the scene.
+        Args:
+            indices: [N] flat indices, row * width + column.
+
+        Returns:
+            Float32 [N, 1, bands, window, window], a copy.
+
+        Raises:
+            IndexError: An index lies outside the scene.
         """
         pixels = torch.as_tensor(indices)
         last = self.height * self.width - 1

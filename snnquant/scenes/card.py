@@ -1,21 +1,39 @@
-"""What a scene card says, as dataclasses; `datasets/README.md` describes the keys."""
+"""Scene cards: TOML files read into dataclasses; `datasets/README.md` describes the keys."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+import tomllib
+from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any, TypeVar
+
+from snnquant.errors import InputError
+from snnquant.io import one_line
+from snnquant.scenes.colours import COLOUR, default_colour
+
+T = TypeVar("T")
+
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+_KINDS: dict[type, str] = {
+    str: "a text",
+    int: "an integer",
+    float: "a number",
+    list: "a list",
+    dict: "a table",
+}
 
 
 @dataclass(frozen=True)
 class DataFile:
-    """One file of a scene and how to know it."""
+    """One file of a scene and the marks by which it is known."""
 
     file: str
     """Its usual name; with `distribution`, its path inside that Python package."""
     also: tuple[str, ...] = ()
-    """Other names it goes by."""
+    """Other names of the same file."""
     variable: str | None = None
-    """The array's name where the format has names (.mat, .npz)."""
+    """Name of the array where the format has names (.mat, .npz)."""
     sha256: str | None = None
     """64 hexadecimal digits."""
     url: str | None = None
@@ -40,7 +58,7 @@ class Wavelengths:
 
     source: str
     values_nm: tuple[float, ...]
-    """Empty where the two ends are given instead."""
+    """Empty where `start_nm` and `stop_nm` are given instead."""
     start_nm: float | None
     stop_nm: float | None
 
@@ -52,7 +70,7 @@ class MaskFiles:
     train: DataFile
     test: DataFile | None
     offset: tuple[int, int] | None
-    """Row and column of the mask at which the scene begins, where the scene is a crop of it."""
+    """Row and column of the mask at which the scene begins, where the scene is a crop."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +81,7 @@ class Card:
     name: str
     """The file's name without ".toml"."""
     own: bool
-    """Given by path: its files lie relative to its folder."""
+    """Whether it was given by path: its files lie relative to its folder."""
     title: str
     cube: DataFile
     labels: DataFile
@@ -79,3 +97,170 @@ class Card:
     def label_values(self) -> tuple[int, ...]:
         """Raw class numbers, in the order of the classes."""
         return tuple(entry.label for entry in self.classes)
+
+
+# Keys of the tables are the fields of the dataclasses.
+_FILE = [field.name for field in fields(DataFile)]
+_CARD = [field.name for field in fields(Card) if field.name not in ("path", "name", "own")]
+
+
+def read_card(path: Path, own: bool) -> Card:
+    """Read a card; `own` marks one that the user gave by path.
+
+    Raises `InputError` that names the card and the key, what was found and what was expected.
+    """
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(
+            f"{path}: found {one_line(error)}, expected a readable TOML file"
+        ) from error
+    table = _Table(path, "", values, _CARD)
+    return Card(
+        path=path,
+        name=path.stem,
+        own=own,
+        title=table.optional("title", str) or path.stem,
+        cube=_data_file(table, "cube"),
+        labels=_data_file(table, "labels"),
+        classes=_classes(table),
+        shape=_shape(table),
+        wavelengths=_wavelengths(table),
+        mask=_mask(table),
+        sensor=table.optional("sensor", str),
+        licence=table.optional("licence", str),
+        citation=table.optional("citation", str),
+    )
+
+
+class _Table:
+    """A TOML table and its allowed keys; errors name the card and the key."""
+
+    def __init__(self, path: Path, prefix: str, values: dict[str, Any], keys: list[str]) -> None:
+        self.path, self.prefix, self.values = path, prefix, values
+        for key in values:
+            if key not in keys:
+                raise self.fail(key, "an unknown key", f"one of {', '.join(keys)}")
+
+    def fail(self, key: str, found: object, expected: str) -> InputError:
+        return InputError(f"{self.path}: {self.prefix}{key}: found {found}, expected {expected}")
+
+    def optional(self, key: str, kind: type[T]) -> T | None:
+        if key not in self.values:
+            return None
+        return self._checked(key, self.values[key], kind)
+
+    def required(self, key: str, kind: type[T]) -> T:
+        if key not in self.values:
+            raise self.fail(key, "nothing", _KINDS[kind])
+        return self._checked(key, self.values[key], kind)
+
+    def items(self, key: str, kind: type[T]) -> tuple[T, ...]:
+        """Return the entries of a list, none where the key is missing."""
+        entries = self.optional(key, list) or []
+        return tuple(self._checked(f"{key}.{i}", entry, kind) for i, entry in enumerate(entries))
+
+    def optional_table(self, key: str, keys: list[str]) -> _Table | None:
+        values = self.optional(key, dict)
+        return None if values is None else _Table(self.path, f"{self.prefix}{key}.", values, keys)
+
+    def _checked(self, key: str, value: Any, kind: type[T]) -> T:
+        if kind is float and type(value) is int:
+            value = float(value)
+        # type() and not isinstance(): true is an int to Python, not to a reader of the card.
+        if type(value) is not kind or value == "":
+            raise self.fail(key, repr(value), _KINDS[kind])
+        checked: T = value
+        return checked
+
+
+def _data_file(parent: _Table, key: str) -> DataFile:
+    table = parent.optional_table(key, _FILE)
+    if table is None:
+        raise parent.fail(key, "nothing", "a table")
+    entry = DataFile(
+        file=table.required("file", str),
+        also=table.items("also", str),
+        variable=table.optional("variable", str),
+        sha256=table.optional("sha256", str),
+        url=table.optional("url", str),
+        distribution=table.optional("distribution", str),
+    )
+    if entry.sha256 is not None and not _DIGEST.fullmatch(entry.sha256):
+        raise table.fail("sha256", repr(entry.sha256), "64 hexadecimal digits, lower case")
+    if entry.url is not None:
+        if not entry.url.startswith(("https://", "http://")):
+            raise table.fail("url", repr(entry.url), "an http or https address")
+        if entry.sha256 is None:
+            raise table.fail("sha256", "nothing", "the digest of what the address serves")
+        if Path(entry.file).name != entry.file:
+            raise table.fail("file", repr(entry.file), "only a file name beside an address")
+    return entry
+
+
+def _classes(parent: _Table) -> tuple[ClassEntry, ...]:
+    tables = parent.items("classes", dict)
+    if not tables:
+        raise parent.fail("classes", "none", "one [[classes]] table per class")
+    classes: list[ClassEntry] = []
+    for index, values in enumerate(tables):
+        table = _Table(parent.path, f"classes.{index}.", values, ["name", "label", "colour"])
+        label = table.optional("label", int)
+        entry = ClassEntry(
+            name=table.required("name", str),
+            label=index + 1 if label is None else label,
+            colour=table.optional("colour", str) or default_colour(index),
+        )
+        if not COLOUR.fullmatch(entry.colour):
+            raise table.fail("colour", repr(entry.colour), 'the form "#rrggbb"')
+        if entry.label < 1:
+            raise table.fail("label", entry.label, "1 or more (0 marks unlabelled pixels)")
+        if entry.name in (other.name for other in classes):
+            raise table.fail("name", f"{entry.name!r} twice", "a different name for each class")
+        if entry.label in (other.label for other in classes):
+            raise table.fail("label", f"{entry.label} twice", "a different label for each class")
+        classes.append(entry)
+    return tuple(classes)
+
+
+def _shape(parent: _Table) -> tuple[int, int, int] | None:
+    if "shape" not in parent.values:
+        return None
+    shape = parent.items("shape", int)
+    if len(shape) != 3 or min(shape) < 1:
+        raise parent.fail("shape", list(shape), "rows, columns and bands, each 1 or more")
+    return shape[0], shape[1], shape[2]
+
+
+def _wavelengths(parent: _Table) -> Wavelengths | None:
+    table = parent.optional_table("wavelengths", ["source", "values_nm", "start_nm", "stop_nm"])
+    if table is None:
+        return None
+    waves = Wavelengths(
+        source=table.required("source", str),
+        values_nm=table.items("values_nm", float),
+        start_nm=table.optional("start_nm", float),
+        stop_nm=table.optional("stop_nm", float),
+    )
+    ends = [end for end in (waves.start_nm, waves.stop_nm) if end is not None]
+    if len(ends) != (0 if waves.values_nm else 2):
+        given = ", ".join(key for key in table.values if key != "source") or "neither"
+        raise table.fail("values_nm", given, "either values_nm, or start_nm and stop_nm")
+    # Written so that NaN, which TOML can spell, fails too.
+    if not all(0 < value < 1e9 for value in (*waves.values_nm, *ends)):
+        raise table.fail("values_nm", "a value out of range", "nanometres above 0")
+    return waves
+
+
+def _mask(parent: _Table) -> MaskFiles | None:
+    table = parent.optional_table("mask", ["train", "test", "offset"])
+    if table is None:
+        return None
+    offset = table.items("offset", int)
+    if "offset" in table.values and (len(offset) != 2 or min(offset) < 0):
+        raise table.fail("offset", list(offset), "a row and a column, each 0 or more")
+    return MaskFiles(
+        train=_data_file(table, "train"),
+        test=_data_file(table, "test") if "test" in table.values else None,
+        offset=(offset[0], offset[1]) if offset else None,
+    )

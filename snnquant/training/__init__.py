@@ -1,29 +1,18 @@
-"""One loop for CNN and SNN, scores, and checkpoints."""
+"""One loop for CNN and SNN, its scores, synapse norms and the penalty on spikes."""
 
-from snnquant.training.checkpoint import (
-    Checkpoint,
-    is_checkpoint,
-    load_checkpoint,
-    save_checkpoint,
-)
-from snnquant.training.foreign import load_state_dict
-from snnquant.training.keymap import KeyMap, load_matching
 from snnquant.training.loop import Epoch, Recipe, Samples, predict, train
 from snnquant.training.metrics import Scores, confusion
+from snnquant.training.spike_penalty import AccumulateMeter
+from snnquant.training.synapse_norm import SynapseNorms
 
 __all__ = [
-    "Checkpoint",
+    "AccumulateMeter",
     "Epoch",
-    "KeyMap",
     "Recipe",
     "Samples",
     "Scores",
+    "SynapseNorms",
     "confusion",
-    "is_checkpoint",
-    "load_checkpoint",
-    "load_matching",
-    "load_state_dict",
     "predict",
-    "save_checkpoint",
     "train",
 ]

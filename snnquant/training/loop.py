@@ -15,9 +15,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from snnquant.checkpoints.tensorfile import read_tensors, write_tensors
 from snnquant.errors import InputError
 from snnquant.sampling import Patches
-from snnquant.training.tensorfile import read_tensors, write_tensors
 
 WARM_UP = 0.2
 """Share of the steps in which the learning rate rises to its peak."""

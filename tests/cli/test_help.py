@@ -1,23 +1,27 @@
-"""What `snnquant` says about itself, and how little it loads to say it."""
+"""The help of `snnquant`: what it lists, in which order, and how little it loads."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
+import re
+import shlex
 import subprocess
 import sys
+from collections.abc import Callable
 from importlib.metadata import version
-from typing import Any
+from pathlib import Path
 
 import pytest
 
-from snnquant.cli import VERBS, main
-from snnquant.cli.options import Start
+from snnquant.cli import SUBCOMMANDS, app, main
+from snnquant.cli.examples import EXAMPLES
+from snnquant.cli.options import RunOptions
 from snnquant.config import RunConfig, write_config
 
-EVERY = [*VERBS, "scenes"]
+EVERY = [*SUBCOMMANDS, "scenes"]
 STARTING = ["run", "train", "convert"]
-"""Verbs that take the options of a run."""
+"""Subcommands that take the options of a run."""
 HEAVY = [
     "torch",
     "numpy",
@@ -30,21 +34,22 @@ HEAVY = [
     "PIL",
     "onnx",
 ]
+HelpOf = Callable[..., str]
 
 
 def _options() -> set[str]:
     # `write_config` leaves out what is none, which every option without a default is.
     written = {line.split(" = ")[0] for line in write_config(RunConfig()).splitlines()}
-    names = written | {"widths", "neuron_bits"} | {f.name for f in dataclasses.fields(Start)}
+    names = written | {"widths", "neuron_bits"} | {f.name for f in dataclasses.fields(RunOptions)}
     return {f"--{name.replace('_', '-')}" for name in names}
 
 
 @pytest.fixture
-def help_of(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Any:
+def help_of(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> HelpOf:
     monkeypatch.setenv("COLUMNS", "80")
 
-    def read(*verb: str) -> str:
-        main([*verb, "--help"])
+    def read(*subcommand: str) -> str:
+        main([*subcommand, "--help"])
         out, err = capsys.readouterr()
         assert err == ""
         return out
@@ -52,27 +57,29 @@ def help_of(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch)
     return read
 
 
-def test_help_lists_every_verb_with_a_line(help_of: Any) -> None:
+def test_help_lists_every_subcommand_with_a_line(help_of: HelpOf) -> None:
     text = help_of()
-    for verb in EVERY:
-        (line,) = [line for line in text.splitlines() if f"│ {verb} " in line]
-        assert len(line.strip("│ ").removeprefix(verb).split()) >= 3, line
+    for name in EVERY:
+        (line,) = [line for line in text.splitlines() if f"│ {name} " in line]
+        assert len(line.strip("│ ").removeprefix(name).split()) >= 3, line
 
 
-def test_no_verb_is_a_call_for_help(help_of: Any, capsys: pytest.CaptureFixture[str]) -> None:
+def test_no_subcommand_is_a_call_for_help(
+    help_of: HelpOf, capsys: pytest.CaptureFixture[str]
+) -> None:
     text = help_of()
     main([])
     assert capsys.readouterr().out == text
 
 
-@pytest.mark.parametrize("verb", STARTING)
-def test_help_lists_every_option_of_a_run(help_of: Any, verb: str) -> None:
-    words = set(help_of(verb).split())
+@pytest.mark.parametrize("subcommand", STARTING)
+def test_help_lists_every_option_of_a_run(help_of: HelpOf, subcommand: str) -> None:
+    words = set(help_of(subcommand).split())
     assert _options() <= words
 
 
 @pytest.mark.parametrize(
-    ("verb", "words"),
+    ("subcommand", "words"),
     [
         ("convert", {"CNN", "PyTorch", "--architecture", "--trust-code", "--finetune"}),
         ("models", {"--json"}),
@@ -83,17 +90,81 @@ def test_help_lists_every_option_of_a_run(help_of: Any, verb: str) -> None:
         ("scenes", {"list", "show", "fetch"}),
     ],
 )
-def test_help_of_the_other_verbs(help_of: Any, verb: str, words: set[str]) -> None:
-    assert words <= set(help_of(verb).split())
+def test_help_of_the_other_subcommands(help_of: HelpOf, subcommand: str, words: set[str]) -> None:
+    assert words <= set(help_of(subcommand).split())
 
 
-def test_every_option_has_a_description(help_of: Any) -> None:
+def test_every_option_has_a_description(help_of: HelpOf) -> None:
     text = " ".join(help_of("run").replace("│", " ").split())
     text = text.replace(" --architecture ", " ")  # another name of --model
     for option in sorted(_options()):
         _, _, after = text.partition(f" {option} ")
         described = after.split("[default")[0].split("--")[0].split()
         assert len(described) >= 4, option
+
+
+@pytest.mark.parametrize("subcommand", STARTING)
+def test_options_are_in_groups_in_the_order_of_a_run(help_of: HelpOf, subcommand: str) -> None:
+    titles = re.findall(r"^╭─ (.+?) ─+╮$", help_of(subcommand), re.MULTILINE)
+    groups = "Scene, Split, Network, Quantization, Neuron, Conversion, Training, Output, Ablation"
+    assert titles[-9:] == groups.split(", ")
+    assert set(titles[:-9]) <= {"Arguments", "Parameters"}
+
+
+# --- examples ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("subcommand", EVERY)
+def test_help_ends_with_three_examples(help_of: HelpOf, subcommand: str) -> None:
+    text = " ".join(help_of(subcommand).split())
+    assert len(EXAMPLES[subcommand]) == 3
+    for purpose, call in EXAMPLES[subcommand]:
+        assert f"# {purpose} snnquant {call}" in text
+
+
+@pytest.mark.parametrize(
+    "call", sorted({call for rows in EXAMPLES.values() for _, call in rows}), ids=str
+)
+def test_examples_are_understood(call: str) -> None:
+    words = shlex.split(re.split("[|>]", call)[0])
+    app.parse_args(words, exit_on_error=False, print_error=False)  # raises where it is not
+
+
+# --- completion ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_shell_completion_is_installed(
+    shell: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("ZSH_CUSTOM", raising=False)
+    monkeypatch.delenv("ZSH", raising=False)
+    main(["--install-completion", "--shell", shell])
+    out, err = capsys.readouterr()
+    assert err == ""
+    scripts = [path for path in tmp_path.rglob("*snnquant*") if path.is_file()]
+    assert len(scripts) == 1
+    assert str(scripts[0]) in out
+    text = scripts[0].read_text()
+    for word in (*EVERY, "spike-penalty", "snn_trained"):
+        assert word in text, word
+
+
+def test_bash_completes_a_subcommand_by_the_installed_script(tmp_path: Path) -> None:
+    main(["--install-completion", "--shell", "bash", "--output", str(tmp_path / "script")])
+    words = "source ./script; COMP_WORDS=(snnquant fine); COMP_CWORD=1; _snnquant"
+    done = subprocess.run(
+        ["bash", "-c", f"{words}; echo ${{COMPREPLY[@]}}"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.split() == ["finetune"]
+
+
+# --- what it loads -------------------------------------------------------------------------------
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
@@ -105,8 +176,8 @@ def test_help_loads_nothing_heavy() -> None:
     code = f"""
 import json, sys
 from snnquant.cli import main
-for verb in {EVERY}:
-    main([verb, "--help"])
+for subcommand in {EVERY}:
+    main([subcommand, "--help"])
 main(["--version"])
 main(["--help"])
 print(json.dumps([name for name in {HEAVY} if name in sys.modules]))

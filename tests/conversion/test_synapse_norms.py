@@ -9,11 +9,12 @@ from hypothesis import strategies as st
 from torch import nn
 
 from snnquant.config import ModelConfig, NeuronConfig, QuantizationConfig
-from snnquant.conversion import SynapseNorms, to_spiking
+from snnquant.conversion import to_spiking
 from snnquant.errors import InputError
 from snnquant.models import build_model
 from snnquant.quantization import integer_weights, quantize
 from snnquant.spiking import LIF, SpikingNetwork
+from snnquant.training import SynapseNorms
 
 BANDS, CLASSES = 12, 3
 

@@ -1,3 +1,5 @@
+"""The command line in this process and as its own; a whole run to be read and copied."""
+
 from __future__ import annotations
 
 import contextlib
@@ -8,11 +10,14 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
 from snnquant.cli import main
+
+if TYPE_CHECKING:
+    from tests.conftest import MakeOnce
 
 SCENE = "synthetic:24x24x16"
 QUICK = (
@@ -22,9 +27,26 @@ QUICK = (
 
 
 class Outcome(NamedTuple):
+    """Exit code and output of a command."""
+
     code: int
     out: str
     err: str
+
+
+class Finished(NamedTuple):
+    """A run, its metrics and the outcome of its command."""
+
+    folder: Path
+    metrics: dict[str, Any]
+    outcome: Outcome
+
+
+Command = Callable[..., Outcome]
+Start = Callable[..., subprocess.Popen[str]]
+Refused = Callable[..., str]
+Contents = Callable[[Path], dict[str, bytes | None]]
+Results = Callable[[Path], dict[str, bytes]]
 
 
 @pytest.fixture(autouse=True)
@@ -34,7 +56,7 @@ def _no_data_folder(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequ
 
 
 @pytest.fixture(scope="session")
-def snnquant() -> Callable[..., Outcome]:
+def snnquant() -> Command:
     """Call the command line in this process, which saves the seconds that torch takes to load."""
 
     def call(*arguments: object) -> Outcome:
@@ -51,7 +73,7 @@ def snnquant() -> Callable[..., Outcome]:
 
 
 @pytest.fixture(scope="session")
-def start_snnquant() -> Callable[..., subprocess.Popen[str]]:
+def start_snnquant() -> Start:
     """Start the command line as a process of its own, in a folder, with pipes for its output."""
 
     def start(folder: Path, *arguments: object, **options: Any) -> subprocess.Popen[str]:
@@ -77,25 +99,22 @@ def quick() -> tuple[str, ...]:
     return QUICK
 
 
-class Finished(NamedTuple):
-    folder: Path
-    metrics: dict[str, Any]
-    outcome: Outcome
-
-
 @pytest.fixture(scope="session")
-def finished(
-    snnquant: Callable[..., Outcome], tmp_path_factory: pytest.TempPathFactory
-) -> Finished:
+def finished(snnquant: Command, make_once: MakeOnce) -> Finished:
     """A whole run, to be read and copied, never changed."""
-    folder = tmp_path_factory.mktemp("finished") / "run"
-    outcome = snnquant("run", *QUICK, "--output", folder, "--json")
-    assert outcome.code == 0, outcome.err
-    return Finished(folder, json.loads(outcome.out), outcome)
+
+    def fill(folder: Path) -> None:
+        outcome = snnquant("run", *QUICK, "--output", folder / "run", "--json")
+        assert outcome.code == 0, outcome.err
+        (folder / "outcome.json").write_text(json.dumps(outcome))
+
+    folder = make_once("finished", fill)
+    outcome = Outcome(*json.loads((folder / "outcome.json").read_text()))
+    return Finished(folder / "run", json.loads(outcome.out), outcome)
 
 
 @pytest.fixture(scope="session")
-def contents() -> Callable[[Path], dict[str, bytes | None]]:
+def contents() -> Contents:
     """Every file and folder below a folder, hidden ones too, with what the files hold."""
 
     def read(folder: Path) -> dict[str, bytes | None]:
@@ -108,8 +127,8 @@ def contents() -> Callable[[Path], dict[str, bytes | None]]:
 
 
 @pytest.fixture(scope="session")
-def results() -> Callable[[Path], dict[str, bytes]]:
-    """What a run left, to be compared bit for bit with another: all but the folder's own name."""
+def results() -> Results:
+    """The files of a run, to be compared bit for bit with another's, without the folder's name."""
 
     def read(folder: Path) -> dict[str, bytes]:
         found = {}
@@ -121,14 +140,16 @@ def results() -> Callable[[Path], dict[str, bytes]]:
 
 
 @pytest.fixture
-def copy(finished: Any, tmp_path: Path) -> Path:
+def copy(finished: Finished, tmp_path: Path) -> Path:
     """A finished run that may be damaged."""
     shutil.copytree(finished.folder, tmp_path / "copy")
     return tmp_path / "copy"
 
 
 @pytest.fixture
-def refused(snnquant: Any, contents: Any, tmp_path: Path, monkeypatch: Any) -> Callable[..., str]:
+def refused(
+    snnquant: Command, contents: Contents, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Refused:
     """Call the command line in an empty folder with bad input; returns the line it answers with.
 
     Lines of progress may precede it where `progress` is true: some input is read only then.

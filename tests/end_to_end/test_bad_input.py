@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import h5py
 import numpy as np
@@ -12,8 +12,8 @@ import pytest
 import spectral
 from scipy.io import savemat
 
-Refused = Callable[..., str]
-
+if TYPE_CHECKING:
+    from tests.end_to_end.conftest import Command, Contents, Refused, Start
 
 # --- verbs, options and their values -------------------------------------------------------------
 
@@ -134,7 +134,7 @@ def card(tmp_path: Path, cube: np.ndarray, labels: np.ndarray) -> Callable[..., 
     return write
 
 
-def test_the_card_of_these_tests_is_right(card: Any, snnquant: Any, tmp_path: Path) -> None:
+def test_the_card_of_these_tests_is_right(card: Any, snnquant: Command, tmp_path: Path) -> None:
     outcome = snnquant(
         *("train", "--scene", card(), "--cnn-epochs", 1, "--quantized-epochs", 1),
         *("--widths", 2, 2, 2, 2, "--output", tmp_path / "run"),
@@ -268,7 +268,7 @@ def test_card_that_is_damaged(refused: Refused, card: Any) -> None:
     ids=lambda value: "_".join(value) if isinstance(value, list) else "",
 )
 def test_wrong_input_to_a_process(
-    start_snnquant: Any, contents: Any, tmp_path: Path, arguments: list[str], line: str
+    start_snnquant: Start, contents: Contents, tmp_path: Path, arguments: list[str], line: str
 ) -> None:
     process = start_snnquant(tmp_path, *arguments)
     out, err = process.communicate()

@@ -7,21 +7,21 @@ import pickle
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 import torch
 
-from snnquant.training.tensorfile import read_tensors, write_tensors
+from snnquant.checkpoints.tensorfile import read_tensors, write_tensors
 
-Refused = Callable[..., str]
-
+if TYPE_CHECKING:
+    from tests.end_to_end.conftest import Finished, Refused
 
 # --- run directories -----------------------------------------------------------------------------
 
 
-def test_output_that_is_taken(refused: Refused, tmp_path: Path, quick: Any) -> None:
+def test_output_that_is_taken(refused: Refused, tmp_path: Path, quick: tuple[str, ...]) -> None:
     (tmp_path / "taken").mkdir()
     (tmp_path / "taken" / "notes.txt").write_text("mine")
     line = refused("run", *quick, "--output", "taken")
@@ -30,7 +30,9 @@ def test_output_that_is_taken(refused: Refused, tmp_path: Path, quick: Any) -> N
     assert "notes.txt" in refused("run", *quick, "--output", "taken/notes.txt")
 
 
-def test_output_that_cannot_be_written(refused: Refused, tmp_path: Path, quick: Any) -> None:
+def test_output_that_cannot_be_written(
+    refused: Refused, tmp_path: Path, quick: tuple[str, ...]
+) -> None:
     (tmp_path / "file").write_text("mine")
     assert "file/run" in refused("run", *quick, "--output", "file/run")
     assert "/proc/run" in refused("run", *quick, "--output", "/proc/run")
@@ -38,7 +40,7 @@ def test_output_that_cannot_be_written(refused: Refused, tmp_path: Path, quick: 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write to any folder")
 def test_output_in_a_folder_without_permission(
-    refused: Refused, tmp_path: Path, quick: Any
+    refused: Refused, tmp_path: Path, quick: tuple[str, ...]
 ) -> None:
     (tmp_path / "locked").mkdir(mode=0o500)
     assert "locked" in refused("run", *quick, "--output", "locked/run")
@@ -193,7 +195,7 @@ def test_damaged_checkpoint_in_a_run(
 
 @pytest.mark.parametrize("damage", [_another_model, _with_a_flipped_bit, _truncated, _emptied])
 def test_damaged_checkpoint_brought_along(
-    refused: Refused, copy: Path, quick: Any, damage: Any
+    refused: Refused, copy: Path, quick: tuple[str, ...], damage: Any
 ) -> None:
     damage(copy / "cnn.safetensors")
     assert "cnn.safetensors" in refused("convert", copy / "cnn.safetensors", *quick)
@@ -201,7 +203,7 @@ def test_damaged_checkpoint_brought_along(
 
 @pytest.mark.parametrize("name", ["cnn_quantized", "snn"])
 def test_checkpoint_that_is_no_32_bit_cnn(
-    refused: Refused, finished: Any, quick: Any, name: str
+    refused: Refused, finished: Finished, quick: tuple[str, ...], name: str
 ) -> None:
     line = refused("convert", finished.folder / f"{name}.safetensors", *quick)
     assert "expected a 32-bit CNN" in line
@@ -230,7 +232,7 @@ STATE_DICTS: list[tuple[Callable[[Path], Any], str]] = [
 
 @pytest.mark.parametrize(("write", "word"), STATE_DICTS)
 def test_state_dict_that_is_none(
-    refused: Refused, tmp_path: Path, quick: Any, write: Any, word: str
+    refused: Refused, tmp_path: Path, quick: tuple[str, ...], write: Any, word: str
 ) -> None:
     write(tmp_path / "weights.pt")
     line = refused("convert", "weights.pt", *quick)
@@ -239,7 +241,7 @@ def test_state_dict_that_is_none(
     assert not (tmp_path / "executed").exists()
 
 
-def test_truncated_state_dict(refused: Refused, tmp_path: Path, quick: Any) -> None:
+def test_truncated_state_dict(refused: Refused, tmp_path: Path, quick: tuple[str, ...]) -> None:
     torch.save({"conv1.weight": torch.zeros(200)}, tmp_path / "weights.pt")
     whole = (tmp_path / "weights.pt").read_bytes()
     for size in (1, len(whole) // 2, len(whole) - 1):
@@ -248,5 +250,5 @@ def test_truncated_state_dict(refused: Refused, tmp_path: Path, quick: Any) -> N
 
 
 def test_options_beside_a_folder_to_convert(refused: Refused, copy: Path) -> None:
-    assert "its own alone" in refused("convert", copy, "--bits", "4")
-    assert "its own alone" in refused("convert", copy, "--bits", "6")
+    assert "only its own" in refused("convert", copy, "--bits", "4")
+    assert "only its own" in refused("convert", copy, "--bits", "6")

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.backend_registration import _setup_privateuseone_for_python_backend
 
-from snnquant import deployment, stages
+from snnquant.checkpoints import checkpoint
 from snnquant.config import (
     ConversionConfig,
     ModelConfig,
@@ -27,8 +27,12 @@ from snnquant.config import (
     TrainingConfig,
 )
 from snnquant.inference import tile_classifier
-from snnquant.run import Run
-from snnquant.training import checkpoint, loop
+from snnquant.pipeline import evaluation, scene_map, stages
+from snnquant.pipeline.run import Run
+from snnquant.training import loop
+
+if TYPE_CHECKING:
+    from tests.end_to_end.conftest import Command, Finished, Refused
 
 CONFIG = RunConfig(
     scene="synthetic:24x24x12",
@@ -47,7 +51,7 @@ STAGES: tuple[Callable[[Run], Any], ...] = (
     stages.quantize_cnn,
     stages.convert_cnn,
     stages.train_snn,
-    stages.evaluate,
+    evaluation.evaluate,
 )
 
 
@@ -161,19 +165,21 @@ def test_no_stage_mixes_devices(
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a CUDA device")
 @pytest.mark.parametrize("verb", ["run", "train", "convert", "finetune", "evaluate", "map"])
-def test_cuda_where_there_is_none(refused: Any, copy: Path, verb: str) -> None:
+def test_cuda_where_there_is_none(refused: Refused, copy: Path, verb: str) -> None:
     arguments = [] if verb in ("run", "train") else [copy]
     assert refused(verb, *arguments, "--device", "cuda") == (
         "--device: found cuda, expected cpu or auto: torch sees no CUDA device here"
     )
 
 
-def test_integers_on_cuda(refused: Any, copy: Path) -> None:
+def test_integers_on_cuda(refused: Refused, copy: Path) -> None:
     line = refused("map", copy, "--engine", "integer", "--device", "cuda")
     assert line.startswith("--device: found cuda beside --engine integer")
 
 
-def test_device_leaves_no_trace(snnquant: Any, finished: Any, quick: Any, tmp_path: Path) -> None:
+def test_device_leaves_no_trace(
+    snnquant: Command, finished: Finished, quick: tuple[str, ...], tmp_path: Path
+) -> None:
     code, _, err = snnquant("train", *quick, "--device", "cpu", "--output", tmp_path / "run")
     assert code == 0, err
     for name in ("config.toml", "cnn.safetensors"):
@@ -189,7 +195,7 @@ def test_cuda_and_the_processor_agree(tmp_path: Path) -> None:
         row = (run.path / "history.csv").read_text().splitlines()[1]
         histories.append([float(value) for value in row.split(",")[2:]])
         elsewhere = Run.open(tmp_path / "cpu", device=device)
-        maps.append(deployment.draw_map(elsewhere, "cnn_fp32").read_bytes())
+        maps.append(scene_map.draw_map(elsewhere, "cnn_fp32").read_bytes())
         stages.convert_cnn(run)
         stages.train_snn(run)
     np.testing.assert_allclose(*histories, rtol=1e-3, atol=1e-3)

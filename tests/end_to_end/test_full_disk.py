@@ -10,9 +10,12 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
+
+if TYPE_CHECKING:
+    from tests.end_to_end.conftest import Command, Finished, Refused, Results
 
 
 @contextlib.contextmanager
@@ -38,7 +41,7 @@ def _small_disk(folder: Path, kilobytes: int) -> Iterator[None]:
         subprocess.run(["umount", str(folder)], check=True)
 
 
-def test_no_room_for_the_first_file(refused: Callable[..., str], quick: Any) -> None:
+def test_no_room_for_the_first_file(refused: Refused, quick: tuple[str, ...]) -> None:
     with _files_up_to(100):
         line = refused("run", *quick, "--output", "run")
     assert "run/config.toml: cannot be written (File too large)" in line
@@ -46,7 +49,7 @@ def test_no_room_for_the_first_file(refused: Callable[..., str], quick: Any) -> 
 
 @pytest.fixture
 def check_unfinished(
-    snnquant: Any, results: Any, finished: Any
+    snnquant: Command, results: Results, finished: Finished
 ) -> Callable[[tuple[int, str, str], Path], None]:
     """Check what a full disk left, and that the run ends as if the disk had had room."""
 
@@ -70,7 +73,7 @@ def check_unfinished(
 
 @pytest.mark.parametrize("size", [2_000, 6_000])
 def test_no_room_for_a_later_file(
-    snnquant: Any, check_unfinished: Any, tmp_path: Path, quick: Any, size: int
+    snnquant: Command, check_unfinished: Any, tmp_path: Path, quick: tuple[str, ...], size: int
 ) -> None:
     with _files_up_to(size):
         outcome = snnquant("run", *quick, "--output", tmp_path / "run")
@@ -78,7 +81,11 @@ def test_no_room_for_a_later_file(
 
 
 def test_disk_that_fills_up(
-    snnquant: Any, check_unfinished: Any, finished: Any, tmp_path: Path, quick: Any
+    snnquant: Command,
+    check_unfinished: Any,
+    finished: Finished,
+    tmp_path: Path,
+    quick: tuple[str, ...],
 ) -> None:
     disk = tmp_path / "disk"
     disk.mkdir()

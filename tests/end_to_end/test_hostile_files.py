@@ -15,21 +15,23 @@ import zipfile
 from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from snnquant.checkpoints.tensorfile import write_tensors
 from snnquant.config import ModelConfig
 from snnquant.models import build_model
-from snnquant.training.tensorfile import write_tensors
+
+if TYPE_CHECKING:
+    from tests.end_to_end.conftest import Refused
 
 BANDS, CLASSES = 16, 8
 BOMB = 2**29
 """Bytes that a bomb would unpack to."""
-Refused = Callable[..., str]
 
 
 def _state() -> dict[str, Tensor]:
@@ -295,7 +297,7 @@ def test_there_are_forty() -> None:
     "case",
     [pytest.param(case, marks=pytest.mark.slow if case == MANY else ()) for case in FILES],
 )
-def test_hostile_file(case: str, refused: Refused, quick: Any, tmp_path: Path) -> None:
+def test_hostile_file(case: str, refused: Refused, quick: tuple[str, ...], tmp_path: Path) -> None:
     name, write = FILES[case]
     folder = tmp_path / "given"  # what is written there is no part of the folder's contents
     folder.mkdir()

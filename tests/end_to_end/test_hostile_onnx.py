@@ -11,10 +11,13 @@ import resource
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+
+if TYPE_CHECKING:
+    from tests.end_to_end.conftest import Refused
 
 onnx = pytest.importorskip("onnx", reason="needs the extra onnx")
 
@@ -228,7 +231,7 @@ FILES: dict[str, tuple[Write | Any, str]] = {
 
 
 @pytest.mark.parametrize("case", FILES)
-def test_hostile_onnx(case: str, refused: Any, tmp_path: Path) -> None:
+def test_hostile_onnx(case: str, refused: Refused, tmp_path: Path) -> None:
     write, words = FILES[case]
     folder = tmp_path / "given"
     folder.mkdir()
@@ -257,7 +260,7 @@ def test_hostile_onnx(case: str, refused: Any, tmp_path: Path) -> None:
     ],
 )
 def test_options_that_the_file_decides(
-    options: tuple[str, ...], words: str, refused: Any, tmp_path: Path
+    options: tuple[str, ...], words: str, refused: Refused, tmp_path: Path
 ) -> None:
     (tmp_path / "x.onnx").write_bytes(RAW)
     line = refused("convert", "x.onnx", *SCENE, *options)
@@ -265,7 +268,9 @@ def test_options_that_the_file_decides(
     assert "x.onnx" in line
 
 
-def test_without_the_extra(refused: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_extra(
+    refused: Refused, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "x.onnx").write_bytes(RAW)
     monkeypatch.setitem(sys.modules, "onnx", None)
     line = refused("convert", "x.onnx", *SCENE)

@@ -7,10 +7,13 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+
+if TYPE_CHECKING:
+    from tests.end_to_end.conftest import Command
 
 pytestmark = pytest.mark.slow
 
@@ -89,7 +92,7 @@ def data_folder() -> Path:
 
 
 @pytest.mark.parametrize("scene", ["salinas_a", "pavia_university_subset"])
-def test_scenes_at_hand(data_folder: Path, snnquant: Any, tmp_path: Path, scene: str) -> None:
+def test_scenes_at_hand(data_folder: Path, snnquant: Command, tmp_path: Path, scene: str) -> None:
     epochs = ("--cnn-epochs", 6, "--quantized-epochs", 2, "--snn-epochs", 6)
     outcome = snnquant("run", "--scene", scene, *epochs, "--output", tmp_path / "run", "--json")
     assert outcome.code == 0, outcome.err

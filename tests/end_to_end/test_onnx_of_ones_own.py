@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
-from snnquant.training import load_checkpoint
+from snnquant.checkpoints import load_checkpoint
+
+if TYPE_CHECKING:
+    from tests.end_to_end.conftest import Command, Finished, Refused
 
 onnx = pytest.importorskip("onnx", reason="needs the extra onnx")
 onnxruntime = pytest.importorskip("onnxruntime", reason="needs the extra onnx")
@@ -64,7 +67,7 @@ NAMES: dict[str, Any] = {"input_names": ["patch"], "output_names": ["logits"]}
     "write", [by_tracing, for_one_sample, pytest.param(by_dynamo, marks=pytest.mark.slow)]
 )
 def test_files_of_torch(
-    write: Any, snnquant: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    write: Any, snnquant: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The run's CNN is the file's, and the file is needed no more."""
     monkeypatch.chdir(tmp_path)
@@ -91,7 +94,7 @@ def test_files_of_torch(
 
 
 def test_channels_last_as_keras_writes_them(
-    snnquant: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    snnquant: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """[N, 7, 7, bands, 1]: the layout and the window are the file's."""
     monkeypatch.chdir(tmp_path)
@@ -135,14 +138,14 @@ def test_channels_last_as_keras_writes_them(
 
 
 @pytest.mark.parametrize("verb", ["run", "train"])
-def test_an_onnx_file_cannot_be_trained(verb: str, refused: Any) -> None:
+def test_an_onnx_file_cannot_be_trained(verb: str, refused: Refused) -> None:
     assert "only convert takes" in refused(verb, *SCENE, "--model", "my_cnn.onnx")
 
 
 @pytest.mark.slow
-def test_export_of_a_run(finished: Any, snnquant: Any, tmp_path: Path) -> None:
+def test_export_of_a_run(finished: Finished, snnquant: Command, tmp_path: Path) -> None:
     """Its default network, all of its own test pixels, and its scene in the metadata."""
-    from snnquant.run import Run
+    from snnquant.pipeline.run import Run
     from snnquant.sampling import Normalisation, Patches
     from snnquant.training import predict
 

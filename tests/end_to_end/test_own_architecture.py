@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import pytest
 import torch
 
+from snnquant.checkpoints import load_checkpoint
 from snnquant.config import ModelConfig
+from snnquant.importers.user_code import build_from_code
 from snnquant.models import build_model
-from snnquant.models.user_code import build_from_code
-from snnquant.training import load_checkpoint
+
+if TYPE_CHECKING:
+    from tests.end_to_end.conftest import Command, Contents, Refused
 
 BANDS, CLASSES = 16, 8
 SCENE = ("--scene", f"synthetic:24x24x{BANDS}")
@@ -82,18 +84,18 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_without_trust_nothing_is_run(here: Path, refused: Callable[..., str]) -> None:
+def test_without_trust_nothing_is_run(here: Path, refused: Refused) -> None:
     line = refused("convert", "net.ckpt", *SCENE, "--architecture", "net.py:Net")
     assert "--trust-code" in line
     assert "net.py:Net" in line
 
 
-def test_a_class_of_ones_own(here: Path, snnquant: Any) -> None:
+def test_a_class_of_ones_own(here: Path, snnquant: Command) -> None:
     options = ("--architecture", "net.py:Net", "--trust-code", "--output", "run")
     outcome = snnquant("convert", "net.ckpt", *SCENE, *options, "--json")
     assert outcome.code == 0, outcome.err
-    assert "net.py:Net: its code is run now (--trust-code)" in outcome.err.splitlines()
-    assert "made as Net(input_channels=16, n_classes=8, patch_size=5)" in outcome.err
+    assert "net.py:Net: its code is executed now (--trust-code)" in outcome.err.splitlines()
+    assert "built as Net(input_channels=16, n_classes=8, patch_size=5)" in outcome.err
     assert "[N, bands, window, window]" in outcome.err
     assert not list(here.rglob("__pycache__"))
     metrics = json.loads(outcome.out)
@@ -107,7 +109,7 @@ def test_a_class_of_ones_own(here: Path, snnquant: Any) -> None:
         torch.testing.assert_close(mine, network.eval()(patches[:, 0]))
 
 
-def test_afterwards_the_code_is_needed_no_more(here: Path, snnquant: Any) -> None:
+def test_afterwards_the_code_is_needed_no_more(here: Path, snnquant: Command) -> None:
     options = ("--architecture", "net.py:Net", "--trust-code", "--finetune", "--output", "run")
     quick = ("--quantized-epochs", "1", "--snn-epochs", "1")
     outcome = snnquant("convert", "net.ckpt", *SCENE, *quick, *options, "--json")
@@ -123,7 +125,7 @@ def test_afterwards_the_code_is_needed_no_more(here: Path, snnquant: Any) -> Non
     assert any("net.py:17" in source for source in sources), sources
 
 
-def test_the_report_is_printed(here: Path, snnquant: Any) -> None:
+def test_the_report_is_printed(here: Path, snnquant: Command) -> None:
     options = ("--architecture", "net.py:Net", "--trust-code", "--output", "run")
     outcome = snnquant("convert", "net.ckpt", *SCENE, *options)
     assert outcome.code == 0, outcome.err
@@ -143,7 +145,7 @@ def test_the_report_is_printed(here: Path, snnquant: Any) -> None:
     ],
 )
 def test_code_that_makes_no_network(
-    here: Path, snnquant: Any, contents: Any, name: str, words: list[str]
+    here: Path, snnquant: Command, contents: Contents, name: str, words: list[str]
 ) -> None:
     options = ("--architecture", f"net.py:{name}", "--trust-code")
     outcome = snnquant("convert", "net.ckpt", *SCENE, *options)
@@ -153,7 +155,7 @@ def test_code_that_makes_no_network(
     assert not (here / "runs").exists()
 
 
-def test_a_network_without_a_spiking_form(here: Path, snnquant: Any) -> None:
+def test_a_network_without_a_spiking_form(here: Path, snnquant: Command) -> None:
     network, _ = build_from_code("net.py:Squashed", BANDS, CLASSES, 5)
     torch.save(network.state_dict(), "squashed.pt")
     options = ("--architecture", "net.py:Squashed", "--trust-code")
@@ -164,13 +166,13 @@ def test_a_network_without_a_spiking_form(here: Path, snnquant: Any) -> None:
 
 
 @pytest.mark.parametrize("verb", ["run", "train"])
-def test_a_class_of_ones_own_cannot_be_trained(here: Path, refused: Any, verb: str) -> None:
+def test_a_class_of_ones_own_cannot_be_trained(here: Path, refused: Refused, verb: str) -> None:
     line = refused(verb, *SCENE, "--model", "net.py:Net")
     assert "only convert takes" in line
 
 
 @pytest.mark.parametrize("name", ["hamida", "li", "makantasis", "hu_relu"])
-def test_a_published_network_under_other_names(name: str, here: Path, snnquant: Any) -> None:
+def test_a_published_network_under_other_names(name: str, here: Path, snnquant: Command) -> None:
     """DataParallel's prefix, and layers named by number."""
     torch.manual_seed(0)
     cnn = build_model(ModelConfig(name=name), BANDS, CLASSES)
@@ -193,7 +195,7 @@ def test_a_published_network_under_other_names(name: str, here: Path, snnquant: 
     )
 
 
-def test_the_published_network_that_has_no_spiking_form(here: Path, refused: Any) -> None:
+def test_the_published_network_that_has_no_spiking_form(here: Path, refused: Refused) -> None:
     cnn = build_model(ModelConfig(name="hu"), BANDS, CLASSES)
     torch.save(cnn.state_dict(), "cnn.pt")
     for arguments in (["convert", "cnn.pt"], ["run"]):

@@ -1,4 +1,4 @@
-"""Runs that are killed, stopped and gone on with end like a run that was not."""
+"""Runs that are killed or stopped and then resumed end like a run that was not."""
 
 from __future__ import annotations
 
@@ -10,9 +10,12 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
+
+if TYPE_CHECKING:
+    from tests.end_to_end.conftest import Command, Contents, Finished, Results, Start
 
 # Epochs of some 50 ms and enough of them: the signal arrives while the stage is at work.
 OPTIONS = (
@@ -23,7 +26,7 @@ CHECKPOINTS = {"cnn": "cnn.safetensors", "snn": "snn.safetensors"}
 
 
 @pytest.fixture(scope="module")
-def unbroken(snnquant: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def unbroken(snnquant: Command, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("unbroken") / "run"
     outcome = snnquant("run", *OPTIONS, "--output", folder)
     assert outcome.code == 0, outcome.err
@@ -32,7 +35,7 @@ def unbroken(snnquant: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def stop_in(
-    start_snnquant: Callable[..., subprocess.Popen[str]], tmp_path: Path
+    start_snnquant: Start, tmp_path: Path
 ) -> Iterator[Callable[[str, signal.Signals], tuple[Path, int, str]]]:
     """Start a run, and send it a signal when a stage has its first epoch behind it."""
     started: list[subprocess.Popen[str]] = []
@@ -58,7 +61,7 @@ def stop_in(
 @pytest.mark.slow
 @pytest.mark.parametrize("stage", ["cnn", "snn"])
 def test_killed_run_resumes_to_the_same_bits(
-    stop_in: Any, unbroken: Path, snnquant: Any, results: Any, stage: str
+    stop_in: Any, unbroken: Path, snnquant: Command, results: Results, stage: str
 ) -> None:
     folder, code, _ = stop_in(stage, signal.SIGKILL)
     assert code == -signal.SIGKILL
@@ -68,22 +71,24 @@ def test_killed_run_resumes_to_the_same_bits(
 
 
 @pytest.mark.slow
-def test_ctrl_c_says_how_to_go_on(
-    stop_in: Any, unbroken: Path, snnquant: Any, results: Any
+def test_ctrl_c_says_how_to_resume(
+    stop_in: Any, unbroken: Path, snnquant: Command, results: Results
 ) -> None:
     folder, code, errors = stop_in("cnn", signal.SIGINT)
     assert code == 130
     assert "Traceback" not in errors
     *_, hint, last = errors.splitlines()
     assert last == "snnquant: stopped"
-    command = shlex.split(hint.partition("go on with: ")[2])
+    command = shlex.split(hint.partition("resume with: ")[2])
     assert command == ["snnquant", "run", "--resume", str(folder)]
     assert not list(folder.glob(".*"))
     assert snnquant(*command[1:]).code == 0
     assert results(folder) == results(unbroken)
 
 
-def test_resuming_a_finished_run_changes_nothing(copy: Path, snnquant: Any, contents: Any) -> None:
+def test_resuming_a_finished_run_changes_nothing(
+    copy: Path, snnquant: Command, contents: Contents
+) -> None:
     assert snnquant("run", "--resume", copy).code == 0
     before = contents(copy)
     assert snnquant("run", "--resume", copy).code == 0
@@ -91,7 +96,7 @@ def test_resuming_a_finished_run_changes_nothing(copy: Path, snnquant: Any, cont
 
 
 def test_resuming_clears_what_a_kill_left_half_written(
-    copy: Path, finished: Any, snnquant: Any, results: Any
+    copy: Path, finished: Finished, snnquant: Command, results: Results
 ) -> None:
     state = (copy / "cnn.safetensors").read_bytes()
     (copy / ".4242.snn.state.safetensors").write_bytes(state[:100])
@@ -111,7 +116,7 @@ def test_resuming_clears_what_a_kill_left_half_written(
     ids=" ".join,
 )
 def test_resuming_makes_what_is_missing(
-    copy: Path, finished: Any, snnquant: Any, results: Any, missing: list[str]
+    copy: Path, finished: Finished, snnquant: Command, results: Results, missing: list[str]
 ) -> None:
     for name in missing:
         (copy / name).unlink()
@@ -120,7 +125,7 @@ def test_resuming_makes_what_is_missing(
 
 
 def test_resuming_from_the_configuration_alone(
-    finished: Any, snnquant: Any, results: Any, tmp_path: Path
+    finished: Finished, snnquant: Command, results: Results, tmp_path: Path
 ) -> None:
     (tmp_path / "run").mkdir()
     shutil.copy(finished.folder / "config.toml", tmp_path / "run")
@@ -128,7 +133,7 @@ def test_resuming_from_the_configuration_alone(
     assert results(tmp_path / "run") == results(finished.folder)
 
 
-def test_state_of_another_training_is_refused(copy: Path, snnquant: Any) -> None:
+def test_state_of_another_training_is_refused(copy: Path, snnquant: Command) -> None:
     (copy / "snn.safetensors").unlink()
     shutil.copy(copy / "cnn.safetensors", copy / "snn.state.safetensors")
     code, out, err = snnquant("run", "--resume", copy)

@@ -7,18 +7,21 @@ import json
 import tomllib
 from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 import torch
 
 from pim_sim.cli import main as pim_sim
+from snnquant.checkpoints import load_checkpoint
 from snnquant.config import ModelConfig, read_config
 from snnquant.models import build_model
 from snnquant.sampling import Split
 from snnquant.scenes import load_scene
-from snnquant.training import load_checkpoint
+
+if TYPE_CHECKING:
+    from tests.end_to_end.conftest import Command, Finished, Results
 
 NETWORKS = ("cnn_fp32", "cnn_quantized", "snn_converted", "snn_trained")
 FILES = {
@@ -32,13 +35,13 @@ FILES = {
 # --- what a run prints and leaves ----------------------------------------------------------------
 
 
-def test_stdout_is_the_one_object_of_metrics_json(finished: Any) -> None:
+def test_stdout_is_the_one_object_of_metrics_json(finished: Finished) -> None:
     assert finished.outcome.out.count("\n") == 1
     assert finished.metrics == json.loads((finished.folder / "metrics.json").read_text())
     assert finished.metrics["run"] == str(finished.folder)
 
 
-def test_metrics_hold_the_contract(finished: Any) -> None:
+def test_metrics_hold_the_contract(finished: Finished) -> None:
     metrics = finished.metrics
     assert metrics["schema"] == 1
     for network in NETWORKS:
@@ -48,11 +51,11 @@ def test_metrics_hold_the_contract(finished: Any) -> None:
         assert len(metrics[network]["class_accuracy"]) == len(metrics["scene"]["class_names"])
         assert set(metrics["operations"][network]) == {"mac", "ac"}
     assert set(metrics["energy_pj"]) == set(metrics["energy_ratio"]) != set()
-    for accounting, energy in metrics["energy_pj"].items():
+    for table, energy in metrics["energy_pj"].items():
         assert set(energy) == set(NETWORKS)
-        for network, ratio in metrics["energy_ratio"][accounting].items():
+        for network, ratio in metrics["energy_ratio"][table].items():
             assert ratio == pytest.approx(energy[network] / energy["snn_trained"])
-        assert set(metrics["energy_ratio"][accounting]) == {"cnn_fp32", "cnn_quantized"}
+        assert set(metrics["energy_ratio"][table]) == {"cnn_fp32", "cnn_quantized"}
     assert set(metrics["spike_rates"]) == {"lif1", "lif2", "lif3", "lif4"}
     assert all(0 <= rate <= 1 for rate in metrics["spike_rates"].values())
     for quantity in ("energy", "delay", "edp"):
@@ -62,17 +65,17 @@ def test_metrics_hold_the_contract(finished: Any) -> None:
     assert (metrics["model"]["bits"], metrics["model"]["time_steps"]) == (6, 5)
 
 
-def test_run_directory_holds_whole_files_alone(finished: Any) -> None:
+def test_run_directory_holds_whole_files_alone(finished: Finished) -> None:
     assert {path.name for path in finished.folder.iterdir()} == FILES
 
 
-def test_progress_goes_to_stderr(finished: Any) -> None:
+def test_progress_goes_to_stderr(finished: Finished) -> None:
     lines = finished.outcome.err.splitlines()
     for stage in ("cnn: 0/3", "cnn_quantized: 0/2", "conversion: 0/1", "snn: 0/3", "map: 0/576"):
         assert any(line.startswith(stage) for line in lines), stage
 
 
-def test_scores_can_be_had_from_the_map_and_the_split(finished: Any) -> None:
+def test_scores_can_be_had_from_the_map_and_the_split(finished: Finished) -> None:
     scene = load_scene("synthetic:24x24x16")
     test = Split.load(finished.folder / "split.npz").test
     answers = np.load(finished.folder / "map.npy").reshape(-1)[test]
@@ -80,7 +83,7 @@ def test_scores_can_be_had_from_the_map_and_the_split(finished: Any) -> None:
     assert right.mean() == pytest.approx(finished.metrics["snn_trained"]["oa"], abs=1.5 / len(test))
 
 
-def test_history_has_a_row_for_every_epoch(finished: Any) -> None:
+def test_history_has_a_row_for_every_epoch(finished: Finished) -> None:
     with (finished.folder / "history.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     asked = Counter({"cnn": 3, "cnn_quantized": 2, "snn": 3})
@@ -88,12 +91,12 @@ def test_history_has_a_row_for_every_epoch(finished: Any) -> None:
     assert all(0 <= float(row["validation_accuracy"]) <= 1 for row in rows)
 
 
-def test_the_report_shows_the_scores(finished: Any) -> None:
+def test_the_report_shows_the_scores(finished: Finished) -> None:
     page = (finished.folder / "report.html").read_text()
     assert f"{100 * finished.metrics['snn_trained']['oa']:.2f}" in page
 
 
-def test_the_table_ends_with_the_folder(finished: Any, copy: Path, snnquant: Any) -> None:
+def test_the_table_ends_with_the_folder(finished: Finished, copy: Path, snnquant: Command) -> None:
     outcome = snnquant("evaluate", copy)
     assert outcome.code == 0
     assert outcome.out.splitlines()[-1] == f"run: {copy}"
@@ -105,7 +108,7 @@ def test_the_table_ends_with_the_folder(finished: Any, copy: Path, snnquant: Any
 
 
 def test_same_seed_same_bits(
-    finished: Any, snnquant: Any, results: Any, quick: Any, tmp_path: Path
+    finished: Finished, snnquant: Command, results: Results, quick: tuple[str, ...], tmp_path: Path
 ) -> None:
     outcome = snnquant("run", *quick, "--output", tmp_path / "again", "--json")
     assert json.loads(outcome.out) | {"run": ""} == finished.metrics | {"run": ""}
@@ -113,7 +116,7 @@ def test_same_seed_same_bits(
 
 
 def test_own_config_gives_the_run_again(
-    finished: Any, snnquant: Any, results: Any, tmp_path: Path
+    finished: Finished, snnquant: Command, results: Results, tmp_path: Path
 ) -> None:
     options = ("--config", finished.folder / "config.toml", "--output", tmp_path / "again")
     assert snnquant("run", *options).code == 0
@@ -121,7 +124,7 @@ def test_own_config_gives_the_run_again(
 
 
 def test_another_seed_differs(
-    finished: Any, snnquant: Any, results: Any, quick: Any, tmp_path: Path
+    finished: Finished, snnquant: Command, results: Results, quick: tuple[str, ...], tmp_path: Path
 ) -> None:
     assert snnquant("run", *quick, "--seed", 1, "--output", tmp_path / "other").code == 0
     ours, others = results(finished.folder), results(tmp_path / "other")
@@ -130,7 +133,7 @@ def test_another_seed_differs(
 
 
 def test_options_beat_the_file_which_beats_defaults(
-    snnquant: Any, quick: Any, tmp_path: Path
+    snnquant: Command, quick: tuple[str, ...], tmp_path: Path
 ) -> None:
     file = tmp_path / "options.toml"
     file.write_text("bits = 4\nseed = 3\nwidths = [2, 2, 2, 2]\ncnn_epochs = 9\n")
@@ -145,7 +148,9 @@ def test_options_beat_the_file_which_beats_defaults(
     assert (written["bits"], written["seed"], written["window"]) == (5, 3, 5)
 
 
-def test_at_32_bits_nothing_is_quantized(snnquant: Any, quick: Any, tmp_path: Path) -> None:
+def test_at_32_bits_nothing_is_quantized(
+    snnquant: Command, quick: tuple[str, ...], tmp_path: Path
+) -> None:
     folder = tmp_path / "float"
     outcome = snnquant("run", *quick, "--bits", 32, "--output", folder)
     assert "SNN trained, 32-bit" in " ".join(outcome.out.replace("\n", " ").split())
@@ -162,7 +167,7 @@ def test_at_32_bits_nothing_is_quantized(snnquant: Any, quick: Any, tmp_path: Pa
     [("both", {"leak", "threshold"}), ("leak", {"leak"}), ("neither", set())],
 )
 def test_only_what_is_to_be_trained_of_the_neurons_moves(
-    trained: str, moves: set[str], snnquant: Any, quick: Any, tmp_path: Path
+    trained: str, moves: set[str], snnquant: Command, quick: tuple[str, ...], tmp_path: Path
 ) -> None:
     folder = tmp_path / "run"
     assert snnquant("run", *quick, "--trained-neuron", trained, "--output", folder).code == 0
@@ -180,7 +185,7 @@ def test_only_what_is_to_be_trained_of_the_neurons_moves(
 
 
 def test_a_random_start_forgets_the_converted_cnn(
-    snnquant: Any, quick: Any, tmp_path: Path
+    snnquant: Command, quick: tuple[str, ...], tmp_path: Path
 ) -> None:
     """With a rate too small to matter, thresholds are 1 and the weights are not the CNN's."""
     folder = tmp_path / "run"
@@ -199,7 +204,7 @@ def test_a_random_start_forgets_the_converted_cnn(
 
 
 def test_a_penalty_on_spikes_saves_accumulates(
-    snnquant: Any, quick: Any, finished: Any, tmp_path: Path
+    snnquant: Command, quick: tuple[str, ...], finished: Finished, tmp_path: Path
 ) -> None:
     folder = tmp_path / "frugal"
     options = ("--spike-penalty", 2, "--snn-epochs", 12, "--output", folder, "--json")
@@ -211,7 +216,7 @@ def test_a_penalty_on_spikes_saves_accumulates(
 
 
 def test_default_folder_is_named_for_the_run_and_never_reused(
-    snnquant: Any, quick: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    snnquant: Command, quick: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     for _ in range(2):
@@ -221,7 +226,7 @@ def test_default_folder_is_named_for_the_run_and_never_reused(
 
 
 def test_blocks_leave_no_training_pixel_in_a_test_window(
-    snnquant: Any, quick: Any, tmp_path: Path
+    snnquant: Command, quick: tuple[str, ...], tmp_path: Path
 ) -> None:
     options = ("--split", "blocks", "--block-size", 4, "--window", 3)
     folder = tmp_path / "run"
@@ -237,7 +242,7 @@ def test_blocks_leave_no_training_pixel_in_a_test_window(
 
 
 def test_verbs_in_turn_end_like_a_run(
-    finished: Any, snnquant: Any, results: Any, quick: Any, tmp_path: Path
+    finished: Finished, snnquant: Command, results: Results, quick: tuple[str, ...], tmp_path: Path
 ) -> None:
     folder = tmp_path / "steps"
     trained = json.loads(snnquant("train", *quick, "--output", folder, "--json").out)
@@ -255,12 +260,12 @@ def test_verbs_in_turn_end_like_a_run(
     assert results(folder) == whole
 
 
-def test_energy_by_layer_adds_up_to_the_metrics(finished: Any, snnquant: Any) -> None:
-    rows = json.loads(snnquant("energy", finished.folder, "--json").out)
-    for accounting, energy in finished.metrics["energy_pj"].items():
+def test_energy_by_layer_adds_up_to_the_metrics(finished: Finished, snnquant: Command) -> None:
+    rows = json.loads(snnquant("energy", finished.folder, "--json").out)["layers"]
+    for table, energy in finished.metrics["energy_pj"].items():
         for network in NETWORKS:
             own = [row for row in rows if row["network"] == network]
-            spent = sum(row["energy_pj"][accounting] for row in own)
+            spent = sum(row["energy_pj"][table] for row in own)
             assert spent == pytest.approx(energy[network])
             assert [row["layer"] for row in own] == [
                 "conv1",
@@ -274,14 +279,16 @@ def test_energy_by_layer_adds_up_to_the_metrics(finished: Any, snnquant: Any) ->
     assert "conv4" in table.out
 
 
-def test_map_of_another_network(copy: Path, snnquant: Any) -> None:
+def test_map_of_another_network(copy: Path, snnquant: Command) -> None:
     before = np.load(copy / "map.npy")
     assert snnquant("map", copy, "--network", "cnn_fp32").code == 0
     assert before.shape == np.load(copy / "map.npy").shape == (24, 24)
     assert (before != np.load(copy / "map.npy")).any()
 
 
-def test_pim_sim_prices_the_run_alike(finished: Any, capsys: pytest.CaptureFixture[str]) -> None:
+def test_pim_sim_prices_the_run_alike(
+    finished: Finished, capsys: pytest.CaptureFixture[str]
+) -> None:
     pim_sim(["run", "--run", str(finished.folder), "--json"])
     ratio = json.loads(capsys.readouterr().out)["ratio"]
     for quantity in ("energy", "delay", "edp"):
@@ -292,7 +299,7 @@ def test_pim_sim_prices_the_run_alike(finished: Any, capsys: pytest.CaptureFixtu
 
 
 def test_convert_a_checkpoint(
-    finished: Any, snnquant: Any, results: Any, quick: Any, tmp_path: Path
+    finished: Finished, snnquant: Command, results: Results, quick: tuple[str, ...], tmp_path: Path
 ) -> None:
     file = finished.folder / "cnn.safetensors"
     outcome = snnquant("convert", file, *quick, "--output", tmp_path / "run", "--json")
@@ -305,7 +312,7 @@ def test_convert_a_checkpoint(
 
 
 def test_converted_checkpoint_keeps_its_normalisation(
-    finished: Any, snnquant: Any, quick: Any, tmp_path: Path
+    finished: Finished, snnquant: Command, quick: tuple[str, ...], tmp_path: Path
 ) -> None:
     file = finished.folder / "cnn.safetensors"
     options = (*quick, "--seed", 1, "--output", tmp_path / "run", "--json")
@@ -319,7 +326,9 @@ def test_converted_checkpoint_keeps_its_normalisation(
     np.testing.assert_array_equal(theirs.mean, load_checkpoint(file).normalisation.mean)
 
 
-def test_convert_a_state_dict(finished: Any, snnquant: Any, quick: Any, tmp_path: Path) -> None:
+def test_convert_a_state_dict(
+    finished: Finished, snnquant: Command, quick: tuple[str, ...], tmp_path: Path
+) -> None:
     cnn = load_checkpoint(finished.folder / "cnn.safetensors").network
     torch.save(cnn.state_dict(), tmp_path / "cnn.pt")
     outcome = snnquant(
@@ -331,7 +340,9 @@ def test_convert_a_state_dict(finished: Any, snnquant: Any, quick: Any, tmp_path
         assert metrics[network] == finished.metrics[network]
 
 
-def test_convert_a_state_dict_with_batch_norm(snnquant: Any, quick: Any, tmp_path: Path) -> None:
+def test_convert_a_state_dict_with_batch_norm(
+    snnquant: Command, quick: tuple[str, ...], tmp_path: Path
+) -> None:
     torch.manual_seed(0)
     scene = load_scene("synthetic:24x24x16")
     model = ModelConfig(widths=(4, 4, 8, 8))
@@ -346,7 +357,9 @@ def test_convert_a_state_dict_with_batch_norm(snnquant: Any, quick: Any, tmp_pat
     torch.testing.assert_close(folded(patches), cnn.eval()(patches))
 
 
-def test_resume_a_conversion(finished: Any, snnquant: Any, quick: Any, tmp_path: Path) -> None:
+def test_resume_a_conversion(
+    finished: Finished, snnquant: Command, quick: tuple[str, ...], tmp_path: Path
+) -> None:
     file = finished.folder / "cnn.safetensors"
     folder = tmp_path / "run"
     assert snnquant("convert", file, *quick, "--output", folder).code == 0

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
 from torch import nn
 
-from snnquant import stages
-from snnquant.run import Run
+from snnquant.pipeline import evaluation
+from snnquant.pipeline.run import Run
+from snnquant.stored_networks import Network
+
+if TYPE_CHECKING:
+    from tests.end_to_end.conftest import Finished
 
 
 def test_scores_do_not_depend_on_how_many_patches_fit_the_memory(
-    copy: Path, finished: Any, monkeypatch: pytest.MonkeyPatch
+    copy: Path, finished: Finished, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """At one value a layer they are scored one by one; the largest tensor shows it."""
+    """At one value per layer they are scored one by one; the largest tensor shows it."""
     largest = 0
 
     def note(module: nn.Module, inputs: Any, output: Any) -> None:
@@ -24,15 +28,16 @@ def test_scores_do_not_depend_on_how_many_patches_fit_the_memory(
         if isinstance(module, (nn.Conv2d, nn.Conv3d)):
             largest = max(largest, len(output))
 
-    monkeypatch.setattr(stages, "LAYER_VALUES", 1)
-    monkeypatch.setattr(stages, "dense_form", lambda *_: None)  # tries its form on more patches
+    monkeypatch.setattr(evaluation, "LAYER_VALUES", 1)
+    monkeypatch.setattr(evaluation, "dense_form", lambda *_: None)  # runs more patches at once
     handle = torch.nn.modules.module.register_module_forward_hook(note)
     try:
-        metrics = stages.evaluate(Run.open(copy))
+        metrics = evaluation.evaluate(Run.open(copy))
     finally:
         handle.remove()
-    assert largest == metrics["model"]["time_steps"]
-    for name in ("cnn_fp32", "snn_converted", "snn_trained"):
-        assert metrics[name]["oa"] == finished.metrics[name]["oa"]
+    assert largest == metrics.model.time_steps
+    for name in Network:
+        assert metrics.networks[name].oa == finished.metrics[name]["oa"]
         expected = finished.metrics["operations"][name]
-        assert metrics["operations"][name] == pytest.approx(expected)
+        found = metrics.operations[name]
+        assert {"mac": found.mac, "ac": found.ac} == pytest.approx(expected)

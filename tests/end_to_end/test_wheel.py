@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import venv
@@ -113,6 +114,17 @@ def test_hardware_and_costs_come_along(installed: Command) -> None:
     code = "from snnquant.energy import load_costs; print(*(c.name for c in load_costs()))"
     tables = (ROOT / "snnquant" / "energy" / "tables").glob("*.toml")
     assert set(installed("python", "-c", code).split()) == {file.stem for file in tables}
+
+
+def test_the_quickstart_of_the_readme(installed: Command, tmp_path: Path) -> None:
+    """Arrays in, map out, in an environment of the wheel only."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    quickstart = re.search(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    assert quickstart, "README.md: no block of Python"
+    assert "SpikingClassifier" in quickstart[1]
+    script = tmp_path / "quickstart.py"
+    script.write_text(quickstart[1], encoding="utf-8")
+    installed("python", script)
 
 
 def test_a_run_needs_nothing_but_the_wheel(installed: Command, quick: tuple[str, ...]) -> None:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -10,12 +10,15 @@ from spectral.io import envi
 
 from snnquant.scenes import load_scene
 
+if TYPE_CHECKING:
+    from tests.end_to_end.conftest import Command
+
 SCENE = "synthetic:24x24x16"
 
 
 @pytest.mark.parametrize("kind", ["npy", "envi"])
 def test_the_scene_s_own_pixels_in_a_file_give_the_scene_s_map(
-    copy: Path, snnquant: Any, tmp_path: Path, kind: str
+    copy: Path, snnquant: Command, tmp_path: Path, kind: str
 ) -> None:
     cube = load_scene(SCENE).cube
     path = tmp_path / ("other.npy" if kind == "npy" else "other.hdr")
@@ -33,13 +36,13 @@ def test_the_scene_s_own_pixels_in_a_file_give_the_scene_s_map(
 
 
 def test_a_map_goes_on_where_it_was_stopped(
-    copy: Path, snnquant: Any, monkeypatch: pytest.MonkeyPatch
+    copy: Path, snnquant: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from snnquant.inference import scene_classes
+    from snnquant.inference import tiles
 
-    monkeypatch.setattr(scene_classes, "TILE", 8)
+    monkeypatch.setattr(tiles, "TILE", 8)
     whole = (copy / "map.npy").read_bytes()
-    block, calls = scene_classes.Cube.block, []
+    block, calls = tiles.Cube.block, []
 
     def until(limit: int) -> Any:
         def read(*arguments: Any) -> Any:
@@ -50,20 +53,20 @@ def test_a_map_goes_on_where_it_was_stopped(
 
         return read
 
-    monkeypatch.setattr(scene_classes.Cube, "block", until(4))
+    monkeypatch.setattr(tiles.Cube, "block", until(4))
     stopped = snnquant("map", copy)
     assert stopped.code == 130
-    assert "go on with: the same command" in stopped.err
+    assert "rerun the same command to resume" in stopped.err
     assert len(list(copy.glob("map.*.unfinished.npy"))) == 1
     calls.clear()
-    monkeypatch.setattr(scene_classes.Cube, "block", until(99))
+    monkeypatch.setattr(tiles.Cube, "block", until(99))
     assert snnquant("map", copy).code == 0
     assert len(calls) == 9 - 4
     assert (copy / "map.npy").read_bytes() == whole
     assert not list(copy.glob("*.unfinished.npy"))
 
 
-def test_a_cube_of_other_bands_is_refused(copy: Path, snnquant: Any, tmp_path: Path) -> None:
+def test_a_cube_of_other_bands_is_refused(copy: Path, snnquant: Command, tmp_path: Path) -> None:
     np.save(tmp_path / "other.npy", np.zeros((30, 30, 15), np.int16))
     outcome = snnquant("map", copy, "--cube", tmp_path / "other.npy")
     assert outcome.code == 2
@@ -71,7 +74,7 @@ def test_a_cube_of_other_bands_is_refused(copy: Path, snnquant: Any, tmp_path: P
 
 
 def test_integers_give_nearly_the_same_map_and_stopping_early_too(
-    copy: Path, snnquant: Any
+    copy: Path, snnquant: Command
 ) -> None:
     pytest.importorskip("numba", reason="the integer engine's loops are compiled by numba")
     floats = np.load(copy / "map.npy")
@@ -84,8 +87,8 @@ def test_integers_give_nearly_the_same_map_and_stopping_early_too(
     metrics = json.loads(result.out)
     assert 1 <= metrics["early_exit"]["mean_steps"] <= metrics["early_exit"]["time_steps"]
     assert sum(metrics["early_exit"]["share_by_step"]) == pytest.approx(1)
-    for rule, energy in metrics["early_exit"]["energy_pj"].items():
-        assert energy <= metrics["early_exit"]["energy_pj_of_all_steps"][rule] * (1 + 1e-9)
+    for table, energy in metrics["early_exit"]["energy_pj"].items():
+        assert energy <= metrics["early_exit"]["energy_pj_of_all_steps"][table] * (1 + 1e-9)
     full = metrics["early_exit"]["overall_accuracy_of_all_steps"]
     assert full == pytest.approx(metrics["integers"]["overall_accuracy_in_floats"])
     assert metrics["integers"]["agreement"] > 0.9
@@ -102,7 +105,7 @@ def test_integers_give_nearly_the_same_map_and_stopping_early_too(
     ],
 )
 def test_what_the_integer_engine_cannot_do_is_said(
-    copy: Path, snnquant: Any, options: tuple[str, ...], expected: str
+    copy: Path, snnquant: Command, options: tuple[str, ...], expected: str
 ) -> None:
     pytest.importorskip("numba", reason="the integer engine's loops are compiled by numba")
     outcome = snnquant("map", copy, *options)

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from snnquant.energy import CostTable, load_costs, measure, operations, spike_rates
+from snnquant.energy import CostTable, load_costs, measure, observe, operations
 from snnquant.spiking import LIF, SpikingNetwork
 
 TABLES = {table.name: table for table in load_costs()}
@@ -82,7 +82,7 @@ def test_operations_of_the_hand_worked_networks(dense, borders):
     assert (first.mac, first.ac, first.input_density) == (12, 0, 0.75)
     assert (second.mac, second.ac, second.ac_by_rate) == (0, 12, 12)
     assert second.input_density == 0.5
-    assert spike_rates(network, patches, torch.arange(9)) == {"lif": 0.5}
+    assert observe(network, patches, torch.arange(9)).spike_rates == {"lif": 0.5}
     network, patches = borders
     activity = measure(network, patches, torch.tensor([4]))
     assert operations(activity) == {"mac": 9, "ac": 10}

@@ -1,4 +1,4 @@
-"""Layers that see what other layers made of spikes, grouped and one-dimensional convolutions."""
+"""Layers whose inputs other layers made of spikes; grouped and one-dimensional convolutions."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def patches() -> Patches:
     return Patches(cube, WINDOW, Normalisation(np.zeros(BANDS, "f4"), np.ones(BANDS, "f4")))
 
 
-def test_a_convolution_behind_a_convolution_multiplies_at_every_step(patches):
+def test_a_convolution_after_a_convolution_multiplies_at_every_step(patches):
     """Hamida's strided convolutions are not rectified: what follows them sees no spikes."""
     torch.manual_seed(0)
     cnn = build_model(ModelConfig(name="hamida"), BANDS, 4).eval()

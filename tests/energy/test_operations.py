@@ -13,26 +13,21 @@ from torch import Tensor, nn
 
 from snnquant.config import ModelConfig, NeuronConfig, QuantizationConfig
 from snnquant.conversion import to_spiking
-from snnquant.energy import (
-    AccumulateMeter,
-    LayerActivity,
-    measure,
-    operations,
-    shared_between_windows,
-    spike_rates,
-)
+from snnquant.energy import LayerActivity, measure, observe, operations, shared_between_windows
 from snnquant.inference import dense_form
-from snnquant.models import build_model, layer_table
+from snnquant.models import build_model
+from snnquant.nn import layer_table
 from snnquant.quantization import quantize
 from snnquant.sampling import Patches
 from snnquant.spiking import LIF, SpikingNetwork
+from snnquant.training import AccumulateMeter, predict
 
 BANDS, WINDOW = 9, 5
 PIXELS = torch.tensor([0, 7, 20, 41, 63])
 
 
 def random_network(seed: int, steps: int, strides: tuple[int, int, int]) -> SpikingNetwork:
-    """3-D strided and padded, folded, 2-D strided, dense: every kind of layer behind spikes."""
+    """Build 3-D strided and padded, folded, 2-D strided and dense layers after spikes."""
     torch.manual_seed(seed)
 
     def lif() -> LIF:
@@ -67,7 +62,7 @@ NETWORKS = {
 
 @torch.no_grad()
 def record(network: nn.Module, patches: Patches) -> dict[str, Tensor]:
-    """Outputs of all LIF layers, [T, N, ...], for all PIXELS at once."""
+    """Return the outputs of all LIF layers, [T, N, ...], for all PIXELS at once."""
     spikes: dict[str, Tensor] = {}
 
     def keep(name: str) -> Callable[..., None]:
@@ -85,7 +80,7 @@ def record(network: nn.Module, patches: Patches) -> dict[str, Tensor]:
 
 
 def reached(spikes: Tensor, row: LayerActivity) -> int:
-    """Accumulates by a plain loop: every spike times the outputs that a kernel takes it to."""
+    """Count accumulates in a plain loop: every spike times the outputs that a kernel maps it to."""
     info = row.info
     filters = info.weight_shape[0]
     if info.kind == "linear":
@@ -129,8 +124,8 @@ def test_accumulates_are_those_of_a_plain_loop_over_spikes(
         assert row.mac == 0
         assert row.ac == pytest.approx(reached(spikes[lif], row) / len(PIXELS), rel=1e-6)
         assert row.input_density == pytest.approx(count / spikes[lif].numel(), rel=1e-6)
-        spikes_a_neuron = count / len(PIXELS) / spikes[lif][0, 0].numel()
-        assert row.ac_by_rate == pytest.approx(spikes_a_neuron * row.info.mac, rel=1e-6)
+        spikes_per_neuron = count / len(PIXELS) / spikes[lif][0, 0].numel()
+        assert row.ac_by_rate == pytest.approx(spikes_per_neuron * row.info.mac, rel=1e-6)
 
 
 def test_the_random_networks_do_spike(patches_of):
@@ -142,7 +137,7 @@ def test_the_random_networks_do_spike(patches_of):
 
 @given(**NETWORKS)
 @settings(deadline=None, max_examples=20)
-def test_the_first_layer_multiplies_once_a_pixel(seed, steps, strides, patches_of):
+def test_the_first_layer_multiplies_once_per_pixel(seed, steps, strides, patches_of):
     network, patches = random_network(seed, steps, strides), patches_of(BANDS, WINDOW, seed)
     first = measure(network, patches, PIXELS)[0]
     assert (first.mac, first.ac, first.ac_by_rate) == (first.info.mac, 0, 0)
@@ -190,7 +185,7 @@ def test_operations_are_the_sums_over_the_layers(steps, patches_of):
 @settings(deadline=None, max_examples=20)
 def test_spike_rates_are_the_means_of_the_spikes(seed, steps, strides, batch_size, patches_of):
     network, patches = random_network(seed, steps, strides), patches_of(BANDS, WINDOW, seed)
-    rates = spike_rates(network, patches, PIXELS, batch_size)
+    rates = observe(network, patches, PIXELS, batch_size).spike_rates
     spikes = record(network, patches)
     assert list(rates) == ["lif1", "lif2", "lif3"]
     for name, rate in rates.items():
@@ -202,20 +197,34 @@ def test_measuring_never_drops_out_and_leaves_the_network_as_it_was(training, pa
     network, patches = random_network(0, 3, (2, 1, 1)), patches_of(BANDS, WINDOW)
     before = copy.deepcopy(network.state_dict())
     first = measure(network, patches, PIXELS)
-    rates = spike_rates(network, patches, PIXELS)
+    rates = observe(network, patches, PIXELS).spike_rates
     network.train(training)
     assert measure(network, patches, PIXELS) == first
-    assert spike_rates(network, patches, PIXELS) == rates
+    assert observe(network, patches, PIXELS).spike_rates == rates
     assert network.training is training
     assert not any(module._forward_hooks for module in network.modules())
     for name, tensor in network.state_dict().items():
         assert torch.equal(tensor, before[name])
 
 
+@given(**NETWORKS, batch_size=st.integers(1, 6))
+@settings(deadline=None, max_examples=20)
+def test_one_pass_gives_the_logits_of_predict(seed, steps, strides, batch_size, patches_of):
+    network, patches = random_network(seed, steps, strides), patches_of(BANDS, WINDOW, seed)
+    passes = []
+    handle = network.register_forward_hook(lambda m, inputs, output: passes.append(len(inputs[0])))
+    seen = observe(network, patches, PIXELS, batch_size)
+    handle.remove()
+    first, *batches = passes  # the first reads the shapes off one patch
+    assert (first, sum(batches)) == (1, len(PIXELS))
+    assert torch.equal(seen.logits, predict(network, patches, PIXELS, batch_size))
+    assert seen.layers == measure(network, patches, PIXELS, batch_size)
+
+
 def test_a_forward_that_fails_leaves_no_hooks(patches_of):
     network, patches = random_network(0, 3, (2, 1, 1)), patches_of(BANDS, WINDOW)
     outside = torch.tensor([0, 10**6])
-    for count in (measure, spike_rates):
+    for count in (measure, observe):
         with pytest.raises(IndexError):
             count(network, patches, outside)
         assert not any(module._forward_hooks for module in network.modules())
@@ -254,7 +263,7 @@ def test_the_meter_pulls_spikes_down(patches_of):
 
 @pytest.mark.parametrize("name", ["cnn3d", "cnn32h"])
 def test_in_a_map_each_pixel_costs_what_its_dense_form_counts(name, patches_of):
-    """On a large tile the operations a pixel near those of a map, borders aside."""
+    """Operations per pixel of a large tile approach those of a map, borders aside."""
     bands, side = 40, 33
     torch.manual_seed(0)
     cnn = build_model(ModelConfig(name=name, window=WINDOW), bands, 3)

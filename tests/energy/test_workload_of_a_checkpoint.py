@@ -30,7 +30,7 @@ def _answer(capsys: pytest.CaptureFixture[str], *source: str) -> dict[str, Any]:
     return answer
 
 
-def test_workload_of_a_checkpoint_is_that_of_its_run_but_for_densities(
+def test_workload_of_a_checkpoint_is_that_of_its_run_except_for_densities(
     run: Path, tmp_path: Path
 ) -> None:
     file = tmp_path / "workload.json"

@@ -12,7 +12,8 @@ from pim_sim.workload import Workload
 from snnquant.config import ModelConfig, NeuronConfig, QuantizationConfig
 from snnquant.conversion import to_spiking
 from snnquant.energy import measure, to_workload
-from snnquant.models import build_model, layer_table
+from snnquant.models import build_model
+from snnquant.nn import layer_table
 from snnquant.spiking import LIF
 
 

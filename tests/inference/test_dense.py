@@ -86,7 +86,7 @@ def pooled() -> nn.Module:
 def test_networks_that_look_at_the_window_s_edge_go_patch_by_patch(make):
     torch.manual_seed(0)
     network = make().eval()
-    if make is padded:  # a pool of stride 3 over a whole window is shared after all where it may be
+    if make is padded:  # a pool of stride 3 over a whole window may be shared
         assert dense_form(network, BANDS, 3) is None
     classify, how = tile_classifier(network, BANDS, 3)
     tile = torch.randn(1, 1, BANDS, 11, 9)

@@ -12,9 +12,13 @@ pytest.importorskip("numba", reason="the integer engine's loops are compiled by 
 
 from snnquant.config import QuantizationConfig
 from snnquant.errors import InputError
-from snnquant.inference import integer, synapses
-from snnquant.inference.fixed_point import INPUT_BITS, INPUT_LIMIT, FixedPointNetwork
-from snnquant.inference.integer import IntegerNetwork
+from snnquant.inference.integer import integer_engine, tables
+from snnquant.inference.integer.fixed_point_network import (
+    INPUT_BITS,
+    INPUT_LIMIT,
+    FixedPointNetwork,
+)
+from snnquant.inference.integer.integer_engine import IntegerNetwork
 from snnquant.quantization import freeze, quantize
 from snnquant.spiking import LIF, SpikingNetwork
 
@@ -32,7 +36,7 @@ def network_of(
     time_steps: int = 4,
     widths: tuple[int, int] = (3, 4),
 ) -> SpikingNetwork:
-    """3-D, then 2-D convolutions, and a dense layer over what is left of the window."""
+    """Build 3-D, then 2-D convolutions, and a dense layer over the rest of the window."""
     torch.manual_seed(seed)
     side = min(3, window)
     depth = (bands + 2 * padding - 5) // stride + 1
@@ -62,7 +66,7 @@ def network_of(
 
 
 def reference(fixed: FixedPointNetwork, x: torch.Tensor) -> tuple[list[np.ndarray], np.ndarray]:
-    """The fixed-point network in float64 by plain convolutions: spikes of all layers, logits."""
+    """Run the fixed-point network in float64 by plain convolutions: all spikes, logits."""
     values = (x.double() * 2**INPUT_BITS).round().clamp(-INPUT_LIMIT, INPUT_LIMIT)
     steps, samples = fixed.time_steps, len(x)
     all_spikes = []
@@ -131,7 +135,7 @@ def test_every_bit_is_that_of_the_same_numbers_in_float64(
     network = network_of(seed, window, bands, reset, stride, padding, bits, time_steps, widths)
     with pytest.MonkeyPatch.context() as patch:
         if wide_sums:
-            patch.setattr(synapses, "SHORT", 0)
+            patch.setattr(tables, "SHORT", 0)
         engine = IntegerNetwork(network, bands, window)
     x = torch.randn(3, 1, bands, window + 2, window + 1)
     x[0, 0, 0] = 99.0  # past the input's limit
@@ -146,12 +150,12 @@ def test_every_bit_is_that_of_the_same_numbers_in_float64(
 def test_logits_are_those_of_the_network_in_floats(seed, reset):
     network = network_of(seed, 3, 16, reset)
     engine = IntegerNetwork(network, 16, 3)
-    # Inputs on the integer grid: what is left to differ are neurons within rounding of a threshold.
+    # Inputs on the integer grid: only neurons within rounding of a threshold can differ.
     x = (torch.randn(200, 1, 16, 3, 3) * 2**INPUT_BITS).round() / 2**INPUT_BITS
     expected = freeze(network).double()(x.double()).detach()
     found = torch.from_numpy(engine.logits(x)[:, 0, 0] * engine.fixed_point.unit)
     same = (found - expected).abs().amax(1) < 1e-3
-    assert same.double().mean() > 0.9  # 0.97 has been seen: seed 201, reset to zero
+    assert same.double().mean() > 0.9  # 0.97 for seed 201, reset to zero
 
 
 def test_a_tile_gives_what_its_patches_give():
@@ -167,7 +171,7 @@ def test_a_tile_gives_what_its_patches_give():
 def test_more_patches_than_run_together_give_what_each_gives(monkeypatch):
     engine = IntegerNetwork(network_of(4, 3, 16), 16, 3)
     x = torch.randn(7, 1, 16, 3, 3)
-    monkeypatch.setattr(integer, "PIXELS_AT_ONCE", 20)  # two patches, and the last alone
+    monkeypatch.setattr(integer_engine, "PIXELS_AT_ONCE", 20)  # two patches at a time, then one
     one_by_one = np.concatenate([engine.logits(patch[None]) for patch in x])
     np.testing.assert_array_equal(engine.logits(x), one_by_one)
 
@@ -189,7 +193,7 @@ def test_sums_that_do_not_fit_into_16_bits_are_kept_in_32():
     np.testing.assert_array_equal(engine.logits(x), expected)
 
 
-def test_a_channel_without_weights_is_no_harm():
+def test_a_channel_without_weights_does_no_harm():
     network = network_of(2, 3, 16)
     with torch.no_grad():
         network.layers.conv2.parametrizations.weight.original[1] = 0
@@ -199,7 +203,7 @@ def test_a_channel_without_weights_is_no_harm():
 
 
 def exits_by_hand(engine, network, x, margins):
-    """Classes and steps from the logits of the network run for 1, 2, ... T steps."""
+    """Derive classes and steps from the logits of runs of 1, 2, ... T steps."""
     steps = np.full(len(x), network.time_steps)
     classes = engine.logits(x)[:, 0, 0].argmax(-1)
     for t in reversed(range(1, network.time_steps)):
@@ -222,7 +226,7 @@ def test_a_pixel_stops_at_the_first_step_whose_margin_is_large_enough(window):
     classes, steps = engine.classes_and_steps(x)
     expected_classes, expected_steps = exits_by_hand(plain, network, x, margins)
     assert len(np.unique(expected_steps)) >= 3
-    # The readout's bias is rounded otherwise at another T: a margin within that may differ.
+    # The rounding of the readout's bias depends on T: a margin within that may differ.
     same = steps[:, 0, 0].numpy() == expected_steps
     assert same.mean() > 0.99
     np.testing.assert_array_equal(classes[:, 0, 0].numpy()[same], expected_classes[same])

@@ -9,7 +9,8 @@ from hypothesis.extra.numpy import arrays
 from PIL import Image, ImageColor
 
 from snnquant.errors import InputError
-from snnquant.inference import unfinished_map, write_map
+from snnquant.inference import unfinished_map
+from snnquant.report import write_map
 from snnquant.scenes import Scene
 
 FILES = ["map.hdr", "map.img", "map.npy", "map.png", "map_and_truth.png"]
@@ -109,7 +110,7 @@ def test_a_map_of_other_pixels_has_no_truth_beside_it(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(p.name for p in written)
 
 
-def test_an_unfinished_map_keeps_what_was_done_for_the_same_key_alone(tmp_path):
+def test_an_unfinished_map_is_resumed_only_for_the_same_key(tmp_path):
     stem = tmp_path / "map"
 
     def fill(key: str, row: int, fail: bool) -> list[int]:

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from snnquant.errors import InputError
-from snnquant.inference import Cube, classify_scene, scene_classes
+from snnquant.inference import Cube, classify_scene, tiles
 from snnquant.sampling import Normalisation, Patches
 
 CLASSES = 7
@@ -22,7 +22,7 @@ def unchanged(bands: int) -> Normalisation:
 
 
 def hash_of_windows(windows: torch.Tensor) -> torch.Tensor:
-    """A class that every value of a window [..., B, side, side] has a say in; exact in float32."""
+    """Return a class that depends on every value of a window [..., B, side, side], exactly."""
     weights = torch.arange(1, windows[0, 0].numel() + 1).view(windows.shape[2:]) % 13
     return (windows * weights).flatten(2).sum(2).long() % CLASSES
 
@@ -48,7 +48,7 @@ def test_every_pixel_gets_the_class_of_its_own_reflected_window(height, width, w
     class_map = np.zeros((height, width), np.uint8)
     told: list[tuple[int, int]] = []
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(scene_classes, "TILE", tile)
+        patched.setattr(tiles, "TILE", tile)
         classify_scene(
             hash_of_tile(window),
             cube_of(values),
@@ -65,8 +65,8 @@ def test_every_pixel_gets_the_class_of_its_own_reflected_window(height, width, w
     assert told == sorted(told)
 
 
-def test_a_map_that_was_stopped_is_gone_on_with_where_it_was(monkeypatch):
-    monkeypatch.setattr(scene_classes, "TILE", 8)
+def test_an_interrupted_map_resumes_where_it_stopped(monkeypatch):
+    monkeypatch.setattr(tiles, "TILE", 8)
     values = np.random.default_rng(0).integers(0, 9, (32, 24, 2)).astype(np.float32)
     whole = np.zeros((32, 24), np.uint8)
     classify_scene(hash_of_tile(3), cube_of(values), unchanged(2), 3, whole)

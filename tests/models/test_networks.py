@@ -13,7 +13,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from snnquant.config import ModelConfig, NeuronConfig, QuantizationConfig
 from snnquant.conversion import to_spiking
 from snnquant.errors import InputError
-from snnquant.models import build_model, layer_table, parameter_count
+from snnquant.models import build_model
+from snnquant.nn import layer_table, parameter_count
 from snnquant.quantization import quantize
 from snnquant.spiking import LIF, SpikingNetwork
 

@@ -11,8 +11,9 @@ from torch import nn
 from snnquant.config import OWN_INPUTS, ModelConfig
 from snnquant.conversion import fold_batch_norm
 from snnquant.errors import InputError
-from snnquant.models import build_model, layer_table, parameter_count, summarise_models
+from snnquant.models import build_model, summarise_models
 from snnquant.models.published import PUBLISHED
+from snnquant.nn import layer_table, parameter_count
 
 NAMES = list(PUBLISHED)
 

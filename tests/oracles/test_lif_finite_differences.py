@@ -35,7 +35,7 @@ def antiderivative(kind: str, gamma: float, width: float) -> Callable[[Array], A
 
 
 def unpack(theta: Array) -> tuple[Array, float, float, Array]:
-    """Current [T, N], leak, threshold, initial potential [N]."""
+    """Split theta into current [T, N], leak, threshold, initial potential [N]."""
     current, rest = theta[: STEPS * NEURONS].reshape(STEPS, NEURONS), theta[STEPS * NEURONS :]
     return current, rest[0], rest[1], rest[2:]
 
@@ -46,7 +46,7 @@ def run(
     relax: Callable[[Array], Array],
     base: list[tuple[Array, Array]] | None,
 ) -> tuple[Array, Array, list[tuple[Array, Array]]]:
-    """Spikes, last potential and (z, o) of every step; relaxed around ``base`` if given."""
+    """Return spikes, last potential and (z, o) per step; relaxed around ``base`` if given."""
     current, leak, threshold, u = unpack(theta)
     o = np.zeros(NEURONS)
     trace = []
@@ -64,19 +64,21 @@ def run(
     return np.stack([o for _, o in trace]), u, trace
 
 
-def differences(theta: Array, reset: str, relax: Callable[[Array], Array], outer: Array) -> Array:
-    """Central differences of sum(outer * [spikes, last potential]) to every entry of theta."""
+def differences(
+    theta: Array, reset: str, relax: Callable[[Array], Array], grad_out: Array
+) -> Array:
+    """Return central differences of sum(grad_out * [spikes, last potential]) by theta."""
     base = run(theta, reset, relax, None)[2]
 
     def objective(shifted: Array) -> float:
         spikes, potential, _ = run(shifted, reset, relax, base)
-        return float((outer * np.concatenate([spikes.ravel(), potential])).sum())
+        return float((grad_out * np.concatenate([spikes.ravel(), potential])).sum())
 
     shifts = H * np.eye(len(theta))
     return np.array([(objective(theta + s) - objective(theta - s)) / (2 * H) for s in shifts])
 
 
-def backward(theta: Array, reset: str, surrogate: Surrogate, outer: Array) -> Array:
+def backward(theta: Array, reset: str, surrogate: Surrogate, grad_out: Array) -> Array:
     leaves = [torch.tensor(part, requires_grad=True) for part in unpack(theta)]
     leaves[1:3] = [leaf.detach().double().requires_grad_() for leaf in leaves[1:3]]
     current, leak, threshold, start = leaves
@@ -87,12 +89,12 @@ def backward(theta: Array, reset: str, surrogate: Surrogate, outer: Array) -> Ar
         surrogate,
     )
     both = torch.cat([spikes.flatten(), state.potential])
-    gradients = torch.autograd.grad((both * torch.from_numpy(outer)).sum(), leaves)
+    gradients = torch.autograd.grad((both * torch.from_numpy(grad_out)).sum(), leaves)
     return np.concatenate([gradient.numpy().ravel() for gradient in gradients])
 
 
 def points(reset: str, kinks: tuple[float, ...]) -> list[tuple[Array, Array]]:
-    """Twenty random (theta, outer) with spikes and silence, every |z| clear of the kinks."""
+    """Draw twenty (theta, grad_out) with spikes and silence, every |z| clear of the kinks."""
     rng = np.random.default_rng(7)
     found = []
     while len(found) < 20:
@@ -113,20 +115,20 @@ def points(reset: str, kinks: tuple[float, ...]) -> list[tuple[Array, Array]]:
 def test_backward_differentiates_the_relaxed_network(reset: str, kind: str) -> None:
     surrogate = Surrogate(kind, scale=0.6, width=0.8)
     relax = antiderivative(kind, 0.6, 0.8)
-    for theta, outer in points(reset, kinks=(0.0, 0.8)):
-        expected = differences(theta, reset, relax, outer)
+    for theta, grad_out in points(reset, kinks=(0.0, 0.8)):
+        expected = differences(theta, reset, relax, grad_out)
         np.testing.assert_allclose(
-            backward(theta, reset, surrogate, outer), expected, rtol=1e-6, atol=1e-6
+            backward(theta, reset, surrogate, grad_out), expected, rtol=1e-6, atol=1e-6
         )
 
 
 @pytest.mark.parametrize("reset", ["delayed", "same_step", "zero"])
 def test_backward_is_exact_where_no_spike_changes(reset: str) -> None:
     nowhere = Surrogate("boxcar", scale=1.0, width=1e-9)
-    for theta, outer in points(reset, kinks=(0.0,)):
-        expected = differences(theta, reset, np.zeros_like, outer)
+    for theta, grad_out in points(reset, kinks=(0.0,)):
+        expected = differences(theta, reset, np.zeros_like, grad_out)
         np.testing.assert_allclose(
-            backward(theta, reset, nowhere, outer), expected, rtol=1e-6, atol=1e-6
+            backward(theta, reset, nowhere, grad_out), expected, rtol=1e-6, atol=1e-6
         )
 
 

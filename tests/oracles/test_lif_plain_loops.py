@@ -11,9 +11,9 @@ from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 from torch import Tensor
 
-from snnquant.spiking import LIFParameters, LIFState, Surrogate, lif_sequence
+from snnquant.spiking import LIFParameters, LIFState, Reset, Surrogate, lif_sequence
 
-RESETS = ("delayed", "same_step", "zero")
+RESETS = tuple(Reset)
 SURROGATES = ("triangle", "arctan", "boxcar")
 
 # Multiples of a quarter meet quarter thresholds exactly: ties and exact zeros are common.
@@ -26,7 +26,7 @@ THRESHOLDS = st.one_of(st.floats(0.125, 3, width=32), st.sampled_from([0.25, 0.5
 def numpy_loop(
     current: NDArray[np.float64], leak: float, threshold: float, reset: str, initial: float
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Spikes [T, N] and the last potential [N], one neuron and one step at a time."""
+    """Compute spikes [T, N] and the last potential [N], one neuron and one step at a time."""
     steps, neurons = current.shape
     spikes = np.zeros_like(current)
     last = np.zeros(neurons)
@@ -66,7 +66,7 @@ def test_spikes_and_potential_are_those_of_the_scalar_loop(
 
 
 class StepSpike(torch.autograd.Function):
-    """1 where u > V; the gradient of z = u / V - 1 is the surrogate's formula."""
+    """A step at u > V; the gradient of z = u / V - 1 is the surrogate's formula."""
 
     @staticmethod
     def forward(ctx, z, above, surrogate):  # type: ignore[no-untyped-def]
@@ -94,7 +94,7 @@ def autograd_loop(
     reset: str,
     surrogate: Surrogate,
 ) -> tuple[Tensor, Tensor]:
-    """The same by autograd; leak and threshold may be one a neuron."""
+    """Compute the same by autograd; leak and threshold may be per neuron."""
     u, o, spikes = start, torch.zeros_like(current[0]), []
     for step_current in current:
         u = leak * u + step_current
@@ -110,7 +110,7 @@ def autograd_loop(
 
 
 def draw(seed: int, dtype: torch.dtype, repeats: bool) -> tuple[Tensor, ...]:
-    """Current [6, 5, 4], leak, threshold, initial potential and two outer gradients."""
+    """Draw current [6, 5, 4], leak, threshold, initial potential and two output gradients."""
     generator = torch.Generator().manual_seed(seed)
 
     def normal(*shape: int) -> Tensor:
@@ -129,7 +129,7 @@ def test_gradients_are_those_of_the_autograd_loop(
     dtype: torch.dtype, tolerance: float, reset: str, kind: str, repeats: bool
 ) -> None:
     for seed in range(8):
-        current, leak, threshold, start, *outer = draw(seed, dtype, repeats)
+        current, leak, threshold, start, *grad_out = draw(seed, dtype, repeats)
         leaves = [t.requires_grad_() for t in (current, leak, threshold, start)]
         surrogate = Surrogate(kind, scale=0.7, width=1.5)
 
@@ -137,13 +137,13 @@ def test_gradients_are_those_of_the_autograd_loop(
         got = lif_sequence(
             current.expand(6, 5, 4), LIFParameters(leak, threshold, reset), state, surrogate
         )
-        gradients = torch.autograd.grad([got[0], got[1].potential], leaves, outer)
+        gradients = torch.autograd.grad([got[0], got[1].potential], leaves, grad_out)
 
-        # One leak and threshold a neuron, so that the size of the summed terms is known: a sum
+        # One leak and threshold per neuron, so that the size of the summed terms is known: a sum
         # that cancels is only good to the rounding of its terms.
         own = [leaves[0], *(t.detach().expand(5, 4).requires_grad_() for t in (leak, threshold))]
         expected = autograd_loop(current.expand(6, 5, 4), *own[1:], start, reset, surrogate)
-        oracle = torch.autograd.grad(expected, [*own, start], outer)
+        oracle = torch.autograd.grad(expected, [*own, start], grad_out)
 
         assert torch.equal(got[0], expected[0])
         for gradient, terms in zip(gradients, oracle, strict=True):

@@ -1,4 +1,4 @@
-"""LIF spikes against two simulators others wrote: Brian2 and snnTorch."""
+"""LIF spikes against two independent simulators: Brian2 and snnTorch."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def currents(steps: int, neurons: int) -> st.SearchStrategy[NDArray[np.float64]]
 def brian2_spikes(
     current: NDArray[np.float64], leak: float, threshold: float
 ) -> NDArray[np.float64]:
-    """The paper's form: the spike of one step is subtracted in the next."""
+    """Simulate the paper's form: the spike of one step is subtracted in the next."""
     import brian2 as b2
 
     b2.prefs.codegen.target = "numpy"  # no compiler needed, and faster than one for small runs

@@ -39,10 +39,9 @@ def test_help_has_three_examples_that_parse(
     text = " ".join(capsys.readouterr().out.split())
     assert "Usage: pim-sim" in text
     assert len(EXAMPLES[subcommand]) == 3
-    for example in EXAMPLES[subcommand]:
-        assert example in text
-        program, *arguments = shlex.split(example.partition(" > ")[0])
-        assert program == "pim-sim"
+    for purpose, call in EXAMPLES[subcommand]:
+        assert f"# {purpose} pim-sim {call}" in text
+        arguments = shlex.split(call.partition(" > ")[0])
         app.parse_args(arguments, exit_on_error=False, print_error=False)
 
 

@@ -56,13 +56,13 @@ def test_indian_pines_layer_with_27_rows_of_256_on_paper(conv1: Layer) -> None:
     assert tiling.row_utilisation == 36 / 256
     assert tiling.column_utilisation == 40 / 42
     assert tiling.input_drives == 891 * 36 / 5_000
-    alone = tile(conv1, _macro(256, 256), Mapping(packing="none"))
-    assert (alone.windows, alone.rows_driven, alone.activations) == (1, 27, 1_782 * 6)
-    assert alone.input_drives == 1_782 * 27 / 5_000
+    single = tile(conv1, _macro(256, 256), Mapping(packing="none"))
+    assert (single.windows, single.rows_driven, single.activations) == (1, 27, 1_782 * 6)
+    assert single.input_drives == 1_782 * 27 / 5_000
     beside = tile(conv1, _macro(256, 256), Mapping(packing="duplicate"))
     assert (beside.windows, beside.rows_driven, beside.activations) == (2, 54, 891 * 6)
-    assert beside.input_drives == alone.input_drives
-    assert alone.conversions == beside.conversions == tiling.conversions
+    assert beside.input_drives == single.input_drives
+    assert single.conversions == beside.conversions == tiling.conversions
 
 
 def test_layer_larger_than_a_macro_is_split_on_paper(conv1: Layer) -> None:
@@ -151,8 +151,8 @@ def test_full_macro_spends_on_a_layer_what_it_spends_alone() -> None:
     hardware = load_hardware("c2c_22nm")
     tiling = tile(layer, macro, Mapping())
     costs = macro_costs(layer, macro, hardware.memory, Mapping(), tiling, calibrated())
-    alone = price(macro, 8, 8).breakdown_fj
-    for part, energy in alone.items():
+    single = price(macro, 8, 8).breakdown_fj
+    for part, energy in single.items():
         assert costs[part].energy_pj == pytest.approx(energy * 1_024 * 1e-3)
     assert sum(cost.delay_ns for cost in costs.values()) == macro.cycle_ns
 
@@ -343,8 +343,8 @@ def test_every_copy_of_the_weights_is_loaded_once_for_many_pixels(conv1: Layer) 
     priced = simulate_layer(conv1, often)
     assert priced.in_memory.components["weight_loading"].energy_pj == pytest.approx(dram + written)
     # the digital side keeps one copy
-    alone = dram + -(-540 * 6 // 64) * memory.read_energy_pj
-    assert priced.digital.components["weight_loading"].energy_pj == pytest.approx(alone)
+    single = dram + -(-540 * 6 // 64) * memory.read_energy_pj
+    assert priced.digital.components["weight_loading"].energy_pj == pytest.approx(single)
 
 
 def test_resistive_cells_take_pulses_to_load_and_do_not_leak(conv1: Layer) -> None:

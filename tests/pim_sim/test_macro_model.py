@@ -89,8 +89,8 @@ def test_decisions_of_each_converter_on_paper(kind: Any, decisions: float) -> No
 def test_step_lasts_as_long_as_its_input_and_conversions_in_turn(kind: Any, turns: int) -> None:
     # 28 nm at 0.9 V: a decision of 0.00653 x 2 + 0.640 ns, an input of 20 gates of 0.0478 ns; one
     # converter for two columns converts twice
-    alone = _macro(cycle_ns=None, supply_v=0.9, converter=Converter(bits=3, kind=kind, count=1))
-    assert price(alone, 1, 1).cycle_ns == pytest.approx(2 * turns * 0.65306 + 0.956)
+    single = _macro(cycle_ns=None, supply_v=0.9, converter=Converter(bits=3, kind=kind, count=1))
+    assert price(single, 1, 1).cycle_ns == pytest.approx(2 * turns * 0.65306 + 0.956)
 
 
 def test_copies_add_throughput_and_area_and_share_nothing() -> None:

@@ -51,13 +51,13 @@ def test_every_point_equals_its_single_design(
     design = SweptDesign(layer, hardware, Scales())
     for axis, values in swept.axes.items():
         design = checked(design, axis, values[at].item())
-    alone = simulate_layer(design.layer, design.hardware)
-    assert swept.results["energy_pj"][at] == pytest.approx(alone.in_memory.total.energy_pj)
-    assert swept.results["delay_ns"][at] == pytest.approx(alone.in_memory.total.delay_ns)
-    assert swept.results["digital_energy_pj"][at] == pytest.approx(alone.digital.total.energy_pj)
-    assert swept.results["digital_delay_ns"][at] == pytest.approx(alone.digital.total.delay_ns)
-    assert swept.results["area_mm2"][at] == pytest.approx(alone.in_memory.area_mm2)
-    assert swept.results["edp_factor"][at] == pytest.approx(alone.comparison.edp.factor)
+    single = simulate_layer(design.layer, design.hardware)
+    assert swept.results["energy_pj"][at] == pytest.approx(single.in_memory.total.energy_pj)
+    assert swept.results["delay_ns"][at] == pytest.approx(single.in_memory.total.delay_ns)
+    assert swept.results["digital_energy_pj"][at] == pytest.approx(single.digital.total.energy_pj)
+    assert swept.results["digital_delay_ns"][at] == pytest.approx(single.digital.total.delay_ns)
+    assert swept.results["area_mm2"][at] == pytest.approx(single.in_memory.area_mm2)
+    assert swept.results["edp_factor"][at] == pytest.approx(single.comparison.edp.factor)
 
 
 @settings(deadline=None, max_examples=60)
@@ -79,10 +79,10 @@ def test_bit_line_points_equal_their_single_design(
     design = SweptDesign(layer, hardware, Scales())
     for axis, values in swept.axes.items():
         design = checked(design, axis, values[at].item())
-    alone = simulate_layer(design.layer, design.hardware)
-    assert swept.results["energy_factor"][at] == pytest.approx(alone.comparison.energy.factor)
-    assert swept.results["delay_factor"][at] == pytest.approx(alone.comparison.delay.factor)
-    assert swept.results["area_mm2"][at] == pytest.approx(alone.in_memory.area_mm2)
+    single = simulate_layer(design.layer, design.hardware)
+    assert swept.results["energy_factor"][at] == pytest.approx(single.comparison.energy.factor)
+    assert swept.results["delay_factor"][at] == pytest.approx(single.comparison.delay.factor)
+    assert swept.results["area_mm2"][at] == pytest.approx(single.in_memory.area_mm2)
 
 
 def test_combinations_that_hold_no_weight_are_counted_and_left_out(conv1: Layer) -> None:
@@ -104,9 +104,9 @@ def test_counts_beyond_64_bits_do_not_wrap() -> None:
     )  # fmt: skip
     hardware = load_hardware("c2c_22nm")
     swept = sweep(layer, hardware, {"macro.array.rows": [64], "macro.converter.bits": [8]})
-    alone = simulate_layer(layer, hardware).in_memory.total
-    assert swept.results["energy_pj"][0] == pytest.approx(alone.energy_pj)
-    assert swept.results["delay_ns"][0] == pytest.approx(alone.delay_ns)
+    single = simulate_layer(layer, hardware).in_memory.total
+    assert swept.results["energy_pj"][0] == pytest.approx(single.energy_pj)
+    assert swept.results["delay_ns"][0] == pytest.approx(single.delay_ns)
 
 
 def test_moving_the_node_moves_both_sides(conv1: Layer) -> None:

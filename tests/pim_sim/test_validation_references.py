@@ -45,7 +45,7 @@ def _one(rows: tuple[Reference, ...], quantity: str, law: str) -> Reference:
         ("int multiply, 8 bits", "digital law from 32", 0.2, 3.1 / 16),
         ("int add, 32 bits", "digital law from 8", 0.1, 0.03 * 4),
         ("int add, 8 bits", "digital law from 32", 0.03, 0.1 / 4),
-        # 1.79 pJ a column of 2,304 rows; 41.51 fJ a product of 64 rows
+        # 1.79 pJ per column of 2,304 rows; 41.51 fJ per product of 64 rows
         ("converter of jia_2020", "accelergy", 1.79, 6.494),
         ("converter of wang_2022", "accelergy", 41.51 * 64e-3, 0.8472),
     ],

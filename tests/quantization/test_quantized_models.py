@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from snnquant.config import QuantizationConfig
 from snnquant.errors import InputError
 from snnquant.quantization import api, freeze, integer_weights, quantize, register_method
-from snnquant.quantization.methods import FixedPointLeak, FixedPointThreshold, QuantizedWeight
+from snnquant.quantization.uniform import FixedPointLeak, FixedPointThreshold, QuantizedWeight
 from snnquant.spiking import LIF, SpikingNetwork
 
 X = torch.randn(3, 1, 8, 5, 5, generator=torch.Generator().manual_seed(2))

@@ -9,7 +9,7 @@ from hypothesis.extra import numpy as hnp
 from torch import Tensor
 
 from snnquant.quantization.estimators import fake_quantize
-from snnquant.quantization.quantizers import (
+from snnquant.quantization.grids import (
     QUANTIZERS,
     Grid,
     least_squares_grid,

@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
-NETWORKS = ("cnn_fp32", "cnn_quantized", "snn_converted", "snn_trained")
+from snnquant.stored_networks import Network
+
+NETWORKS = [network.value for network in Network]
 
 
 def scores(start: float, parameters: int) -> dict[str, Any]:
@@ -89,7 +91,7 @@ SHOWN = [
     *("sram_65nm", "1.84x", "45.6 %", "0.54x", "-87.0 %", "0.98x", "-1.9 %"),
     *("1.30x, 23.1 %", "1.43x, 30 %", "1.07x, 6.5 %", "1.38x, 27.5 %", "1.61x, 38 %"),
 ]
-"""What both reports have to show of METRICS."""
+"""Parts of METRICS that both reports must show."""
 
 
 @pytest.fixture

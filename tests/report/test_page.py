@@ -7,7 +7,7 @@ from html.parser import HTMLParser
 import pytest
 
 from snnquant.errors import InputError
-from snnquant.report import write_html
+from snnquant.report import RunMetrics, write_html
 
 PNG = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJg"
@@ -17,7 +17,7 @@ UNPAIRED = {"meta", "img", "!doctype"}
 
 
 class Page(HTMLParser):
-    """Text, attributes and headings of a page, refusing tags that are not closed in order."""
+    """A page's text, attributes and headings; tags must be closed in order."""
 
     def __init__(self, source: str) -> None:
         super().__init__()
@@ -42,7 +42,7 @@ class Page(HTMLParser):
 @pytest.fixture
 def page_of(tmp_path):
     def build(metrics, class_map=None) -> Page:
-        write_html(metrics, class_map, tmp_path / "report.html")
+        write_html(RunMetrics.from_dict(metrics), class_map, tmp_path / "report.html")
         assert [file.name for file in tmp_path.iterdir() if file.suffix == ".html"] == [
             "report.html"
         ]
@@ -90,7 +90,7 @@ def test_text_from_outside_cannot_become_markup(page_of, metrics):
     metrics["scene"]["name"] = metrics["run"] = metrics["model"]["name"] = nasty
     metrics["scene"]["class_names"][0] = metrics["split"]["protocol"] = nasty
     metrics["split"]["notes"] = [nasty]
-    metrics["pim"]["hardware"] = metrics["model"]["bits"] = nasty
+    metrics["pim"]["hardware"] = nasty
     metrics["spike_rates"] = {nasty: 0.5}
     metrics["energy_pj"] = {nasty: metrics["energy_pj"]["ace_snn"]}
     page = page_of(metrics)
@@ -99,22 +99,22 @@ def test_text_from_outside_cannot_become_markup(page_of, metrics):
     assert page.text.count(nasty) >= 9
 
 
-def test_a_run_of_the_first_cnn_alone_has_its_own_page(page_of, trained_only):
+def test_a_run_with_only_its_first_cnn_has_its_own_page(page_of, trained_only):
     page = page_of(trained_only())
     assert "91.23" in page.text
     assert "92.24" in page.text
-    absent = ("SNN as converted", "First layer", "Spikes a neuron", "Classification map", "None")
+    absent = ("SNN as converted", "First layer", "Spikes per neuron", "Classification map", "None")
     assert [word for word in absent if word in page.text] == []
 
 
-def test_a_map_that_is_not_there_is_named_and_no_page_is_written(metrics, tmp_path):
+def test_a_missing_map_is_named_and_no_page_is_written(metrics, tmp_path):
     with pytest.raises(InputError, match=r"map\.png: cannot be read \(No such file"):
-        write_html(metrics, tmp_path / "map.png", tmp_path / "report.html")
+        write_html(RunMetrics.from_dict(metrics), tmp_path / "map.png", tmp_path / "report.html")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_page_that_cannot_be_written_is_named(metrics, tmp_path):
     (tmp_path / "report.html").mkdir()
     with pytest.raises(InputError, match=r"report\.html: cannot be written"):
-        write_html(metrics, None, tmp_path / "report.html")
+        write_html(RunMetrics.from_dict(metrics), None, tmp_path / "report.html")
     assert [path.name for path in tmp_path.iterdir()] == ["report.html"]

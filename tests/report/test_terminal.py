@@ -1,16 +1,19 @@
 from __future__ import annotations
 
 import io
+import shlex
+from pathlib import Path
 
 import pytest
 from rich.console import Console
 
-from snnquant.report import print_table
+from snnquant.cli import main
+from snnquant.report import RunMetrics, next_steps, print_table
 
 
 def printed(metrics, **options) -> str:
     stream = io.StringIO()
-    print_table(metrics, Console(file=stream, **options))
+    print_table(RunMetrics.from_dict(metrics), Console(file=stream, **options))
     return stream.getvalue()
 
 
@@ -31,7 +34,7 @@ def test_a_score_stands_under_its_network(metrics):
     lines = printed(metrics).splitlines()
     row = next(line for line in lines if line.strip().startswith("OA, %"))
     assert row.split() == ["OA,", "%", "91.23", "84.23", "77.23", "70.23", "98.68"]
-    row = next(line for line in lines if line.strip().startswith("alone, ratio (ace_snn)"))
+    row = next(line for line in lines if line.strip().startswith("pixel, ratio (ace_snn)"))
     assert row.split()[3:] == ["29.8x", "2.4x", "-", "-", "560.6x,", "44.8x"]
 
 
@@ -43,7 +46,7 @@ def test_a_terminal_gets_emphasis_and_its_own_width(metrics):
 
 def test_an_ascii_terminal_can_show_it(metrics):
     stream = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
-    print_table(metrics, Console(file=stream))
+    print_table(RunMetrics.from_dict(metrics), Console(file=stream))
     stream.flush()
     assert b"91.23" in stream.buffer.getvalue()
 
@@ -51,20 +54,20 @@ def test_an_ascii_terminal_can_show_it(metrics):
 @pytest.mark.parametrize(
     "missing", ["pim", "spike_rates", "operations", "energy_pj", "map_energy_pj"]
 )
-def test_a_part_that_is_not_there_is_left_out(metrics, missing):
+def test_a_missing_part_is_left_out(metrics, missing):
     heads = {
         "pim": "First layer",
-        "spike_rates": "Spikes a neuron",
+        "spike_rates": "Spikes per neuron",
         "operations": " MAC  ",
-        "energy_pj": "alone, pJ (",
-        "map_energy_pj": "in a map, pJ (",
+        "energy_pj": "pixel, pJ (",
+        "map_energy_pj": "map, pJ (",
     }
     assert heads[missing] in printed(metrics)
     del metrics[missing]
     assert heads[missing] not in printed(metrics)
 
 
-def test_a_run_of_the_first_cnn_alone_has_one_column(trained_only):
+def test_a_run_with_only_its_first_cnn_has_one_column(trained_only):
     text = printed(trained_only())
     assert "91.23" in text
     assert not any(
@@ -73,13 +76,82 @@ def test_a_run_of_the_first_cnn_alone_has_one_column(trained_only):
     assert not any(", ratio (" in line for line in text.splitlines())
 
 
-def test_a_scene_the_paper_has_not_shows_no_published_accuracy(metrics):
-    metrics["scene"]["name"] = "salinas_a"
+@pytest.mark.parametrize("scene", ["salinas_a", "my_field"])
+def test_a_scene_that_the_paper_lacks_stands_without_the_paper(metrics, scene):
+    metrics["scene"]["name"] = scene
     text = printed(metrics)
-    assert "98.68" not in text
-    assert "560.6x" in text
+    assert not any(word in text for word in ("ACE-SNN", "98.68", "560.6x", "Datta", "1.43x"))
+    assert "1.84x" in text
+
+
+@pytest.mark.parametrize(
+    ("scene", "scores"),
+    [
+        ("indian_pines", ["98.68", "98.34", "98.20"]),
+        ("pavia_university", ["99.50", "-", "-"]),
+        ("salinas", ["97.95", "-", "-"]),
+    ],
+)
+def test_a_scene_of_the_paper_stands_beside_its_scores(metrics, scene, scores):
+    metrics["scene"]["name"] = scene
+    lines = [line.split() for line in printed(metrics).splitlines()]
+    rows = {line[0]: line for line in lines if line}
+    assert [rows[label][-1] for label in ("OA,", "AA,", "kappa,")] == scores
 
 
 def test_names_are_printed_as_they_are(metrics):
     metrics["scene"]["name"] = "[bold]field[/bold]"
     assert "[bold]field[/bold]" in printed(metrics)
+
+
+@pytest.fixture
+def program(tmp_path):
+    file = tmp_path / "my venv" / "bin" / "snnquant"
+    file.parent.mkdir(parents=True)
+    file.touch(mode=0o755)
+    return file
+
+
+def commands(program) -> list[str]:
+    text = next_steps(Path("runs/mine"), program)
+    assert text.splitlines()[:3] == [
+        "map:    runs/mine/map_and_truth.png",
+        "report: runs/mine/report.html",
+        "next:",
+    ]
+    return [line.removeprefix("  ") for line in text.splitlines()[3:]]
+
+
+def test_the_next_commands_name_the_program_that_the_search_path_has(program, monkeypatch):
+    monkeypatch.setenv("PATH", str(program.parent))
+    assert commands(program) == [
+        "snnquant energy runs/mine",
+        "snnquant evaluate runs/mine --early-exit",
+        "snnquant export runs/mine --format onnx --output runs/mine/snn.onnx",
+    ]
+
+
+@pytest.mark.parametrize("other", [False, True])
+def test_a_program_off_the_search_path_is_named_with_its_folder(
+    program, monkeypatch, tmp_path, other
+):
+    folder = tmp_path / "other"
+    folder.mkdir()
+    if other:
+        (folder / "snnquant").touch(mode=0o755)
+    monkeypatch.setenv("PATH", str(folder))
+    monkeypatch.chdir(tmp_path)
+    words = [shlex.split(command)[0] for command in commands(program)]
+    assert words == ["my venv/bin/snnquant"] * 3
+    monkeypatch.chdir(folder)
+    words = [shlex.split(command)[0] for command in commands(program)]
+    assert words == [str(program)] * 3
+
+
+def test_the_next_commands_are_commands(monkeypatch, capsys):
+    monkeypatch.setenv("PATH", "")
+    for command in commands(Path("snnquant")):
+        with pytest.raises(SystemExit) as stop:
+            main(shlex.split(command)[1:])
+        assert stop.value.code == 2
+        assert "runs/mine" in capsys.readouterr().err

@@ -12,6 +12,7 @@ from snnquant.errors import InputError
 from snnquant.spiking import (
     LIFParameters,
     LIFState,
+    Reset,
     Surrogate,
     initial_state,
     lif_sequence,
@@ -19,7 +20,7 @@ from snnquant.spiking import (
     spike,
 )
 
-RESETS = ("delayed", "same_step", "zero")
+RESETS = tuple(Reset)
 FLOATS = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
 SEEDS = st.integers(0, 2**32 - 1)
 
@@ -126,7 +127,7 @@ def test_a_run_may_be_cut_anywhere_and_continued(reset: str, seed: int, cut: int
 def test_only_the_ratio_of_potential_to_threshold_matters(
     reset: str, seed: int, exponent: int
 ) -> None:
-    """Scaling input, potential and threshold by a power of two changes no spike."""
+    """Scale input, potential and threshold by a power of two: no spike changes."""
     current, scale = random_current(seed, 6, 20), 2.0**exponent
     spikes, state = lif_sequence(current, parameters(0.7, 0.5, reset))
     scaled, scaled_state = lif_sequence(current * scale, parameters(0.7, 0.5 * scale, reset))
@@ -139,7 +140,7 @@ def test_only_the_ratio_of_potential_to_threshold_matters(
 def test_soft_reset_without_leak_counts_the_input_in_thresholds(
     seed: int, steps: int, rate: float
 ) -> None:
-    """Rate coding: after T steps of current rate * V, at most one spike off T * rate."""
+    """Compare counts after T steps of current rate * V with T * rate: at most one spike apart."""
     current = (torch.rand(30, generator=torch.Generator().manual_seed(seed)) * rate).expand(
         steps, 30
     )
@@ -163,7 +164,7 @@ def test_an_expanded_current_is_one_that_repeats(reset: str) -> None:
 
 @pytest.mark.parametrize("reset", RESETS)
 def test_the_reset_path_is_attached(reset: str) -> None:
-    """The potential after a step depends on that step's spike, and so on the surrogate."""
+    """Vary the surrogate: the potential after a step depends on that step's spike."""
     current = torch.full((2, 1), 1.2, requires_grad=True)
     silent = Surrogate("boxcar", 1.0, width=1e-6)
     gradients = [

@@ -69,7 +69,7 @@ def test_round_trip_keeps_every_field() -> None:
 
 
 def test_soft_reset_without_delay_is_neither_of_ours() -> None:
-    """Why the adapter refuses it: at 2.4 V snnTorch's residue suppresses the next reset."""
+    """Justify the refusal: at 2.4 V snnTorch's residue suppresses the next reset."""
     x = torch.tensor([[2.4], [0.0], [0.0]])
     theirs, _ = run(snntorch.Leaky(1.0, 1.0, reset_delay=False), x)
     for reset in ("delayed", "same_step"):

@@ -12,8 +12,9 @@ from hypothesis.extra import numpy as hnp
 from torch import Tensor, nn
 
 from snnquant.errors import InputError
+from snnquant.nn import INPUT
+from snnquant.nn.wiring import Concatenate, WeightedSum
 from snnquant.spiking import (
-    INPUT,
     LIF,
     LIFParameters,
     SpikingNetwork,
@@ -21,7 +22,6 @@ from snnquant.spiking import (
     initial_state,
     lif_sequence,
 )
-from snnquant.spiking.wiring import Concatenate, WeightedSum
 
 
 def small_network(time_steps: int = 4, reset: str = "delayed") -> SpikingNetwork:
@@ -41,7 +41,7 @@ PATCHES = torch.randn(2, 1, 8, 5, 5, generator=torch.Generator().manual_seed(1))
 
 
 def unrolled(network: SpikingNetwork, x: Tensor) -> Tensor:
-    """The definition: everything at every step, outputs averaged."""
+    """Apply the definition: run everything at every step, average the outputs."""
     conv1, lif1, conv2, lif2, flatten, linear = network.layers
     first = lif1(torch.stack([conv1(x) for _ in range(network.time_steps)]))
     second = lif2(torch.stack([conv2(spikes) for spikes in first]))
@@ -204,10 +204,10 @@ def test_lif_names_itself() -> None:
         (lambda: LIF(threshold=0), "threshold: found 0, expected above 0"),
         (lambda: LIF(reset="soft"), "reset: found 'soft'"),
         (lambda: SpikingNetwork({"lif": LIF()}, 0), "time_steps: found 0, expected at least 1"),
-        (lambda: SpikingNetwork({"flatten": nn.Flatten()}, 2), "expected a LIF"),
+        (lambda: SpikingNetwork({"flatten": nn.Flatten()}, 2), "expected neurons among"),
         (
             lambda: SpikingNetwork(OrderedDict(block=nn.Sequential(LIF())), 2),
-            "layer block: found a LIF inside",
+            "layer block: found neurons inside",
         ),
     ],
 )
@@ -217,7 +217,7 @@ def test_wrong_networks_are_refused(make, message: str) -> None:  # type: ignore
 
 
 def residual_network(time_steps: int = 5) -> SpikingNetwork:
-    """Two LIF layers whose sum reaches the readout beside the analog input."""
+    """Build two LIF layers whose sum reaches the readout beside the analog input."""
     torch.manual_seed(0)
     layers: dict[str, nn.Module] = {
         "conv1": nn.Conv2d(1, 3, 3, padding=1),

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import threading
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from snnquant.spiking import threads
+from snnquant.spiking.backends import threads
 
 
 @pytest.fixture(params=["openmp", "pool"])
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Both ways to get threads, where torch has GNU's OpenMP."""
+    """Select each source of threads that torch offers."""
     if request.param == "pool":
-        monkeypatch.setattr(threads, "_openmp", lambda: None)
+        monkeypatch.setenv("SNNQUANT_OPENMP", "0")
     elif threads._openmp() is None:
         pytest.skip("torch is not linked with GNU's OpenMP here")
     return str(request.param)
@@ -35,8 +36,25 @@ def test_every_part_is_done_once_and_stands_in_its_place(parts: int) -> None:
 
 
 def test_parts_run_side_by_side(way: str) -> None:
-    meeting = threading.Barrier(2, timeout=60)  # breaks where one waits for the other to end
+    meeting = threading.Barrier(2, timeout=60)  # breaks if one waits for the other to end
     assert sorted(threads.in_threads(lambda part: meeting.wait() * 0 + part, 2)) == [0, 1]
+
+
+def test_openmp_is_used_unless_it_is_switched_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[int] = []
+
+    def parallel(call: Any, _: None, parts: int, flags: int) -> None:
+        calls.append(parts)
+        call(None)
+
+    monkeypatch.setattr(threads, "_openmp", lambda: parallel)
+    for value, expected in (("0", []), ("1", [3])):
+        monkeypatch.setenv("SNNQUANT_OPENMP", value)
+        assert threads.in_threads(lambda part: part, 3) == [0, 1, 2]
+        assert calls == expected
+    monkeypatch.delenv("SNNQUANT_OPENMP")
+    assert threads.in_threads(lambda part: part, 2) == [0, 1]
+    assert calls == [3, 2]
 
 
 def test_an_error_comes_out_when_all_have_ended(way: str) -> None:

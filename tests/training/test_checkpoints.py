@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from safetensors import safe_open
 from safetensors.torch import save
 
+from snnquant.checkpoints import is_checkpoint, load_checkpoint, save_checkpoint
+from snnquant.checkpoints.tensorfile import read_tensors, write_tensors
 from snnquant.config import ModelConfig
 from snnquant.models import build_model
-from snnquant.training import is_checkpoint, load_checkpoint, save_checkpoint
-from snnquant.training.tensorfile import read_tensors, write_tensors
 
 KINDS = ["cnn", "quantized cnn", "snn", "quantized snn", "quantized neurons"]
 

@@ -13,15 +13,10 @@ from hypothesis import strategies as st
 from safetensors import safe_open
 from safetensors.torch import save_file
 
+from snnquant.checkpoints import Checkpoint, is_checkpoint, load_checkpoint, save_checkpoint
+from snnquant.checkpoints.tensorfile import read_tensors, write_tensors
 from snnquant.errors import InputError
-from snnquant.training import (
-    Checkpoint,
-    is_checkpoint,
-    load_checkpoint,
-    load_state_dict,
-    save_checkpoint,
-)
-from snnquant.training.tensorfile import read_tensors, write_tensors
+from snnquant.importers import load_state_dict
 
 
 class Touch:

@@ -10,7 +10,7 @@ from snnquant.config import ModelConfig, NeuronConfig, TrainingConfig
 from snnquant.conversion import to_spiking
 from snnquant.errors import InputError
 from snnquant.models import build_model
-from snnquant.models.convolutions import Conv2d, Conv3d
+from snnquant.nn.convolutions import Conv2d, Conv3d
 from snnquant.training.loop import Recipe, _Loss
 
 STEP = 2.0**-8

@@ -10,9 +10,10 @@ import pytest
 import torch
 from torch import nn
 
+from snnquant.checkpoints import save_checkpoint
+from snnquant.checkpoints.tensorfile import read_tensors
 from snnquant.errors import InputError
-from snnquant.training import Epoch, Recipe, Samples, save_checkpoint, train
-from snnquant.training.tensorfile import read_tensors
+from snnquant.training import Epoch, Recipe, Samples, train
 
 EPOCHS = 4
 RECIPE = Recipe(

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from snnquant.checkpoints import load_checkpoint, save_checkpoint
+from snnquant.checkpoints.tensorfile import write_tensors
 from snnquant.errors import InputError
 from snnquant.io import replacing
-from snnquant.training import load_checkpoint, save_checkpoint
-from snnquant.training.tensorfile import write_tensors
 
 
 @pytest.fixture

@@ -1,0 +1,87 @@
+"""Worked examples at the end of every subcommand's help."""
+
+from __future__ import annotations
+
+RUN = "runs/indian_pines-cnn32h-random-seed0"
+
+EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
+    "snnquant": (
+        ("from a scene to scores, prices, map and report", "run --scene indian_pines"),
+        ("the options of a subcommand", "run --help"),
+        ("tab completion in your shell", "--install-completion"),
+    ),
+    "run": (
+        ("a scene that comes with the package", "run --scene indian_pines"),
+        (
+            "4-bit weights, 3 time steps, test pixels apart from the training pixels",
+            "run --scene indian_pines --bits 4 --time-steps 3 --split blocks",
+        ),
+        ("an interrupted run", f"run --resume {RUN}"),
+    ),
+    "train": (
+        ("the 32-bit and the 6-bit CNN", "train --scene indian_pines"),
+        ("your own scene, by its card", "train --scene field.toml --output runs/field"),
+        ("a published network", "train --scene indian_pines --model hamida --cnn-epochs 100"),
+    ),
+    "convert": (
+        ("the CNN of a run, in place", f"convert {RUN}"),
+        (
+            "weights from PyTorch, then trained as an SNN",
+            "convert cnn.pt --architecture hamida --scene indian_pines --finetune",
+        ),
+        ("an ONNX file, which holds its network", "convert cnn.onnx --scene indian_pines"),
+    ),
+    "finetune": (
+        ("the converted SNN of a run", f"finetune {RUN}"),
+        ("on a GPU", f"finetune {RUN} --device cuda"),
+        ("metrics for another program", f"finetune {RUN} --json"),
+    ),
+    "evaluate": (
+        ("every network of a run", f"evaluate {RUN}"),
+        ("and the savings of stopping early", f"evaluate {RUN} --early-exit"),
+        ("and the SNN as hardware computes it", f"evaluate {RUN} --integers --json"),
+    ),
+    "map": (
+        ("the scene of the run", f"map {RUN}"),
+        ("in integers, several times as fast", f"map {RUN} --engine integer --early-exit"),
+        ("another cube, by the CNN", f"map {RUN} --cube flight.npy --network cnn_fp32"),
+    ),
+    "energy": (
+        ("a table of all layers", f"energy {RUN}"),
+        ("the same as JSON, in a file", f"energy {RUN} --json > energy.json"),
+        ("the same as JSON, to be read", f"energy {RUN} --json | python -m json.tool"),
+    ),
+    "workload": (
+        (
+            "the trained SNN of a run",
+            f"workload {RUN}/snn.safetensors snn.json --scene indian_pines",
+        ),
+        ("your own scene", "workload snn.safetensors snn.json --scene field.toml"),
+        ("any scene of a size", "workload snn.safetensors snn.json --scene synthetic:64x64x100"),
+    ),
+    "export": (
+        ("the trained SNN of a run", f"export {RUN} --format onnx --output snn.onnx"),
+        (
+            "another network of it",
+            f"export {RUN} --format onnx --output cnn.onnx --network cnn_fp32",
+        ),
+        ("a checkpoint, for Brian2", "export snn.safetensors --format brian2 --output snn.py"),
+    ),
+    "models": (
+        ("the networks with their sizes", "models"),
+        ("for another program", "models --json"),
+        ("then train one of them", "train --scene indian_pines --model cnn3d"),
+    ),
+    "scenes": (
+        ("the known scenes", "scenes"),
+        ("one scene's card", "scenes show indian_pines"),
+        ("its data, downloaded and checked", "scenes fetch salinas"),
+    ),
+}
+"""Three per subcommand: the purpose, and the arguments of `snnquant`."""
+
+
+def epilogue(subcommand: str) -> str:
+    """Return the examples of a subcommand in Markdown."""
+    lines = [f"# {purpose}\nsnnquant {call}" for purpose, call in EXAMPLES[subcommand]]
+    return "Examples:\n```text\n" + "\n".join(lines) + "\n```"

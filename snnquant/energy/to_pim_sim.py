@@ -1,0 +1,117 @@
+"""Networks as workloads of pim_sim, and the price of their first layer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from pim_sim import Hardware, Report, load_hardware, simulate
+from pim_sim.workload import Layer, Workload
+from snnquant.checkpoints import load_checkpoint
+from snnquant.config import QuantizationConfig
+from snnquant.energy.counts import LayerActivity, measure
+from snnquant.errors import InputError
+from snnquant.sampling import Patches
+from snnquant.scenes import load_scene
+
+PIXEL_BITS = 8
+"""Bits per analog pixel value at the converter that feeds the first layer, an assumption.
+
+The network itself receives pixels in floating point."""
+
+
+def to_workload(
+    name: str,
+    activity: Sequence[LayerActivity],
+    quantization: QuantizationConfig,
+    time_steps: int,
+) -> Workload:
+    """Describe the layers of a quantized SNN, with their measured input densities, for pim_sim.
+
+    Args:
+        name: Name of the workload, such as scene and model.
+        activity: Layers, as `measure` returns them.
+        quantization: Bits per weight.
+        time_steps: Time steps T per classification.
+
+    Returns:
+        One entry per layer.
+    """
+    layers = tuple(_layer(layer, quantization.bits, time_steps) for layer in activity)
+    return Workload(name=name, layers=layers)
+
+
+def _layer(layer: LayerActivity, bits: int, time_steps: int) -> Layer:
+    """Translate a layer; a 1-D convolution is a 2-D one of one column in pim_sim."""
+    info, line = layer.info, layer.info.kind == "conv1d"
+    one, nothing = ((1,), (0,)) if line else ((), ())
+    return Layer(
+        name=info.name.removeprefix("layers."),
+        kind="conv2d" if line else info.kind,  # type: ignore[arg-type]
+        input_shape=info.input_shape + one,
+        weight_shape=info.weight_shape + one,
+        stride=info.stride + one,
+        padding=info.padding + nothing,
+        weight_bits=bits,
+        input_bits=1 if layer.spiking else PIXEL_BITS,
+        signed=True,
+        time_steps=time_steps,
+        input_density=layer.input_density,
+        repeats_input=not layer.spiking and not layer.changing,
+    )
+
+
+def find_hardware(name: str) -> Hardware:
+    """Read the in-memory hardware of a name or TOML file; raise InputError if that fails."""
+    try:
+        return load_hardware(name)
+    except InputError as error:
+        raise InputError(f"--hardware: {error}") from None
+
+
+def price_first_layer(workload: Workload, hardware: str, file: Path) -> Report:
+    """Write the workload to `file` and simulate its first layer, digital and in memory.
+
+    Raises InputError if the hardware cannot be read or the file cannot be written.
+    """
+    found = find_hardware(hardware)
+    workload.to_json(file)
+    return simulate(workload, found)
+
+
+PIXELS = 1024
+"""Labelled pixels of the scene, evenly spaced, on which input densities are measured."""
+
+
+def write_workload(checkpoint: Path, scene: str, file: Path) -> None:
+    """Write to `file` the workload of a quantized SNN's checkpoint on a scene.
+
+    A checkpoint does not record the test pixels, so densities are measured on all labelled ones;
+    the price of the first layer does not depend on them.
+
+    Args:
+        checkpoint: Checkpoint of a quantized SNN, such as a run's snn.safetensors.
+        scene: Name of the scene, as `load_scene` takes it.
+        file: JSON file to write.
+
+    Raises:
+        InputError: For a checkpoint that cannot be read, is no quantized SNN or does not fit the
+            scene, for a scene that cannot be loaded, and for a file that cannot be written.
+    """
+    found = load_checkpoint(checkpoint)
+    if found.neuron is None or found.quantization is None:
+        what = "an SNN with weights in floating point" if found.neuron else "a CNN"
+        raise InputError(f"{checkpoint}: found {what}, expected a quantized SNN (snn.safetensors)")
+    cube = load_scene(scene)
+    if cube.bands != found.bands:
+        expected = f"a scene of its {found.bands} bands"
+        raise InputError(f"{checkpoint}: found {cube.bands} bands in {scene}, expected {expected}")
+    patches = Patches(cube.cube, found.model.window, found.normalisation)
+    labelled = np.flatnonzero(cube.labels)
+    chosen = np.unique(np.linspace(0, len(labelled) - 1, PIXELS).astype(np.int64))
+    activity = measure(found.network, patches, torch.from_numpy(labelled[chosen]))
+    name = f"{cube.name} {found.model.name}"
+    to_workload(name, activity, found.quantization, found.neuron.time_steps).to_json(file)

@@ -1,0 +1,1 @@
+"""Brian2 scripts: synapses as lists of connections, the simulation and the written script."""

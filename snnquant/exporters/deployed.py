@@ -1,0 +1,107 @@
+"""A trained network as one plain module, from raw patches to logits."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from torch import Tensor, nn
+
+from snnquant.nn.convolutions import Conv2d, Conv3d
+from snnquant.nn.kinds import MAX_POOLS
+from snnquant.quantization import freeze
+from snnquant.sampling import Normalisation
+from snnquant.spiking import (
+    LIF,
+    LIFParameters,
+    Neuron,
+    initial_state,
+    lif_step,
+    require_lif,
+)
+
+
+class Deployed(nn.Module):
+    """Normalisation and network: raw patches [N, 1, B, h, w] to logits [N, K].
+
+    A copy: quantized weights are plain values, LIF neurons a loop over the time steps, convolutions
+    those of torch. Without a normalisation it takes standardised patches. Raises InputError for
+    neurons other than `LIF`, by layer.
+    """
+
+    mean: Tensor
+    std: Tensor
+    components: Tensor
+
+    def __init__(self, network: nn.Module, normalisation: Normalisation | None = None) -> None:
+        super().__init__()
+        self.network = freeze(copy.deepcopy(network)).eval().requires_grad_(False)
+        for name, layer in self.network.named_modules():
+            if isinstance(layer, Neuron):
+                require_lif(layer, name.removeprefix("layers."), "--format onnx")
+            layer.__class__ = PLAIN.get(type(layer), type(layer))
+        self.normalised = normalisation is not None
+        self.projected = normalisation is not None and normalisation.components is not None
+        if normalisation is not None:
+            for name in ("mean", "std"):
+                values = torch.from_numpy(getattr(normalisation, name))
+                self.register_buffer(name, values[:, None, None])
+            if normalisation.components is not None:
+                self.register_buffer("components", torch.from_numpy(normalisation.components.T))
+
+    def forward(self, patches: Tensor) -> Tensor:
+        """Return the logits [N, K]."""
+        if self.normalised:
+            patches = (patches - self.mean) / self.std
+        if self.projected:
+            scores = self.components @ patches.flatten(3).squeeze(1)
+            patches = scores.view(-1, 1, scores.shape[1], *patches.shape[3:])
+        logits: Tensor = self.network(patches)
+        return logits
+
+
+class UnrolledLIF(LIF):
+    """A `LIF` whose steps are plain operations on new tensors, so that a tracer sees them."""
+
+    def forward(self, current: Tensor) -> Tensor:
+        """Return the spikes [T, N, ...] for current [T, N, ...], step by step."""
+        parameters = LIFParameters(self.leak, self.threshold, self.reset)
+        state = initial_state(current, parameters, self.initial)
+        spikes = []
+        for step in current.unbind(0):
+            fired, state = lif_step(step, parameters, state, surrogate=None)
+            spikes.append(fired)
+        return torch.stack(spikes)
+
+
+class WindowedPool(nn.Module):
+    """Adaptive pooling axis by axis, window by window: exporters know it only to one value."""
+
+    output_size: int | tuple[int | None, ...]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return means, or maxima, of n windows per axis: the i-th from floor(is/n) to ceil."""
+        counts = self.output_size
+        if isinstance(counts, int):
+            counts = (counts,) * (x.ndim - 2)
+        reduce = torch.amax if isinstance(self, MAX_POOLS) else torch.mean
+        for axis, count in enumerate(counts, start=2):
+            s = x.shape[axis]
+            n = s if count is None else count
+            bounds = [(i * s // n, -((i + 1) * s // -n)) for i in range(n)]
+            windows = [reduce(x.narrow(axis, low, high - low), axis) for low, high in bounds]
+            x = torch.stack(windows, axis)
+        return x
+
+
+ADAPTIVE = (
+    *(nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d, nn.AdaptiveAvgPool3d),
+    *(nn.AdaptiveMaxPool1d, nn.AdaptiveMaxPool2d, nn.AdaptiveMaxPool3d),
+)
+PLAIN: dict[type[nn.Module], type[nn.Module]] = {
+    Conv2d: nn.Conv2d,
+    Conv3d: nn.Conv3d,
+    LIF: UnrolledLIF,
+    **{kind: type(kind.__name__, (WindowedPool, kind), {}) for kind in ADAPTIVE},
+}
+"""Plain stand-ins for modules whose operations are arranged for speed."""

@@ -1,0 +1,1 @@
+"""ONNX files as networks of the layers that the conversion knows."""

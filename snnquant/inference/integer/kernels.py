@@ -1,0 +1,368 @@
+"""Loops over places and time steps that numba compiles, independent of networks."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+from snnquant.inference.integer.vectors import (
+    LANES,
+    add_to,
+    add_words,
+    append,
+    dot,
+    fill,
+    load,
+    load_words,
+    pair,
+    spread,
+    store,
+    where,
+)
+from snnquant.spiking import Reset
+
+LEAK_BITS = 15
+"""Fractional bits of a leak: 1 is 2^15."""
+RESETS = {Reset.DELAYED: 0, Reset.SAME_STEP: 1, Reset.ZERO: 2}
+"""Numbers of the resets that `_fire` computes; `Layout.neurons` refuses all others."""
+ABREAST = 8
+"""Filters whose sums `first_layer` keeps in registers, one vector each."""
+TOGETHER = 4
+"""Vectors of a row that `_add_rows` keeps in registers."""
+
+_ONE = 1 << LEAK_BITS
+_DELAYED, _SAME_STEP, _ZERO = RESETS.values()
+
+Words = NDArray[np.int32]
+Longs = NDArray[np.int64]
+_compiled = numba.njit(nogil=True, cache=True, error_model="numpy")
+# Functions called for every place are inlined: a call would count references to each array, which
+# is a locked write to memory that the cores share.
+_part = numba.njit(nogil=True, cache=True, error_model="numpy", forceinline=True)
+
+
+class SpikeLists(NamedTuple):
+    """The spiking neurons at the places of tiles [N, H, W]: lists of codes, in one array.
+
+    Those of step t of place q, counted row by row, are events[bounds[i] : bounds[i + 1]] with
+    i = q T + t.
+    """
+
+    events: Words
+    bounds: Longs
+    shape: tuple[int, int, int]
+    steps: int
+
+
+class NeuronTable(NamedTuple):
+    """L neurons of a place, in whole vectors; entries that are no neurons have no threshold."""
+
+    factor: Words
+    bias: Words
+    threshold: Words
+    start: Words
+    leak: int
+    reset: int
+
+
+class FirstLayerTable(NamedTuple):
+    """The K filters of the first layer over pairs of bands: weights [K / 8, h, w, taps, 8].
+
+    Lane d of the sums of tap i is the product with the pair taps[i] + d of a pixel.
+    """
+
+    weights: Words
+    taps: Longs
+    rows: int
+    columns: int
+
+
+class WeightRows(NamedTuple):
+    """The rows of weights [h w, R, S] that spikes add, per place of a window, int16 or int32.
+
+    A code is ``row << shift | block``: the row is added to the sums from 16 block on. Where `shift`
+    is 0 all rows are added to the first sums, and S is a whole number of `TOGETHER` vectors.
+    """
+
+    table: NDArray[Any]
+    sums: int
+    """Length of the sums that rows are added to."""
+    shift: int
+    rows: int
+    columns: int
+
+
+@_compiled
+def encode(
+    x: NDArray[np.float32], scale: float, limit: int, padding: int, starts: Longs, pairs: Words
+) -> None:
+    """Fill `pairs` [P, V] with the codes of x [P, B] at band starts[v] - padding and the next.
+
+    Codes are rounded to nearest, ties to even, and clipped at the limit; they are 0 outside.
+    """
+    scale32, limit32 = np.float32(scale), np.float32(limit)
+    codes = np.zeros(max(starts.max() + 2, x.shape[1] + padding), np.int16)
+    within = codes[padding : padding + x.shape[1]]
+    for p in range(x.shape[0]):
+        pixel = x[p]
+        for b in range(len(pixel)):
+            within[b] = np.int16(min(max(np.rint(pixel[b] * scale32), -limit32), limit32))
+        for v in range(len(starts)):
+            pairs[p, v] = pair(codes, starts[v])
+
+
+@_part
+def _fire(
+    sums: NDArray[Any],
+    step: int,
+    neurons: NeuronTable,
+    codes: Words,
+    potential: Words,
+    at: int,
+    lists: Words,
+    ends: Longs,
+) -> None:
+    """Run the steps of a place's neurons; write the codes of spikes to one list per step.
+
+    `lists` [T, L + 16] are filled up to `ends`. Potentials start at `at`, sums at 0, `step`,
+    2 `step`, ... With the current I = factor sum + bias and floor(leak u / 2^15) for the leak, the
+    recurrences are those of `snnquant.spiking.lif`; u > V recovers the last spike, which the
+    delayed reset subtracts.
+    """
+    zero, low, bits, leak = fill(0), fill(_ONE - 1), fill(LEAK_BITS), fill(neurons.leak)
+    for t in range(len(ends)):
+        ends[t] = t * lists.shape[1]
+    for n in range(0, len(codes), LANES):
+        u, limit, code = load(potential, at + n), load(neurons.threshold, n), load(codes, n)
+        factor, bias = load(neurons.factor, n), load(neurons.bias, n)
+        current = load(sums, n) * factor + bias
+        spike = u > limit
+        for t in range(len(ends)):
+            if step:
+                current = load(sums, t * step + n) * factor + bias
+            decayed = u
+            if neurons.leak != _ONE:  # of two halves of u, so that no product leaves 32 bits
+                decayed = (u >> bits) * leak + ((u & low) * leak >> bits)
+            u = decayed + current
+            if neurons.reset == _DELAYED:
+                u = u - where(spike, limit, zero)
+            spike = u > limit
+            ends[t] = append(lists, ends[t], code, spike)
+            if neurons.reset == _SAME_STEP:
+                u = u - where(spike, limit, zero)
+            elif neurons.reset == _ZERO:
+                u = where(spike, zero, u)
+        store(potential, at + n, u)
+
+
+@_part
+def _note(lists: Words, ends: Longs, spikes: SpikeLists, place: int) -> None:
+    """Append the lists of a place to those of the place before it."""
+    for t in range(len(ends)):
+        start, end = t * lists.shape[1], spikes.bounds[place * len(ends) + t]
+        for n in range(0, ends[t] - start, LANES):
+            store(spikes.events, end + n, load(lists, start + n))
+        spikes.bounds[place * len(ends) + t + 1] = end + ends[t] - start
+
+
+@_compiled
+def first_layer(
+    pairs: Words,
+    shape: tuple[int, int, int],
+    table: FirstLayerTable,
+    neurons: NeuronTable,
+    codes: Words,
+    depth: int,
+    out: SpikeLists,
+) -> None:
+    """Run all steps of neurons [K, depth] at all places, on pixels that stay the same.
+
+    `pairs` [N H W, V] are those of `encode`; `out` is filled.
+    """
+    samples, height, width = shape
+    steps, length = out.steps, len(codes)
+    sums, potential = np.empty(length + LANES, np.int32), np.empty((1, length), np.int32)
+    lists, ends = np.empty((steps, length + LANES), np.int32), np.empty(steps, np.int64)
+    out.bounds[0] = place = 0
+    for sample in range(samples):
+        for y in range(height - table.rows + 1):
+            for x in range(width - table.columns + 1):
+                corner = (sample * height + y) * width + x
+                for group in range(len(table.weights)):
+                    for d in range((depth - 1) // LANES * LANES, -1, -LANES):
+                        _dots(pairs, corner, width, d, table, group, depth, sums)
+                potential[:, :] = neurons.start
+                _fire(sums, 0, neurons, codes, potential, 0, lists, ends)
+                _note(lists, ends, out, place)
+                place += 1
+
+
+@_part
+def _dots(
+    pairs: Words,
+    corner: int,
+    width: int,
+    d: int,
+    table: FirstLayerTable,
+    group: int,
+    depth: int,
+    sums: Words,
+) -> None:
+    """Compute sums d..d+15 of eight filters over the window at a corner pixel."""
+    s0 = s1 = s2 = s3 = s4 = s5 = s6 = s7 = fill(0)
+    weights = table.weights
+    k = group * (weights.size // len(weights))
+    for i in range(table.rows):
+        for j in range(table.columns):
+            pixel = (corner + i * width + j) * pairs.shape[1] + d
+            for tap in table.taps:
+                x = load(pairs, pixel + tap)
+                s0 = dot(s0, x, spread(weights, k))
+                s1 = dot(s1, x, spread(weights, k + 1))
+                s2 = dot(s2, x, spread(weights, k + 2))
+                s3 = dot(s3, x, spread(weights, k + 3))
+                s4 = dot(s4, x, spread(weights, k + 4))
+                s5 = dot(s5, x, spread(weights, k + 5))
+                s6 = dot(s6, x, spread(weights, k + 6))
+                s7 = dot(s7, x, spread(weights, k + 7))
+                k += ABREAST
+    to = group * ABREAST * depth + d
+    for total in (s0, s1, s2, s3, s4, s5, s6, s7):
+        store(sums, to, total)
+        to += depth
+
+
+@_part
+def _corner(spikes: SpikeLists, weights: WeightRows, position: int) -> int:
+    """Return the first place of the window at a position."""
+    _, height, width = spikes.shape
+    across = width - weights.columns + 1
+    sample, place = divmod(position, (height - weights.rows + 1) * across)
+    y, x = divmod(place, across)
+    return (sample * height + y) * width + x
+
+
+@_part
+def _add_up(
+    spikes: SpikeLists,
+    corner: int,
+    first: int,
+    count: int,
+    weights: WeightRows,
+    sums: NDArray[Any],
+    at: int,
+) -> None:
+    """Add the rows of all spikes in the window at a corner, of `count` steps from `first` on.
+
+    They are added to the sums from `at` on.
+    """
+    table, length = weights.table, weights.table.shape[2]
+    start = 0
+    for i in range(weights.rows):
+        for j in range(weights.columns):
+            q = (corner + i * spikes.shape[2] + j) * spikes.steps + first
+            begin, end = spikes.bounds[q], spikes.bounds[q + count]
+            if weights.shift:
+                _scatter(spikes.events, begin, end, table, start, length, weights.shift, sums, at)
+            else:
+                _gather(spikes.events, begin, end, table, start, length, sums, at)
+            start += table.shape[1] * length
+
+
+@_part
+def _scatter(
+    events: Words,
+    begin: int,
+    end: int,
+    table: NDArray[Any],
+    start: int,
+    length: int,
+    shift: int,
+    sums: NDArray[Any],
+    at: int,
+) -> None:
+    """Add the rows of events begin..end-1, in table from `start` on, at their codes' blocks."""
+    low = (1 << shift) - 1
+    for n in range(0, length, 2 * LANES):
+        for e in range(begin, end):
+            code = np.int64(events[np.uint64(e)])
+            add_to(sums, at + n + (code & low) * LANES, table, start + n + (code >> shift) * LANES)
+
+
+@_part
+def _gather(
+    events: Words,
+    begin: int,
+    end: int,
+    table: NDArray[Any],
+    start: int,
+    length: int,
+    sums: NDArray[Any],
+    at: int,
+) -> None:
+    """Add rows that all go to the first sums, of which four vectors stay in registers."""
+    each = 4 * LANES // table.itemsize
+    for n in range(0, length, TOGETHER * each):
+        to = at + n
+        s0, s1 = load_words(sums, to), load_words(sums, to + each)
+        s2, s3 = load_words(sums, to + 2 * each), load_words(sums, to + 3 * each)
+        for e in range(begin, end):
+            row = start + n + np.int64(events[np.uint64(e)]) * LANES
+            s0 = add_words(table, s0, load_words(table, row))
+            s1 = add_words(table, s1, load_words(table, row + each))
+            s2 = add_words(table, s2, load_words(table, row + 2 * each))
+            s3 = add_words(table, s3, load_words(table, row + 3 * each))
+        store(sums, to, s0)
+        store(sums, to + each, s1)
+        store(sums, to + 2 * each, s2)
+        store(sums, to + 3 * each, s3)
+
+
+@_compiled
+def spiking_layer(
+    spikes: SpikeLists,
+    positions: Longs,
+    first: int,
+    weights: WeightRows,
+    neurons: NeuronTable,
+    codes: Words,
+    states: Words,
+    out: SpikeLists,
+) -> None:
+    """Run the neurons at positions [P] of a tile for as many steps as `out` has, and fill it.
+
+    These are steps `first`, first + 1, ... of `spikes`. Potentials are kept in states [P, L]; with
+    empty states [0, L] every position starts anew.
+    """
+    length = len(codes)
+    sums = np.zeros((out.steps, weights.sums), weights.table.dtype)
+    lists, ends = np.empty((out.steps, length + LANES), np.int32), np.empty(out.steps, np.int64)
+    scratch = np.empty((1, length), np.int32)
+    out.bounds[0] = 0
+    for p in range(len(positions)):
+        sums[:] = 0
+        corner = _corner(spikes, weights, positions[p])
+        for t in range(out.steps):
+            _add_up(spikes, corner, first + t, 1, weights, sums, t * weights.sums)
+        if len(states):
+            _fire(sums, weights.sums, neurons, codes, states, p * length, lists, ends)
+        else:
+            scratch[:, :] = neurons.start
+            _fire(sums, weights.sums, neurons, codes, scratch, 0, lists, ends)
+        _note(lists, ends, out, p)
+
+
+@_compiled
+def read_out(
+    spikes: SpikeLists, positions: Longs, first: int, count: int, weights: WeightRows, totals: Words
+) -> None:
+    """Fill `totals` [P, K] with the sums at positions [P] over `count` steps from `first` on."""
+    sums = np.zeros(weights.sums, weights.table.dtype)
+    for p in range(len(positions)):
+        sums[:] = 0
+        corner = _corner(spikes, weights, positions[p])
+        _add_up(spikes, corner, first, count, weights, sums, 0)
+        totals[p] = sums[: totals.shape[1]]

@@ -1,0 +1,248 @@
+"""Vectors of sixteen 32-bit integers in functions that numba compiles.
+
+LLVM has such vectors for every processor: one register of AVX-512, two of AVX2, four of NEON. numba
+vectorises a loop only where it can prove enough; the loops of
+`snnquant.inference.integer.kernels` keep sums in registers across loops and append the places of
+spikes to a list, which it cannot vectorise. Indices are not checked.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable
+from typing import Any
+
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic, models, overload, register_model
+
+LANES = 16
+
+_WORD = ir.IntType(32)
+_WORDS = ir.VectorType(_WORD, LANES)
+_BITS = ir.VectorType(ir.IntType(1), LANES)
+
+
+class Vector(types.Type):
+    """A numba type of sixteen int32 or sixteen booleans."""
+
+    def __init__(self, name: str, form: Any) -> None:
+        self.form = form
+        super().__init__(name)
+
+
+@register_model(Vector)
+class _VectorModel(models.PrimitiveModel):
+    def __init__(self, manager: Any, vector: Vector) -> None:
+        super().__init__(manager, vector, vector.form)  # type: ignore[no-untyped-call]
+
+
+_vector = Vector("int32 x 16", _WORDS)
+_mask = Vector("bool x 16", _BITS)
+
+
+def _intrinsic(function: Callable[..., Any]) -> Any:
+    """Wrap `intrinsic` untyped: compiled callers see another signature and numba's types."""
+    return intrinsic(function)
+
+
+def _address(context: Any, builder: Any, signature: Any, arguments: Any, form: Any) -> Any:
+    """Return the address of a value; the first two arguments are an array and an index."""
+    view: Any = cgutils.create_struct_proxy(signature.args[0])  # type: ignore[no-untyped-call]
+    data = view(context, builder, arguments[0]).data
+    return builder.bitcast(builder.gep(data, [arguments[1]]), form.as_pointer())
+
+
+def _bytes(array: Any) -> int:
+    size: int = array.dtype.bitwidth // 8
+    return size
+
+
+def _sixteen(builder: Any, word: Any) -> Any:
+    nothing = ir.Constant(_WORDS, ir.Undefined)
+    first = builder.insert_element(nothing, word, _WORD(0))
+    return builder.shuffle_vector(first, nothing, _WORDS([0] * LANES))
+
+
+@_intrinsic
+def load(typing: Any, array: Any, index: Any) -> Any:
+    """Load values index..index+15 of a contiguous array of int16 or int32."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        form = ir.VectorType(ir.IntType(array.dtype.bitwidth), LANES)
+        address = _address(context, builder, signature, arguments, form)
+        values = builder.load(address, align=_bytes(array))
+        return values if form == _WORDS else builder.sext(values, _WORDS)
+
+    return _vector(array, types.intp), generate
+
+
+@_intrinsic
+def store(typing: Any, array: Any, index: Any, vector: Any) -> Any:
+    """Store 64 bytes at value `index` of a contiguous array of int16 or int32."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        address = _address(context, builder, signature, arguments, _WORDS)
+        builder.store(arguments[2], address, align=_bytes(array))
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, vector), generate
+
+
+@_intrinsic
+def load_words(typing: Any, array: Any, index: Any) -> Any:
+    """Load the 64 bytes at value `index` of an array of int16 or int32, unconverted."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        address = _address(context, builder, signature, arguments, _WORDS)
+        return builder.load(address, align=_bytes(array))
+
+    return _vector(array, types.intp), generate
+
+
+@_intrinsic
+def append(typing: Any, array: Any, index: Any, vector: Any, mask: Any) -> Any:
+    """Write a mask's lanes to an array from an index on; return the index after the last.
+
+    The rest of the array up to index + 15 is overwritten too.
+    """
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        kind = ir.FunctionType(_WORDS, [_WORDS, _BITS, _WORDS])
+        name = f"llvm.experimental.vector.compress.v{LANES}i32"
+        function = cgutils.get_or_insert_function(  # type: ignore[no-untyped-call]
+            builder.module, kind, name
+        )
+        _, start, values, chosen = arguments
+        packed = builder.call(function, [values, chosen, ir.Constant(_WORDS, ir.Undefined)])
+        address = _address(context, builder, signature, arguments, _WORDS)
+        builder.store(packed, address, align=_bytes(array))
+        count = builder.ctpop(builder.bitcast(chosen, ir.IntType(LANES)))
+        return builder.add(start, builder.zext(count, start.type))
+
+    return types.intp(array, types.intp, vector, mask), generate
+
+
+@_intrinsic
+def add_to(typing: Any, target: Any, to: Any, source: Any, start: Any) -> Any:
+    """Add source[start + n] to target[to + n] for n < 32, both of int16 or both of int32.
+
+    In two halves: a processor forwards a store to the next load of exactly the same values, not to
+    a load that overlaps it.
+    """
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        form = ir.VectorType(ir.IntType(target.dtype.bitwidth), LANES)
+        pair = types.void(source, types.intp)
+        at = _address(context, builder, signature, arguments, form)
+        row = _address(context, builder, pair, arguments[2:], form)
+        for half in range(2):
+            here, there = (builder.gep(place, [_WORD(half)]) for place in (at, row))
+            old, more = (builder.load(place, align=_bytes(target)) for place in (here, there))
+            builder.store(builder.add(old, more), here, align=_bytes(target))
+        return context.get_dummy_value()
+
+    return types.void(target, types.intp, source, types.intp), generate
+
+
+@_intrinsic
+def add_words(typing: Any, like: Any, a: Any, b: Any) -> Any:
+    """Add a and b, whose words are numbers of an array's type: one int32, or two int16."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        bits = like.dtype.bitwidth
+        form = ir.VectorType(ir.IntType(bits), LANES * 32 // bits)
+        x, y = (builder.bitcast(v, form) for v in arguments[1:])
+        return builder.bitcast(builder.add(x, y), _WORDS)
+
+    return a(like, a, b), generate
+
+
+@_intrinsic
+def fill(typing: Any, value: Any) -> Any:
+    """Repeat an int32 sixteen times."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return _sixteen(builder, context.cast(builder, arguments[0], value, types.int32))
+
+    return _vector(value), generate
+
+
+@_intrinsic
+def spread(typing: Any, array: Any, index: Any) -> Any:
+    """Repeat one value of an array of int32 sixteen times."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        address = _address(context, builder, signature, arguments, _WORD)
+        return _sixteen(builder, builder.load(address, align=4))
+
+    return _vector(array, types.intp), generate
+
+
+@_intrinsic
+def pair(typing: Any, array: Any, index: Any) -> Any:
+    """Load two neighbours of an array of int16 as one int32."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.load(_address(context, builder, signature, arguments, _WORD), align=2)
+
+    return types.int32(array, types.intp), generate
+
+
+@_intrinsic
+def where(typing: Any, mask: Any, a: Any, b: Any) -> Any:
+    """Select lanes of a where the mask is set, else of b."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.select(*arguments)
+
+    return a(mask, a, b), generate
+
+
+@_intrinsic
+def dot(typing: Any, total: Any, a: Any, b: Any) -> Any:
+    """Return total + low(a) low(b) + high(a) high(b), with two int16 per lane of a and b."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        halves = ir.VectorType(ir.IntType(16), 2 * LANES)
+        wide = ir.VectorType(_WORD, 2 * LANES)
+        x, y = (builder.sext(builder.bitcast(v, halves), wide) for v in arguments[1:])
+        products = builder.mul(x, y)
+        # Compilers know the sum of neighbouring products as one instruction (vpdpwssd).
+        low, high = (
+            builder.shuffle_vector(
+                products, ir.Constant(wide, ir.Undefined), _WORDS(list(range(i, 2 * LANES, 2)))
+            )
+            for i in range(2)
+        )
+        return builder.add(arguments[0], builder.add(low, high))
+
+    return total(total, a, b), generate
+
+
+def _operator(function: Any, emit: Any, result: Vector) -> None:
+    @_intrinsic
+    def compute(typing: Any, a: Any, b: Any) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            return emit(builder, *arguments)
+
+        return result(a, b), generate
+
+    @overload(function)
+    def choose(a: Any, b: Any) -> Any:
+        if a is not _vector or b is not _vector:
+            return None
+
+        def of_vectors(a: Any, b: Any) -> Any:
+            return compute(a, b)
+
+        return of_vectors
+
+
+_operator(operator.add, ir.IRBuilder.add, _vector)
+_operator(operator.sub, ir.IRBuilder.sub, _vector)
+_operator(operator.mul, ir.IRBuilder.mul, _vector)
+_operator(operator.and_, ir.IRBuilder.and_, _vector)
+_operator(operator.rshift, ir.IRBuilder.ashr, _vector)
+_operator(operator.gt, lambda builder, a, b: builder.icmp_signed(">", a, b), _mask)

@@ -1,0 +1,169 @@
+"""The class of every pixel of a scene, labelled or not, tile by tile."""
+
+from __future__ import annotations
+
+import glob
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from snnquant.inference.cube import Cube
+from snnquant.inference.dense import Classifier, TileLogits
+from snnquant.io import replacing
+from snnquant.sampling import Normalisation
+from snnquant.sampling.patches import check_window
+from snnquant.scenes.labels import ClassMap
+
+TILE = 64
+"""Side of a tile in pixels. A thread holds the memory of one tile, however large the scene.
+
+Larger tiles are no faster; smaller ones compute more of the margins twice.
+"""
+
+
+def _silent(done: int, total: int) -> None:
+    """Report no progress."""
+
+
+def classify_scene(
+    classify: Classifier,
+    cube: Cube,
+    normalisation: Normalisation,
+    window: int,
+    class_map: ClassMap,
+    progress: Callable[[int, int], None] = _silent,
+) -> None:
+    """Classify all pixels of a cube, tile by tile, as many at a time as torch has threads.
+
+    Tiles without a 0 in the map are done already and left as they are, so that a file-backed map
+    can be resumed.
+
+    Args:
+        classify: Class numbers from 0, [h, w], of a normalised tile with its margin.
+        cube: Raw pixels [H, W, B].
+        normalisation: Statistics of the training pixels.
+        window: Side of the patches, in pixels.
+        class_map: Array [H, W] that is filled with class numbers from 1.
+        progress: Receives the number of pixels done and in total.
+
+    Raises:
+        InputError: For a window larger than the scene and values that are not finite.
+
+    Example:
+        >>> from snnquant.inference import Cube
+        >>> pixels = np.zeros((4, 6, 3), np.float32)
+        >>> cube = Cube("field", pixels.shape, "", lambda: pixels)
+        >>> as_they_are = Normalisation(np.zeros(3, np.float32), np.ones(3, np.float32))
+        >>> class_map = np.zeros((4, 6), np.uint8)
+        >>> first_band = lambda tile: tile[0, 0, 0].long()
+        >>> classify_scene(first_band, cube, as_they_are, 1, class_map)
+        >>> class_map.min(), class_map.max()
+        (np.uint8(1), np.uint8(1))
+    """
+    height, width, _ = cube.shape
+    check_window(window, height, width)
+
+    @torch.inference_mode()
+    def fill(rows: range, columns: range) -> int:
+        part = class_map[rows.start : rows.stop, columns.start : columns.stop]
+        if not part.all():
+            pixels = normalisation.apply(cube.block(rows, columns, window // 2))
+            tile = torch.from_numpy(pixels).permute(2, 0, 1)
+            part[:] = classify(tile[None, None]).cpu().numpy() + 1
+        return part.size
+
+    _work_on_tiles(fill, height, width, progress)
+
+
+def scene_probabilities(
+    logits: TileLogits, cube: Cube, normalisation: Normalisation, window: int, classes: int
+) -> NDArray[np.float32]:
+    """Return the softmax [H, W, K] of the logits of all pixels of a cube, tile by tile.
+
+    Args:
+        logits: Logits [K, h, w] of a normalised tile with its margin; see `tile_logits`.
+        cube: Raw pixels [H, W, B].
+        normalisation: Statistics of the training pixels.
+        window: Side of the patches, in pixels.
+        classes: Number of classes K.
+
+    Raises:
+        InputError: For a window larger than the scene and values that are not finite.
+    """
+    height, width, _ = cube.shape
+    check_window(window, height, width)
+    probabilities = np.empty((height, width, classes), np.float32)
+
+    @torch.inference_mode()
+    def fill(rows: range, columns: range) -> int:
+        pixels = normalisation.apply(cube.block(rows, columns, window // 2))
+        tile = torch.from_numpy(pixels).permute(2, 0, 1)
+        found = logits(tile[None, None]).softmax(0).permute(1, 2, 0).cpu().numpy()
+        probabilities[rows.start : rows.stop, columns.start : columns.stop] = found
+        return len(rows) * len(columns)
+
+    _work_on_tiles(fill, height, width, _silent)
+    return probabilities
+
+
+def _work_on_tiles(
+    fill: Callable[[range, range], int],
+    height: int,
+    width: int,
+    progress: Callable[[int, int], None],
+) -> None:
+    """Call `fill` with the rows and columns of every tile, as many at a time as torch's threads."""
+    done, total = 0, height * width
+    progress(done, total)
+    threads = torch.get_num_threads()
+    # A tile's operations are too short to be divided: two tiles on two cores are faster.
+    torch.set_num_threads(1)
+    try:
+        with ThreadPoolExecutor(threads) as pool:
+            waiting: deque[Future[int]] = deque()
+            for tile in _tiles(height, width):
+                if len(waiting) == 2 * threads:
+                    done += waiting.popleft().result()
+                    progress(done, total)
+                waiting.append(pool.submit(fill, *tile))
+            for future in waiting:
+                done += future.result()
+                progress(done, total)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _tiles(height: int, width: int) -> Iterator[tuple[range, range]]:
+    for top in range(0, height, TILE):
+        for left in range(0, width, TILE):
+            yield range(top, min(top + TILE, height)), range(left, min(left + TILE, width))
+
+
+@contextmanager
+def unfinished_map(
+    stem: Path, shape: tuple[int, int], classes: int, key: str
+) -> Iterator[ClassMap]:
+    """Yield a map [H, W] in a file beside `stem`: zeros, or the classes of an interrupted run.
+
+    `key` identifies the pixels and the method; files of other keys are deleted. The file is deleted
+    when the block ends, and stays when an exception passes through. Raises `InputError` for a file
+    that cannot be written.
+    """
+    path = stem.with_name(f"{stem.name}.{key}.unfinished.npy")
+    for other in stem.parent.glob(f"{glob.escape(stem.name)}.*.unfinished.npy"):
+        if other != path:
+            other.unlink()
+    if not path.exists():
+        dtype = np.uint8 if classes <= 255 else np.uint16
+        with replacing(path) as temporary:
+            # Written out, because a memory map of a sparse file kills the process on a full disk.
+            np.save(temporary, np.zeros(shape, dtype))
+    class_map: ClassMap = np.load(path, mmap_mode="r+")
+    yield class_map
+    path.unlink()

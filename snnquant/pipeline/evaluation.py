@@ -1,0 +1,335 @@
+"""Scores and prices of a run's networks on its test pixels."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from snnquant.checkpoints import Checkpoint
+from snnquant.energy import (
+    LayerActivity,
+    Observation,
+    load_costs,
+    measure,
+    observe,
+    operations,
+    price_first_layer,
+    shared_between_windows,
+    to_workload,
+)
+from snnquant.errors import InputError
+from snnquant.inference import dense_form, exits, logits_by_step
+from snnquant.io import write_json
+from snnquant.nn import layer_table, parameter_count
+from snnquant.pipeline.run import Run
+from snnquant.pipeline.scene_map import (
+    PATCHES_AT_ONCE,
+    integer_network,
+    require_spiking,
+    validation_margins,
+)
+from snnquant.report.run_metrics import (
+    EarlyExit,
+    FirstLayerMetrics,
+    Gain,
+    IntegerScores,
+    ModelMetrics,
+    NetworkMetrics,
+    Operations,
+    RunMetrics,
+    SceneMetrics,
+    SplitMetrics,
+)
+from snnquant.sampling import coordinates_only_accuracy
+from snnquant.spiking import SpikingNetwork
+from snnquant.stored_networks import Network
+from snnquant.training import Samples, Scores, confusion, predict
+
+LAYER_VALUES = 2**25
+"""Values of a network's largest layer, over all time steps, that are computed at once."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Observed:
+    """A network with what one pass over the test pixels showed of it."""
+
+    checkpoint: Checkpoint
+    seen: Observation
+
+
+def evaluate(run: Run) -> RunMetrics:
+    """Score and price every network that a run has; write metrics.json and workload.json.
+
+    Each network is loaded once and run once over the test pixels, which are used nowhere else.
+
+    Args:
+        run: A run with at least its CNN.
+
+    Returns:
+        The content of metrics.json, the same for the same configuration on the same machine.
+
+    Raises:
+        InputError: If the run has no network or no test pixel, or a file cannot be written.
+
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> from snnquant.config import ModelConfig, RunConfig, TrainingConfig
+    >>> from snnquant.pipeline.stages import train_cnn
+    >>> config = RunConfig(
+    ...     scene="synthetic:24x24x16",
+    ...     model=ModelConfig(widths=(2, 2, 2, 2)),
+    ...     training=TrainingConfig(cnn_epochs=1),
+    ... )
+    >>> with TemporaryDirectory() as folder:
+    ...     run = Run.create(config, Path(folder) / "run")
+    ...     train_cnn(run)
+    ...     metrics = evaluate(run)
+    >>> 0 <= metrics.networks[Network.CNN_FP32].oa <= 1
+    True
+    """
+    present = run.present()
+    test = _test_samples(run)
+    observed: dict[Network, _Observed] = {}
+    scores: dict[Network, NetworkMetrics] = {}
+    for done, name in enumerate(present):
+        run.progress("evaluation", done, len(present), name)
+        observed[name] = _observe(run.load(name), test)
+        scores[name] = _scores(observed[name], test, run.scene.classes)
+    run.progress("evaluation", len(present), len(present), "")
+    trained = observed.get(Network.SNN_TRAINED)
+    metrics = RunMetrics(
+        run=str(run.path),
+        seed=run.config.seed,
+        networks=scores,
+        spike_rates=None if trained is None else trained.seen.spike_rates,
+        scene=_scene(run),
+        model=_model(run, observed[present[-1]].seen.layers),
+        split=_split(run),
+        operations={name: Operations(**operations(o.seen.layers)) for name, o in observed.items()},
+        **_energies(run, observed),
+        pim=None if trained is None else _first_layer(run, trained.seen.layers),
+    )
+    write_json(run.path / "metrics.json", metrics.to_dict())
+    return metrics
+
+
+def _test_samples(run: Run) -> Samples:
+    if not len(run.split.test):
+        raise InputError(f"{run.path}: found no test pixel in its split, expected at least 1")
+    return run.samples(run.split.test)
+
+
+def _observe(checkpoint: Checkpoint, test: Samples) -> _Observed:
+    example = test.patches.gather(test.indices[:1])
+    batch = batch_size_for(checkpoint.network, example)
+    seen = observe(checkpoint.network, test.patches, test.indices, batch)
+    return _Observed(checkpoint, seen)
+
+
+def _scores(observed: _Observed, test: Samples, classes: int) -> NetworkMetrics:
+    predictions = observed.seen.logits.argmax(1)
+    table = confusion(test.classes.numpy(), predictions.numpy(), classes)
+    return NetworkMetrics(
+        **asdict(Scores.from_confusion(table)),
+        parameters=parameter_count(observed.checkpoint.network),
+        confusion=table.tolist(),
+    )
+
+
+def _energies(run: Run, observed: Mapping[Network, _Observed]) -> dict[str, Any]:
+    """Return the energies and their ratios, single and in a map, by their names in the metrics."""
+    activity = {name: entry.seen.layers for name, entry in observed.items()}
+    bits = {name: entry.checkpoint.bits for name, entry in observed.items()}
+    found = {"energy": activity}
+    cnn = (
+        run.load(Network.CNN_FP32)
+        if Network.CNN_FP32 not in observed
+        else observed[Network.CNN_FP32].checkpoint
+    )
+    if dense_form(cnn.network, run.patches.bands, run.config.model.window):
+        found["map_energy"] = {
+            name: shared_between_windows(layers) for name, layers in activity.items()
+        }
+    values: dict[str, Any] = {}
+    for kind, layers_by_network in found.items():
+        energy: dict[str, dict[str, float]] = {}
+        ratio: dict[str, dict[str, float]] = {}
+        for costs in load_costs():
+            spent = {
+                name: costs.energy_pj(layers, bits[name])
+                for name, layers in layers_by_network.items()
+            }
+            energy[costs.name] = {str(name): pj for name, pj in spent.items()}
+            if Network.SNN_TRAINED in spent:
+                cnns = {str(name): pj for name, pj in spent.items() if not name.spiking}
+                ratio[costs.name] = {
+                    name: pj / spent[Network.SNN_TRAINED] for name, pj in cnns.items()
+                }
+        values |= {f"{kind}_pj": energy, f"{kind}_ratio": ratio}
+    return values
+
+
+def _first_layer(run: Run, layers: list[LayerActivity]) -> FirstLayerMetrics | None:
+    """Price the trained SNN's first layer in memory, whose arrays hold integers only."""
+    config = run.config
+    if run.quantization is None:
+        return None
+    name = f"{run.scene.name} {config.model.name}"
+    workload = to_workload(name, layers, run.quantization, config.neuron.time_steps)
+    report = price_first_layer(workload, config.hardware, run.path / "workload.json")
+    gains = {name: Gain(**values) for name, values in report.to_dict()["ratio"].items()}
+    return FirstLayerMetrics(config.hardware, **gains)
+
+
+def energy_by_layer(run: Run) -> list[dict[str, Any]]:
+    """Return operations and energy of every layer of every network that the run has.
+
+    One dictionary per network and layer: "network", "layer", "input_density" (0 to 1), "mac" and
+    "ac" per pixel, and "energy_pj", pJ per pixel by cost table.
+    """
+    rows: list[dict[str, Any]] = []
+    test = _test_samples(run)
+    for name in run.present():
+        checkpoint = run.load(name)
+        for layer in _observe(checkpoint, test).seen.layers:
+            rows.append(
+                {
+                    "network": name.value,
+                    "layer": layer.info.name.removeprefix("layers."),
+                    "input_density": layer.input_density,
+                    "mac": layer.mac,
+                    "ac": layer.ac,
+                    "energy_pj": {
+                        costs.name: costs.energy_pj([layer], checkpoint.bits)
+                        for costs in load_costs()
+                    },
+                }
+            )
+    return rows
+
+
+def batch_size_for(network: nn.Module, example: Tensor) -> int:
+    """Return how many patches like `example` [1, ...] fit the memory, at any window and T."""
+    steps = network.time_steps if isinstance(network, SpikingNetwork) else 1
+    layers = [math.prod(info.output_shape) for info in layer_table(network, example)]
+    return min(512, max(1, LAYER_VALUES // (steps * max(layers))))
+
+
+def _scene(run: Run) -> SceneMetrics:
+    scene = run.scene
+    labelled = int((scene.labels > 0).sum())
+    return SceneMetrics(scene.name, scene.cube.shape, labelled, scene.class_names)
+
+
+def _model(run: Run, layers: list[LayerActivity]) -> ModelMetrics:
+    config = run.config
+    return ModelMetrics(
+        name=config.model.name,
+        window=config.model.window,
+        time_steps=config.neuron.time_steps,
+        bits=config.quantization.bits,
+        layers=tuple(
+            replace(layer.info, name=layer.info.name.removeprefix("layers.")) for layer in layers
+        ),
+    )
+
+
+def _split(run: Run) -> SplitMetrics:
+    split = run.split
+    return SplitMetrics(
+        protocol=split.protocol,
+        seed=split.seed,
+        train=len(split.train),
+        val=len(split.val),
+        test=len(split.test),
+        leakage=split.leakage(run.config.model.window, run.scene.width),
+        coordinates_only_oa=coordinates_only_accuracy(split, run.scene.labels),
+        notes=split.notes,
+    )
+
+
+def evaluate_early_exit(run: Run) -> EarlyExit:
+    """Measure what early exit saves and costs on the test pixels; write early_exit.json.
+
+    Margins come from the validation pixels. Energy counts every pixel's operations up to its own
+    last step.
+
+    Args:
+        run: A run with its trained SNN.
+
+    Returns:
+        The content of early_exit.json.
+
+    Raises:
+        InputError: If the run has no trained SNN or the file cannot be written.
+    """
+    checkpoint = run.load(Network.SNN_TRAINED)
+    network = require_spiking(checkpoint, Network.SNN_TRAINED)
+    step_margins = validation_margins(run, network)
+    test, last = _test_samples(run), network.time_steps
+    logits = logits_by_step(network, test.patches, test.indices)
+    stopped, full = exits(logits, step_margins), logits[-1].argmax(1)
+    costs = load_costs()
+    whole = measure(network, test.patches, test.indices)
+    spent = dict.fromkeys((cost.name for cost in costs), 0.0)
+    for step in range(1, last + 1):
+        pixels = test.indices[stopped.steps == step]
+        if len(pixels):
+            network.time_steps = step
+            layers = measure(network, test.patches, pixels)
+            for cost in costs:
+                share = len(pixels) / len(test.indices)
+                spent[cost.name] += share * cost.energy_pj(layers, checkpoint.bits)
+    network.time_steps = last
+    result = EarlyExit(
+        margins=tuple(step_margins),
+        time_steps=last,
+        mean_steps=float(stopped.steps.double().mean()),
+        share_by_step=tuple(float((stopped.steps == t + 1).double().mean()) for t in range(last)),
+        overall_accuracy=_share(stopped.classes == test.classes),
+        overall_accuracy_of_all_steps=_share(full == test.classes),
+        agreement=_share(stopped.classes == full),
+        energy_pj=spent,
+        energy_pj_of_all_steps={c.name: c.energy_pj(whole, checkpoint.bits) for c in costs},
+    )
+    write_json(run.path / "early_exit.json", result.to_dict())
+    return result
+
+
+def evaluate_integers(run: Run) -> IntegerScores:
+    """Compare the trained SNN in integers with itself in floating point; write integers.json.
+
+    Args:
+        run: A run with its trained, quantized SNN.
+
+    Returns:
+        The content of integers.json.
+
+    Raises:
+        InputError: If the run has no such SNN, the extra `integer` is not installed, or the file
+            cannot be written.
+    """
+    checkpoint, test = run.load(Network.SNN_TRAINED), _test_samples(run)
+    engine = integer_network(checkpoint, Network.SNN_TRAINED)
+    batches = torch.split(test.indices, PATCHES_AT_ONCE)
+    logits = [
+        torch.from_numpy(engine.logits(test.patches.gather(batch).cpu())) for batch in batches
+    ]
+    classes = torch.cat(logits)[:, 0, 0].argmax(1)
+    floats = predict(checkpoint.network, test.patches, test.indices).argmax(1)
+    result = IntegerScores(
+        overall_accuracy=_share(classes == test.classes),
+        overall_accuracy_in_floats=_share(floats == test.classes),
+        agreement=_share(classes == floats),
+    )
+    write_json(run.path / "integers.json", result.to_dict())
+    return result
+
+
+def _share(which: Tensor) -> float:
+    return float(which.double().mean())

@@ -1,0 +1,377 @@
+"""A run folder: the configuration, the split, the networks and what the stages share."""
+
+from __future__ import annotations
+
+import copy
+import csv
+import shutil
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, fields, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, get_args, get_type_hints
+
+import numpy as np
+import torch
+from numpy import int64
+from numpy.typing import NDArray
+from torch import nn
+
+from snnquant.checkpoints import Checkpoint, load_checkpoint, save_checkpoint
+from snnquant.config import QuantizationConfig, RunConfig, SplitConfig, read_config, write_config
+from snnquant.energy import find_hardware
+from snnquant.errors import InputError
+from snnquant.io import replacing
+from snnquant.models import build_model
+from snnquant.nn import GraphNetwork
+from snnquant.sampling import Normalisation, Patches, Split, make_split
+from snnquant.sampling.patches import CPU
+from snnquant.scenes import Scene, load_mask, load_scene
+from snnquant.spiking import SpikingNetwork, build_neuron
+from snnquant.stored_networks import Network
+from snnquant.training import AccumulateMeter, Epoch, Recipe, Samples, train
+
+Progress = Callable[[str, int, int, str], None]
+"""Receives the stage, how much of it is done, how much there is in all, and a remark."""
+SCENE_FILE = "scene.npz"
+"""File of a scene built in Python, and `scene` in the configuration of its run."""
+PROTOCOLS = get_args(get_type_hints(SplitConfig)["protocol"])
+"""Protocols by which a configuration divides pixels; a split made in Python has another name."""
+
+
+def silent(stage: str, done: int, total: int, remark: str) -> None:
+    """Ignore progress: the default for callers in Python."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run folder and what its stages share; made by `Run.create` or `Run.open`.
+
+    >>> from snnquant.config import RunConfig
+    >>> run = Run.create(RunConfig(scene="synthetic:24x24x16"))
+    >>> run.scene.cube.shape, len(run.split.train), run.has("cnn_fp32")
+    ((24, 24, 16), 151, False)
+    """
+
+    path: Path
+    """The run folder."""
+    config: RunConfig
+    """The options that decide the result."""
+    progress: Progress = silent
+    """Receives the progress of the stages."""
+    device: torch.device = CPU
+    """Device of torch; not part of the configuration, so that a run may resume elsewhere."""
+    _loaded: dict[Network, Checkpoint] = field(default_factory=dict, init=False, repr=False)
+
+    @classmethod
+    def create(
+        cls,
+        config: RunConfig,
+        path: Path | None = None,
+        progress: Progress = silent,
+        device: torch.device = CPU,
+        *,
+        scene: Scene | None = None,
+        split: Split | None = None,
+    ) -> Run:
+        """Prepare a new run; nothing is written until training starts or a CNN is imported.
+
+        Args:
+            config: The options; `config.scene` names the scene unless `scene` is given.
+            path: Folder of the run; by default a new one under `runs`.
+            progress: Receives the progress of the stages.
+            device: Where torch computes.
+            scene: A scene built in Python. It is stored in the run folder as scene.npz, and so
+                `config.scene` becomes "scene.npz".
+            split: Training, validation and test pixels chosen in Python, stored in the run folder.
+                By default the configuration divides the labelled pixels.
+
+        Returns:
+            The run.
+
+        Raises:
+            InputError: If `path` holds files already, or the scene, the split, the network or the
+                hardware cannot be prepared.
+
+        >>> import numpy as np
+        >>> from snnquant.scenes import load_scene
+        >>> run = Run.create(RunConfig(), scene=load_scene("synthetic:24x24x16"))
+        >>> run.config.scene
+        'scene.npz'
+        """
+        if path is not None and path.exists() and (not path.is_dir() or any(path.iterdir())):
+            raise InputError(f"{path}: exists and is not empty, expected a new folder or --resume")
+        find_hardware(config.hardware)
+        name = Path(config.scene).stem if scene is None else scene.name
+        if config.scene == SCENE_FILE:  # a file of that name where the user works, not in the run
+            scene = scene or load_scene(config.scene)
+        if scene is not None:
+            config = replace(config, scene=SCENE_FILE)
+        run = cls(path or _free_folder(config, name), config, progress, device)
+        if scene is not None:
+            vars(run)["scene"] = scene  # where `cached_property` looks first
+        if split is not None:
+            given = f"given ({split.protocol})" if split.protocol in PROTOCOLS else split.protocol
+            vars(run)["split"] = replace(split, protocol=given)
+        _ = run.split
+        build_neuron(config.neuron)  # refuses an unknown name before anything is trained
+        if not config.model.is_own:
+            with torch.device("meta"):  # shapes only: can the network be built?
+                build_model(config.model, run.scene.bands, run.scene.classes)
+        return run
+
+    @classmethod
+    def open(cls, path: Path, progress: Progress = silent, device: torch.device = CPU) -> Run:
+        """Resume the run in a folder.
+
+        Args:
+            path: Folder of the run.
+            progress: Receives the progress of the stages.
+            device: Where torch computes.
+
+        Returns:
+            The run.
+
+        Raises:
+            InputError: If `path` holds no run, or its scene has changed.
+
+        >>> from tempfile import TemporaryDirectory
+        >>> with TemporaryDirectory() as folder:
+        ...     run = Run.create(RunConfig(scene="synthetic:24x24x16"), Path(folder) / "run")
+        ...     run.write()
+        ...     Run.open(Path(folder) / "run").config == run.config
+        True
+        """
+        if not path.is_dir():
+            raise InputError(f"{path}: no such folder, expected a run folder")
+        run = cls(path, read_config(path / "config.toml"), progress, device)
+        if (path / "split.npz").exists():
+            saved = Split.load(path / "split.npz")
+            if saved.protocol not in PROTOCOLS:
+                vars(run)["split"] = saved
+            elif saved.digest != run.split.digest:
+                raise InputError(
+                    f"{path}/split.npz: found a split that scene and options don't give"
+                )
+        run.write()
+        return run
+
+    def write(self) -> None:
+        """Write configuration, split and a scene built in Python, unless the folder has them.
+
+        Raises InputError if they cannot be written; a folder made for them is removed again.
+        """
+        new = not self.path.exists()
+        try:
+            if self.config.scene == SCENE_FILE and not (self.path / SCENE_FILE).exists():
+                self.scene.save(self.path / SCENE_FILE)
+            if not (self.path / "config.toml").exists():
+                with replacing(self.path / "config.toml") as temporary:
+                    temporary.write_text(write_config(self.config), encoding="utf-8")
+            if not (self.path / "split.npz").exists():
+                self.split.save(self.path / "split.npz")
+        except InputError:
+            if new:
+                shutil.rmtree(self.path, ignore_errors=True)
+            raise
+
+    @property
+    def quantization(self) -> QuantizationConfig | None:
+        """Quantization of the weights; None at 32 bits."""
+        return None if self.config.quantization.bits == 32 else self.config.quantization
+
+    @cached_property
+    def scene(self) -> Scene:
+        """The scene, read once."""
+        if self.config.scene == SCENE_FILE:
+            return Scene.load(self.path / SCENE_FILE)
+        return load_scene(self.config.scene)
+
+    @cached_property
+    def split(self) -> Split:
+        """Training, validation and test pixels; a function of scene and configuration only."""
+        config, mask = self.config, None
+        if config.split.protocol == "mask":
+            if config.scene == SCENE_FILE:
+                found = f"found mask, but {self.scene.name} was built in Python"
+                raise InputError(f"--split: {found}, expected random or blocks")
+            mask = load_mask(config.scene)
+        return make_split(self.scene, config.split, config.model.window, config.seed, mask)
+
+    @cached_property
+    def normalisation(self) -> Normalisation:
+        """Statistics of the training pixels, or those of the imported CNN."""
+        if self.has(Network.CNN_FP32):
+            return self._checkpoint(Network.CNN_FP32).normalisation
+        return Normalisation.fit(self.scene, self.split.train, self.config.model.components)
+
+    @cached_property
+    def patches(self) -> Patches:
+        """Patches of the normalised scene."""
+        window = self.config.model.window
+        return Patches(self.scene.cube, window, self.normalisation, self.device)
+
+    def samples(self, pixels: NDArray[int64]) -> Samples:
+        """Return pixels, flat indices [N], with their classes from 0."""
+        classes = self.scene.labels.reshape(-1)[pixels] - 1
+        return Samples(self.patches, torch.from_numpy(pixels), torch.from_numpy(classes))
+
+    def file(self, name: str) -> Path:
+        """Return the path of a network's checkpoint; InputError for a name of no `Network`."""
+        return self.path / Network.of(name).file
+
+    def has(self, name: str) -> bool:
+        """Tell whether the network of that key, such as "cnn_fp32", is in the folder."""
+        return self.file(name).exists()
+
+    def present(self) -> list[Network]:
+        """Return the networks that the folder has; raise InputError if it has none."""
+        networks = [network for network in Network if self.has(network)]
+        if not networks:
+            raise InputError(f"{self.path}: holds no trained network, expected at least a CNN")
+        return networks
+
+    def load(self, name: str) -> Checkpoint:
+        """Read a network of the run; the file is read once, the network is a copy to change freely.
+
+        Args:
+            name: A `Network`, or its key, such as "snn_trained".
+
+        Returns:
+            The checkpoint, its network on the run's device.
+
+        Raises:
+            InputError: If its stage has not run, or it was made for another scene or with other
+                options than the run's; an imported CNN may be of another scene.
+        """
+        checkpoint = self._checkpoint(Network.of(name))
+        return replace(checkpoint, network=copy.deepcopy(checkpoint.network))
+
+    def _checkpoint(self, name: Network) -> Checkpoint:
+        if name in self._loaded:
+            return self._loaded[name]
+        file = self.file(name)
+        if not file.exists():
+            raise InputError(f"{file}: no such file, expected the result of an earlier stage")
+        checkpoint = load_checkpoint(file)
+        scene, config = self.scene, self.config
+        same_scene = name is Network.CNN_FP32 or checkpoint.scene_digest == scene.digest
+        shape = (checkpoint.bands, checkpoint.classes)
+        if not same_scene or shape != (scene.bands, scene.classes):
+            raise InputError(f"{file}: made for another scene, expected one for {config.scene}")
+        for own in (checkpoint.model, checkpoint.quantization, checkpoint.neuron):
+            if own and own not in (config.model, config.quantization, config.neuron):
+                raise InputError(f"{file}: found {own}, expected it as in the run's config.toml")
+        checkpoint.network.to(self.device)
+        self._loaded[name] = checkpoint
+        return checkpoint
+
+    def save(self, name: str, network: nn.Module, **configs: Any) -> None:
+        """Write a network of the run.
+
+        Args:
+            name: A `Network`, or its key.
+            network: The trained network.
+            configs: Its `quantization` and its `neuron`, if it has them.
+
+        Raises:
+            InputError: If the file cannot be written.
+        """
+        graph = None
+        if self.config.model.is_own:
+            own = network if isinstance(network, GraphNetwork) else None
+            graph = own.describe() if own else self._checkpoint(Network.CNN_FP32).graph
+        checkpoint = Checkpoint(
+            network,
+            self.config.model,
+            self.scene.bands,
+            self.scene.classes,
+            self.normalisation,
+            self.scene.digest,
+            self.split.digest,
+            graph=graph,
+            **configs,
+        )
+        save_checkpoint(self.file(name), checkpoint)
+        self._loaded.pop(Network.of(name), None)
+
+    def fit(
+        self, network: nn.Module, stage: str, epochs: int, rate: float, teacher: nn.Module | None
+    ) -> None:
+        """Train a network on the training pixels, with progress, history and resumable state."""
+        network.to(self.device)
+        settings = self.config.training
+        recipe = Recipe(
+            stage,
+            epochs,
+            rate,
+            settings.batch_size,
+            settings.weight_decay,
+            settings.distillation,
+            self.config.seed,
+            settings.spike_penalty,
+            settings.unlabelled,
+            settings.precision,
+        )
+
+        def report(row: Epoch) -> None:
+            remark = f"loss {row.loss:.4f}  validation OA {100 * row.validation_accuracy:.2f} %"
+            self.progress(stage, row.epoch + 1, epochs, remark)
+
+        accumulates = None
+        if isinstance(network, SpikingNetwork) and settings.spike_penalty > 0:
+            accumulates = AccumulateMeter(network, self.patches.gather(self.split.train[:1]))
+        self.progress(stage, 0, epochs, "")
+        history = train(
+            network,
+            self.samples(self.split.train),
+            self.samples(self.split.val),
+            recipe,
+            self._state(stage),
+            teacher=teacher,
+            unlabelled=self._unlabelled() if teacher is not None else None,
+            accumulates=accumulates,
+            on_epoch=report,
+        )
+        _write_history(self.path / "history.csv", stage, history)
+        self.progress(stage, epochs, epochs, f"{len(history)} epochs")
+
+    def _unlabelled(self) -> torch.Tensor | None:
+        """Return flat indices of the pixels without a label; None if none are used."""
+        if self.config.training.unlabelled == 0:
+            return None
+        pixels = np.flatnonzero(self.scene.labels.reshape(-1) == 0)
+        if not len(pixels):
+            raise InputError(f"--unlabelled: {self.config.scene} has no pixel without a label")
+        return torch.from_numpy(pixels)
+
+    def finish(self, stage: str) -> None:
+        """Delete the resumable state of a stage whose network is saved."""
+        self._state(stage).unlink(missing_ok=True)
+
+    def _state(self, stage: str) -> Path:
+        return self.path / f"{stage}.state.safetensors"
+
+
+def _free_folder(config: RunConfig, scene_name: str) -> Path:
+    """Return `runs/SCENE-MODEL-SPLIT-seedN`, numbered if that exists."""
+    scene = "".join(c if c.isalnum() or c in "._" else "-" for c in scene_name)
+    model = Path(config.model.name.rpartition(":")[2]).stem  # of a class, or of a file
+    name = f"{scene}-{model}-{config.split.protocol}-seed{config.seed}"
+    path, number = Path("runs") / name, 1
+    while path.exists():
+        number += 1
+        path = Path("runs") / f"{name}-{number}"
+    return path
+
+
+def _write_history(path: Path, stage: str, history: list[Epoch]) -> None:
+    """Put a stage's epochs into history.csv, replacing those that it held."""
+    rows: list[dict[str, Any]] = []
+    if path.exists():
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = [row for row in csv.DictReader(file) if row["stage"] != stage]
+    with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, [field.name for field in fields(Epoch)])
+        writer.writeheader()
+        writer.writerows([*rows, *(asdict(row) for row in history)])

@@ -1,0 +1,207 @@
+"""The stages of a run, each reading and writing the run folder, so that any can be the last.
+
+train_cnn -> quantize_cnn -> convert_cnn -> train_snn -> evaluate -> draw_map. A stage whose result
+exists is not run again, and every stage starts from files, never from what an earlier one left in
+memory: a run that was killed and resumed ends like one that was not.
+
+>>> from pathlib import Path
+>>> from tempfile import TemporaryDirectory
+>>> from snnquant.config import ModelConfig, RunConfig, TrainingConfig
+>>> config = RunConfig(
+...     scene="synthetic:24x24x16",
+...     model=ModelConfig(widths=(2, 2, 2, 2)),
+...     training=TrainingConfig(cnn_epochs=1, quantized_epochs=1, snn_epochs=1),
+... )
+>>> with TemporaryDirectory() as folder:
+...     run = Run.create(config, Path(folder) / "run")
+...     for stage in (train_cnn, quantize_cnn, convert_cnn, train_snn):
+...         stage(run)
+...     [network.value for network in run.present()]
+['cnn_fp32', 'cnn_quantized', 'snn_converted', 'snn_trained']
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from snnquant.conversion import convert, fold_batch_norm
+from snnquant.io import write_json
+from snnquant.models import build_model, require_convertible
+from snnquant.pipeline.evaluation import batch_size_for, evaluate
+from snnquant.pipeline.run import Run
+from snnquant.pipeline.scene_map import draw_map
+from snnquant.quantization import quantize
+from snnquant.report import RunMetrics, write_html
+from snnquant.spiking import SpikingNetwork
+from snnquant.stored_networks import Network
+from snnquant.training import SynapseNorms, predict
+
+CALIBRATION_PATCHES = 1024
+"""Training patches on which the thresholds are calibrated."""
+
+
+def train_cnn(run: Run) -> None:
+    """Train the 32-bit CNN and fold its batch norms into the convolutions.
+
+    Args:
+        run: The run; nothing is done if it has its CNN.
+
+    Raises:
+        InputError: If a file cannot be written.
+    """
+    if not run.has(Network.CNN_FP32):
+        config = run.config
+        torch.manual_seed(config.seed)
+        cnn = build_model(config.model, run.scene.bands, run.scene.classes, batch_norm=True)
+        run.write()
+        run.fit(
+            cnn,
+            Network.CNN_FP32.stage,
+            config.training.cnn_epochs,
+            config.training.learning_rate,
+            None,
+        )
+        run.save(Network.CNN_FP32, fold_batch_norm(cnn))
+    run.finish(Network.CNN_FP32.stage)
+
+
+def quantize_cnn(run: Run) -> None:
+    """Train the CNN further under quantization, to compare it with the quantized SNN.
+
+    Args:
+        run: A run with its 32-bit CNN; nothing is done at 32 bits, or if it has its quantized CNN.
+
+    Raises:
+        InputError: If the run has no CNN or a file cannot be written.
+    """
+    config = run.config
+    if run.quantization and not run.has(Network.CNN_QUANTIZED):
+        teacher, cnn = run.load(Network.CNN_FP32).network, run.load(Network.CNN_FP32).network
+        quantize(cnn, run.quantization)
+        training = config.training
+        # It starts where the 32-bit CNN ended: a tenth of the rate keeps it there.
+        rate = training.learning_rate / 10
+        run.fit(cnn, Network.CNN_QUANTIZED.stage, training.quantized_epochs, rate, teacher)
+        run.save(Network.CNN_QUANTIZED, cnn, quantization=run.quantization)
+    run.finish(Network.CNN_QUANTIZED.stage)
+
+
+def convert_cnn(run: Run) -> None:
+    """Convert the 32-bit CNN into an SNN; write conversion.json.
+
+    Thresholds are calibrated on training pixels and scaled on validation pixels.
+
+    Args:
+        run: A run with its CNN; nothing is done if it has its converted SNN.
+
+    Raises:
+        InputError: If the run has no CNN, the CNN has no spiking form, or a file cannot be
+            written.
+    """
+    if run.has(Network.SNN_CONVERTED):
+        return
+    run.progress(Network.SNN_CONVERTED.stage, 0, 1, "")
+    cnn = run.load(Network.CNN_FP32).network
+    validation, calibration = run.samples(run.split.val), _calibration(run)
+
+    def accuracy(network: nn.Module) -> float:
+        batch = batch_size_for(network, calibration[:1])
+        logits = predict(network, validation.patches, validation.indices, batch)
+        return (logits.argmax(1) == validation.classes).double().mean().item()
+
+    snn, report = convert(
+        cnn,
+        calibration[:1],
+        calibration,
+        neuron=run.config.neuron,
+        conversion=run.config.conversion,
+        accuracy=accuracy,
+    )
+    write_json(run.path / "conversion.json", report.to_dict())
+    run.save(Network.SNN_CONVERTED, snn, neuron=run.config.neuron)
+    assert report.validation_accuracy is not None
+    remark = f"validation OA {100 * report.validation_accuracy:.2f} %"
+    run.progress(Network.SNN_CONVERTED.stage, 1, 1, remark)
+
+
+def train_snn(run: Run) -> None:
+    """Train weights, leaks and thresholds of the converted SNN together, under quantization.
+
+    Args:
+        run: A run with its converted SNN; nothing is done if it has its trained SNN.
+
+    Raises:
+        InputError: If the run has no converted SNN or a file cannot be written.
+    """
+    if not run.has(Network.SNN_TRAINED):
+        config, training = run.config, run.config.training
+        snn = run.load(Network.SNN_CONVERTED).network
+        if training.snn_start == "random":
+            torch.manual_seed(config.seed)
+            snn.cpu()  # so that the same numbers are drawn on every device
+            for module in snn.modules():
+                getattr(module, "reset_parameters", lambda: None)()
+            snn.to(run.device)
+        for name, parameter in snn.named_parameters():
+            kind = name.rpartition(".")[2]
+            if kind in ("leak", "threshold"):
+                parameter.requires_grad_(training.trained_neuron in ("both", kind))
+        if run.quantization:
+            quantize(snn, run.quantization)
+        norms = None
+        if training.snn_batch_norm:
+            assert isinstance(snn, SpikingNetwork)
+            patches = _calibration(run)
+            norms = SynapseNorms(snn, patches[: batch_size_for(snn, patches[:1])])
+        teacher = run.load(Network.CNN_FP32).network
+        run.fit(
+            snn, Network.SNN_TRAINED.stage, training.snn_epochs, training.learning_rate, teacher
+        )
+        if norms is not None:
+            norms.fold()
+        run.save(Network.SNN_TRAINED, snn, quantization=run.quantization, neuron=config.neuron)
+    run.finish(Network.SNN_TRAINED.stage)
+
+
+def run_all(run: Run) -> RunMetrics:
+    """Run every stage in turn, then draw the map and write report.html.
+
+    Args:
+        run: A run, new or resumed.
+
+    Returns:
+        The content of metrics.json.
+
+    Raises:
+        InputError: At once if the network has no spiking form; later if a file cannot be written.
+
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> from snnquant.config import ModelConfig, RunConfig, TrainingConfig
+    >>> config = RunConfig(
+    ...     scene="synthetic:24x24x16",
+    ...     model=ModelConfig(widths=(2, 2, 2, 2)),
+    ...     training=TrainingConfig(cnn_epochs=1, quantized_epochs=1, snn_epochs=1),
+    ... )
+    >>> with TemporaryDirectory() as folder:
+    ...     metrics = run_all(Run.create(config, Path(folder) / "run"))
+    ...     (Path(folder) / "run" / "map.png").exists()
+    True
+    >>> len(metrics.networks)
+    4
+    """
+    require_convertible(run.config.model)
+    for stage in (train_cnn, quantize_cnn, convert_cnn, train_snn):
+        stage(run)
+    metrics = evaluate(run)
+    draw_map(run)
+    write_html(metrics, run.path / "map_and_truth.png", run.path / "report.html")
+    return metrics
+
+
+def _calibration(run: Run) -> Tensor:
+    """Draw training patches by the run's seed, for thresholds and statistics."""
+    pixels = np.random.default_rng(run.config.seed).permutation(run.split.train)
+    return run.patches.gather(pixels[:CALIBRATION_PATCHES])

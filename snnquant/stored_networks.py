@@ -1,0 +1,70 @@
+"""The four networks that a run keeps: the only list of their keys, files, stages and headings.
+
+Torch is not imported here, so that the command line can offer the keys as choices.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Self
+
+from snnquant.errors import InputError
+
+
+class Network(StrEnum):
+    """A network that a run keeps; its value is its key in metrics.json and after `--network`.
+
+    >>> Network.SNN_TRAINED.value, Network.SNN_TRAINED.file, Network.SNN_TRAINED.subcommand
+    ('snn_trained', 'snn.safetensors', 'finetune')
+    >>> [network.value for network in Network]
+    ['cnn_fp32', 'cnn_quantized', 'snn_converted', 'snn_trained']
+    """
+
+    file: str
+    """Name of its checkpoint in the run folder."""
+    stage: str
+    """Stage that makes it, as history.csv and the progress lines call it."""
+    subcommand: str
+    """Subcommand of `snnquant` that makes it."""
+    heading: str
+    """Heading of its column in a table of several runs."""
+
+    CNN_FP32 = "cnn_fp32", "cnn.safetensors", "cnn", "train", "CNN 32-bit"
+    CNN_QUANTIZED = (
+        *("cnn_quantized", "cnn_quantized.safetensors", "cnn_quantized"),
+        *("train", "CNN quantized"),
+    )
+    SNN_CONVERTED = (
+        *("snn_converted", "snn_converted.safetensors", "conversion"),
+        *("convert", "SNN as converted"),
+    )
+    SNN_TRAINED = "snn_trained", "snn.safetensors", "snn", "finetune", "SNN trained"
+
+    def __new__(cls, key: str, file: str, stage: str, subcommand: str, heading: str) -> Self:
+        """Make a member from its key and what goes with it."""
+        member = str.__new__(cls, key)
+        member._value_ = key
+        member.file, member.stage = file, stage
+        member.subcommand, member.heading = subcommand, heading
+        return member
+
+    @classmethod
+    def of(cls, key: str) -> Network:
+        """Return the network of a key; raise InputError that lists the keys for any other text."""
+        for network in cls:
+            if network == key:
+                return network
+        raise InputError(f"network: found {key!r}, expected one of {', '.join(cls)}")
+
+    @property
+    def spiking(self) -> bool:
+        """True for an SNN."""
+        return self in (Network.SNN_CONVERTED, Network.SNN_TRAINED)
+
+    def heading_of(self, bits: int, time_steps: int) -> str:
+        """Return its heading in a table of one run, with bits per weight and time steps."""
+        if self is Network.CNN_QUANTIZED:
+            return f"CNN {bits}-bit"
+        if self is Network.SNN_TRAINED:
+            return f"{self.heading}, {bits}-bit, T = {time_steps}"
+        return self.heading
