@@ -7,7 +7,7 @@ from pim_sim.cost_model.layer_report import Network, Report
 from pim_sim.cost_model.macro_layer import macro_costs
 from pim_sim.cost_model.macro_layout import MacroLayout, Tiling, configured_for, lay_out, tile
 from pim_sim.cost_model.macro_price import Price, cycle_time_ns, price
-from pim_sim.cost_model.mapped_layer import MappedLayer, MappedOnArrays, Utilisation
+from pim_sim.cost_model.mapped_layer import MappedLayer, MappedOnArrays, Setup, Utilisation
 from pim_sim.cost_model.scales import CALIBRATION_FILE, Scales, calibrated
 from pim_sim.cost_model.simulate import both_sides, simulate, simulate_layer
 from pim_sim.cost_model.uncertainty import Uncertainty, uncertainty
@@ -27,6 +27,7 @@ __all__ = [
     "Ratio",
     "Report",
     "Scales",
+    "Setup",
     "Tiling",
     "Uncertainty",
     "Utilisation",

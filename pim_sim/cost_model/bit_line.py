@@ -26,11 +26,10 @@ from pim_sim.cost_model.loading_and_leakage import (
     sram_loading,
 )
 from pim_sim.cost_model.macro_price import converter_um2
-from pim_sim.cost_model.mapped_layer import Utilisation
-from pim_sim.cost_model.scales import Scales
-from pim_sim.hardware import BitLineArray, Hardware
+from pim_sim.cost_model.mapped_layer import Setup, Utilisation
+from pim_sim.hardware import BitLineArray
 from pim_sim.technology import sram_cell_um2
-from pim_sim.workload import Layer, ceil_div
+from pim_sim.workload import ceil_div
 
 _COMPUTING = ("functional_reads", "bit_line_processing", "conversions", "partial_sums")
 
@@ -39,39 +38,36 @@ _COMPUTING = ("functional_reads", "bit_line_processing", "conversions", "partial
 class LayerOnBitLines:
     """A layer on N_bank arrays that compute at the same time."""
 
-    layer: Layer
-    hardware: Hardware
+    setup: Setup
     engine: BitLineArray
-    scales: Scales
-    """Of the macro model; the energies of bit-line arrays are stated."""
 
     @cached_property
     def layout(self) -> Placement:
         """Layout on the arrays; `InputError` where a row does not hold one weight."""
-        return place(self.layer, self.engine.array)
+        return place(self.setup.layer, self.engine.array)
 
     def costs(self) -> dict[str, Cost]:
         """Return the cost of one application by component."""
         costs = self._array_costs()
-        costs |= control_and_writes(self.layer, self.hardware, costs, _COMPUTING)
+        costs |= control_and_writes(self.setup.layer, self.setup.hardware, costs, _COMPUTING)
         cells = self._banks * self.engine.array.rows * self.engine.array.columns
-        leaking = cells + input_cells(self.layer)
+        leaking = cells + input_cells(self.setup.layer)
         return {
             **costs,
-            "weight_loading": sram_loading(self.layer, self.hardware),
-            "leakage": leakage(leaking, self.hardware.supply_v, total_delay_ns(costs)),
+            "weight_loading": sram_loading(self.setup.layer, self.setup.hardware),
+            "leakage": leakage(leaking, self.setup.hardware.supply_v, total_delay_ns(costs)),
         }
 
     def area_mm2(self) -> float:
         """Return the area of the cells of all banks, half of a memory, and of the converters."""
         array = self.engine.array
-        cells = 2 * array.rows * array.columns * sram_cell_um2(self.hardware.node_nm)
+        cells = 2 * array.rows * array.columns * sram_cell_um2(self.setup.hardware.node_nm)
         converters = self.layout.groups_per_row * converter_um2(self.engine.adc_bits)
         return self._banks * (cells + converters) * 1e-6
 
     def utilisation(self) -> Utilisation:
         """Return the use of the arrays."""
-        layer, layout = self.layer, self.layout
+        layer, layout = self.setup.layer, self.layout
         return Utilisation(
             rows=layout.row_utilisation,
             columns=layout.column_utilisation,
@@ -83,7 +79,7 @@ class LayerOnBitLines:
 
     @property
     def _banks(self) -> float:
-        banks: float = np.maximum(self.hardware.memory.banks, self.layout.arrays)
+        banks: float = np.maximum(self.setup.hardware.memory.banks, self.layout.arrays)
         return banks
 
     def _array_costs(self) -> dict[str, Cost]:
@@ -105,12 +101,12 @@ class LayerOnBitLines:
             input reads           ceil(N_inputs * B_in / B_IO) * E_read, once for all filters;
                                   overlapped, so no delay
         """
-        layer, layout, array, adc = self.layer, self.layout, self.engine.array, self.engine.adc
-        node_nm = self.hardware.node_nm
-        rounds = ceil_div(layout.reads, self.hardware.memory.banks)
+        layer, hardware = self.setup.layer, self.setup.hardware
+        layout, array, adc = self.layout, self.engine.array, self.engine.adc
+        rounds = ceil_div(layout.reads, hardware.memory.banks)
         products = layer.macs * layout.columns_per_weight * layout.input_steps
-        adc_ns = adc.conversion_time_ns(node_nm, layout.columns_per_group)
-        adc_pj = adc.conversion_energy_pj(node_nm, adc_ns)
+        adc_ns = adc.conversion_time_ns(hardware.node_nm, layout.columns_per_group)
+        adc_pj = adc.conversion_energy_pj(hardware.node_nm, adc_ns)
         partial_sums = layout.conversions - layer.outputs
         return {
             "functional_reads": Cost(
@@ -127,7 +123,9 @@ class LayerOnBitLines:
                 layout.conversions * adc_pj, rounds * adc_ns, (CONVERSION_ENERGY, CONVERSION_TIME)
             ),
             "partial_sums": Cost(
-                partial_sums * add_pj(layer, self.hardware.digital), 0.0, (ADD_ENERGY, ARRAY_TIME)
+                partial_sums * add_pj(layer, hardware.digital),
+                0.0,
+                (ADD_ENERGY, ARRAY_TIME),
             ),
-            "input_reads": input_reads(layer, self.hardware.memory),
+            "input_reads": input_reads(layer, hardware.memory),
         }

@@ -21,8 +21,8 @@ from pim_sim.cost_model.loading_and_leakage import (
     sram_loading,
     sum_bits,
 )
-from pim_sim.cost_model.scales import Scales
-from pim_sim.hardware import Digital, Hardware
+from pim_sim.cost_model.mapped_layer import Setup
+from pim_sim.hardware import Digital
 from pim_sim.technology import GATES, cost, sram_cell_um2
 from pim_sim.workload import Layer, ceil_div
 
@@ -33,11 +33,8 @@ _COMPUTING = ("multiplies", "adds")
 class LayerOnMultipliers:
     """A layer on N_mult multipliers, each holding a weight while all positions pass."""
 
-    layer: Layer
-    hardware: Hardware
+    setup: Setup
     engine: Digital
-    scales: Scales
-    """Of the macro model; the energies of multipliers are stated."""
     additions_only: bool = False
     """True if inputs are spikes, so that each non-zero one is added and none is multiplied."""
 
@@ -46,7 +43,7 @@ class LayerOnMultipliers:
 
         The memory of weights and inputs and the gates of the multipliers leak.
         """
-        layer, hardware = self.layer, self.hardware
+        layer, hardware = self.setup.layer, self.setup.hardware
         costs = self._array_costs()
         delay_ns = total_delay_ns(costs)
         if self.additions_only:
@@ -63,7 +60,7 @@ class LayerOnMultipliers:
 
     def area_mm2(self) -> float:
         """Return the area of multipliers and of the memory of layer and input, half of it cells."""
-        layer, node_nm = self.layer, self.hardware.node_nm
+        layer, node_nm = self.setup.layer, self.setup.hardware.node_nm
         gate = cost("gate_area")
         gate_um2 = gate.value * (node_nm / gate.node_nm) ** 2
         logic = self.engine.multipliers * multiplier_gates(layer) * gate_um2
@@ -87,7 +84,7 @@ class LayerOnMultipliers:
                            with both operands, as Horowitz's int8 and int32 do (0.2 and 3.1 pJ)
             adds           MACs * E_add * B_sum / operand_bits; within t_mult, so no delay
         """
-        layer, memory, digital = self.layer, self.hardware.memory, self.engine
+        layer, memory, digital = self.setup.layer, self.setup.hardware.memory, self.engine
         passes = ceil_div(layer.weights, digital.multipliers)
         weight_bits = layer.weights * layer.weight_bits
         multiply_scale = 1.0

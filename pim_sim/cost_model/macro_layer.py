@@ -14,7 +14,6 @@ from pim_sim.cost_model.costs import (
     DAC_ENERGY,
     LOGIC_ENERGY,
     STEP_TIME,
-    Constant,
     Cost,
     total_delay_ns,
 )
@@ -28,45 +27,34 @@ from pim_sim.cost_model.loading_and_leakage import (
 from pim_sim.cost_model.macro_energy import near_memory_fj, step_energies
 from pim_sim.cost_model.macro_layout import Tiling, configured_for, lay_out, tile
 from pim_sim.cost_model.macro_price import area_mm2, step_time_ns
-from pim_sim.cost_model.mapped_layer import Utilisation
+from pim_sim.cost_model.mapped_layer import Setup, Utilisation
 from pim_sim.cost_model.scales import Scales
-from pim_sim.hardware import Hardware, Macro, Mapping, Memory
+from pim_sim.hardware import Macro, Mapping, Memory
 from pim_sim.schema import unchecked
 from pim_sim.workload import Layer
-
-_ENERGY_BY: dict[str, Constant] = {
-    "input_drivers": ARRAY_ENERGY,
-    "dac": DAC_ENERGY,
-    "cells": ARRAY_ENERGY,
-    "adders": LOGIC_ENERGY,
-    "converters": CONVERTER_ENERGY,
-    "shift_and_add": LOGIC_ENERGY,
-    "control": LOGIC_ENERGY,
-}
 
 
 @dataclass(frozen=True)
 class LayerOnMacros:
     """A layer on macros that compute in memory, as many as keep all of its weights."""
 
-    layer: Layer
-    hardware: Hardware
+    setup: Setup
     engine: Macro
-    scales: Scales
 
     @cached_property
     def layout(self) -> Tiling:
         """Layout on the macros; `InputError` where their columns do not hold one weight."""
-        return tile(self.layer, self.engine, self.hardware.mapping)
+        return tile(self.setup.layer, self.engine, self.setup.hardware.mapping)
 
     def costs(self) -> dict[str, Cost]:
         """Return the cost of one application by component."""
-        memory, mapping = self.hardware.memory, self.hardware.mapping
-        costs = macro_costs(self.layer, self.engine, memory, mapping, self.layout, self.scales)
-        cells = self._leaking_cells() + input_cells(self.layer)
+        layer, hardware = self.setup.layer, self.setup.hardware
+        memory, mapping = hardware.memory, hardware.mapping
+        costs = macro_costs(layer, self.engine, memory, mapping, self.layout, self.setup.scales)
+        cells = self._leaking_cells() + input_cells(layer)
         return {
             **costs,
-            "weight_loading": macro_loading(self.layer, self.hardware, self.engine, self.layout),
+            "weight_loading": macro_loading(layer, hardware, self.engine, self.layout),
             "leakage": leakage(cells, self.engine.supply_v, total_delay_ns(costs)),
         }
 
@@ -126,24 +114,24 @@ def macro_costs(
     outputs = layer.outputs * tiling.row_groups * layout.steps
     drives = tiling.input_drives * layer.inputs * layout.steps
     converted = tiling.conversions / (outputs * layout.groups_per_weight)
+    added_fj = near_memory_fj(macro, scales, layout.sum_bits)
     energies = {
-        "input_drivers": step["input_drivers"] / rows * drives,
-        "dac": step["dac"] / rows * drives,
-        "cells": step["cells"] * outputs,
-        "adders": step["adders"] * outputs,
-        "converters": step["converters"] * outputs * converted,
-        "shift_and_add": near_memory_fj(macro, scales, layout.sum_bits) * tiling.additions,
+        "input_drivers": (step["input_drivers"] / rows * drives, ARRAY_ENERGY),
+        "dac": (step["dac"] / rows * drives, DAC_ENERGY),
+        "cells": (step["cells"] * outputs, ARRAY_ENERGY),
+        "adders": (step["adders"] * outputs, LOGIC_ENERGY),
+        "converters": (step["converters"] * outputs * converted, CONVERTER_ENERGY),
+        "shift_and_add": (added_fj * tiling.additions, LOGIC_ENERGY),
     }
-    energies["control"] = CONTROL_SHARE * sum(energies.values())
+    control_fj = CONTROL_SHARE * sum(energy for energy, _ in energies.values())
     delay_ns = tiling.rounds * tiling.steps * cycle_ns
-    slowest = "adders" if macro.converter is None else "converters"
+    slowest = "converters" if macro.converts else "adders"
     return {
         **{
-            name: Cost(
-                energy * 1e-3, delay_ns if name == slowest else 0.0, (_ENERGY_BY[name], STEP_TIME)
-            )
-            for name, energy in energies.items()
+            name: Cost(energy * 1e-3, delay_ns if name == slowest else 0.0, (constant, STEP_TIME))
+            for name, (energy, constant) in energies.items()
         },
+        "control": Cost(control_fj * 1e-3, 0.0, (LOGIC_ENERGY, STEP_TIME)),
         "input_reads": input_reads(layer, memory),
         "output_writes": output_writes(layer, memory),
     }

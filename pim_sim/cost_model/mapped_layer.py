@@ -1,13 +1,25 @@
-"""Protocol of a layer on an engine, and its use of the arrays."""
+"""A layer with its hardware, the protocol of laying it out on an engine, and its use of arrays."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from pim_sim.cost_model.bit_line_layout import Placement
 from pim_sim.cost_model.costs import Cost
 from pim_sim.cost_model.macro_layout import Tiling
+from pim_sim.cost_model.scales import Scales, calibrated
+from pim_sim.hardware import Hardware
+from pim_sim.workload import Layer
+
+
+@dataclass(frozen=True)
+class Setup:
+    """A layer on a piece of hardware, and the scales of the macro model."""
+
+    layer: Layer
+    hardware: Hardware
+    scales: Scales = field(default_factory=calibrated)
 
 
 @dataclass(frozen=True, kw_only=True)

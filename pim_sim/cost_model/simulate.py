@@ -15,20 +15,31 @@ addition per non-zero input, by the density that the workload states, and no mul
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 from pim_sim.cost_model.bit_line import LayerOnBitLines
-from pim_sim.cost_model.costs import Cost, Design
+from pim_sim.cost_model.costs import Design
 from pim_sim.cost_model.digital import LayerOnMultipliers
 from pim_sim.cost_model.layer_report import Network, Report
 from pim_sim.cost_model.macro_layer import LayerOnDigitalMacros, LayerOnMacros
-from pim_sim.cost_model.mapped_layer import MappedLayer, MappedOnArrays, Utilisation
-from pim_sim.cost_model.scales import Scales, calibrated
+from pim_sim.cost_model.mapped_layer import MappedLayer, MappedOnArrays, Setup, Utilisation
 from pim_sim.cost_model.uncertainty import uncertainty
-from pim_sim.hardware import BitLineArray, Digital, Hardware
+from pim_sim.hardware import BitLineArray, Digital, Hardware, Macro
 from pim_sim.schema import plain_numbers
 from pim_sim.workload import Layer, Workload
+
+_ON_ARRAYS: dict[type, Callable[[Setup, Any], MappedOnArrays]] = {
+    BitLineArray: LayerOnBitLines,
+    Macro: LayerOnMacros,
+}
+"""Layouts on the engines that compute in memory, by the engine's description."""
+_ON_DIGITAL: dict[type, Callable[[Setup, Any], MappedLayer]] = {
+    Digital: LayerOnMultipliers,
+    Macro: LayerOnDigitalMacros,
+}
+"""Layouts on the digital side."""
 
 
 def simulate(workload: Workload, hardware: Hardware) -> Report:
@@ -79,17 +90,15 @@ def simulate_layer(layer: Layer, hardware: Hardware) -> Report:
     return _report(layer, [], hardware)
 
 
-def both_sides(layer: Layer, hardware: Hardware, scales: Scales) -> tuple[Design, Design]:
+def both_sides(setup: Setup) -> tuple[Design, Design]:
     """Return the designs digital and in memory; arrays in place of numbers give arrays."""
-    return (
-        _design(layer, _on_digital(layer, hardware, scales)),
-        _design(layer, _on_arrays(layer, hardware, scales)),
-    )
+    return _design(setup.layer, _on_digital(setup)), _design(setup.layer, _on_arrays(setup))
 
 
 def _report(layer: Layer, others: Sequence[Layer], hardware: Hardware) -> Report:
-    on_arrays = _on_arrays(layer, hardware, calibrated())
-    digital = _plain_design(_design(layer, _on_digital(layer, hardware, calibrated())))
+    setup = Setup(layer, hardware)
+    on_arrays = _on_arrays(setup)
+    digital = _plain_design(_design(layer, _on_digital(setup)))
     in_memory = _plain_design(_design(layer, on_arrays))
     later_pj = sum(_later_layer_pj(later, hardware) for later in others)
     return Report(
@@ -107,18 +116,14 @@ def _report(layer: Layer, others: Sequence[Layer], hardware: Hardware) -> Report
     )
 
 
-def _on_digital(layer: Layer, hardware: Hardware, scales: Scales) -> MappedLayer:
-    engine = hardware.digital_engine
-    if isinstance(engine, Digital):
-        return LayerOnMultipliers(layer, hardware, engine, scales)
-    return LayerOnDigitalMacros(layer, hardware, engine, scales)
+def _on_digital(setup: Setup) -> MappedLayer:
+    engine = setup.hardware.digital_engine
+    return _ON_DIGITAL[type(engine)](setup, engine)
 
 
-def _on_arrays(layer: Layer, hardware: Hardware, scales: Scales) -> MappedOnArrays:
-    engine = hardware.engine
-    if isinstance(engine, BitLineArray):
-        return LayerOnBitLines(layer, hardware, engine, scales)
-    return LayerOnMacros(layer, hardware, engine, scales)
+def _on_arrays(setup: Setup) -> MappedOnArrays:
+    engine = setup.hardware.engine
+    return _ON_ARRAYS[type(engine)](setup, engine)
 
 
 def _design(layer: Layer, mapped: MappedLayer) -> Design:
@@ -129,9 +134,8 @@ def _design(layer: Layer, mapped: MappedLayer) -> Design:
 def _later_layer_pj(layer: Layer, hardware: Hardware) -> float:
     """Return the energy of a later layer per pixel."""
     spikes = layer.input_bits == 1
-    mapped = LayerOnMultipliers(layer, hardware, hardware.digital, calibrated(), spikes)
-    costs: dict[str, Cost] = mapped.costs()
-    return sum(cost.energy_pj for cost in costs.values()) * layer.applications
+    mapped = LayerOnMultipliers(Setup(layer, hardware), hardware.digital, additions_only=spikes)
+    return sum(cost.energy_pj for cost in mapped.costs().values()) * layer.applications
 
 
 def _plain_design(design: Design) -> Design:

@@ -54,6 +54,11 @@ class BitLineArray:
     adc: ADC
 
     @property
+    def node_nm(self) -> float | None:
+        """None: the energies of the array hold at the node of the file."""
+        return None
+
+    @property
     def supply_v(self) -> float | None:
         """None: the energies of the array are stated, not derived from a supply."""
         return None

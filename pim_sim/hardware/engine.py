@@ -22,6 +22,10 @@ class Engine(Protocol):
     """Two names of fields that a sweep may take, as examples."""
 
     @property
+    def node_nm(self) -> float | None:
+        """Node, where the engine is described at one of its own."""
+
+    @property
     def supply_v(self) -> float | None:
         """Supply, where the file states it."""
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal, get_args
 
 from pim_sim.errors import InputError
-from pim_sim.hardware.bit_line_array import BitLineArray
+from pim_sim.hardware.engine import Engine
 from pim_sim.hardware.macro import Macro
 from pim_sim.schema import (
     check_choice,
@@ -132,8 +132,8 @@ class Hardware:
     """Technology node of every energy and time of the file."""
     memory: Memory
     digital: Digital
-    engine: BitLineArray | Macro
-    """The engine that computes in memory: arrays with converters, or macros of the same node."""
+    engine: Engine
+    """The engine that computes in memory: a `BitLineArray`, or a `Macro` of the same node."""
     digital_macro: Macro | None = None
     """A digital macro that stands for the digital side, in place of the multipliers."""
     mapping: Mapping = field(default_factory=Mapping)
@@ -146,7 +146,7 @@ class Hardware:
         check_flag("complete", self.complete)
         set_field(self, "node_nm", check_quantity("node_nm", self.node_nm))
         for table, part in (("macro", self.engine), ("digital_macro", self.digital_macro)):
-            if isinstance(part, Macro) and part.node_nm != self.node_nm:
+            if part is not None and part.node_nm not in (None, self.node_nm):
                 expected = f"{self.node_nm:g}: both sides of a comparison at one node"
                 raise refuse(f"{table}.node_nm", part.node_nm, expected)
 

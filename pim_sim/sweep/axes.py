@@ -3,27 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, is_dataclass, replace
+from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
-from pim_sim.cost_model import Scales
+from pim_sim.cost_model import Setup
 from pim_sim.errors import InputError
-from pim_sim.hardware import Hardware
 from pim_sim.schema import shown, unchecked
-from pim_sim.workload import Layer
 
 MAX_VALUES = 100_000
 _NODE_AXES = ("node_nm", "supply_v")
 _PARTS = ("memory", "digital", "digital_macro", "mapping", "noise")
-
-
-@dataclass(frozen=True)
-class SweptDesign:
-    """A layer on a piece of hardware, and the scales of the macro model."""
-
-    layer: Layer
-    hardware: Hardware
-    scales: Scales
 
 
 def parse_axis(text: str) -> tuple[str, list[Any]]:
@@ -52,39 +41,39 @@ def is_vector(name: str, values: Sequence[Any]) -> bool:
     return name not in _NODE_AXES and all(type(value) in (int, float) for value in values)
 
 
-def checked(design: SweptDesign, name: str, value: Any) -> SweptDesign:
-    """Return the design with one field changed and checked.
+def checked(setup: Setup, name: str, value: Any) -> Setup:
+    """Return the setup with one field changed and checked.
 
     A node or supply moves the whole hardware (`Hardware.moved`). Raises `InputError` for a name
     that the hardware lacks or an impossible value.
     """
     try:
         if name in _NODE_AXES:
-            return replace(design, hardware=design.hardware.moved(**{name: value}))
-        changed: SweptDesign = _set(design, _path(design, name), value, check=True)
+            return replace(setup, hardware=setup.hardware.moved(**{name: value}))
+        changed: Setup = _set(setup, _path(setup, name), value, check=True)
         return changed
     except InputError as error:
         raise InputError(f"--axis {name}: {error}") from None
 
 
-def with_array(design: SweptDesign, name: str, values: Any) -> SweptDesign:
-    """Return the design with an array of values for one field, all of them checked before."""
-    changed: SweptDesign = _set(design, _path(design, name), values, check=False)
+def with_array(setup: Setup, name: str, values: Any) -> Setup:
+    """Return the setup with an array of values for one field, all of them checked before."""
+    changed: Setup = _set(setup, _path(setup, name), values, check=False)
     return changed
 
 
-def _path(design: SweptDesign, name: str) -> list[str]:
+def _path(setup: Setup, name: str) -> list[str]:
     table, *rest = path = name.split(".")
-    tables = design.hardware.engine.TABLES
+    tables = setup.hardware.engine.TABLES
     if table in tables:
         path = ["hardware", "engine", *tables[table], *rest]
     elif table in _PARTS:
         path = ["hardware", *path]
-    part: Any = design
+    part: Any = setup
     for step in path:
         if not is_dataclass(part) or step not in {field.name for field in fields(part)}:
             raise InputError(
-                f"found no such field, expected one like {', '.join(_examples(design))}"
+                f"found no such field, expected one like {', '.join(_examples(setup))}"
             )
         part = getattr(part, step)
     if is_dataclass(part):
@@ -92,8 +81,8 @@ def _path(design: SweptDesign, name: str) -> list[str]:
     return path
 
 
-def _examples(design: SweptDesign) -> list[str]:
-    return [*design.hardware.engine.AXES, "layer.weight_bits", "scales.converter", "node_nm"]
+def _examples(setup: Setup) -> list[str]:
+    return [*setup.hardware.engine.AXES, "layer.weight_bits", "scales.converter", "node_nm"]
 
 
 def _set(part: Any, path: Sequence[str], value: Any, check: bool) -> Any:

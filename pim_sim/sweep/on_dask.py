@@ -86,7 +86,7 @@ def _claim_folder(folder: Path, grid: Grid) -> None:
     """Claim a new folder for this sweep, or check that it holds this sweep."""
     sweep = {
         "schema": 1,
-        **{name: asdict(getattr(grid.design, name)) for name in ("layer", "hardware", "scales")},
+        **{name: asdict(getattr(grid.setup, name)) for name in ("layer", "hardware", "scales")},
         "axes": grid.axes,
         "accuracy": None if grid.accuracy is None else grid.accuracy.to_dict(),
         "claims": [asdict(claim) for claim in grid.claims],

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pim_sim.cost_model import Scales, both_sides, calibrated
+from pim_sim.cost_model import Scales, Setup, both_sides, calibrated
 from pim_sim.errors import InputError
 from pim_sim.hardware import Hardware
-from pim_sim.sweep.axes import SweptDesign, checked, is_vector, with_array
+from pim_sim.sweep.axes import checked, is_vector, with_array
 from pim_sim.sweep.claims import DEFAULT_CLAIM, Claim, parse_claim
 from pim_sim.sweep.measured_accuracy import MeasuredAccuracy
 from pim_sim.workload import Layer, ceil_div
@@ -64,7 +64,7 @@ class Grid:
     each kind in the order given and the last of it fastest.
     """
 
-    design: SweptDesign
+    setup: Setup
     axes: dict[str, list[Any]]
     accuracy: MeasuredAccuracy | None
     claims: tuple[Claim, ...]
@@ -84,12 +84,12 @@ class Grid:
 
         Raises `InputError` for a field that the hardware lacks or an impossible value.
         """
-        design = SweptDesign(layer, hardware, calibrated() if scales is None else scales)
+        setup = Setup(layer, hardware, calibrated() if scales is None else scales)
         for name, values in axes.items():
             for value in values:
-                checked(design, name, value)
+                checked(setup, name, value)
         searched = parse_claim(DEFAULT_CLAIM) if claims is None else tuple(claims)
-        return cls(design, {name: list(v) for name, v in axes.items()}, accuracy, searched)
+        return cls(setup, {name: list(v) for name, v in axes.items()}, accuracy, searched)
 
     def __len__(self) -> int:
         return math.prod(len(values) for values in self.axes.values())
@@ -114,20 +114,20 @@ class Grid:
 
     def _together(self, slow: Sequence[str], block: int, within: range) -> Sweep:
         """Compute some of the points that share all values of the slow axes."""
-        design, count = self.design, len(within)
+        setup, count = self.setup, len(within)
         fast = [name for name in self.axes if name not in slow]
         places = dict(zip(slow, self._places(slow, np.array(block)), strict=True))
         for name, place in places.items():
-            design = checked(design, name, self.axes[name][int(place)])
+            setup = checked(setup, name, self.axes[name][int(place)])
         places |= zip(fast, self._places(fast, np.arange(within.start, within.stop)), strict=True)
         points = {name: np.array(self.axes[name])[places[name]] for name in self.axes}
-        here = _over(design, {name: points[name] for name in fast})
+        here = _over(setup, {name: points[name] for name in fast})
         possible = np.broadcast_to(here.hardware.engine.holds(here.layer.weight_bits), (count,))
         points = {name: np.broadcast_to(v, (count,))[possible] for name, v in points.items()}
         held = int(possible.sum())
         results = dict.fromkeys(self._names, np.empty(0))
         if held:
-            here = _over(design, {name: points[name] for name in fast})
+            here = _over(setup, {name: points[name] for name in fast})
             results = _results(here)
             if self.accuracy is not None:
                 results["oa"] = self.accuracy.oa(here.layer, here.hardware)
@@ -171,15 +171,15 @@ def sweep(
     return grid.points(0, len(grid))
 
 
-def _over(design: SweptDesign, points: Mapping[str, NDArray[Any]]) -> SweptDesign:
+def _over(setup: Setup, points: Mapping[str, NDArray[Any]]) -> Setup:
     for name, values in points.items():
         # counts as floats: exact up to 2^53, and beyond it they lose digits where integers wrap
-        design = with_array(design, name, values.astype(np.float64))
-    return design
+        setup = with_array(setup, name, values.astype(np.float64))
+    return setup
 
 
-def _results(design: SweptDesign) -> dict[str, NDArray[np.float64]]:
-    digital, in_memory = both_sides(design.layer, design.hardware, design.scales)
+def _results(setup: Setup) -> dict[str, NDArray[np.float64]]:
+    digital, in_memory = both_sides(setup)
     first, second = digital.total, in_memory.total
     energy = first.energy_pj / second.energy_pj
     delay = first.delay_ns / second.delay_ns
@@ -192,7 +192,7 @@ def _results(design: SweptDesign) -> dict[str, NDArray[np.float64]]:
         "energy_factor": energy,
         "delay_factor": delay,
         "edp_factor": energy * delay,
-        "quantization_error": quantization_error(design.layer, design.hardware),
+        "quantization_error": quantization_error(setup.layer, setup.hardware),
     }
     return {name: np.asarray(value, dtype=np.float64) for name, value in values.items()}
 

@@ -13,8 +13,8 @@ from typing import Literal
 
 from pim_sim.cost_model import (
     LayerOnMultipliers,
+    Setup,
     add_pj,
-    calibrated,
     configured_for,
     cycle_time_ns,
     lay_out,
@@ -121,7 +121,7 @@ def _arithmetic() -> Iterator[Reference]:
             add_energy_pj=add,
         )
         one = _one_product(asked)
-        mapped = LayerOnMultipliers(one, hardware, digital, calibrated())
+        mapped = LayerOnMultipliers(Setup(one, hardware), digital)
         products = mapped.costs()["multiplies"]
         # the sum of one product of b by c bits has b + c bits
         added = add_pj(_one_product(asked // 2), digital)

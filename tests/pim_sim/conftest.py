@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from dataclasses import asdict, replace
 
 import pytest
 from hypothesis import strategies as st
@@ -8,24 +10,14 @@ from hypothesis import strategies as st
 from pim_sim import Hardware, Layer
 from pim_sim.cli import main
 from pim_sim.hardware import ADC, Array, BitLineArray, Digital, Memory
+from pim_sim.validation.first_layer import INDIAN_PINES
 
 
 def _indian_pines_layer() -> dict[str, object]:
-    """Return 20 filters of 3x3x3 on one 5x5 patch of 200 bands, no padding, as in a file."""
-    return {
-        "name": "conv1",
-        "kind": "conv3d",
-        "input_shape": [1, 200, 5, 5],
-        "weight_shape": [20, 1, 3, 3, 3],
-        "stride": [1, 1, 1],
-        "padding": [0, 0, 0],
-        "weight_bits": 6,
-        "input_bits": 6,
-        "signed": True,
-        "time_steps": 5,
-        "input_density": 1.0,
-        "repeats_input": True,
-    }
+    """Return 20 filters of 3x3x3 on a 5x5 patch of 200 bands at 6 bits, as in a file."""
+    layer = replace(INDIAN_PINES, weight_bits=6, input_bits=6, time_steps=5)
+    table: dict[str, object] = json.loads(json.dumps(asdict(layer)))
+    return table
 
 
 @pytest.fixture

@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 
 from pim_sim import InputError, Layer, load_hardware, simulate_layer
 from pim_sim.cli import main
-from pim_sim.cost_model import Scales
+from pim_sim.cost_model import Scales, Setup
 from pim_sim.hardware import HARDWARE, Macro
 from pim_sim.sweep import Sweep, pareto, parse_axis, parse_claim, regions, sweep, tornado
-from pim_sim.sweep.axes import SweptDesign, checked
+from pim_sim.sweep.axes import checked
 from pim_sim.sweep.points import RESULTS
 
 MACROS = [name for name in HARDWARE.names() if isinstance(load_hardware(name).engine, Macro)]
@@ -48,7 +48,7 @@ def test_every_point_equals_its_single_design(
     swept = sweep(layer, hardware, axes)
     assert swept.impossible == 0
     at = data.draw(st.integers(0, len(swept) - 1))
-    design = SweptDesign(layer, hardware, Scales())
+    design = Setup(layer, hardware, Scales())
     for axis, values in swept.axes.items():
         design = checked(design, axis, values[at].item())
     single = simulate_layer(design.layer, design.hardware)
@@ -76,7 +76,7 @@ def test_bit_line_points_equal_their_single_design(
     }
     swept = sweep(layer, hardware, axes)
     at = data.draw(st.integers(0, len(swept) - 1))
-    design = SweptDesign(layer, hardware, Scales())
+    design = Setup(layer, hardware, Scales())
     for axis, values in swept.axes.items():
         design = checked(design, axis, values[at].item())
     single = simulate_layer(design.layer, design.hardware)
