@@ -8,16 +8,18 @@ from dataclasses import dataclass
 from html import escape
 from itertools import count, cycle
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pim_sim.cost_model import Report
 from pim_sim.errors import InputError
 from pim_sim.io import replacing
-from pim_sim.sweep import Explored
-from pim_sim.validation import Validation
+
+if TYPE_CHECKING:
+    from pim_sim.cost_model import Report
+    from pim_sim.sweep import Explored
+    from pim_sim.validation import Validation
 
 _COLOURS = (
     "#1b6ca8", "#c8553d", "#3c8c4a", "#a67c00", "#7b4fa3", "#4aa3a2", "#8a8a8a", "#d98cb3",

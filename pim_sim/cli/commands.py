@@ -70,7 +70,6 @@ def run(
     as_json
         Print one JSON object and nothing else.
     """
-    from pim_sim.cli.charts import draw_breakdown
     from pim_sim.cli.text import summarise, write_breakdown
     from pim_sim.cost_model import simulate
     from pim_sim.hardware import load_hardware
@@ -79,6 +78,8 @@ def run(
     if csv is not None:
         write_breakdown(report, csv)
     if svg is not None:
+        from pim_sim.cli.charts import draw_breakdown
+
         draw_breakdown(report, svg)
     print(json.dumps(report.to_dict()) if as_json else summarise(report))
 
