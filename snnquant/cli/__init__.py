@@ -12,6 +12,7 @@ from cyclopts.config import Dict
 from rich.console import Console
 
 from snnquant.cli.examples import epilogue
+from snnquant.cli.methods import options_of_method, split_by_method
 from snnquant.errors import InputError
 from snnquant.io import exit_codes
 
@@ -49,24 +50,28 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = list(sys.argv[1:] if arguments is None else arguments)
     console = Console(stderr=True, soft_wrap=True, highlight=False)
     with exit_codes("snnquant", CycloptsError):
-        app.config = [*_config_file(given), _refuse_fractions]
-        app(
-            given,
-            exit_on_error=False,
-            print_error=False,
-            error_console=console,
-            result_action="return_none",
-        )
+        path = _value(given, "--config")
+        options = {} if path is None else _read_options(path)
+        method, options = split_by_method(_value(given, "--quantization"), options)
+        values = Dict(options, source=path or "", use_commands_as_keys=False)
+        app.config = [values, _refuse_fractions]
+        with options_of_method(app, given[0] if given else "", method):
+            app(
+                given,
+                exit_on_error=False,
+                print_error=False,
+                error_console=console,
+                result_action="return_none",
+            )
 
 
-def _config_file(arguments: list[str]) -> list[Dict]:
-    """Read the file given with --config, whose values the command line beats."""
+def _value(arguments: list[str], wanted: str) -> str | None:
+    """Return the value of an option that decides on the others, None where it is not given."""
     for i, argument in enumerate(arguments):
-        option, equals, path = argument.partition("=")
-        if option == "--config" and (equals or i + 1 < len(arguments)):
-            path = path if equals else arguments[i + 1]
-            return [Dict(_read_options(path), source=path, use_commands_as_keys=False)]
-    return []
+        option, equals, value = argument.partition("=")
+        if option == wanted and (equals or i + 1 < len(arguments)):
+            return value if equals else arguments[i + 1]
+    return None
 
 
 def _read_options(path: str) -> dict[str, object]:

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from cyclopts import Group, Parameter
+from cyclopts import Parameter
 
 from snnquant.cli.progress import show_progress
 from snnquant.config import FLAT, RunConfig
+from snnquant.config.options import OUTPUT
 from snnquant.errors import InputError
 from snnquant.stored_networks import Network
 
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from snnquant.pipeline.run import Progress, Run
     from snnquant.report import RunMetrics
 
-OUTPUT = Group("Output", sort_key=80)
 Json = Annotated[bool, Parameter(negative="", group=OUTPUT)]
 Device = Annotated[
     Literal["auto", "cpu", "cuda"],
