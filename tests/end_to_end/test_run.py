@@ -154,6 +154,8 @@ def test_at_32_bits_nothing_is_quantized(
     folder = tmp_path / "float"
     outcome = snnquant("run", *quick, "--bits", 32, "--output", folder)
     assert "SNN trained, 32-bit" in " ".join(outcome.out.replace("\n", " ").split())
+    *_, headline, _, _, last = outcome.out.splitlines()
+    assert (headline, last.split()[:3]) == ("next:", ["snnquant", "export", str(folder)])
     metrics = json.loads((folder / "metrics.json").read_text())
     assert metrics.keys() & {"cnn_quantized", "pim"} == set()
     assert not (folder / "cnn_quantized.safetensors").exists()
