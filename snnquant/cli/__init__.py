@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from cyclopts import App, ArgumentCollection, CycloptsError
@@ -12,21 +13,25 @@ from cyclopts.config import Dict
 from rich.console import Console
 
 from snnquant.cli.examples import epilogue
+from snnquant.config import DEFAULT_METHOD, QuantizationConfig, find_method, options_of
 from snnquant.errors import InputError
 from snnquant.io import exit_codes
 
 SUBCOMMANDS = {
     "run": "The whole chain: CNN, conversion, SNN under quantization, scores, prices, map.",
     "train": "Train the CNN of a scene, in 32 bits and quantized.",
-    "convert": "Convert a CNN to an SNN.",
+    "convert": "Convert a CNN to an SNN.\n\n"
+    "A run's folder is converted in place with its own options; a file starts a new run.",
     "finetune": "Train a converted SNN under quantization.",
     "evaluate": "Score and price the networks of a run.",
-    "map": "Classify every pixel of the scene.",
+    "map": "Classify every pixel of the scene.\n\n"
+    "Writes a PNG, npy and ENVI file to the run's folder. Interrupted maps resume on rerun.",
     "energy": "Operations and energy, layer by layer.",
     "workload": "Write a checkpoint's layers as the file that pim-sim reads.",
     "export": "Write a network for other programs: ONNX, NIR, snnTorch, Brian2.",
     "models": "List the available networks, our own and published ones.",
 }
+"""The line of each subcommand in `snnquant --help`, and what its own help adds to it."""
 
 app = App(
     name="snnquant",
@@ -49,24 +54,63 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = list(sys.argv[1:] if arguments is None else arguments)
     console = Console(stderr=True, soft_wrap=True, highlight=False)
     with exit_codes("snnquant", CycloptsError):
-        app.config = [*_config_file(given), _refuse_fractions]
-        app(
-            given,
-            exit_on_error=False,
-            print_error=False,
-            error_console=console,
-            result_action="return_none",
-        )
+        method, values = _method_and_file(given)
+        app.config = [*values, _refuse_fractions]
+        with _options_of(method, given):
+            app(
+                given,
+                exit_on_error=False,
+                print_error=False,
+                error_console=console,
+                result_action="return_none",
+            )
 
 
-def _config_file(arguments: list[str]) -> list[Dict]:
-    """Read the file given with --config, whose values the command line beats."""
+def _method_and_file(arguments: list[str]) -> tuple[str, list[Dict]]:
+    """Return the quantization method that is asked for, and the values of the file of --config.
+
+    They are found before all other options: the method decides which options a subcommand has, and
+    the file's values are used where the command line has none.
+    """
+    path, method = _given(arguments, "--config"), _given(arguments, "--quantization")
+    if path is None:
+        return method or DEFAULT_METHOD, []
+    values = _read_options(path)
+    of_file = values.get("quantization", DEFAULT_METHOD)
+    if method not in (None, of_file):  # options of a method that the command line replaces
+        uniform = {option.name for option in options_of(QuantizationConfig)}
+        replaced = uniform if of_file == DEFAULT_METHOD else {"quantization", of_file}
+        values = {name: value for name, value in values.items() if name not in replaced}
+    found = Dict(values, source=path, use_commands_as_keys=False)
+    return method or find_method(of_file).method, [found]
+
+
+def _given(arguments: list[str], wanted: str) -> str | None:
+    """Return the value of an option among the arguments, None where it is not given."""
     for i, argument in enumerate(arguments):
-        option, equals, path = argument.partition("=")
-        if option == "--config" and (equals or i + 1 < len(arguments)):
-            path = path if equals else arguments[i + 1]
-            return [Dict(_read_options(path), source=path, use_commands_as_keys=False)]
-    return []
+        option, equals, value = argument.partition("=")
+        if option == wanted and (equals or i + 1 < len(arguments)):
+            return value if equals else arguments[i + 1]
+    return None
+
+
+@contextmanager
+def _options_of(method: str, arguments: list[str]) -> Iterator[None]:
+    """Give the subcommand the options of a quantization method other than the default."""
+    kind = QuantizationConfig if method == DEFAULT_METHOD else find_method(method)
+    if kind is QuantizationConfig or arguments[0] not in app:
+        yield
+        return
+    from snnquant.cli.options import with_method
+
+    command = app[arguments[0]]
+    function = command.default_command
+    if function is not None:
+        command.default_command = with_method(function, kind)
+    try:
+        yield
+    finally:
+        command.default_command = function
 
 
 def _read_options(path: str) -> dict[str, object]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 import json
 import shlex
 import sys
@@ -10,10 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from cyclopts import Group, Parameter
+from cyclopts import Parameter
 
 from snnquant.cli.progress import show_progress
-from snnquant.config import FLAT, RunConfig
+from snnquant.config import FLAT, MethodConfig, RunConfig, run_config_type
+from snnquant.config.options import OUTPUT, section
 from snnquant.errors import InputError
 
 if TYPE_CHECKING:
@@ -21,8 +24,10 @@ if TYPE_CHECKING:
 
     from snnquant.pipeline.run import Progress, Run
 
-OUTPUT = Group("Output", sort_key=80)
-Json = Annotated[bool, Parameter(negative="", group=OUTPUT)]
+Json = Annotated[
+    bool,
+    Parameter(negative="", help="Print one JSON object and nothing else on stdout.", group=OUTPUT),
+]
 Device = Annotated[
     Literal["auto", "cpu", "cuda"],
     Parameter(help="Where torch computes; auto: on a CUDA device if available.", group=OUTPUT),
@@ -37,19 +42,42 @@ DEFAULT_CONFIG = RunConfig()
 class RunOptions:
     """Destination of a run and origin of its configuration."""
 
-    output: Annotated[Path | None, Parameter(group=OUTPUT)] = None
+    output: Path | None = None
     """New folder of the run; by default runs/SCENE-MODEL-SPLIT-seedN."""
-    config: Annotated[Path | None, Parameter(group=OUTPUT)] = None
+    config: Path | None = None
     """TOML file of options, such as a run's config.toml; the command line beats it."""
-    resume: Annotated[Path | None, Parameter(group=OUTPUT)] = None
+    resume: Path | None = None
     """Folder of a run to resume; its own configuration holds and no other option is allowed."""
     device: Device = "auto"
     json: Json = False
-    """Print the metrics as one JSON object and nothing else on stdout."""
 
 
-SharedOptions = Annotated[RunOptions, FLAT]
+SharedOptions = Annotated[RunOptions, section(OUTPUT)]
 DEFAULT_OPTIONS = RunOptions()
+
+
+def with_method(command: Callable[..., Any], method: type[MethodConfig]) -> Callable[..., Any]:
+    """Return a subcommand that takes a quantization method's options in place of uniform's.
+
+    A subcommand without options of a run stays as it is.
+    """
+    signature = inspect.signature(command, eval_str=True)
+    if "config" not in signature.parameters:
+        return command
+    kind = run_config_type(method)
+    config = signature.parameters["config"].replace(annotation=Annotated[kind, FLAT])
+
+    @functools.wraps(command)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        bound = signature.bind(*args, **kwargs)
+        given = bound.arguments.get("config", kind())
+        bound.arguments["config"] = RunConfig(**vars(given))
+        return command(*bound.args, **bound.kwargs)
+
+    parameters = [config if p.name == "config" else p for p in signature.parameters.values()]
+    call.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+    call.__annotations__ = {p.name: p.annotation for p in parameters}
+    return call
 
 
 def create_or_resume(config: RunConfig, options: RunOptions, progress: Progress) -> Run:

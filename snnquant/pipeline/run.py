@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from snnquant.checkpoints import Checkpoint, load_checkpoint, save_checkpoint
-from snnquant.config import QuantizationConfig, RunConfig, read_config, write_config
+from snnquant.config import MethodConfig, RunConfig, read_config, write_config
 from snnquant.energy import find_hardware
 from snnquant.errors import InputError
 from snnquant.io import replacing
@@ -27,7 +27,7 @@ from snnquant.sampling import Normalisation, Patches, Split, make_split
 from snnquant.sampling.patches import CPU
 from snnquant.scenes import Scene, load_mask, load_scene
 from snnquant.spiking import SpikingNetwork
-from snnquant.training import AccumulateMeter, Epoch, Recipe, Samples, train
+from snnquant.training import AccumulateMeter, Epoch, Samples, Stage, train
 
 CHECKPOINTS = {
     "cnn_fp32": "cnn.safetensors",
@@ -114,7 +114,7 @@ class Run:
             raise
 
     @property
-    def quantization(self) -> QuantizationConfig | None:
+    def quantization(self) -> MethodConfig | None:
         """How weights are quantized; None at 32 bits."""
         return None if self.config.quantization.bits == 32 else self.config.quantization
 
@@ -206,18 +206,6 @@ class Run:
         """Train a network on the training pixels, with progress, history and resumable state."""
         network.to(self.device)
         settings = self.config.training
-        recipe = Recipe(
-            stage,
-            epochs,
-            rate,
-            settings.batch_size,
-            settings.weight_decay,
-            settings.distillation,
-            self.config.seed,
-            settings.spike_penalty,
-            settings.unlabelled,
-            settings.precision,
-        )
 
         def report(row: Epoch) -> None:
             remark = f"loss {row.loss:.4f}  validation OA {100 * row.validation_accuracy:.2f} %"
@@ -231,8 +219,10 @@ class Run:
             network,
             self.samples(self.split.train),
             self.samples(self.split.val),
-            recipe,
+            Stage(stage, epochs, rate),
+            settings,
             self._state(stage),
+            seed=self.config.seed,
             teacher=teacher,
             unlabelled=self._unlabelled() if teacher is not None else None,
             accumulates=accumulates,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,19 +12,13 @@ from torch import nn
 
 from snnquant.checkpoints import save_checkpoint
 from snnquant.checkpoints.tensorfile import read_tensors
+from snnquant.config import TrainingConfig
 from snnquant.errors import InputError
-from snnquant.training import Epoch, Recipe, Samples, train
+from snnquant.training import Epoch, Samples, Stage, train
 
 EPOCHS = 4
-RECIPE = Recipe(
-    stage="snn",
-    epochs=EPOCHS,
-    learning_rate=0.02,
-    batch_size=32,
-    weight_decay=1e-3,
-    distillation=0.5,
-    seed=11,
-)
+STAGE = Stage("snn", EPOCHS, rate=0.02)
+CONFIG = TrainingConfig(batch_size=32, weight_decay=1e-3, distillation=0.5)
 KINDS = ["cnn with batch norm", "quantized snn", "quantized neurons"]
 
 
@@ -49,9 +43,11 @@ def start(samples: tuple[Samples, Samples], network_of) -> Callable[..., nn.Modu
         plain, batch_norm = kind.removesuffix(" with batch norm"), "batch norm" in kind
         network = network_of(plain, next(starts) if path.exists() else 0, batch_norm)
         teacher = network_of("cnn", 1)
-        recipe = replace(RECIPE, **changes)
-        history = train(network, *samples, recipe, path, teacher=teacher, on_epoch=stop(network))
-        return network, history
+        stage = replace(STAGE, **{k: v for k, v in changes.items() if k in vars(STAGE)})
+        config = replace(CONFIG, **{k: v for k, v in changes.items() if k in vars(CONFIG)})
+        seed, look = changes.get("seed", 11), stop(network)
+        both = {"seed": seed, "teacher": teacher, "on_epoch": look}
+        return network, train(network, *samples, stage, config, path, **both)
 
     return run
 
@@ -161,9 +157,9 @@ def test_a_resumed_training_reports_the_epochs_before(start, tmp_path):
 @pytest.mark.parametrize(
     "change",
     [
-        {"stage": "cnn"},
+        {"name": "cnn"},
         {"epochs": EPOCHS + 1},
-        {"learning_rate": 0.01},
+        {"rate": 0.01},
         {"batch_size": 31},
         {"weight_decay": 0.0},
         {"distillation": 0.4},
@@ -176,7 +172,7 @@ def test_the_state_of_another_recipe_is_refused(change, start, tmp_path):
     with pytest.raises(Stopped):
         start("quantized snn", path, after_epoch(0))
     before = path.read_bytes()
-    assert set(change) <= set(asdict(RECIPE))
+    assert set(change) <= {*vars(STAGE), *vars(CONFIG), "seed"}
     with pytest.raises(InputError) as caught:
         start("quantized snn", path, **change)
     assert str(caught.value).startswith(f"{path}: found another training's state")
