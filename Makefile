@@ -2,39 +2,55 @@
 PYTHON ?= python3.11
 BIN := .venv/bin
 READY := .venv/.ready
+PIP := $(BIN)/python -m pip install --quiet --constraint constraints.txt
+VOICE := git grep -nE -f .voice -- '*.py' '*.md' '*.toml' '*.yml' Makefile ':!docs/results' ':!CONTRIBUTING.md'
 # Every core has a worker, which takes tests from another where it has none left.
 PYTEST := $(BIN)/python -m pytest --numprocesses logical --dist worksteal
 
-.PHONY: run test quick lint bench reproduce clean
+.PHONY: run test quick lint voice docs site bench reproduce clean help
 
-run: $(READY)
+run: $(READY)  ## the whole chain on Indian Pines, about five minutes on two cores
 	$(BIN)/snnquant run --scene indian_pines
 
-test: $(READY)
+test: $(READY)  ## all tests
 	$(PYTEST)
 
-quick: $(READY)
+quick: $(READY)  ## the tests without the slow ones
 	$(PYTEST) -m "not slow"
 
-lint: $(READY)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev]"
+lint: $(READY)  ## formatting, ruff, words of .voice, mypy --strict, direction of imports
+	$(PIP) --editable ".[dev]"
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+	$(MAKE) --silent voice
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(READY)
-	$(BIN)/python scripts/benchmark.py
-	$(BIN)/python scripts/benchmark_gpu.py
-	$(BIN)/python scripts/benchmark_map.py
+voice:  ## words that CONTRIBUTING.md asks to avoid
+	! $(VOICE)
 
-reproduce: $(READY)
+docs: $(READY)  ## regenerate docs/options.md and docs/run_folder.md
+	$(BIN)/python docs/generate.py
+
+site: $(READY)  ## build the documentation as a site in site/
+	$(PIP) --editable ".[docs]"
+	$(BIN)/mkdocs build --quiet
+
+bench: $(READY)  ## time SNN, CNN and other SNN libraries; writes docs/results
+	$(BIN)/python scripts/benchmark.py
+	$(BIN)/python scripts/benchmark.py --gpu
+	$(BIN)/python scripts/benchmarks/whole_scenes.py
+
+reproduce: $(READY)  ## the missing runs of the study behind docs/results
 	$(BIN)/python scripts/reproduce_paper.py
 
-clean:
-	rm -rf .venv dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+clean:  ## remove the environment and everything built
+	rm -rf .venv dist build site .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+
+help:  ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-11s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(READY): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[test]"
+	$(PIP) --editable ".[test]"
 	touch $(READY)

@@ -80,10 +80,11 @@ def exit_codes(program: str, *refusals: type[Exception]) -> Iterator[None]:
     Traceback (most recent call last):
     SystemExit: 2
     """
+    wrong_input: tuple[type[Exception], ...] = (InputError, *refusals)
     try:
         yield
         sys.stdout.flush()
-    except (InputError, *refusals) as error:
+    except wrong_input as error:
         _refuse(program, str(error))
     except KeyboardInterrupt:
         print(f"{program}: stopped", file=sys.stderr)

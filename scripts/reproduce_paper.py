@@ -1,12 +1,12 @@
-"""The study: every network, split, number of steps and of bits, over seeds, beside the paper.
+"""Study over networks, splits, time steps, bits and seeds, beside the paper.
 
     python scripts/reproduce_paper.py [--quick] [--scenes pavia_university salinas] [--seeds 5]
     python scripts/reproduce_paper.py --list
 
-Runs `snnquant run` for every row of scripts/study.toml, several at a time, and writes one JSON a
-run and a page of tables and plots to docs/results. What is there already, made with the same
-configuration, is not run again; a study that was stopped goes on where it was. Runs that differ in
-the SNN alone share one 32-bit CNN, which changes no result.
+Runs `snnquant run` for every row of scripts/study/study.toml, several at a time, and writes one
+record per run to docs/results/runs.jsonl and a page of tables and plots to docs/results. Runs that
+are recorded with the same configuration are not repeated, so a stopped study resumes. Runs that
+differ only in the SNN share one 32-bit CNN, which changes no result.
 """
 
 from __future__ import annotations
@@ -31,7 +31,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from study_page import FIRST_SEED, options_of, typed, write_page
+from study.page import FIRST_SEED, options_of, typed, write_page
+from study.records import Record, Records
 
 from snnquant.config import RunConfig, options_before, read_config, write_config
 from snnquant.errors import InputError
@@ -39,47 +40,48 @@ from snnquant.io import replacing
 from snnquant.scenes import load_scene
 
 SNNQUANT = Path(sys.executable).with_name("snnquant")
+STUDY_FILE = Path(__file__).parent / "study" / "study.toml"
 WORK = Path("runs/reproduce_paper")
-"""Where runs are under way; a run that is done is gone from here."""
+"""Folder of unfinished runs; finished ones are removed."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """One run: the options of `snnquant run` that differ from its defaults."""
+    """Options of `snnquant run` that differ from the defaults: one run."""
 
     options: tuple[tuple[str, Any], ...]
 
     @classmethod
     def of(cls, scene: str, seed: int, options: dict[str, Any]) -> Job:
-        """A row of the study on a scene with a seed."""
+        """Return the job of a row of the study on a scene with a seed."""
         own = ((k, tuple(v) if isinstance(v, list) else v) for k, v in sorted(options.items()))
         return cls((("scene", scene), *own, ("seed", seed)))
 
     @property
     def name(self) -> str:
-        """A file name that says what the run is."""
+        """The name of the record, made of the options."""
         parts = (f"{key}-{_spelt(value)}" for key, value in self.options[1:])
         return "_".join([Path(self.options[0][1]).stem, *parts]).replace(":", "-")
 
     @property
     def command(self) -> str:
-        """What to type for the same figures."""
+        """The command that gives the same figures."""
         return f"snnquant run {typed(dict(self.options))} --json"
 
     @cached_property
     def config(self) -> str:
-        """The whole configuration, defaults included; InputError for an option there is not."""
+        """The whole configuration, defaults included; raises `InputError` for an unknown option."""
         return completed("".join(f"{k} = {json.dumps(v)}\n" for k, v in self.options))
 
     @property
     def cnn(self) -> str:
-        """Name of the 32-bit CNN that the run starts from."""
+        """The name of the 32-bit CNN that the run starts from."""
         own = json.dumps(options_before(parsed(self.config), "cnn"))
         return hashlib.sha256(own.encode()).hexdigest()[:16]
 
 
 def completed(options: str) -> str:
-    """A configuration in TOML with today's defaults for the options that it leaves out."""
+    """Complete a configuration in TOML with today's defaults."""
     return write_config(parsed(options))
 
 
@@ -96,30 +98,27 @@ def _spelt(value: Any) -> str:
 
 
 class Study:
-    """The records of the jobs that are done, and how to run the others."""
+    """Records of finished jobs, and the way to run the others."""
 
     def __init__(self, output: Path) -> None:
-        self.records = output / "runs"
+        self.records = Records(output / "runs.jsonl")
         self.locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
         self.stopped = threading.Event()
 
     def done(self, scene: str, options: dict[str, Any]) -> list[dict[str, Any]]:
-        """Metrics of a row's runs on a scene, seed by seed as far as they are done."""
+        """Return the metrics of a row's finished runs on a scene, in the order of seeds."""
         jobs = (Job.of(scene, seed, options) for seed in itertools.count(FIRST_SEED))
         found = itertools.takewhile(bool, map(self.record, jobs))
         return [record["metrics"] for record in found if record]
 
-    def record(self, job: Job) -> dict[str, Any] | None:
-        """What a run left, if it is done and was made with the configuration of today."""
-        file = self.records / f"{job.name}.json"
-        if not file.exists():
-            return None
-        found: dict[str, Any] = json.loads(file.read_text())
+    def record(self, job: Job) -> Record | None:
+        """Return the record of a run, None if it is missing or of another configuration."""
+        found = self.records.get(job.name)
         # An option that came later had no other value then than its default.
-        return found if completed(found["config"]) == job.config else None
+        return found if found and completed(found["config"]) == job.config else None
 
     def run(self, job: Job) -> None:
-        """Run a job to its end and write its record."""
+        """Run a job to its end and add its record."""
         folder, start = WORK / job.name, time.monotonic()
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "config.toml").write_text(job.config)
@@ -138,17 +137,15 @@ class Study:
             "seconds": round(time.monotonic() - start),
             "metrics": {key: value for key, value in metrics.items() if key != "run"},
         }
-        self.records.mkdir(parents=True, exist_ok=True)
-        with replacing(self.records / f"{job.name}.json") as temporary:
-            temporary.write_text(json.dumps(record, indent=1) + "\n")
+        self.records.add(job.name, record)
         shutil.rmtree(folder)
 
-    def _call(self, verb: str, folder: Path) -> dict[str, Any]:
+    def _call(self, subcommand: str, folder: Path) -> dict[str, Any]:
         if self.stopped.is_set():
             raise InterruptedError
-        # One thread a run: several runs at a time use the cores better than one run can.
+        # One thread per run: several runs at a time use the cores better than one run can.
         process = subprocess.run(
-            [SNNQUANT, verb, "--resume", folder, "--json"],
+            [SNNQUANT, subcommand, "--resume", folder, "--json"],
             capture_output=True,
             text=True,
             env={**os.environ, "OMP_NUM_THREADS": "1"},
@@ -160,9 +157,9 @@ class Study:
 
 
 def run_all(study: Study, left: list[Job], workers: int) -> None:
-    """Run what is left, several at a time; say after each how much is left and how long it takes.
+    """Run the jobs, several at a time; print the remaining count and time after each.
 
-    Raises InputError for the first run that fails, when the others under way have ended.
+    Raises `InputError` for the first run that fails, after the others under way have ended.
     """
     start = time.monotonic()
     with ThreadPoolExecutor(workers) as pool:
@@ -183,7 +180,7 @@ def run_all(study: Study, left: list[Job], workers: int) -> None:
 
 
 def read_studies(file: Path) -> list[dict[str, Any]]:
-    """The tables of a study file; InputError where it is none."""
+    """Read the tables of a study file; raise `InputError` for any other file."""
     try:
         studies = tomllib.loads(file.read_text(encoding="utf-8"))["study"]
         for study in studies:
@@ -199,7 +196,7 @@ def read_studies(file: Path) -> list[dict[str, Any]]:
 
 
 def choose(studies: list[dict[str, Any]], titles: list[str] | None) -> list[dict[str, Any]]:
-    """The studies of these titles, all without any; InputError for a title that there is not."""
+    """Select studies by title, all by default; raise `InputError` for an unknown title."""
     known = [study["title"] for study in studies]
     for title in titles or []:
         if title not in known:
@@ -208,9 +205,9 @@ def choose(studies: list[dict[str, Any]], titles: list[str] | None) -> list[dict
 
 
 def wanted_jobs(studies: list[Any], scenes: list[str] | None, seeds: int) -> list[Job]:
-    """The jobs of the studies on their own scenes, where they can be had, or on these.
+    """List the jobs of the studies on `scenes`, or on the available ones of their own.
 
-    Raises InputError for one of `scenes` that cannot be had.
+    Raises `InputError` for an unavailable one of `scenes`.
     """
     present = set()
     for scene in sorted({scene for study in studies for scene in scenes or study["scenes"]}):
@@ -235,26 +232,26 @@ def wanted_jobs(studies: list[Any], scenes: list[str] | None, seeds: int) -> lis
 
 
 def main() -> None:
-    """Read the options, run what is left, write the page."""
+    """Read the options, run the missing jobs, write the page."""
     parser = argparse.ArgumentParser(description="The study behind the figures of snnquant.")
     parser.add_argument("--quick", action="store_true", help="both networks, one seed")
-    parser.add_argument("--scenes", nargs="+", help="these instead of the study's own")
-    parser.add_argument("--studies", nargs="+", metavar="TITLE", help="these tables alone")
+    parser.add_argument("--scenes", nargs="+", help="replace the scenes of the study")
+    parser.add_argument("--studies", nargs="+", metavar="TITLE", help="only these tables")
     parser.add_argument(
-        "--seeds", type=int, default=5, help=f"seeds from {FIRST_SEED} on (0: page alone)"
+        "--seeds", type=int, default=5, help=f"seeds from {FIRST_SEED} on (0: only the page)"
     )
-    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="runs at a time")
-    parser.add_argument("--study", type=Path, default=Path(__file__).with_name("study.toml"))
+    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="runs at the same time")
+    parser.add_argument("--study", type=Path, default=STUDY_FILE)
     parser.add_argument("--output", type=Path, default=Path("docs/results"))
-    parser.add_argument("--list", action="store_true", help="say what is left and run nothing")
+    parser.add_argument("--list", action="store_true", help="list the missing runs and stop")
     options = parser.parse_args()
     if options.quick:
         options.studies, options.seeds = ["Both networks"], 1
         options.scenes = options.scenes or ["indian_pines"]
     try:
-        for name, value, least in (("seeds", options.seeds, 0), ("jobs", options.jobs, 1)):
-            if value < least:
-                raise InputError(f"--{name}: found {value}, expected at least {least}")
+        for name, value, minimum in (("seeds", options.seeds, 0), ("jobs", options.jobs, 1)):
+            if value < minimum:
+                raise InputError(f"--{name}: found {value}, expected at least {minimum}")
         studies = read_studies(options.study)
         chosen = choose(studies, options.studies)
         work = Study(options.output)
@@ -278,7 +275,7 @@ def main() -> None:
         print(f"reproduce_paper.py: {error}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
-        print("reproduce_paper.py: stopped; the same command goes on from here", file=sys.stderr)
+        print("reproduce_paper.py: stopped; rerun the same command to resume", file=sys.stderr)
         sys.exit(130)
 
 

@@ -11,6 +11,8 @@ from pathlib import Path
 import hypothesis
 import pytest
 
+from snnquant.errors import InputError
+
 # The networks of the tests are tiny, and pytest-xdist keeps every core busy: a second thread only
 # waits, and waits busily. Set before torch is imported, and inherited by the commands that tests
 # start.
@@ -58,3 +60,18 @@ def make_once(tmp_path_factory: pytest.TempPathFactory) -> MakeOnce:
         return path
 
     return folder
+
+
+@pytest.fixture(scope="session")
+def refused() -> Callable[..., str]:
+    """Call a reader with a path that it must refuse in one line naming the path."""
+
+    def check(reader: Callable[[Path], object], path: Path) -> str:
+        with pytest.raises(InputError) as caught:
+            reader(path)
+        message = str(caught.value)
+        assert message.startswith(f"{path}: ")
+        assert "\n" not in message
+        return message
+
+    return check

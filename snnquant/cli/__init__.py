@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import sys
 import tomllib
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
 from cyclopts import App, ArgumentCollection, CycloptsError
@@ -13,7 +12,7 @@ from cyclopts.config import Dict
 from rich.console import Console
 
 from snnquant.cli.examples import epilogue
-from snnquant.config import DEFAULT_METHOD, QuantizationConfig, find_method, options_of
+from snnquant.cli.methods import options_of_method, split_by_method
 from snnquant.errors import InputError
 from snnquant.io import exit_codes
 
@@ -54,9 +53,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = list(sys.argv[1:] if arguments is None else arguments)
     console = Console(stderr=True, soft_wrap=True, highlight=False)
     with exit_codes("snnquant", CycloptsError):
-        method, values = _method_and_file(given)
-        app.config = [*values, _refuse_fractions]
-        with _options_of(method, given):
+        path = _value(given, "--config")
+        options = {} if path is None else _read_options(path)
+        method, options = split_by_method(_value(given, "--quantization"), options)
+        values = Dict(options, source=path or "", use_commands_as_keys=False)
+        app.config = [values, _refuse_fractions]
+        with options_of_method(app, given[0] if given else "", method):
             app(
                 given,
                 exit_on_error=False,
@@ -66,51 +68,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
             )
 
 
-def _method_and_file(arguments: list[str]) -> tuple[str, list[Dict]]:
-    """Return the quantization method that is asked for, and the values of the file of --config.
-
-    They are found before all other options: the method decides which options a subcommand has, and
-    the file's values are used where the command line has none.
-    """
-    path, method = _given(arguments, "--config"), _given(arguments, "--quantization")
-    if path is None:
-        return method or DEFAULT_METHOD, []
-    values = _read_options(path)
-    of_file = values.get("quantization", DEFAULT_METHOD)
-    if method not in (None, of_file):  # options of a method that the command line replaces
-        uniform = {option.name for option in options_of(QuantizationConfig)}
-        replaced = uniform if of_file == DEFAULT_METHOD else {"quantization", of_file}
-        values = {name: value for name, value in values.items() if name not in replaced}
-    found = Dict(values, source=path, use_commands_as_keys=False)
-    return method or find_method(of_file).method, [found]
-
-
-def _given(arguments: list[str], wanted: str) -> str | None:
-    """Return the value of an option among the arguments, None where it is not given."""
+def _value(arguments: list[str], wanted: str) -> str | None:
+    """Return the value of an option that decides on the others, None where it is not given."""
     for i, argument in enumerate(arguments):
         option, equals, value = argument.partition("=")
         if option == wanted and (equals or i + 1 < len(arguments)):
             return value if equals else arguments[i + 1]
     return None
-
-
-@contextmanager
-def _options_of(method: str, arguments: list[str]) -> Iterator[None]:
-    """Give the subcommand the options of a quantization method other than the default."""
-    kind = QuantizationConfig if method == DEFAULT_METHOD else find_method(method)
-    if kind is QuantizationConfig or arguments[0] not in app:
-        yield
-        return
-    from snnquant.cli.options import with_method
-
-    command = app[arguments[0]]
-    function = command.default_command
-    if function is not None:
-        command.default_command = with_method(function, kind)
-    try:
-        yield
-    finally:
-        command.default_command = function
 
 
 def _read_options(path: str) -> dict[str, object]:

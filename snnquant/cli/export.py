@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from snnquant.cli.options import open_run
 from snnquant.cli.progress import show_progress
-from snnquant.export import FORMATS, Name, writer
+from snnquant.export import FORMATS, ExportRequest, FormatName, exporter
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -22,7 +22,7 @@ def export(
     source: Path,
     /,
     *,
-    format: Name,
+    format: FormatName,
     output: Path,
     network: Literal["cnn_fp32", "cnn_quantized", "snn_converted", "snn_trained"] | None = None,
 ) -> None:
@@ -42,9 +42,9 @@ def export(
         Which of the run's networks: by default cnn_quantized for qdq, snn_trained for all others.
     """
     from snnquant.errors import InputError
-    from snnquant.export.metadata import facts_of
+    from snnquant.export.metadata import metadata_of
 
-    write = writer(format)
+    write = exporter(format)
     if source.is_dir():
         checkpoint, example, scene, class_names = _of_run(
             source, network or FORMATS[format].network
@@ -55,8 +55,9 @@ def export(
         )
     else:
         checkpoint, example, scene, class_names = _of_file(source)
-    facts = facts_of(checkpoint, scene, class_names)
-    write(checkpoint.network, example, output, normalisation=checkpoint.normalisation, facts=facts)
+    metadata = metadata_of(checkpoint, scene, class_names)
+    request = ExportRequest(checkpoint.network, example, checkpoint.normalisation, metadata)
+    write(request, output)
     print(output)
 
 

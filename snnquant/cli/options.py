@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-import inspect
 import json
 import shlex
 import sys
@@ -15,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import Parameter
 
 from snnquant.cli.progress import show_progress
-from snnquant.config import FLAT, MethodConfig, RunConfig, run_config_type
+from snnquant.config import FLAT, RunConfig
 from snnquant.config.options import OUTPUT, section
 from snnquant.errors import InputError
 
@@ -54,30 +52,6 @@ class RunOptions:
 
 SharedOptions = Annotated[RunOptions, section(OUTPUT)]
 DEFAULT_OPTIONS = RunOptions()
-
-
-def with_method(command: Callable[..., Any], method: type[MethodConfig]) -> Callable[..., Any]:
-    """Return a subcommand that takes a quantization method's options in place of uniform's.
-
-    A subcommand without options of a run stays as it is.
-    """
-    signature = inspect.signature(command, eval_str=True)
-    if "config" not in signature.parameters:
-        return command
-    kind = run_config_type(method)
-    config = signature.parameters["config"].replace(annotation=Annotated[kind, FLAT])
-
-    @functools.wraps(command)
-    def call(*args: Any, **kwargs: Any) -> Any:
-        bound = signature.bind(*args, **kwargs)
-        given = bound.arguments.get("config", kind())
-        bound.arguments["config"] = RunConfig(**vars(given))
-        return command(*bound.args, **bound.kwargs)
-
-    parameters = [config if p.name == "config" else p for p in signature.parameters.values()]
-    call.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
-    call.__annotations__ = {p.name: p.annotation for p in parameters}
-    return call
 
 
 def create_or_resume(config: RunConfig, options: RunOptions, progress: Progress) -> Run:

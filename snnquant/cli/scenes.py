@@ -28,7 +28,7 @@ SceneName = Annotated[str, Parameter(help="A known scene, or a card's path endin
 @app.command(name="list")
 def list_scenes(*, json: Json = False) -> None:
     """List every known scene with its shape, classes and location."""
-    from snnquant.scenes.catalogue import known_scenes, load_card
+    from snnquant.scenes.known import known_scenes, load_card
 
     cards = [load_card(name) for name in known_scenes()]
     if json:
@@ -45,7 +45,7 @@ def list_scenes(*, json: Json = False) -> None:
 @app.command
 def show(name: SceneName, /, *, json: Json = False) -> None:
     """Show a scene's card, with the pixels per class where the labels are available."""
-    from snnquant.scenes.catalogue import load_card
+    from snnquant.scenes.known import load_card
 
     card = load_card(name)
     counts = _pixel_counts(card)
@@ -70,7 +70,7 @@ def show(name: SceneName, /, *, json: Json = False) -> None:
 @app.command
 def fetch(name: SceneName, /) -> None:
     """Download the missing files of a scene's cube and labels, check them, and print the paths."""
-    from snnquant.scenes.catalogue import load_card
+    from snnquant.scenes.known import load_card
     from snnquant.scenes.locate import obtain_file
 
     card = load_card(name)

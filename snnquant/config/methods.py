@@ -125,7 +125,9 @@ def register_method(name: str) -> Callable[[type[Method]], type[Method]]:
         hint = get_type_hints(MethodConfig, include_extras=True)["method"]
         cls.__annotations__ = {"method": hint} | vars(cls).get("__annotations__", {})
         cls.method = name
-        return METHODS.register(name)(dataclass(frozen=True, kw_only=True)(cls))
+        made = dataclass(frozen=True, kw_only=True)(cls)
+        METHODS.register(name)(made)
+        return made
 
     return add
 
@@ -193,5 +195,5 @@ def read_method(values: dict[str, Any]) -> MethodConfig:
     4
     """
     method = find_method(values.get("method", DEFAULT_METHOD))
-    fields = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+    fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
     return method(**fields)

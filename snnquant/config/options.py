@@ -114,7 +114,8 @@ def _walk(
     hints, texts = typing.get_type_hints(kind, include_extras=True), help_texts(kind)
     for field in dataclasses.fields(kind):
         hint, extras = _unwrapped(hints[field.name])
-        names, own_group, own_stage = (), group, stage
+        names: tuple[str, ...] = ()
+        own_group, own_stage = group, stage
         for extra in extras:
             if isinstance(extra, Parameter):
                 names = tuple(extra.name or names)

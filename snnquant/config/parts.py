@@ -104,7 +104,7 @@ class ModelConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class NeuronConfig:
-    """Leaky integrate-and-fire neuron and its number of time steps.
+    """Neuron model and its number of time steps.
 
     Raises:
         InputError: A value is of the wrong type or out of range.
@@ -113,6 +113,8 @@ class NeuronConfig:
     'delayed'
     """
 
+    neuron: str = "lif"
+    """Neuron model: lif (leaky integrate-and-fire), or one that a plugin registers."""
     time_steps: int = 5
     """Time steps T per classification."""
     reset: Literal["delayed", "same_step", "zero"] = "delayed"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import tomllib
 from dataclasses import dataclass, field, make_dataclass
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, cast
 
@@ -78,7 +77,6 @@ class RunConfig:
             self.quantization.require_channel_scales()
 
 
-@cache
 def run_config_type(method: type[MethodConfig]) -> type[RunConfig]:
     """Return `RunConfig` with the options of one quantization method.
 
@@ -93,7 +91,8 @@ def run_config_type(method: type[MethodConfig]) -> type[RunConfig]:
     name = method.method
     if name in {option.name.partition(".")[0] for option in options_of(RunConfig)}:
         raise InputError(f"quantization method: found the name {name!r} of an option")
-    hint = Annotated[method, section(options.QUANTIZATION, f"--{name}"), Stage("cnn_quantized")]
+    below = section(options.QUANTIZATION, f"--{name}")
+    hint = Annotated[method, below, Stage("cnn_quantized")]  # type: ignore[valid-type]
     own = ("quantization", hint, field(default_factory=method))
     space = {"__module__": __name__}
     made = make_dataclass(
@@ -134,7 +133,8 @@ def write_config(config: RunConfig) -> str:
     >>> write_config(RunConfig()).splitlines()[:2]
     ['scene = "indian_pines"', 'seed = 0']
     """
-    flat, table = [], []
+    flat: list[str] = []
+    table: list[str] = []
     for option in _options(config.quantization):
         value = option.value(config)
         if value is not None:

@@ -1,6 +1,6 @@
-"""From a trained CNN to an SNN of the same shape: graph rewritten, thresholds calibrated."""
+"""Conversion of a trained CNN to an SNN: its graph rewritten, thresholds calibrated."""
 
-from snnquant.conversion.calibration import ConversionReport, convert
+from snnquant.conversion.cnn_to_snn import ConversionReport, convert
 from snnquant.conversion.folding import fold_batch_norm
 from snnquant.conversion.rewriting import to_spiking
 

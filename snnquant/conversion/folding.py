@@ -11,18 +11,37 @@ from torch import fx, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from snnquant.conversion.tracing import trace
-
-BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
-CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+from snnquant.nn.kinds import BATCH_NORMS, CONVOLUTIONS
 
 
 def fold_batch_norm(cnn: nn.Module) -> nn.Module:
-    """A copy, in evaluation mode, whose batch norms are part of the layers right before them.
+    """Copy a CNN and merge its batch norms into the layers right before them.
 
     With the running mean m and variance v, W' = W g / sqrt(v + eps) and
-    b' = (b - m) g / sqrt(v + eps) + beta: the same function up to rounding. An identity stands
-    where the batch norm was, so that the state dict is that of the network without it.
-    Raises InputError where the module cannot be traced.
+    b' = (b - m) g / sqrt(v + eps) + beta: the same function up to rounding.
+
+    Args:
+        cnn: The CNN; it is not changed.
+
+    Returns:
+        The copy in evaluation mode, with identities in the place of batch norms, so that its state
+        dict is that of the network without them. A batch norm stays where no convolution or dense
+        layer is right before it.
+
+    Raises:
+        InputError: Where the module cannot be traced.
+
+    Example:
+        >>> import torch
+        >>> from torch import nn
+        >>> from snnquant.conversion import fold_batch_norm
+        >>> cnn = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU()).eval()
+        >>> folded = fold_batch_norm(cnn)
+        >>> list(folded.state_dict())
+        ['0.weight', '0.bias']
+        >>> x = torch.rand(2, 3, 5, 5)
+        >>> bool(torch.allclose(folded(x), cnn(x), atol=1e-6))
+        True
     """
     folded = copy.deepcopy(cnn).eval()
     fold_in_place(folded, trace(folded))
@@ -31,7 +50,7 @@ def fold_batch_norm(cnn: nn.Module) -> nn.Module:
 
 @torch.no_grad()
 def fold_in_place(module: nn.Module, graph: fx.Graph) -> dict[str, str]:
-    """Fold what can be folded; names of the batch norms that are gone, each with its synapse's.
+    """Fold all that can be; return the names of the folded batch norms with their synapses'.
 
     A batch norm stays where its synapse's output goes elsewhere too, where either runs twice, and
     where it has no running statistics.

@@ -1,4 +1,4 @@
-"""Functions and methods of a user's forward as the modules that do the same."""
+"""Functions and methods of a traced forward as the modules that compute the same."""
 
 from __future__ import annotations
 
@@ -9,13 +9,16 @@ from typing import Any
 from torch import fx, nn
 
 from snnquant.conversion.tracing import operation
-from snnquant.nn.wiring import Concatenate, Mean, Permute, Reshape, WeightedSum
+from snnquant.nn import builders
+from snnquant.nn.builders import BY_AXES, Refused
+from snnquant.nn.kinds import DROPOUTS
+from snnquant.nn.wiring import Reshape
 
 Builder = Callable[[fx.Node], nn.Module | None]
 
 
 def as_module(node: fx.Node, root: nn.Module) -> tuple[str, nn.Module | None]:
-    """What a node is called, and a module that computes it; None where there is no such module.
+    """Name a node's operation and make a module that computes it; None where none does.
 
     Shapes are those in meta["shape"] (see `tracing.add_shapes`).
     """
@@ -24,11 +27,14 @@ def as_module(node: fx.Node, root: nn.Module) -> tuple[str, nn.Module | None]:
         return type(layer).__name__, layer
     name = "parameter" if node.op == "get_attr" else operation(node)
     build = BUILDERS.get(name)
-    return name, build(node) if build and "shape" in node.meta else None
+    try:
+        return name, build(node) if build and "shape" in node.meta else None
+    except Refused:
+        return name, None
 
 
 def tensors(node: fx.Node) -> list[fx.Node]:
-    """The tensors that a node takes, in order; one that it takes twice stands there twice."""
+    """List the tensors that a node takes, in order; one that it takes twice stands there twice."""
     found: list[fx.Node] = []
 
     def note(source: fx.Node) -> fx.Node:
@@ -40,7 +46,7 @@ def tensors(node: fx.Node) -> list[fx.Node]:
 
 
 def _given(node: fx.Node, *names: str) -> dict[str, Any]:
-    """Arguments behind the input, by name, whether they were given by name or by place.
+    """Return the arguments after the input by name, given by name or by place.
 
     Numbers that the forward computed (of shapes) are those that it computed for the example.
     """
@@ -50,28 +56,21 @@ def _given(node: fx.Node, *names: str) -> dict[str, Any]:
 
 
 def _module(kind: Callable[..., nn.Module], *names: str) -> Builder:
-    """A module that takes the function's arguments, but for those that are left out."""
+    """Build a module of a function's arguments, without those that are not named."""
     return lambda node: kind(**_given(node, *names))
 
 
 def _clamp(node: fx.Node) -> nn.Module | None:
     given = _given(node, "min", "max")
-    low, high = given.get("min"), given.get("max")
-    if low is None:
-        return None
-    return nn.Hardtanh(low, math.inf if high is None else high)
-
-
-def _hardtanh(node: fx.Node) -> nn.Module | None:
-    return nn.Hardtanh(**_given(node, "min_val", "max_val"))
+    return builders.clamp(given.get("min"), given.get("max"))
 
 
 def _reshape(node: fx.Node) -> nn.Module | None:
-    return Reshape(node.meta["shape"][1:])
+    return Reshape(node.meta["shape"][1:])  # the caller checks the batch
 
 
 def _part(node: fx.Node) -> nn.Module | None:
-    """Indexing that takes nothing away and reorders nothing: it adds or drops axes of length 1."""
+    """Build indexing that keeps all values in their order: it adds or drops axes of length 1."""
     index = node.args[1] if isinstance(node.args[1], tuple) else (node.args[1],)
     plain = all(i is None or i is Ellipsis or isinstance(i, (int, slice)) for i in index)
     sizes = [math.prod(n.meta["shape"]) for n in (*tensors(node), node)]
@@ -80,103 +79,84 @@ def _part(node: fx.Node) -> nn.Module | None:
 
 def _permute(node: fx.Node) -> nn.Module | None:
     dims: Any = node.args[1:] or (node.kwargs["dims"],)
-    axes = dims[0] if isinstance(dims[0], (tuple, list)) else dims
-    return _in_order([axis % len(axes) for axis in axes])
+    return builders.permute(dims[0] if isinstance(dims[0], (tuple, list)) else dims)
 
 
 def _transpose(node: fx.Node) -> nn.Module | None:
     first, second = _given(node, "dim0", "dim1").values()
     axes = list(range(len(node.meta["shape"])))
     axes[first], axes[second] = axes[second], axes[first]
-    return _in_order(axes)
-
-
-def _in_order(axes: list[int]) -> nn.Module | None:
-    return Permute(axes) if axes[0] == 0 else None
+    return builders.permute(axes)
 
 
 def _mean(node: fx.Node) -> nn.Module | None:
     given = _given(node, "dim", "keepdim")
     dims: Any = given.get("dim", ())
-    ndim = len(tensors(node)[0].meta["shape"])
-    axes = sorted(dim % ndim for dim in ((dims,) if isinstance(dims, int) else dims))
-    if not axes or 0 in axes:
-        return None
-    return Mean(axes, given.get("keepdim", False))
+    axes = (dims,) if isinstance(dims, int) else dims
+    return builders.mean(len(tensors(node)[0].meta["shape"]), axes, given.get("keepdim", False))
 
 
 def _sum(sign: float) -> Builder:
     def build(node: fx.Node) -> nn.Module | None:
-        if len(tensors(node)) != 2:
-            return None
         alpha: Any = node.kwargs.get("alpha", 1.0)
-        return WeightedSum([1.0, sign * float(alpha)])
+        return builders.weighted_sum(1, sign * alpha) if len(tensors(node)) == 2 else None
 
     return build
 
 
 def _multiply(node: fx.Node) -> nn.Module | None:
     factors = [value for value in node.args if isinstance(value, (int, float))]
-    return WeightedSum([float(factors[0])]) if factors else None
+    return builders.weighted_sum(factors[0]) if factors else None
 
 
 def _divide(node: fx.Node) -> nn.Module | None:
     divisor = node.args[-1]
-    return WeightedSum([1 / divisor]) if isinstance(divisor, (int, float)) and divisor else None
+    if not isinstance(divisor, (int, float)) or divisor == 0:
+        return None
+    return builders.weighted_sum(1 / divisor)
 
 
 def _concatenate(node: fx.Node) -> nn.Module | None:
     axis: Any = _given(node, "dim").get("dim", node.kwargs.get("axis", 0))
-    axis %= len(node.meta["shape"])
-    return Concatenate(axis) if axis else None
+    return builders.concatenate(len(node.meta["shape"]), axis)
 
 
 def _pad(node: fx.Node) -> nn.Module | None:
     given = _given(node, "pad", "mode", "value")
     if given.get("mode", "constant") != "constant" or given.get("value"):
         return None
-    layer = nn.ZeroPad3d(0)
-    layer.padding = tuple(given["pad"])  # any number of axes, as the function takes them
-    return layer
+    return builders.zero_pad(given["pad"])
 
 
-POOL = ("kernel_size", "stride", "padding")
-DROP = ("p",)
+WINDOW = ("kernel_size", "stride", "padding")
+POOL_ARGUMENTS = {
+    "avg_pool": (*WINDOW, "ceil_mode", "count_include_pad", "divisor_override"),
+    "max_pool": (*WINDOW, "dilation", "ceil_mode", "return_indices"),
+    "adaptive_avg_pool": ("output_size",),
+    "adaptive_max_pool": ("output_size",),
+}
 BUILDERS: dict[str, Builder] = {
     "relu": lambda node: nn.ReLU(),
     "relu6": lambda node: nn.ReLU6(),
-    "hardtanh": _hardtanh,
+    "hardtanh": _module(nn.Hardtanh, "min_val", "max_val"),
     **dict.fromkeys(("clamp", "clip", "clamp_min"), _clamp),
-    "dropout": _module(nn.Dropout, *DROP),
-    "dropout1d": _module(nn.Dropout1d, *DROP),
-    "dropout2d": _module(nn.Dropout2d, *DROP),
-    "dropout3d": _module(nn.Dropout3d, *DROP),
-    "avg_pool1d": _module(nn.AvgPool1d, *POOL, "ceil_mode", "count_include_pad"),
+    **{kind.__name__.lower(): _module(kind, "p") for kind in DROPOUTS},
     **{
-        f"avg_pool{n}d": _module(kind, *POOL, "ceil_mode", "count_include_pad", "divisor_override")
-        for n, kind in ((2, nn.AvgPool2d), (3, nn.AvgPool3d))
+        f"{name}{axes}d": _module(kind, *arguments)
+        for name, arguments in POOL_ARGUMENTS.items()
+        for axes, kind in enumerate(BY_AXES[name], start=1)
     },
-    **{
-        f"max_pool{n}d": _module(kind, *POOL, "dilation", "ceil_mode", "return_indices")
-        for n, kind in ((1, nn.MaxPool1d), (2, nn.MaxPool2d), (3, nn.MaxPool3d))
-    },
-    "adaptive_avg_pool1d": _module(nn.AdaptiveAvgPool1d, "output_size"),
-    "adaptive_avg_pool2d": _module(nn.AdaptiveAvgPool2d, "output_size"),
-    "adaptive_avg_pool3d": _module(nn.AdaptiveAvgPool3d, "output_size"),
-    "adaptive_max_pool1d": _module(nn.AdaptiveMaxPool1d, "output_size"),
-    "adaptive_max_pool2d": _module(nn.AdaptiveMaxPool2d, "output_size"),
-    "adaptive_max_pool3d": _module(nn.AdaptiveMaxPool3d, "output_size"),
     **dict.fromkeys(("view", "reshape", "flatten", "unflatten", "squeeze", "unsqueeze"), _reshape),
     "getitem": _part,
     **dict.fromkeys(("contiguous", "clone"), lambda node: nn.Identity()),
     "permute": _permute,
     **dict.fromkeys(("transpose", "swapaxes", "swapdims"), _transpose),
     "mean": _mean,
-    **dict.fromkeys(("add", "iadd"), _sum(1.0)),
-    **dict.fromkeys(("sub", "isub"), _sum(-1.0)),
+    **dict.fromkeys(("add", "iadd"), _sum(1)),
+    **dict.fromkeys(("sub", "isub"), _sum(-1)),
     **dict.fromkeys(("mul", "imul"), _multiply),
     **dict.fromkeys(("truediv", "itruediv", "div"), _divide),
     **dict.fromkeys(("cat", "concat", "concatenate"), _concatenate),
     "pad": _pad,
 }
-"""By the plain name of the function, operator or method."""
+"""By the plain name of a function, operator or method."""

@@ -1,4 +1,4 @@
-"""Why an operation has no spiking form, and what its user can do about it."""
+"""Reasons why an operation has no spiking form, each with what to do about it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from snnquant.conversion.tracing import BATCH
 
 RETRAIN = "expected ReLU: put nn.ReLU in its place and train on for some epochs"
 WITH_INDICES = tuple(f"max_pool{axes}d_with_indices" for axes in (1, 2, 3))
-REMEDIES = {
+HINTS = {
     ("leakyrelu", "leaky_relu", "prelu", "rrelu", "elu", "selu", "celu", "gelu", "mish"): (
         f", whose negative values no spike can carry, {RETRAIN}"
     ),
@@ -25,7 +25,7 @@ REMEDIES = {
         "the bias of the layer before"
     ),
     ("softmax", "log_softmax", "logsoftmax"): (
-        " before the output, expected it at the very end alone, where it is dropped"
+        " before the output, expected it only at the very end, where it is dropped"
     ),
     ("layernorm", "groupnorm", "instancenorm1d", "instancenorm2d", "instancenorm3d"): (
         ", whose statistics follow each input, expected BatchNorm, whose statistics stay and fold "
@@ -56,11 +56,11 @@ OTHERWISE = (
 )
 
 BATCH_AXIS = ("permute", "transpose", "swapaxes", "swapdims", "mean", "cat", "concat")
-"""Operations that have a module but where they touch the batch."""
+"""Operations that have a module except where they touch the batch."""
 
 
-def remedy(node: fx.Node, layer: nn.Module | None, found: str) -> str:
-    """`found ..., expected ...` for an operation that cannot be converted."""
+def hint(node: fx.Node, layer: nn.Module | None, found: str) -> str:
+    """Say what was found and expected of an operation that has no spiking form."""
     shape = node.meta.get("shape", (BATCH,))
     moves = shape[:1] != (BATCH,) and node.op != "get_attr"
     if moves or (layer is None and found in BATCH_AXIS):
@@ -69,7 +69,7 @@ def remedy(node: fx.Node, layer: nn.Module | None, found: str) -> str:
             f"{BATCH} samples), expected it to stay the first"
         )
     kind = found.lower().removeprefix("parametrized")
-    for kinds, reason in REMEDIES.items():
+    for kinds, reason in HINTS.items():
         if kind in kinds:
             return f"found {found}{reason}"
     return f"found {found}, {OTHERWISE}"

@@ -1,4 +1,4 @@
-"""From the graph of a CNN to layers that have a spiking form, or a line on what has none."""
+"""Rewriting of a CNN as layers that have a spiking form, or a line on what has none."""
 
 from __future__ import annotations
 
@@ -11,30 +11,45 @@ import torch
 from torch import Tensor, fx, nn
 
 from snnquant.config import NeuronConfig
-from snnquant.conversion.folding import BATCH_NORMS, fold_in_place
+from snnquant.conversion.folding import fold_in_place
 from snnquant.conversion.fx_modules import as_module, tensors
-from snnquant.conversion.hints import remedy
-from snnquant.conversion.reference import ACTIVATIONS, KEPT, SYNAPSES, Node, Twin, ceiling
-from snnquant.conversion.thresholds import units
+from snnquant.conversion.hints import hint
+from snnquant.conversion.reference import Origin, ReferenceCNN, ceiling
+from snnquant.conversion.thresholds import spike_scales
 from snnquant.conversion.tracing import BATCH, add_shapes, is_softmax, logits_node, trace, where
 from snnquant.errors import InputError
 from snnquant.nn import INPUT
-from snnquant.nn.kinds import AVERAGE_POOLS, MAX_POOLS
-from snnquant.nn.wiring import Mean, WeightedSum
+from snnquant.nn.kinds import (
+    ACTIVATIONS,
+    AVERAGE_POOLS,
+    BATCH_NORMS,
+    CONVOLUTIONS,
+    DROPOUTS,
+    MAX_POOLS,
+    PADS,
+    SHAPES,
+    SYNAPSES,
+)
+from snnquant.nn.wiring import Concatenate, Mean, Sum
 from snnquant.spiking import SpikingNetwork
 
-DEPTHWISE = {3: nn.Conv1d, 4: nn.Conv2d, 5: nn.Conv3d}
+KEPT = (*DROPOUTS, *SHAPES, *PADS, Sum, Concatenate)
+"""Layers without weights that are the same in an SNN."""
 TOLERANCE = 1e-3
 """Largest difference of two readings of a network, relative to its largest output."""
 
 
 @dataclass(frozen=True)
 class Match:
-    """What became of one operation of the CNN.
+    """An operation of the CNN and its counterpart in the SNN.
 
-    `source` is its name in the user's module, with the line of source, `found` its kind. `action`
-    is matched (the same layer, weights rescaled), folded (into another layer), replaced (by
-    something that spikes) or dropped; `layer` is the SNN's layer, `remark` what is worth knowing.
+    Attributes:
+        source: Name of the operation in the user's module, after the line of source.
+        found: Kind of the operation.
+        action: `matched` (the same layer, weights rescaled), `folded` (into another layer),
+            `replaced` (by a layer that spikes) or `dropped`.
+        layer: Name of the SNN's layer.
+        remark: A note for the user, often empty.
     """
 
     source: str
@@ -45,30 +60,61 @@ class Match:
 
 
 def to_spiking(cnn: nn.Module, example: Tensor, config: NeuronConfig) -> SpikingNetwork:
-    """A copy of a CNN with every ReLU replaced by a LIF layer (relu1 becomes lif1), threshold 1.
+    """Copy a CNN with every ReLU replaced by a LIF layer of threshold 1 (relu1 becomes lif1).
 
-    The weights stay as they are: `convert` sets thresholds and rescales them. `example` is any
-    input [N, ...] of the right shape. Raises InputError where `rewrite` does.
+    The weights stay as they are: `convert` sets thresholds and rescales weights.
+
+    Args:
+        cnn: A trained CNN in any state of training; it is not changed.
+        example: Any input [N, ...] of the right shape.
+        config: Neurons and time steps of the SNN.
+
+    Returns:
+        The SNN, which takes the CNN's inputs.
+
+    Raises:
+        InputError: One line that names an operation without a spiking form, its line in the user's
+            source and what to do about it.
+
+    Example:
+        >>> import torch
+        >>> from torch import nn
+        >>> from snnquant.config import NeuronConfig
+        >>> from snnquant.conversion import to_spiking
+        >>> cnn = nn.Sequential(nn.Flatten(), nn.Linear(30, 8), nn.ReLU(), nn.Linear(8, 3))
+        >>> snn = to_spiking(cnn, torch.zeros(1, 1, 30, 1, 1), NeuronConfig(time_steps=5))
+        >>> [type(layer).__name__ for layer in snn.layers]
+        ['Flatten', 'Linear', 'LIF', 'Linear']
+        >>> snn(torch.zeros(7, 1, 30, 1, 1)).shape
+        torch.Size([7, 3])
     """
     return rewrite(cnn, example)[0].spiking(config)
 
 
-def rewrite(cnn: nn.Module, example: Tensor) -> tuple[Twin, list[Match]]:
-    """The CNN as a graph of layers that have a spiking form, and what became of each operation.
+def rewrite(cnn: nn.Module, example: Tensor) -> tuple[ReferenceCNN, list[Match]]:
+    """Rewrite a CNN as a graph of layers that have a spiking form.
 
-    `cnn` is left as it is; `example` [N, ...] gives shapes, and the two are compared on it.
-    Raises InputError, one line that names the operation, its line in the user's source and a
-    remedy, where an operation has no spiking form.
+    Args:
+        cnn: The CNN; it is not changed.
+        example: An input [N, ...], which gives the shapes; both are compared on it.
+
+    Returns:
+        The graph in evaluation mode, and a row per operation of the CNN.
+
+    Raises:
+        InputError: One line that names an operation without a spiking form, its line in the user's
+            source and what to do about it.
     """
     module = copy.deepcopy(cnn).eval()
     graph = trace(module)
     expected = add_shapes(graph, module, example)
     rewriter = _Rewriter(module, graph, fold_in_place(module, graph))
-    twin = Twin(rewriter.layers, rewriter.nodes, tuple(example.shape[1:])).eval()
-    twin.to(example.device)  # sums that were made here are on the CPU
-    units(twin, {name: 1.0 + i for i, name in enumerate(twin.activations())})  # can be told apart
+    layers, inputs, origins = rewriter.layers, rewriter.inputs, rewriter.origins
+    reference = ReferenceCNN(layers, inputs, origins, tuple(example.shape[1:])).eval()
+    different = {name: 1.0 + i for i, name in enumerate(reference.activations())}
+    spike_scales(reference, different)  # refuses what mixes spikes of several thresholds
     with torch.no_grad():
-        found = twin(example[torch.arange(BATCH) % len(example)])
+        found = reference(example[torch.arange(BATCH) % len(example)])
     off = (found - expected).abs().max() if found.shape == expected.shape else torch.nan
     if not off <= TOLERANCE * expected.abs().max():
         raise InputError(
@@ -76,21 +122,22 @@ def rewrite(cnn: nn.Module, example: Tensor) -> tuple[Twin, list[Match]]:
             f"{float(off):.3g}), expected finite outputs, and no operation that changes a value in "
             "place which is used again"
         )
-    return twin, rewriter.matches
+    return reference, rewriter.matches
 
 
 @dataclass
 class _Rewriter:
-    """Walks the graph once; `names` are the layers that hold the values of its nodes.
+    """A walk through the graph; `names` are the layers that hold the values of its nodes.
 
-    `spikes` are the layers whose values are counted in spikes, not in the CNN's units.
+    `spikes` are the layers whose outputs are spikes, or of their unit, and not the CNN's values.
     """
 
     module: nn.Module
     graph: fx.Graph
     folded: dict[str, str]
     layers: dict[str, nn.Module] = field(default_factory=dict)
-    nodes: dict[str, Node] = field(default_factory=dict)
+    inputs: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    origins: dict[str, Origin] = field(default_factory=dict)
     matches: list[Match] = field(default_factory=list)
     names: dict[fx.Node, str] = field(default_factory=dict)
     spikes: set[str] = field(default_factory=set)
@@ -106,13 +153,13 @@ class _Rewriter:
                 self._operation(node)
 
     def _finish(self, end: fx.Node) -> None:
-        """The output last, and in the CNN's units; without a ReLU there is nothing to convert."""
+        """Put the output last and in the CNN's unit; refuse a CNN without a ReLU."""
         if not any(isinstance(layer, ACTIVATIONS) for layer in self.layers.values()):
             found = type(self.module).__name__
             raise InputError(f"{found}: found no ReLU, expected at least one to become spikes")
         name = self.names[end]
         if name in self.spikes or name != next(reversed(self.layers)):
-            self._add("output", WeightedSum([1.0]), end, [name])
+            self._add("output", Sum([1.0]), end, [name])
 
     def _operation(self, node: fx.Node) -> None:
         found, layer = as_module(node, self.module)
@@ -120,13 +167,15 @@ class _Rewriter:
         if into is not None:
             self._pass_on(node, "BatchNorm", "folded", f"into {into}")
         elif self._is_dropped(node):
-            self._pass_on(node, found, "dropped", "the largest output is the same one without it")
+            self._pass_on(
+                node, found, "dropped", "the class of the largest output is the same without it"
+            )
         elif isinstance(layer, nn.Identity):
             self._pass_on(node, found, "dropped", "does nothing")
         else:
             spiking = _spiking_form(node, layer)
             if spiking is None or node.meta.get("shape", ())[:1] != (BATCH,):
-                raise InputError(f"{where(node)}: {remedy(node, layer, found)}")
+                raise InputError(f"{where(node)}: {hint(node, layer, found)}")
             new, action, remark = spiking
             name = self._free_name(node, new)
             self._add(name, new, node, [self.names[source] for source in tensors(node)])
@@ -139,13 +188,13 @@ class _Rewriter:
         self.matches.append(Match(where(node), found, action, self.names[node], remark))
 
     def _is_dropped(self, node: fx.Node) -> bool:
-        """Whether a node is a softmax that nothing but the output comes after."""
+        """Check whether a node is a softmax that only the output comes after."""
         return is_softmax(node, self.module) and all(
             user.op == "output" or self._is_dropped(user) for user in node.users
         )
 
     def _free_name(self, node: fx.Node, layer: nn.Module) -> str:
-        """The module's path; the node's name for a function, or a module that runs again."""
+        """Return the module's path; the node's name for a function or a module that runs again."""
         path = str(node.target).replace(".", "_") if node.op == "call_module" else node.name
         name = node.name if path in self.paths else path
         self.paths.add(path)
@@ -157,14 +206,15 @@ class _Rewriter:
 
     def _add(self, name: str, layer: nn.Module, node: fx.Node, sources: list[str]) -> None:
         self.layers[name] = layer
-        self.nodes[name] = Node(tuple(sources), node.meta["shape"][1:], where(node))
-        passes_on = not isinstance(layer, (*SYNAPSES, WeightedSum))
+        self.inputs[name] = tuple(sources)
+        self.origins[name] = Origin(node.meta["shape"][1:], where(node))
+        passes_on = not isinstance(layer, (*SYNAPSES, Sum))
         if isinstance(layer, ACTIVATIONS) or (passes_on and self.spikes.intersection(sources)):
             self.spikes.add(name)
 
 
 def _spiking_form(node: fx.Node, layer: nn.Module | None) -> tuple[nn.Module, str, str] | None:
-    """The twin's layer, what it is to the CNN's, and a remark; None where there is none."""
+    """Return the reference's layer, the action and a remark; None where there is no such layer."""
     if isinstance(layer, ACTIVATIONS):
         limit = ceiling(layer)
         if isinstance(layer, nn.Hardtanh) and layer.min_val != 0:
@@ -177,25 +227,25 @@ def _spiking_form(node: fx.Node, layer: nn.Module | None) -> tuple[nn.Module, st
         plain = "weight" in dict(layer.named_parameters(recurse=False))
         return (copy.deepcopy(layer), "matched", "") if plain else None
     if isinstance(layer, BATCH_NORMS):
-        kind = DEPTHWISE.get(len(node.meta["shape"]))
-        if layer.running_mean is None or kind is None:
+        axes = len(node.meta["shape"]) - 2
+        if layer.running_mean is None or axes < 1:
             return None
-        remark = "no convolution right before it: a weight and a bias a channel"
-        return _depthwise(layer, kind), "replaced", remark
+        remark = "no convolution right before it: a weight and a bias per channel"
+        return _depthwise(layer, CONVOLUTIONS[axes - 1]), "replaced", remark
     if isinstance(layer, MAX_POOLS):
         if getattr(layer, "return_indices", False):
             return None
-        remark = "behind spikes: maximum of their counts, exact in the mean"
+        remark = "after spikes: maximum of their counts, exact in the mean"
         return copy.deepcopy(layer), "replaced", remark
     if isinstance(layer, (*AVERAGE_POOLS, Mean)):
-        remark = "behind spikes: what follows it receives averages, not spikes"
+        remark = "after spikes: what follows it receives averages, not spikes"
         return copy.deepcopy(layer), "matched", remark
     return (copy.deepcopy(layer), "matched", "") if isinstance(layer, KEPT) else None
 
 
 @torch.no_grad()
 def _depthwise(norm: Any, kind: Callable[..., nn.Module]) -> nn.Module:
-    """The convolution of one weight a channel that computes what a batch norm does."""
+    """Build the convolution of one weight per channel that computes what a batch norm does."""
     channels, mean = norm.num_features, norm.running_mean
     make: Any = torch.nn.utils.skip_init  # draws no random numbers
     layer: Any = make(

@@ -1,4 +1,4 @@
-"""The graph of a user's module, every node with the line of source that it comes from."""
+"""Tracing of a user's module: a graph whose nodes know their line of source."""
 
 from __future__ import annotations
 
@@ -13,18 +13,17 @@ import torch
 from torch import Tensor, fx, nn
 
 from snnquant.errors import InputError
-from snnquant.nn import GraphNetwork
-from snnquant.nn.wiring import Concatenate, Mean, Permute, Reshape, Reshaped, WeightedSum
+from snnquant.io import one_line
+from snnquant.nn import Graph
+from snnquant.nn.kinds import SYNAPSES
+from snnquant.nn.wiring import Concatenate, Mean, Permute, Reshape, Reshaped
 
 BATCH = 3
 """Samples that the shapes are taken with: few axes of a network have just this length."""
 LIBRARY = str(Path(torch.__file__).parent)
-OURS = (__file__, inspect.getfile(GraphNetwork), inspect.getfile(Reshaped))
-"""Files whose lines tell a user nothing of a network."""
-LEAVES = (
-    *(nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear),
-    *(Concatenate, Mean, Permute, Reshape, WeightedSum),
-)
+OURS = (__file__, inspect.getfile(Graph), inspect.getfile(Reshaped))
+"""Files that are no part of a user's source."""
+LEAVES = (*SYNAPSES, Concatenate, Mean, Permute, Reshape)
 
 
 class _Tracer(fx.Tracer):
@@ -34,19 +33,19 @@ class _Tracer(fx.Tracer):
     """
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        """A subclass of these counts as such where its forward is the parent's."""
+        """Take a subclass of `LEAVES` for one of them where its forward is the parent's."""
         inherited = any(isinstance(m, leaf) and type(m).forward is leaf.forward for leaf in LEAVES)
         return inherited or super().is_leaf_module(m, module_qualified_name)
 
     def create_node(self, *args: Any, **kwargs: Any) -> fx.Node:
-        """A node with its line in meta["line"]."""
+        """Create a node with its line in meta["line"]."""
         node = super().create_node(*args, **kwargs)
         node.meta["line"] = _line_of(sys._getframe())
         return node
 
 
 def trace(module: nn.Module) -> fx.Graph:
-    """The operations of a module in evaluation mode, all arguments but the first by default.
+    """Trace a module in evaluation mode; all arguments except the first have their defaults.
 
     Raises InputError, which names the line, where they depend on the values of the input.
     """
@@ -62,17 +61,17 @@ def trace(module: nn.Module) -> fx.Graph:
         ]
         where = lines[-1] if lines else type(module).__name__
         raise InputError(
-            f"{where}: found {_one_line(error)}, expected a forward that takes one tensor and runs "
+            f"{where}: found {one_line(error)}, expected a forward that takes one tensor and runs "
             "the same operations for every input"
         ) from None
 
 
 @torch.no_grad()
 def add_shapes(graph: fx.Graph, module: nn.Module, example: Tensor) -> Tensor:
-    """Put the shape of every tensor, for a batch of `BATCH`, in meta["shape"]; returns the logits.
+    """Put the shape of every tensor, for a batch of `BATCH`, in meta["shape"]; return the logits.
 
-    What is no tensor goes to meta["value"]. `example` is [N, ...] with at least one sample. The
-    logits are the module's output, or what a softmax at its end is taken of (see `logits_node`).
+    Other values go to meta["value"]. `example` is [N, ...] with at least one sample. The logits are
+    the module's output, or the input of a softmax at its end (see `logits_node`).
     Raises InputError where the module does not run on it or the output is not one tensor.
     """
     x = example[torch.arange(BATCH) % len(example)]
@@ -81,7 +80,7 @@ def add_shapes(graph: fx.Graph, module: nn.Module, example: Tensor) -> Tensor:
     except Exception as error:  # whatever the user's operations raise on a wrong shape
         raise InputError(
             f"{type(module).__name__}: does not run on inputs of shape "
-            f"{tuple(example.shape)} ({_one_line(error)}), expected an example that fits"
+            f"{tuple(example.shape)} ({one_line(error)}), expected an example that fits"
         ) from None
     recorder = _Shapes(module, graph)
     output = recorder.run(x)
@@ -101,20 +100,20 @@ class _Shapes(fx.Interpreter):
         self.logits: Any = None
 
     def run_node(self, n: fx.Node) -> Any:
-        """Run a node as ever, and note the shape of a tensor, or the value of anything else."""
+        """Run a node and note the shape of a tensor, or any other value."""
         result = super().run_node(n)
         if isinstance(result, Tensor):
             n.meta["shape"] = tuple(result.shape)
         else:
             n.meta["value"] = result
         if n is self.end:
-            # A later operation may write into it; what it held here is what was asked for.
+            # A later operation may write into it.
             self.logits = result.clone() if isinstance(result, Tensor) else result
         return result
 
 
 def logits_node(graph: fx.Graph, module: nn.Module) -> fx.Node | Any:
-    """The node whose value is returned, or that a softmax at the very end is taken of."""
+    """Find the node whose value is returned, or the input of a softmax at the very end."""
     (end,) = (node for node in graph.nodes if node.op == "output")
     node = end.args[0]
     while isinstance(node, fx.Node) and is_softmax(node, module) and len(node.users) == 1:
@@ -123,14 +122,14 @@ def logits_node(graph: fx.Graph, module: nn.Module) -> fx.Node | Any:
 
 
 def is_softmax(node: fx.Node, module: nn.Module) -> bool:
-    """Whether a node is a softmax or its logarithm, as a module, function or method."""
+    """Check whether a node is a softmax or its logarithm, as a module, function or method."""
     if node.op == "call_module":
         return isinstance(module.get_submodule(str(node.target)), (nn.Softmax, nn.LogSoftmax))
     return operation(node) in ("softmax", "log_softmax")
 
 
 def operation(node: fx.Node) -> str:
-    """Plain name of a function or method: `relu` of `torch.relu`, `F.relu_` and `x.relu()`."""
+    """Name a function or method plainly: `relu` for `torch.relu`, `F.relu_` and `x.relu()`."""
     if node.op not in ("call_function", "call_method"):
         return ""
     name = node.target if isinstance(node.target, str) else getattr(node.target, "__name__", "")
@@ -138,21 +137,17 @@ def operation(node: fx.Node) -> str:
 
 
 def where(node: fx.Node) -> str:
-    """A node for a message: its line in the user's source, and its name."""
+    """Name a node for a message: its line in the user's source, and its name."""
     line = node.meta.get("line", "")
     name = str(node.target) if node.op == "call_module" else node.name
     return f"{line}: {name}" if line else name
 
 
 def _line_of(frame: FrameType | None) -> str:
-    """FILE:LINE of the innermost frame that is neither torch's nor this module's."""
+    """Find FILE:LINE of the innermost frame that is neither torch's nor this module's."""
     while frame is not None and frame.f_code is not trace.__code__:
         file = frame.f_code.co_filename
         if not file.startswith(LIBRARY) and file not in OURS:
             return f"{file}:{frame.f_lineno}"
         frame = frame.f_back
     return ""
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from snnquant.nn import LayerInfo, layer_table
+from snnquant.nn.hooks import evaluating, recording
 from snnquant.sampling import Patches
-from snnquant.spiking import LIF, SpikingNetwork
-from snnquant.spiking.network import spiking_layers
+from snnquant.spiking import Neuron, SpikingNetwork, spiking_layers
 
 FUNCTIONS: dict[str, Callable[..., Tensor]] = {
     "conv3d": nn.functional.conv3d,
@@ -56,32 +56,22 @@ def measure(
     steps = network.time_steps if isinstance(network, SpikingNetwork) else 1
     behind = network.spike_driven if isinstance(network, SpikingNetwork) else frozenset()
     sums = {info.name: [0.0, 0.0] for info in table}
-    modules = dict(network.named_modules())
+    infos = {info.name: info for info in table}
 
-    def hook(info: LayerInfo) -> Callable[..., None]:
-        def count(module: nn.Module, inputs: tuple[Tensor, ...], output: Any) -> None:
-            x = inputs[0]
-            # The readout sees mean spikes [N, ...] where the layers before it see T x N batches.
-            scale = steps / (x.shape[0] / pixels) if info.name in spiking else pixels / x.shape[0]
-            active = x if info.name in spiking else (x != 0).to(x.dtype)
-            sums[info.name][0] += float(active.sum(dtype=torch.float64)) * scale
-            if info.name in spiking:
-                sums[info.name][1] += _reached(info, module, x) * scale
+    def count(name: str, module: nn.Module, inputs: tuple[Tensor, ...], output: Any) -> None:
+        x = inputs[0]
+        # The readout sees mean spikes [N, ...] where the layers before it see T x N batches.
+        scale = steps / (x.shape[0] / pixels) if name in spiking else pixels / x.shape[0]
+        active = x if name in spiking else (x != 0).to(x.dtype)
+        sums[name][0] += float(active.sum(dtype=torch.float64)) * scale
+        if name in spiking:
+            sums[name][1] += _reached(infos[name], module, x) * scale
 
-        return count
-
-    handles = [modules[info.name].register_forward_hook(hook(info)) for info in table]
-    was_training = network.training
-    network.eval()
-    try:
-        with torch.no_grad():
-            for batch in torch.split(indices, batch_size):
-                pixels = len(batch)
-                network(patches.gather(batch))
-    finally:
-        network.train(was_training)
-        for handle in handles:
-            handle.remove()
+    layers = {name: network.get_submodule(name) for name in infos}
+    with evaluating(network), recording(layers, count):
+        for batch in torch.split(indices, batch_size):
+            pixels = len(batch)
+            network(patches.gather(batch))
 
     activity = []
     for info in table:
@@ -129,35 +119,22 @@ def shared_between_windows(activity: Sequence[LayerActivity]) -> list[LayerActiv
     ]
 
 
-@torch.no_grad()
 def spike_rates(
     network: SpikingNetwork, patches: Patches, indices: Tensor, batch_size: int = 512
 ) -> dict[str, float]:
     """Spikes a neuron a step of every LIF layer, mean over the pixels at `indices` [N]."""
     counts: dict[str, list[float]] = {}
 
-    def hook(name: str) -> Callable[..., None]:
-        def count(module: nn.Module, inputs: Any, spikes: Tensor) -> None:
-            total = counts.setdefault(name, [0.0, 0.0])
-            total[0] += float(spikes.sum(dtype=torch.float64))
-            total[1] += spikes.numel()
+    def count(name: str, module: nn.Module, inputs: Any, spikes: Tensor) -> None:
+        total = counts.setdefault(name, [0.0, 0.0])
+        total[0] += float(spikes.sum(dtype=torch.float64))
+        total[1] += spikes.numel()
 
-        return count
-
-    handles = [
-        module.register_forward_hook(hook(name))
-        for name, module in network.layers.named_children()
-        if isinstance(module, LIF)
-    ]
-    was_training = network.training
-    network.eval()
-    try:
+    children = network.layers.named_children()
+    neurons = {name: module for name, module in children if isinstance(module, Neuron)}
+    with evaluating(network), recording(neurons, count):
         for batch in torch.split(indices, batch_size):
             network(patches.gather(batch))
-    finally:
-        network.train(was_training)
-        for handle in handles:
-            handle.remove()
     return {name: spikes / slots for name, (spikes, slots) in counts.items()}
 
 

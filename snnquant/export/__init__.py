@@ -1,52 +1,32 @@
-"""Networks for other programs: one file a network, written by one function a format.
+"""Networks for other programs: one file per network, one function per format.
 
-The function of a format is called `write_FORMAT` and is in the module that `FORMATS` names:
-
-    write_FORMAT(network, example, path, *, normalisation=None, facts=NO_FACTS) -> None
-
-network
-    `SpikingNetwork` or CNN in evaluation mode, left as it is. Its weights may be quantized:
-    `freeze` a copy for the plain values, or take `integer_weights`.
-example
-    Standardised patches [N, 1, B, h, w], float32, N >= 1: shapes, and values as the network meets
-    them.
-path
-    File to write, whole or not at all (`snnquant.io.replacing`).
-normalisation
-    What makes standardised patches of raw ones. A format that can computes it in the file; any
-    other stores it, so that whoever reads the file can.
-facts
-    What the file says about itself, text by name (see `facts_of`); a format without a place for
-    it leaves it out.
-
-It raises `InputError`, one line, for a network that the format cannot hold, where the format's
-extra is not installed (`snnquant.io.require_extra`), and for a file that cannot be written. A
-module here imports its libraries within functions, so that this table costs nothing.
+The exporter of a format is called `write_FORMAT` and is in the module that `FORMATS` names. These
+modules import their libraries within functions, so that this table costs nothing.
 """
 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
-from typing import Literal
+from pathlib import Path
+from typing import Literal, cast
 
-__all__ = ["FORMATS", "NO_FACTS", "Format", "Name", "writer"]
+from snnquant.export.request import Exporter, ExportRequest
 
-Name = Literal["onnx", "qdq", "nir", "snntorch", "brian2"]
-NO_FACTS: Mapping[str, str] = MappingProxyType({})
+__all__ = ["FORMATS", "ExportRequest", "Exporter", "Format", "FormatName", "export", "exporter"]
+
+FormatName = Literal["onnx", "qdq", "nir", "snntorch", "brian2"]
 
 
 @dataclass(frozen=True)
 class Format:
-    """Where a format is written, and which of a run's networks is meant if nothing else is said."""
+    """The module that writes a format, and the network of a run that it takes by default."""
 
     module: str
     network: str = "snn_trained"
 
 
-FORMATS: dict[Name, Format] = {
+FORMATS: dict[FormatName, Format] = {
     "onnx": Format("snnquant.export.onnx_file"),
     "qdq": Format("snnquant.export.qdq", "cnn_quantized"),
     "nir": Format("snnquant.export.nir_graph"),
@@ -55,9 +35,33 @@ FORMATS: dict[Name, Format] = {
 }
 
 
-def writer(name: Name) -> Callable[..., None]:
-    """The function `write_NAME`."""
-    function: Callable[..., None] = getattr(
-        importlib.import_module(FORMATS[name].module), f"write_{name}"
-    )
-    return function
+def exporter(name: FormatName) -> Exporter:
+    """Return the function `write_NAME`."""
+    module = importlib.import_module(FORMATS[name].module)
+    return cast(Exporter, getattr(module, f"write_{name}"))
+
+
+def export(request: ExportRequest, path: str | Path, format: FormatName) -> None:
+    """Write a network for another program.
+
+    Args:
+        request: The network, example patches [N, 1, B, h, w], and what else goes into the file.
+        path: File to write, whole or not at all.
+        format: onnx, qdq, nir, snntorch or brian2.
+
+    Raises:
+        InputError: For a network that the format cannot hold, a missing extra, and a file that
+            cannot be written.
+
+    Example:
+        >>> import tempfile, torch
+        >>> from snnquant.spiking import LIF, SpikingNetwork
+        >>> layers = {"flatten": torch.nn.Flatten(), "fc": torch.nn.Linear(8, 3), "lif": LIF()}
+        >>> network = SpikingNetwork(layers, time_steps=5).eval()
+        >>> request = ExportRequest(network, torch.zeros(2, 1, 8, 1, 1))
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     export(request, Path(folder) / "snn.py", "snntorch")
+        ...     sorted(path.name for path in Path(folder).iterdir())
+        ['snn.pt', 'snn.py']
+    """
+    exporter(format)(request, Path(path))

@@ -11,14 +11,22 @@ from snnquant.nn.convolutions import Conv2d, Conv3d
 from snnquant.nn.kinds import MAX_POOLS
 from snnquant.quantization import freeze
 from snnquant.sampling import Normalisation
-from snnquant.spiking import LIF
+from snnquant.spiking import (
+    LIF,
+    LIFParameters,
+    Neuron,
+    initial_state,
+    lif_step,
+    require_lif,
+)
 
 
 class Deployed(nn.Module):
     """Normalisation and network: raw patches [N, 1, B, h, w] to logits [N, K].
 
     A copy: quantized weights are plain values, LIF neurons a loop over the time steps, convolutions
-    those of torch. Without a normalisation it takes standardised patches.
+    those of torch. Without a normalisation it takes standardised patches. Raises InputError for
+    neurons other than `LIF`, by layer.
     """
 
     mean: Tensor
@@ -28,7 +36,9 @@ class Deployed(nn.Module):
     def __init__(self, network: nn.Module, normalisation: Normalisation | None = None) -> None:
         super().__init__()
         self.network = freeze(copy.deepcopy(network)).eval().requires_grad_(False)
-        for layer in self.network.modules():
+        for name, layer in self.network.named_modules():
+            if isinstance(layer, Neuron):
+                require_lif(layer, name.removeprefix("layers."), "--format onnx")
             layer.__class__ = PLAIN.get(type(layer), type(layer))
         self.normalised = normalisation is not None
         self.projected = normalisation is not None and normalisation.components is not None
@@ -40,7 +50,7 @@ class Deployed(nn.Module):
                 self.register_buffer("components", torch.from_numpy(normalisation.components.T))
 
     def forward(self, patches: Tensor) -> Tensor:
-        """Logits [N, K]."""
+        """Return the logits [N, K]."""
         if self.normalised:
             patches = (patches - self.mean) / self.std
         if self.projected:
@@ -51,32 +61,26 @@ class Deployed(nn.Module):
 
 
 class UnrolledLIF(LIF):
-    """A `LIF` whose steps are plain operations, each on new tensors, so that a tracer sees them."""
+    """A `LIF` whose steps are plain operations on new tensors, so that a tracer sees them."""
 
     def forward(self, current: Tensor) -> Tensor:
-        """Spikes [T, N, ...] for current [T, N, ...]: the recurrences of `snnquant.spiking.lif`."""
-        potential = self.initial * self.threshold
-        spikes: list[Tensor] = []
+        """Return the spikes [T, N, ...] for current [T, N, ...], step by step."""
+        parameters = LIFParameters(self.leak, self.threshold, self.reset)
+        state = initial_state(current, parameters, self.initial)
+        spikes = []
         for step in current.unbind(0):
-            potential = potential * self.leak + step
-            if self.reset == "delayed" and spikes:
-                potential = potential - self.threshold * spikes[-1]
-            fired = (potential > self.threshold).to(current.dtype)
-            if self.reset == "same_step":
-                potential = potential - self.threshold * fired
-            elif self.reset == "zero":
-                potential = potential * (1 - fired)
+            fired, state = lif_step(step, parameters, state, surrogate=None)
             spikes.append(fired)
         return torch.stack(spikes)
 
 
 class WindowedPool(nn.Module):
-    """Adaptive pooling axis after axis, window by window: exporters know it to one value alone."""
+    """Adaptive pooling axis by axis, window by window: exporters know it only to one value."""
 
     output_size: int | tuple[int | None, ...]
 
     def forward(self, x: Tensor) -> Tensor:
-        """Means, or maxima, of n windows of each axis: the i-th from floor(is/n) on, to ceil."""
+        """Return means, or maxima, of n windows per axis: the i-th from floor(is/n) to ceil."""
         counts = self.output_size
         if isinstance(counts, int):
             counts = (counts,) * (x.ndim - 2)
@@ -100,4 +104,4 @@ PLAIN: dict[type[nn.Module], type[nn.Module]] = {
     LIF: UnrolledLIF,
     **{kind: type(kind.__name__, (WindowedPool, kind), {}) for kind in ADAPTIVE},
 }
-"""What stands for a module of ours whose operations are arranged for speed."""
+"""Plain stand-ins for modules whose operations are arranged for speed."""

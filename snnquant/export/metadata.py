@@ -1,4 +1,4 @@
-"""What an exported file says about itself."""
+"""Metadata of exported files."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from importlib.metadata import version
 from snnquant.checkpoints import Checkpoint
 
 
-def facts_of(checkpoint: Checkpoint, scene: str, class_names: Sequence[str]) -> dict[str, str]:
-    """Text by name: the network, its neurons and bits, its scene and classes (JSON).
+def metadata_of(checkpoint: Checkpoint, scene: str, class_names: Sequence[str]) -> dict[str, str]:
+    """Return text by name: the network, its neurons and bits, its scene and classes (JSON).
 
-    `scene` and `class_names` may be empty, where the checkpoint came without its run.
+    `scene` and `class_names` may be empty for a checkpoint without its run.
     """
-    facts = {
+    metadata = {
         "producer": f"snnquant {version('snnquant')}",
         "model": checkpoint.model.name,
         "window": str(checkpoint.model.window),
@@ -24,10 +24,10 @@ def facts_of(checkpoint: Checkpoint, scene: str, class_names: Sequence[str]) -> 
         "weight_bits": str(checkpoint.bits or 32),
     }
     if checkpoint.neuron:
-        facts["time_steps"] = str(checkpoint.neuron.time_steps)
-        facts["reset"] = checkpoint.neuron.reset
-        facts["initial_potential"] = str(checkpoint.neuron.initial)
+        metadata["time_steps"] = str(checkpoint.neuron.time_steps)
+        metadata["reset"] = checkpoint.neuron.reset
+        metadata["initial_potential"] = str(checkpoint.neuron.initial)
     if scene:
-        facts["scene"] = scene
-        facts["class_names"] = json.dumps(list(class_names), ensure_ascii=False)
-    return facts
+        metadata["scene"] = scene
+        metadata["class_names"] = json.dumps(list(class_names), ensure_ascii=False)
+    return metadata

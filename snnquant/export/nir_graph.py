@@ -9,7 +9,6 @@ nodes: reset, potential before the first step, the same input at every step, log
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,69 +17,61 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from snnquant.errors import InputError
-from snnquant.export import NO_FACTS
-from snnquant.export.common import frozen, identifiers, sample_shapes
+from snnquant.export import ExportRequest
+from snnquant.export.preparation import frozen, identifiers, sample_shapes
 from snnquant.io import replacing, require_extra
 from snnquant.nn import INPUT
-from snnquant.nn.kinds import DROPOUTS
+from snnquant.nn.kinds import CONVOLUTIONS, DROPOUTS
 from snnquant.nn.wiring import Reshape, WeightedSum
-from snnquant.sampling import Normalisation
-from snnquant.spiking import LIF, SpikingNetwork
+from snnquant.spiking import LIF, Reset, SpikingNetwork, unknown_reset
 
 DT = 1e-4
-"""Seconds of a time step: snnTorch's reader takes no other, and stores none."""
+"""Seconds per time step: snnTorch's reader takes no other, and stores none."""
 EQUATIONS = {
-    "delayed": "u[t] = leak u[t-1] + I[t] - v_threshold o[t-1]; o[t] = u[t] > v_threshold",
-    "same_step": "v[t] = leak u[t-1] + I[t]; o[t] = v[t] > v_threshold; "
+    Reset.DELAYED: "u[t] = leak u[t-1] + I[t] - v_threshold o[t-1]; o[t] = u[t] > v_threshold",
+    Reset.SAME_STEP: "v[t] = leak u[t-1] + I[t]; o[t] = v[t] > v_threshold; "
     "u[t] = v[t] - v_threshold o[t]",
-    "zero": "v[t] = leak u[t-1] + I[t]; o[t] = v[t] > v_threshold; u[t] = v[t] (1 - o[t])",
+    Reset.ZERO: "v[t] = leak u[t-1] + I[t]; o[t] = v[t] > v_threshold; u[t] = v[t] (1 - o[t])",
 }
 RESHAPES = (nn.Flatten, nn.Unflatten, nn.Identity, Reshape)
 Shape = tuple[int, ...]
 
 
-def write_nir(
-    network: nn.Module,
-    example: Tensor,
-    path: Path,
-    *,
-    normalisation: Normalisation | None = None,
-    facts: Mapping[str, str] = NO_FACTS,
-) -> None:
-    """Write `to_nir`'s graph as HDF5; `normalisation` and `facts` go to its metadata.
+def write_nir(request: ExportRequest, path: Path) -> None:
+    """Write `to_nir`'s graph as HDF5, with normalisation and metadata in its metadata.
 
-    Raises InputError where `to_nir` does, and where the file cannot be written.
+    Raises InputError where `to_nir` does, and for a file that cannot be written.
     """
     (nir,) = require_extra("nir", "nir")
-    graph = to_nir(network, example)
-    graph.metadata = dict(facts) | graph.metadata
-    if normalisation is not None:
+    graph = to_nir(request)
+    graph.metadata = dict(request.metadata) | graph.metadata
+    if request.normalisation is not None:
         for name in ("mean", "std", "components"):
-            value = getattr(normalisation, name)
+            value = getattr(request.normalisation, name)
             if value is not None:
                 graph.nodes[INPUT].metadata[name] = value
     with replacing(path) as temporary:
         nir.write(str(temporary), graph)
 
 
-def to_nir(network: nn.Module, example: Tensor) -> Any:
-    """The `nir.NIRGraph` of a spiking network for samples of the shape of `example` [N, ...].
+def to_nir(request: ExportRequest) -> Any:
+    """Return the `nir.NIRGraph` of a spiking network for samples of the shape of its example.
 
-    Raises InputError, one line that names the layer, for what NIR has no node for, and without
-    the package nir.
+    Raises InputError, one line that names the layer, for layers that NIR has no node for, and
+    without the package nir.
     """
     (nir,) = require_extra("nir", "nir")
-    writer = _Writer(nir, frozen(network, "nir"), example)
+    writer = _Writer(nir, frozen(request.network, "nir"), request.example)
     for name in writer.network.inputs:
         writer.add(name)
     return writer.graph()
 
 
 class _Writer:
-    """Collects nodes and edges; `holders` are the nodes that hold the layers' values.
+    """A collector of nodes and edges; `holders` are the nodes that hold the layers' values.
 
-    `given` are the shapes that nodes give. The input's is that of its first layer with a node: what
-    changes the shape before needs none.
+    `given` are the output shapes of nodes. The input's is that of its first layer with a node:
+    reshapes before it need none.
     """
 
     def __init__(self, nir: Any, network: SpikingNetwork, example: Tensor) -> None:
@@ -96,7 +87,7 @@ class _Writer:
         self.edges: list[tuple[str, str]] = []
 
     def add(self, name: str) -> None:
-        """Add a layer whose inputs are there."""
+        """Add a layer after its inputs."""
         layer, sources = self.network.layers.get_submodule(name), self.network.inputs[name]
         before, after = self.shapes[sources[0]], self.shapes[name]
         holder = self.holders[sources[0]]
@@ -111,7 +102,7 @@ class _Writer:
             self.holders[name] = self.names[name]
 
     def graph(self) -> Any:
-        """The graph of what was added."""
+        """Return the graph of the added layers."""
         name = next(reversed(self.network.inputs))
         output = self.nir.Output(np.array(self.shapes[name]))
         output.metadata = {"logits": "mean over the time steps"}
@@ -137,7 +128,7 @@ class _Writer:
         self.edges.append((holder, key))
 
     def _sum(self, name: str, layer: WeightedSum) -> None:
-        """Scaled addends, and a factor of 1 for their sum: NIR adds up what a node receives."""
+        """Add scaled addends, and a factor of 1 for their sum: NIR sums the inputs of a node."""
         key, after, sources = self.names[name], self.shapes[name], self.network.inputs[name]
         if any(self.shapes[source] != after for source in sources):
             raise _refusal(name, "broadcasts its inputs, which NIR does not")
@@ -157,12 +148,12 @@ class _Writer:
         raise _refusal(name, f"makes {after} of {before}, and NIR only joins axes")
 
     def _computing(self, name: str, layer: nn.Module, before: Shape, after: Shape) -> Any:
-        """The node of a layer with one input that computes."""
+        """Return the node of a layer with one input that computes."""
         if isinstance(layer, LIF):
             return self._neurons(layer, before)
         if isinstance(layer, nn.Linear) and len(before) == 1:
             return self.nir.Affine(_array(layer.weight), _bias(layer))
-        if isinstance(layer, (nn.Conv1d, nn.Conv2d, nn.Conv3d)) and layer.padding_mode == "zeros":
+        if isinstance(layer, CONVOLUTIONS) and layer.padding_mode == "zeros":
             convolution = self._convolution(layer, before)
             if convolution is not None:
                 return convolution
@@ -197,8 +188,10 @@ class _Writer:
 
     def _neurons(self, layer: LIF, shape: Shape) -> Any:
         leak, threshold = layer.leak.item(), layer.threshold.item()
+        if layer.reset not in EQUATIONS:
+            raise unknown_reset(layer.reset, "--format nir", tuple(EQUATIONS))
         metadata = {
-            "reset": layer.reset,
+            "reset": layer.reset.value,
             "equation": EQUATIONS[layer.reset],
             "v_initial": (layer.initial * layer.threshold).item(),
         }

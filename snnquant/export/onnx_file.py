@@ -10,39 +10,31 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
 
 from snnquant.errors import InputError
-from snnquant.export import NO_FACTS
+from snnquant.export import ExportRequest
 from snnquant.export.deployed import Deployed
-from snnquant.io import replacing, require_extra
-from snnquant.sampling import Normalisation
+from snnquant.io import one_line, replacing, require_extra
 
 OPSET = 20
 INPUT, OUTPUT = "patches", "logits"
 
 
-def write_onnx(
-    network: nn.Module,
-    example: Tensor,
-    path: Path,
-    *,
-    normalisation: Normalisation | None = None,
-    facts: Mapping[str, str] = NO_FACTS,
-) -> None:
+def write_onnx(request: ExportRequest, path: Path) -> None:
     """Write an SNN or CNN as ONNX: `patches` [batch, 1, B, h, w] to `logits` [batch, K], float32.
 
-    With a `normalisation`, which goes into the graph, patches are raw, in the units of the scene.
+    With a normalisation, which goes into the graph, patches are raw, in the units of the scene.
     An SNN's time steps are unrolled into plain operators. Quantized weights are written as the
-    values that they stand for, in float32. `facts` become the file's metadata.
-    See `snnquant.export` for the arguments and errors.
+    values that they stand for, in float32.
     """
-    save(path, to_model(Deployed(network, normalisation), example), facts)
+    save(path, to_model(request), request.metadata)
 
 
-def to_model(deployed: Deployed, example: Tensor) -> Any:
-    """The ONNX ModelProto of a network; `example` holds patches as the network takes them."""
+def to_model(request: ExportRequest) -> Any:
+    """Return the ONNX ModelProto of a network."""
     require_extra("onnx", "onnx", "onnxscript")
+    example = request.example
+    deployed = Deployed(request.network, request.normalisation)
     bands = deployed.mean.shape[0] if deployed.normalised else example.shape[2]
     patches = example.new_zeros(2, 1, bands, *example.shape[3:])
     batch = torch.export.Dim("batch")
@@ -60,17 +52,16 @@ def to_model(deployed: Deployed, example: Tensor) -> Any:
             )
     except torch.onnx.OnnxExporterError as error:
         cause: BaseException = error
-        while cause.__cause__ is not None:  # the first of them says what it is
+        while cause.__cause__ is not None:  # only the first names the operator
             cause = cause.__cause__
-        reason = " ".join(str(cause).split())[:300]
-        raise InputError(f"onnx: torch cannot write this network ({reason})") from error
+        raise InputError(f"onnx: torch cannot write this network ({one_line(cause)})") from error
     return program.model_proto
 
 
-def save(path: Path, model: Any, facts: Mapping[str, str]) -> None:
+def save(path: Path, model: Any, metadata: Mapping[str, str]) -> None:
     """Write a ModelProto with its metadata, checked, as one file."""
     (onnx,) = require_extra("onnx", "onnx")
-    onnx.helper.set_model_props(model, dict(facts))
+    onnx.helper.set_model_props(model, dict(metadata))
     onnx.checker.check_model(model, full_check=True)
     with replacing(path) as temporary:
         temporary.write_bytes(model.SerializeToString(deterministic=True))
@@ -78,7 +69,7 @@ def save(path: Path, model: Any, facts: Mapping[str, str]) -> None:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without the exporter's remarks on torchvision and on its own deprecations."""
+    """Silence the exporter's remarks on torchvision and on its own deprecations."""
     logger = logging.getLogger("torch.onnx")
     level = logger.level
     logger.setLevel(logging.ERROR)

@@ -1,4 +1,4 @@
-"""Networks as modules of snnTorch: source code that a person can read, and a file of weights."""
+"""Networks as modules of snnTorch: readable source code and a file of weights."""
 
 from __future__ import annotations
 
@@ -10,19 +10,20 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from snnquant.export import NO_FACTS
-from snnquant.export.common import check_source_name, frozen, identifiers, sample_shapes
+from snnquant.export import ExportRequest
+from snnquant.export.preparation import check_source_name, frozen, identifiers, sample_shapes
 from snnquant.io import replacing
 from snnquant.nn import INPUT, GraphNetwork
 from snnquant.nn.kinds import DROPOUTS, MAX_POOLS
+from snnquant.nn.wiring import Sum, WeightedSum
 from snnquant.sampling import Normalisation
-from snnquant.spiking import LIF, SpikingNetwork
+from snnquant.spiking import LIF, Neuron, SpikingNetwork, require_lif
 from snnquant.spiking.snntorch_adapter import to_snntorch
 
 TEMPLATE = '''"""A spiking network as a snnTorch module, written by snnquant.
 
-`load()` gives it with its weights, which are in the .pt file beside this one. It needs torch and
-snntorch (1.0 or later) alone.
+`load()` returns it with its weights, which are in the .pt file beside this one. It needs only
+torch and snntorch (1.0 or later).
 """
 
 from pathlib import Path
@@ -32,8 +33,8 @@ import torch
 from torch import nn
 
 TIME_STEPS = {time_steps}
-FACTS = {{
-{facts}
+METADATA = {{
+{metadata}
 }}
 
 
@@ -58,58 +59,47 @@ class Network(nn.Module):
 
 
 def load():
-    """The network with its weights, in evaluation mode."""
+    """Return the network with its weights, in evaluation mode."""
     network = Network()
     weights = torch.load(Path(__file__).with_suffix(".pt"), weights_only=True)
     network.load_state_dict(weights)
     return network.eval()
 '''
-TAKEN = {*dir(nn.Module()), "mean", "std", "components", "torch", "nn", "snn", "len", "range"}
-TAKEN |= {"self", "patches", "time_steps", "x", "mem", "counts", "most", "new", "total"}
-"""Names that the source uses for other things than layers."""
+RESERVED = {*dir(nn.Module()), "mean", "std", "components", "torch", "nn", "snn", "len", "range"}
+RESERVED |= {"self", "patches", "time_steps", "x", "mem", "counts", "largest", "new", "total"}
+"""Names that the source uses for anything except layers."""
 
 
-def write_snntorch(
-    network: nn.Module,
-    example: Tensor,
-    path: Path,
-    *,
-    normalisation: Normalisation | None = None,
-    facts: Mapping[str, str] = NO_FACTS,
-) -> None:
+def write_snntorch(request: ExportRequest, path: Path) -> None:
     """Write `path`, which ends in .py, and a state dict of the same name that ends in .pt.
 
-    With a `normalisation`, which goes into the module, it takes raw patches. Dropout is left out.
-    Raises InputError for another ending, a name that hides a package, a CNN, a layer that is none
-    of the package's own kinds, and where `to_snntorch` does: for the reset same_step, and without
-    snnTorch.
+    With a normalisation, which goes into the module, it takes raw patches. Dropout is left out.
+    Raises InputError for another ending, a name that hides a package, a CNN, a layer of an unknown
+    kind, and where `to_snntorch` does: for the reset same_step, and without snnTorch.
     """
     check_source_name(path, "snntorch", "torch")
-    writer = _Writer(frozen(network, "snntorch"), example)
-    if normalisation is not None:
-        writer.standardise(normalisation)
+    writer = _Writer(frozen(request.network, "snntorch"), request.example)
+    if request.normalisation is not None:
+        writer.standardise(request.normalisation)
     for row in writer.rows:
         writer.add(row)
     with replacing(path.with_suffix(".pt")) as temporary:
         torch.save(writer.state, temporary)
     with replacing(path) as temporary:
-        temporary.write_text(writer.source(facts), encoding="utf-8")
+        temporary.write_text(writer.source(request.metadata), encoding="utf-8")
 
 
 class _Writer:
-    """Collects lines: of the constructor, before the loop over the steps, and in it."""
+    """A collector of lines: of the constructor, before the loop over the steps, and in it."""
 
     def __init__(self, network: SpikingNetwork, example: Tensor) -> None:
         self.network = network
         self.shapes = sample_shapes(network, example)
         self.patch: tuple[int, ...] = self.shapes[INPUT]
         named = network.layers.named_children()
-        graph = GraphNetwork(
-            {name: nn.Identity() if isinstance(layer, LIF) else layer for name, layer in named},
-            network.inputs,
-        )
+        graph = GraphNetwork({name: _plain(layer) for name, layer in named}, network.inputs)
         self.rows = graph.describe()
-        self.names = identifiers(network.inputs, TAKEN)
+        self.names = identifiers(network.inputs, RESERVED)
         self.values = {INPUT: "x"}
         self.init: list[str] = []
         self.once = ["x = patches"]
@@ -136,44 +126,44 @@ class _Writer:
             self.patch = (1, len(normalisation.mean), *self.patch[2:])
 
     def add(self, row: Mapping[str, Any]) -> None:
-        """Add a layer as `GraphNetwork.describe` gives it."""
+        """Add a layer as `GraphNetwork.describe` returns it."""
         name, sources = row["name"], [self.values[source] for source in row["inputs"]]
         layer, word = self.network.layers.get_submodule(name), self.names[name]
         if isinstance(layer, (*DROPOUTS, nn.Identity)):
             self.values[name] = sources[0]
             return
         self.values[name] = word
-        if isinstance(layer, LIF):
-            self._add_neurons(name, layer, sources[0])
+        if isinstance(layer, Neuron):
+            self._add_neurons(name, require_lif(layer, name, "--format snntorch"), sources[0])
             return
-        behind = name in self.network.spike_driven
+        driven = name in self.network.spike_driven
         value = _wiring(row["kind"], row["settings"], sources)
         if value is None:
             value = f"self.{word}({sources[0]})"
             self.init.append(f"self.{word} = {_constructor(row['kind'], row['settings'])}")
             self._keep(word, layer)
-        if behind and isinstance(layer, MAX_POOLS):
-            # What the largest count grows by, as in SpikingNetwork.
+        if driven and isinstance(layer, MAX_POOLS):
+            # The growth of the largest count, as in SpikingNetwork.
             self.counted.append(word)
             self.steps += [
                 f'counts["{word}"] = counts["{word}"] + {sources[0]}',
                 f'new = self.{word}(counts["{word}"])',
-                f'{word}, most["{word}"] = new - most["{word}"], new',
+                f'{word}, largest["{word}"] = new - largest["{word}"], new',
             ]
         else:
-            (self.steps if behind else self.once).append(f"{word} = {value}")
+            (self.steps if driven else self.once).append(f"{word} = {value}")
 
-    def source(self, facts: Mapping[str, str]) -> str:
-        """The file's text."""
+    def source(self, metadata: Mapping[str, str]) -> str:
+        """Return the file's text."""
         counts = "".join(
             f"        {name} = {{{', '.join(f'{word!r}: 0' for word in self.counted)}}}\n"
-            for name in ("counts", "most")
+            for name in ("counts", "largest")
             if self.counted
         )
         last = next(reversed(self.network.inputs))
         return TEMPLATE.format(
             time_steps=self.network.time_steps,
-            facts=_indented([f"{name!r}: {text!r}," for name, text in facts.items()], 4),
+            metadata=_indented([f"{name!r}: {text!r}," for name, text in metadata.items()], 4),
             units="Raw" if "mean" in self.state else "Standardised",
             patch=", ".join(map(str, self.patch)),
             classes=self.shapes[last][0],
@@ -187,7 +177,7 @@ class _Writer:
 
     def _add_neurons(self, name: str, layer: LIF, current: str) -> None:
         word = self.names[name]
-        # Potentials are handed from step to step, so snnTorch need not hold the first one.
+        # Potentials are passed from step to step, so snnTorch need not hold the first one.
         leaky = to_snntorch(LIF(layer.leak.item(), layer.threshold.item(), reset=layer.reset))
         self._keep(word, leaky)
         self.init.append(
@@ -204,8 +194,15 @@ class _Writer:
         self.state |= {f"{word}.{key}": value for key, value in layer.state_dict().items()}
 
 
+def _plain(layer: nn.Module) -> nn.Module:
+    """Return a layer that can be described as data, for one of an SNN."""
+    if isinstance(layer, Neuron):
+        return nn.Identity()
+    return Sum(layer.weights.tolist()) if isinstance(layer, WeightedSum) else layer
+
+
 def _wiring(kind: str, settings: Mapping[str, Any], sources: list[str]) -> str | None:
-    """What joins layers or changes shapes, as an expression; None for a module of torch."""
+    """Return the expression of a join or reshape, or None for a module of torch."""
     first = sources[0]
     if kind == "Sum":
         terms = zip(settings["weights"], sources, strict=True)
@@ -222,7 +219,7 @@ def _wiring(kind: str, settings: Mapping[str, Any], sources: list[str]) -> str |
 
 
 def _constructor(kind: str, settings: Mapping[str, Any]) -> str:
-    """The call that makes a module of torch, without what is torch's default."""
+    """Return the call that makes a module of torch, without arguments at their defaults."""
     torch_class = getattr(nn, kind)
     arguments = []
     for name, parameter in inspect.signature(torch_class.__init__).parameters.items():

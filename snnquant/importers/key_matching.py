@@ -1,4 +1,4 @@
-"""Which tensor of a state dict is which of a network's, by name or by shape and order."""
+"""Matching of a state dict's tensors with a network's, by name or by shape and order."""
 
 from __future__ import annotations
 
@@ -12,18 +12,26 @@ from torch import Tensor, nn
 
 from snnquant.checkpoints.checks import COUNTER
 from snnquant.errors import InputError
+from snnquant.nn.kinds import BATCH_NORMS
 
 PREFIXES = ("module.", "_orig_mod.", "model.", "net.", "network.")
-"""Put before every name by DataParallel, torch.compile and modules that hold the network."""
+"""Prefixes that DataParallel, torch.compile and wrapping modules put before every name."""
 
 
 @dataclass(frozen=True)
 class KeyMap:
-    """How a state dict was read: pairs of (its name, the network's name), and what that leaves.
+    """The tensors of a file that became a network's, and the network's tensors that it lacks.
 
-    `zeros` are biases that the file lacks, `absent` batch norms that it lacks, which are taken out
-    of the network. `by` is name, or order where names differ: equal shapes in equal order; or
-    graph, where the file holds the network as well.
+    Attributes:
+        by: `name`; `order` where names differ: equal shapes in equal order; or `graph` where the
+            file holds the network as well.
+        pairs: Pairs of (name in the file, name in the network).
+        zeros: Biases that the file lacks, which became zero.
+        absent: Batch norms that the file lacks, which were removed from the network.
+
+    Example:
+        >>> KeyMap("order", (("fc.weight", "classifier.weight"),), ("classifier.bias",)).lines()
+        ['fc.weight is classifier.weight', 'classifier.bias is missing: set to zero']
     """
 
     by: str
@@ -32,15 +40,15 @@ class KeyMap:
     absent: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
-        """The fields as JSON values."""
+        """Return the fields as JSON values."""
         return asdict(self)
 
     def lines(self) -> list[str]:
-        """For a reader: pairs that differ by more than a prefix, and what was filled in."""
+        """Describe pairs that differ by more than a prefix, and the tensors that are missing."""
         pairs = [pair for pair in self.pairs if not pair[0].endswith(pair[1])]
         lines = [f"{theirs} is {ours}" for theirs, ours in pairs]
-        lines += [f"{ours} is not there: zeros" for ours in self.zeros]
-        return lines + [f"{ours} is not there: left out" for ours in self.absent]
+        lines += [f"{ours} is missing: set to zero" for ours in self.zeros]
+        return lines + [f"{ours} is missing: left out" for ours in self.absent]
 
 
 @dataclass
@@ -52,7 +60,7 @@ class _Layer:
 
     @property
     def shapes(self) -> tuple[object, ...]:
-        """What has to be equal for two layers to be the same; a bias may be missing."""
+        """Shapes that must be equal for two layers to match; a bias may be missing."""
         named = sorted(self.tensors.items())
         return tuple((key, _essential(t)) for key, t in named if key != "bias")
 
@@ -62,11 +70,36 @@ def load_matching(network: nn.Module, state: Mapping[str, Tensor], ordered: bool
 
     Names are tried as they are and without `PREFIXES`; then layers are matched by their shapes,
     and those of equal shape by their order. Shapes are equal up to ones at their end, so that a
-    kernel along one dimension fits either way of writing it. `ordered` says whether the file keeps
-    the order of its tensors; where it does not, layers of one shape whose names tell more than a
-    number apart are not guessed at.
+    kernel along one dimension fits either way of writing it.
 
-    Raises InputError, without a file's name, where the two do not match; `network` is as it was.
+    Args:
+        network: The network, which is changed in place.
+        state: The tensors by name.
+        ordered: Whether the file keeps the order of its tensors. Where it does not, layers of equal
+            shape are matched only if their names differ by a number.
+
+    Returns:
+        The pairs of names, and the tensors that the state dict lacks.
+
+    Raises:
+        InputError: Without a file's name, where the two do not match; `network` is not changed.
+
+    Example:
+        >>> from collections import OrderedDict
+        >>> import torch
+        >>> from torch import nn
+        >>> from snnquant.importers import load_matching
+        >>> network = nn.Sequential(OrderedDict(hidden=nn.Linear(4, 3), classifier=nn.Linear(3, 2)))
+        >>> state = {
+        ...     "fc1.weight": torch.ones(3, 4),
+        ...     "fc1.bias": torch.ones(3),
+        ...     "fc2.weight": torch.ones(2, 3),
+        ...     "fc2.bias": torch.ones(2),
+        ... }
+        >>> load_matching(network, state, ordered=True).pairs[2]
+        ('fc2.weight', 'classifier.weight')
+        >>> network.classifier.weight.sum().item()
+        6.0
     """
     prefix = _prefix(state, network)
     theirs = _layers({name.removeprefix(prefix): tensor for name, tensor in state.items()})
@@ -78,11 +111,7 @@ def load_matching(network: nn.Module, state: Mapping[str, Tensor], ordered: bool
     else:
         couples = _by_shape(theirs, ours, ordered)
     matched = {id(ours_of) for _, ours_of in couples}
-    norms = {
-        name
-        for name, module in network.named_modules()
-        if isinstance(module, (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d))
-    }
+    norms = {name for name, module in network.named_modules() if isinstance(module, BATCH_NORMS)}
     absent = [layer.name for layer in ours if id(layer) not in matched and layer.name in norms]
     unused = {id(layer) for layer in theirs} - {id(layer) for layer, _ in couples}
     missing = [layer for layer in ours if id(layer) not in matched and layer.name not in norms]
@@ -97,7 +126,7 @@ def load_matching(network: nn.Module, state: Mapping[str, Tensor], ordered: bool
 
 
 def _prefix(state: Mapping[str, Tensor], network: nn.Module) -> str:
-    """The longest row of `PREFIXES` before all names, unless one of the rest is the network's."""
+    """Find the longest run of `PREFIXES` before all names, without names of the network's own."""
     names, found = dict.fromkeys(network.state_dict()), ""
     while state and not any(name[len(found) :] in names for name in state):
         following = (p for p in PREFIXES if all(name.startswith(found + p) for name in state))
@@ -118,7 +147,7 @@ def _layers(state: Mapping[str, Tensor]) -> list[_Layer]:
 
 
 def _essential(tensor: Tensor) -> tuple[int, ...]:
-    """A shape without the ones at its end."""
+    """Return a shape without the ones at its end."""
     shape = list(tensor.shape)
     while shape and shape[-1] == 1:
         shape.pop()
@@ -128,7 +157,7 @@ def _essential(tensor: Tensor) -> tuple[int, ...]:
 def _by_shape(
     theirs: list[_Layer], ours: list[_Layer], ordered: bool
 ) -> list[tuple[_Layer, _Layer]]:
-    """Layers of equal shapes, in order; those of equal name and shapes come first."""
+    """Match layers of equal shapes, in order; those of equal name and shapes come first."""
     names = {layer.name: layer for layer in ours}
     couples, rest = [], []
     for layer in theirs:
@@ -157,13 +186,13 @@ def _by_shape(
 
 
 def _natural(name: str) -> list[tuple[int, str]]:
-    """Sorts conv10 behind conv2."""
+    """Return a key that sorts conv10 after conv2."""
     return [(int(part), "") if part.isdigit() else (0, part) for part in re.split(r"(\d+)", name)]
 
 
 @torch.no_grad()
 def _copy(couples: list[tuple[_Layer, _Layer]]) -> tuple[list[tuple[str, str]], list[str]]:
-    """Copy the tensors of matched layers; the pairs of names, and the biases that were zeroed.
+    """Copy the tensors of matched layers; return pairs of names, and the biases that were zeroed.
 
     Everything is compared before anything is copied.
     """
@@ -194,7 +223,7 @@ def _joined(layer: _Layer, last: str) -> str:
 
 
 def _listed(layers: Iterable[_Layer]) -> str:
-    """How many, and the first three with their shapes."""
+    """Count the tensors and list the first three with their shapes."""
     names = [
         f"{_joined(layer, last)} {tuple(tensor.shape)}"
         for layer in layers

@@ -1,4 +1,4 @@
-"""Weights that were trained elsewhere, read so that nothing in their file is ever run."""
+"""State dicts of CNNs that were trained elsewhere, read without running anything in the file."""
 
 from __future__ import annotations
 
@@ -14,19 +14,38 @@ from torch import Tensor
 
 from snnquant.checkpoints.checks import regular_file_size, require_numbers
 from snnquant.errors import InputError
+from snnquant.io import one_line
 
 NESTED = ("state_dict", "model_state_dict", "model", "net", "network")
-"""Where checkpoints of training programs keep the state dict, Lightning's among them."""
+"""Keys under which checkpoints of training programs, such as Lightning's, keep the state dict."""
 
 
 def load_state_dict(path: Path) -> dict[str, Tensor]:
-    """The tensors of a PyTorch (.pt, .pth, .ckpt) or safetensors file; no code in it is run.
+    """Read the tensors of a PyTorch or safetensors file; no code in it is run.
 
-    A dictionary that holds the state dict under one of `NESTED` stands for it. A file that would
-    take more memory than its own size is not read.
+    A file that would take more memory than its own size is not read.
 
-    Raises InputError, one line, for what is no regular file, damaged, a pickle of anything but
-    dense tensors, and for weights that are not finite floating-point numbers.
+    Args:
+        path: A .pt, .pth, .ckpt or .safetensors file. It may hold the state dict under one of the
+            keys `NESTED`.
+
+    Returns:
+        The tensors by name, in the file's order, on the CPU.
+
+    Raises:
+        InputError: One line, for what is no regular file, damaged, a pickle of anything except
+            dense tensors, and for weights that are not finite floating-point numbers.
+
+    Example:
+        >>> import tempfile
+        >>> import torch
+        >>> from snnquant.importers import load_state_dict
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = Path(folder) / "cnn.pt"
+        ...     torch.save({"state_dict": {"fc.weight": torch.eye(2)}}, path)
+        ...     load_state_dict(path)
+        {'fc.weight': tensor([[1., 0.],
+                [0., 1.]])}
     """
     size = regular_file_size(path)
     try:
@@ -47,8 +66,7 @@ def load_state_dict(path: Path) -> dict[str, Tensor]:
     except InputError:
         raise
     except Exception as error:  # damage leads torch's interpreter of pickles to any of them
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise InputError(f"{path}: damaged, expected a state dict ({reason})") from None
+        raise InputError(f"{path}: damaged, expected a state dict ({one_line(error)})") from None
     state = _innermost(content)
     if not isinstance(state, dict) or not all(isinstance(name, str) for name in state):
         raise InputError(f"{path}: found {type(state).__name__}, expected a state dict of tensors")
@@ -57,7 +75,7 @@ def load_state_dict(path: Path) -> dict[str, Tensor]:
 
 
 def _require_plain_archive(path: Path, size: int) -> None:
-    """InputError for an archive that unpacks to more than it is: torch.save compresses nothing."""
+    """Refuse an archive that unpacks to more than its size: torch.save compresses nothing."""
     with zipfile.ZipFile(path) as archive:
         members = archive.infolist()
     packed = any(member.compress_type != zipfile.ZIP_STORED for member in members)
@@ -70,7 +88,7 @@ def _require_plain_archive(path: Path, size: int) -> None:
 
 
 def _innermost(content: Any) -> Any:
-    """What lies under the keys of `NESTED`, at most as many times as there are such keys."""
+    """Unwrap the value under keys of `NESTED`, at most once per key."""
     for _ in NESTED:
         if not isinstance(content, dict):
             break

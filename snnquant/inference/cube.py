@@ -1,4 +1,4 @@
-"""Raw pixels read piece by piece, out of a scene or out of a file larger than memory."""
+"""Raw pixels read block by block, from a scene or from a file larger than memory."""
 
 from __future__ import annotations
 
@@ -18,27 +18,27 @@ from snnquant.scenes.readers import content_files, read_array
 
 @dataclass(frozen=True)
 class Cube:
-    """A cube [H, W, B] of real numbers that is read by blocks."""
+    """A cube [H, W, B] of real numbers that is read in blocks."""
 
     name: str
-    """What messages call it: a file or a scene."""
+    """Its name in messages: a file or a scene."""
     shape: tuple[int, int, int]
     identity: str
-    """Changes with the pixels: a digest, or the name, size and time of files."""
+    """A text that changes with the pixels: a digest, or the name, size and time of files."""
     open: Callable[[], NDArray[Any]]
-    """Gives the whole cube: an array that is in memory anyway, or a new map of the file."""
+    """Returns the whole cube: an array already in memory, or a new memory map of the file."""
 
     @classmethod
     def of_scene(cls, scene: Scene) -> Cube:
-        """The cube of a loaded scene."""
+        """Return the cube of a loaded scene."""
         shape = (scene.height, scene.width, scene.bands)
         return cls(f"scene {scene.name}", shape, scene.digest, lambda: scene.cube)
 
     @classmethod
     def of_file(cls, path: Path) -> Cube:
-        """The cube in a file; .npy and ENVI files are mapped, others are read as a whole.
+        """Return the cube in a file; .npy and ENVI files are mapped, others are read as a whole.
 
-        Raises `InputError` where the file cannot be read or holds no cube.
+        Raises `InputError` for a file that cannot be read or holds no cube.
         """
         array = read_array(path)
         if array.ndim != 3 or array.size == 0:
@@ -49,12 +49,12 @@ class Cube:
         states = [(str(part.resolve()), part.stat()) for part in content_files(path)]
         identity = json.dumps([(name, state.st_size, state.st_mtime_ns) for name, state in states])
         if isinstance(array, np.memmap):
-            # A map of its own for every block: the pages that were read leave memory with it.
+            # A new map for every block: the pages that were read leave memory with it.
             return cls(str(path), (rows, columns, bands), identity, lambda: read_array(path))
         return cls(str(path), (rows, columns, bands), identity, lambda: array)
 
     def block(self, rows: range, columns: range, margin: int) -> NDArray[np.float32]:
-        """Float32 [rows + 2 margin, columns + 2 margin, B], reflected at the cube's edges.
+        """Return float32 [rows + 2 margin, columns + 2 margin, B], reflected at the edges.
 
         Raises `InputError`, naming the place, for a value that is not finite.
         """
@@ -76,6 +76,6 @@ class Cube:
 
 
 def _reflected(positions: NDArray[np.int64], length: int) -> NDArray[np.int64]:
-    """Positions up to one length outside 0..length-1 mirrored into it, the edge not repeated."""
+    """Mirror positions up to one length outside 0..length-1, without repeating the edge."""
     positions = np.abs(positions)
     return np.minimum(positions, 2 * (length - 1) - positions)

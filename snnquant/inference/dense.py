@@ -1,9 +1,9 @@
-"""A window's network as a fully convolutional one, which shares what neighbouring windows share.
+"""A network of windows in fully convolutional form, which shares work between windows.
 
-Convolutions without padding and with stride 1 in space, and neurons that see nothing but their own
-position, give a position the same values in every window that holds it. So they can run once a
-position of a tile instead of once a position of every window; what flattens the last window and
-multiplies it by a matrix becomes a convolution of that window's size.
+Convolutions without padding and with stride 1 in space, and neurons that depend only on their own
+position, give a position the same values in every window that holds it. So they can run once per
+position of a tile instead of once per position of every window; flattening the last window and
+multiplying it by a matrix becomes a convolution of that window's size.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor, nn
 
+from snnquant.nn.hooks import recording
 from snnquant.quantization import freeze
 
 Classifier: TypeAlias = Callable[[Tensor], Tensor]
@@ -26,9 +27,9 @@ _PATCHES_AT_ONCE = 512
 
 
 def tile_classifier(network: nn.Module, bands: int, window: int) -> tuple[Classifier, str]:
-    """How to classify tiles with a network of patches, and in words how that is done.
+    """Return a classifier of tiles for a network of patches, and its method in words.
 
-    Tile by tile where `dense_form` allows it, patch by patch elsewhere; on the network's device.
+    It runs tile by tile where `dense_form` allows it, else patch by patch; on the network's device.
     """
     device = next(network.parameters()).device
     dense = dense_form(network, bands, window)
@@ -50,18 +51,17 @@ def _classify_patches(network: nn.Module, tile: Tensor, window: int) -> Tensor:
 
 @torch.no_grad()
 def dense_form(network: nn.Module, bands: int, window: int) -> nn.Module | None:
-    """A copy for tiles: [N, 1, B, h, w] to logits [N, K, h - window + 1, w - window + 1].
+    """Return a copy for tiles: [N, 1, B, h, w] to logits [N, K, h - window + 1, w - window + 1].
 
     `network` maps patches [N, 1, B, window, window] to logits [N, K]; quantized weights are baked
-    into the copy, which is on the CPU. None where it does not compute the same on every window,
-    which is tried in float64: a network that pads, strides or pools in space, or flattens by other
-    means.
+    into the copy, which is on the CPU. Returns None if it does not compute the same on every window
+    in a trial in float64: the network pads, strides or pools in space, or flattens by other means.
     """
     network = copy.deepcopy(network).cpu()
     shapes: dict[nn.Module, tuple[int, ...]] = {}
     flattened: tuple[int, ...] = ()
 
-    def note(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+    def note(_: str, module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         nonlocal flattened
         if isinstance(module, nn.Flatten) and output.ndim == 2:
             shapes[module] = flattened = tuple(inputs[0].shape[1:])
@@ -70,10 +70,8 @@ def dense_form(network: nn.Module, bands: int, window: int) -> nn.Module | None:
             flattened = (module.out_features, 1, 1)
 
     dense = freeze(copy.deepcopy(network)).eval()
-    handles = [module.register_forward_hook(note) for module in dense.modules()]
-    dense(torch.zeros(1, 1, bands, window, window))
-    for handle in handles:
-        handle.remove()
+    with recording(dict(dense.named_modules()), note):
+        dense(torch.zeros(1, 1, bands, window, window))
     for parent in list(dense.modules()):
         for name, module in list(parent.named_children()):
             if isinstance(module, nn.Flatten) and module in shapes:
@@ -97,13 +95,13 @@ class _WindowWide(nn.Module):
         self.convolution.bias = linear.bias
 
     def forward(self, x: Tensor) -> Tensor:
-        """The layer's outputs for every window in x."""
+        """Return the layer's outputs for every window in x."""
         outputs: Tensor = self.convolution(x)
         return outputs.flatten(1, -3)
 
 
 def _agree(network: nn.Module, dense: nn.Module, bands: int, window: int) -> bool:
-    """Whether both say the same of six neighbouring windows of noise, in float64."""
+    """Return whether both have the same logits on six neighbouring windows of noise, in float64."""
     generator = torch.Generator().manual_seed(0)
     shape = (1, 1, bands, window + 1, window + 2)
     tile = torch.randn(shape, generator=generator, dtype=torch.float64)
@@ -111,7 +109,7 @@ def _agree(network: nn.Module, dense: nn.Module, bands: int, window: int) -> boo
     expected = freeze(copy.deepcopy(network)).double().eval()(windows.flatten(0, 1))
     try:
         found = copy.deepcopy(dense).double()(tile)
-    except RuntimeError:  # shapes that do not fit together any more
+    except RuntimeError:  # shapes that no longer fit together
         return False
     if found.shape != (1, expected.shape[1], 2, 3):
         return False

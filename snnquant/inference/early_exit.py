@@ -1,4 +1,4 @@
-"""When a pixel's decision is settled before the last time step, and what stopping then costs."""
+"""Early exit: stopping a pixel's time steps when its decision is settled."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ class Exits:
 
 
 def logits_by_step(network: SpikingNetwork, patches: Patches, indices: Tensor) -> Tensor:
-    """Logits [T, N, K] of the pixels with flat `indices` [N] after 1, 2, ... T steps.
+    """Return logits [T, N, K] of the pixels with flat `indices` [N] after 1, 2, ... T steps.
 
-    A step depends on none after it, so a network that runs t steps says what was known by then.
+    A step depends on no later one, so a run of t steps gives the logits after step t.
     """
     last = network.time_steps
     try:
@@ -36,10 +36,10 @@ def logits_by_step(network: SpikingNetwork, patches: Patches, indices: Tensor) -
 
 
 def margins(logits: Tensor) -> list[float]:
-    """For every step the difference of the two best logits from which on a decision stays.
+    """Return, per step, the lead of the best logit above which a decision stays.
 
-    The smallest with which no pixel of `logits` [T, N, K], validation pixels, that goes beyond it
-    has another class in the end; a pixel is settled where its difference is larger.
+    It is the smallest margin such that no validation pixel of `logits` [T, N, K] with a larger lead
+    has another class at the end.
     """
     undecided = logits.argmax(2) != logits[-1].argmax(1)
     found: list[float] = _leads(logits).where(undecided, 0).amax(1).tolist()
@@ -47,7 +47,7 @@ def margins(logits: Tensor) -> list[float]:
 
 
 def exits(logits: Tensor, step_margins: list[float]) -> Exits:
-    """Where pixels with logits [T, N, K] stop, the last step at the latest."""
+    """Return classes and steps at which pixels with logits [T, N, K] stop."""
     settled = _leads(logits) > torch.tensor(step_margins)[:, None]
     settled[-1] = True
     first = settled.int().argmax(0)
@@ -56,6 +56,6 @@ def exits(logits: Tensor, step_margins: list[float]) -> Exits:
 
 
 def _leads(logits: Tensor) -> Tensor:
-    """The best logit less the second best, [T, N]."""
+    """Return the best logit minus the second best, [T, N]."""
     best = logits.topk(2, dim=2).values
     return best[..., 0] - best[..., 1]

@@ -20,14 +20,14 @@ from snnquant.sampling.patches import check_window
 from snnquant.scenes.labels import ClassMap
 
 TILE = 64
-"""Side of a tile in pixels. A thread holds what one tile takes, however large the scene.
+"""Side of a tile in pixels. A thread holds the memory of one tile, however large the scene.
 
 Larger tiles are no faster; smaller ones compute more of the margins twice.
 """
 
 
 def _silent(done: int, total: int) -> None:
-    """No progress."""
+    """Report no progress."""
 
 
 def classify_scene(
@@ -38,13 +38,32 @@ def classify_scene(
     class_map: ClassMap,
     progress: Callable[[int, int], None] = _silent,
 ) -> None:
-    """Fill `class_map` [H, W] with the class numbers, from 1, of all pixels of a cube [H, W, B].
+    """Classify all pixels of a cube, tile by tile, as many at a time as torch has threads.
 
-    Tiles without a 0 in the map are done already and left as they are, so that a map that is a
-    file can be gone on with. As many tiles are worked on at a time as torch has threads.
-    `progress` is told how many pixels are done and how many there are.
+    Tiles without a 0 in the map are done already and left as they are, so that a file-backed map
+    can be resumed.
 
-    Raises `InputError` for a window larger than the scene and values that are not finite.
+    Args:
+        classify: Class numbers from 0, [h, w], of a normalised tile with its margin.
+        cube: Raw pixels [H, W, B].
+        normalisation: Statistics of the training pixels.
+        window: Side of the patches, in pixels.
+        class_map: Array [H, W] that is filled with class numbers from 1.
+        progress: Receives the number of pixels done and in total.
+
+    Raises:
+        InputError: For a window larger than the scene and values that are not finite.
+
+    Example:
+        >>> from snnquant.inference import Cube
+        >>> pixels = np.zeros((4, 6, 3), np.float32)
+        >>> cube = Cube("field", pixels.shape, "", lambda: pixels)
+        >>> as_they_are = Normalisation(np.zeros(3, np.float32), np.ones(3, np.float32))
+        >>> class_map = np.zeros((4, 6), np.uint8)
+        >>> first_band = lambda tile: tile[0, 0, 0].long()
+        >>> classify_scene(first_band, cube, as_they_are, 1, class_map)
+        >>> class_map.min(), class_map.max()
+        (np.uint8(1), np.uint8(1))
     """
     height, width, _ = cube.shape
     check_window(window, height, width)
@@ -88,11 +107,11 @@ def _tiles(height: int, width: int) -> Iterator[tuple[range, range]]:
 def unfinished_map(
     stem: Path, shape: tuple[int, int], classes: int, key: str
 ) -> Iterator[ClassMap]:
-    """A map [H, W] in a file beside `stem`, to be filled: 0, or what an earlier try got to.
+    """Yield a map [H, W] in a file beside `stem`: zeros, or the classes of an interrupted run.
 
-    `key` says what the map is of and how it is made; what is left of a map with another key is
-    deleted. The file is gone when the map is done, and stays when an exception passes through.
-    Raises `InputError` where it cannot be written.
+    `key` identifies the pixels and the method; files of other keys are deleted. The file is deleted
+    when the block ends, and stays when an exception passes through. Raises `InputError` for a file
+    that cannot be written.
     """
     path = stem.with_name(f"{stem.name}.{key}.unfinished.npy")
     for other in stem.parent.glob(f"{glob.escape(stem.name)}.*.unfinished.npy"):
@@ -101,7 +120,7 @@ def unfinished_map(
     if not path.exists():
         dtype = np.uint8 if classes <= 255 else np.uint16
         with replacing(path) as temporary:
-            # Written out, because a map of a file with holes kills the process on a full disk.
+            # Written out, because a memory map of a sparse file kills the process on a full disk.
             np.save(temporary, np.zeros(shape, dtype))
     class_map: ClassMap = np.load(path, mmap_mode="r+")
     yield class_map

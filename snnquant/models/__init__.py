@@ -1,6 +1,6 @@
 """The networks: two of this package, made to spike, and those of published papers."""
 
-from snnquant.models.networks import build_model
+from snnquant.models.own import build_model
 from snnquant.models.published import require_convertible
 from snnquant.models.summary import ModelSummary, summarise_models
 

@@ -1,8 +1,8 @@
 """Networks of published papers, each a table of layers.
 
-What follows was written from the papers' descriptions. Where a paper leaves padding or the order of
-values open, the choice is that of the PyTorch versions most used, so that their state dicts fit;
-it is named in the table. Batch norms (where asked), dropout and AdamW are this package's own.
+They were written from the papers' descriptions. Where a paper leaves padding or the order of values
+open, the choice is that of the PyTorch versions most used, so that their state dicts fit; it is
+named in the table. Batch norms (where asked), dropout and AdamW are this package's own.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ class Convolution(NamedTuple):
     filters: int
     kernel: tuple[int, ...]
     stride: int = 1
-    """Along the first dimension alone, which is the spectrum."""
+    """Along the first dimension only, which is the spectrum."""
     padding: int = 0
-    """Values on either side of the first dimension alone."""
+    """Zeros on either side of the first dimension only."""
     activation: type[nn.Module] | None = nn.ReLU
 
 
 class MaxPool(NamedTuple):
-    """The largest of `size` values along the spectrum, the last group being smaller if need be."""
+    """The maximum of every `size` bands; the last group may be smaller."""
 
     size: int
 
@@ -43,7 +43,7 @@ class Fold(NamedTuple):
 
 
 class Stack(NamedTuple):
-    """C feature vectors [N, C, B, h, w] become a picture [N, 1, B h w, C], in memory's order."""
+    """C feature vectors [N, C, B, h, w] become an image [N, 1, B h w, C], in memory's order."""
 
 
 class Dense(NamedTuple):
@@ -58,7 +58,7 @@ Row = Convolution | MaxPool | Fold | Stack | Dense
 
 
 def _hamida(bands: int) -> list[Row]:
-    """Five by five pixels; what the paper calls pooling are strided convolutions, not rectified."""
+    """List the layers for 5 x 5 pixels; what the paper calls pooling is a strided convolution."""
     return [
         Convolution("conv1", 20, (3, 3, 3)),
         Convolution("pool1", 20, (3, 1, 1), stride=2, padding=1, activation=None),
@@ -70,7 +70,7 @@ def _hamida(bands: int) -> list[Row]:
 
 
 def _luo(bands: int) -> list[Row]:
-    """A pixel and its 8 neighbours to feature vectors, which a 2-D CNN takes for a picture."""
+    """List the layers for a pixel and its 8 neighbours: feature vectors, then a 2-D CNN."""
     return [
         Convolution("conv1", 90, (24, 3, 3), stride=9),
         Stack(),
@@ -80,7 +80,7 @@ def _luo(bands: int) -> list[Row]:
 
 
 def _hybridsn(bands: int) -> list[Row]:
-    """25 x 25 pixels of 30 principal components; 3-D, then 2-D convolutions."""
+    """List the layers for 25 x 25 pixels of 30 components: 3-D, then 2-D convolutions."""
     return [
         Convolution("conv1", 8, (7, 3, 3)),
         Convolution("conv2", 16, (5, 3, 3)),
@@ -93,7 +93,7 @@ def _hybridsn(bands: int) -> list[Row]:
 
 
 def _li(bands: int) -> list[Row]:
-    """Two convolutions of 7 and 3 bands, the second of twice as many filters; bands padded by 1."""
+    """List two convolutions of 7 and 3 bands padded by 1, the second with twice the filters."""
     return [
         Convolution("conv1", 2, (7, 3, 3), padding=1),
         Convolution("conv2", 4, (3, 3, 3), padding=1),
@@ -101,7 +101,7 @@ def _li(bands: int) -> list[Row]:
 
 
 def _makantasis(bands: int) -> list[Row]:
-    """The 2-D baseline: principal components as channels, 3 and 9 times as many filters."""
+    """List the 2-D baseline: principal components as channels, 3 and 9 times as many filters."""
     return [
         Fold(),
         Convolution("conv1", 3 * bands, (3, 3)),
@@ -111,7 +111,7 @@ def _makantasis(bands: int) -> list[Row]:
 
 
 def _hu(bands: int, activation: type[nn.Module] = nn.Tanh) -> list[Row]:
-    """The spectrum of one pixel, kernels of a ninth of it: 24 of 220 bands, pooled by 5."""
+    """List the layers for one spectrum: kernels of a ninth of it (24 of 220 bands), pooled by 5."""
     kernel = max(1, bands // 9)
     return [
         Convolution("conv1", 20, (kernel, 1, 1), activation=activation),
@@ -121,12 +121,12 @@ def _hu(bands: int, activation: type[nn.Module] = nn.Tanh) -> list[Row]:
 
 
 def _hu_relu(bands: int) -> list[Row]:
-    """The same with rectifiers: spikes have no sign."""
+    """List the same layers with ReLUs: spikes have no sign."""
     return _hu(bands, nn.ReLU)
 
 
 class Architecture(NamedTuple):
-    """A published network: its rows for a number of bands, its source, why it does not convert."""
+    """A published network: rows by the number of bands, source, and why it is refused, or None."""
 
     rows: Callable[[int], list[Row]]
     paper: str
@@ -170,7 +170,7 @@ PUBLISHED: dict[str, Architecture] = {
 
 
 def require_convertible(config: ModelConfig) -> None:
-    """InputError, which says why and what to take instead, where a network cannot become an SNN."""
+    """Raise InputError, with what to take instead, where a network cannot become an SNN."""
     refused = PUBLISHED[config.name].refused if config.name in PUBLISHED else None
     if refused:
         raise InputError(f"--model {config.name}: {refused}")
@@ -179,9 +179,9 @@ def require_convertible(config: ModelConfig) -> None:
 def build_published(
     config: ModelConfig, bands: int, classes: int, *, batch_norm: bool
 ) -> nn.Sequential:
-    """A network of PUBLISHED for patches [N, 1, bands, window, window]; logits [N, classes].
+    """Build a network of PUBLISHED: patches [N, 1, bands, window, window] to logits [N, classes].
 
-    `bands` are those that the network sees. A convolution named conv1 is followed by norm_conv1
+    `bands` are those that the network takes. A convolution named conv1 is followed by norm_conv1
     (batch norm, where asked) and relu_conv1. Dropout follows every hidden dense layer, or stands
     before the classifier where there is none.
 
@@ -190,7 +190,7 @@ def build_published(
     """
     if config.name.startswith("hu") and config.window != 1:
         raise InputError(
-            f"--window: found {config.window}, expected 1: model {config.name} sees one spectrum"
+            f"--window: found {config.window}, expected 1: model {config.name} takes one spectrum"
         )
     rows = PUBLISHED[config.name].rows(bands)
     convolutions = sum(isinstance(row, Convolution) for row in rows)
@@ -223,7 +223,7 @@ def build_published(
 def _modules(
     row: Row, shape: tuple[int, ...], dropout: float, batch_norm: bool
 ) -> Iterator[tuple[str, nn.Module]]:
-    """The named modules of a row whose input has `shape`, without the batch."""
+    """Build the named modules of a row whose input has `shape`, without the batch."""
     if isinstance(row, Convolution):
         volume = len(row.kernel) == 3
         convolution: Callable[..., nn.Module] = Conv3d if volume else Conv2d
@@ -251,7 +251,7 @@ def _modules(
 
 
 def _shape_after(row: Row, shape: tuple[int, ...]) -> tuple[int, ...]:
-    """The shape, without the batch, that a row makes of its input's."""
+    """Return the shape of a row's output for the shape of its input, both without the batch."""
     if isinstance(row, Convolution):
         first = (shape[1] + 2 * row.padding - row.kernel[0]) // row.stride + 1
         others = (size - kernel + 1 for size, kernel in zip(shape[2:], row.kernel[1:], strict=True))

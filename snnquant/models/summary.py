@@ -1,4 +1,4 @@
-"""What there is to say of every network."""
+"""A summary of every network: source, size and operations."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Any
 import torch
 
 from snnquant.config import NETWORKS, ModelConfig
-from snnquant.models.networks import build_model
+from snnquant.models.own import build_model
 from snnquant.models.published import PUBLISHED
 from snnquant.nn.layer_table import layer_table, parameter_count
 
 
 @dataclass(frozen=True)
 class ModelSummary:
-    """A network on its own window; `refused` says why it cannot become an SNN, None if it can."""
+    """A network on its own window; `refused` is the reason why it cannot become an SNN, or None."""
 
     name: str
     paper: str
@@ -26,12 +26,12 @@ class ModelSummary:
     refused: str | None
 
     def to_dict(self) -> dict[str, Any]:
-        """The fields as JSON values, and `convertible`."""
+        """Return the fields as JSON values, and `convertible`."""
         return asdict(self) | {"convertible": self.refused is None}
 
 
 def summarise_models(bands: int, classes: int) -> list[ModelSummary]:
-    """Every network of `ModelConfig.name` for a scene; nothing is allocated for it."""
+    """Summarise every network that `ModelConfig.name` may name; no weights are allocated."""
     summaries = []
     for name in NETWORKS:
         config = ModelConfig(name=name)

@@ -1,6 +1,17 @@
-"""Plain layers: kinds, wiring, graphs as data, convolutions and the table of a network's layers."""
+"""Plain layers: kinds, wiring, graphs, convolutions, builders, layer tables and hooks."""
 
-from snnquant.nn.graph import INPUT, GraphNetwork, build_graph
+from snnquant.nn.graph import INPUT, Graph, GraphNetwork, build_graph
+from snnquant.nn.hooks import evaluating, recording
 from snnquant.nn.layer_table import LayerInfo, layer_table, parameter_count
 
-__all__ = ["INPUT", "GraphNetwork", "LayerInfo", "build_graph", "layer_table", "parameter_count"]
+__all__ = [
+    "INPUT",
+    "Graph",
+    "GraphNetwork",
+    "LayerInfo",
+    "build_graph",
+    "evaluating",
+    "layer_table",
+    "parameter_count",
+    "recording",
+]

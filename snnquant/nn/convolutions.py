@@ -1,9 +1,8 @@
-"""Convolutions whose kernel leaves an axis nothing to slide along, in the cheaper equal form.
+"""Convolutions in a cheaper equal form where the kernel cannot slide along some axes.
 
-Outputs have the channels last in memory, where neurons and activations leave them: the next
-convolution finds the values that it adds up side by side. Under `torch.autocast` only what is
-computed as a dense layer takes the lower precision: convolutions that slide are no faster in it on
-a processor.
+Outputs have the channels last in memory, which neurons and activations keep, so that the values
+that the next convolution adds are adjacent. Under `torch.autocast` only convolutions that are
+computed as dense layers take the lower precision: those that slide are no faster in it on a CPU.
 """
 
 from __future__ import annotations
@@ -19,30 +18,30 @@ class Conv2d(nn.Conv2d):
     """`nn.Conv2d`; a kernel as large as its input [N, C, h, w] is computed as a dense layer."""
 
     def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        if _plain(self) and weight.shape[2:] == input.shape[2:]:
+        if _is_plain(self) and weight.shape[2:] == input.shape[2:]:
             dense = functional.linear(input.flatten(1), weight.flatten(1), bias)
             return dense[..., None, None]
         return _in_full(super()._conv_forward, input, weight, bias)
 
 
 class Conv3d(nn.Conv3d):
-    """`nn.Conv3d`, on fewer axes where the kernel slides along the bands [N, C, B, h, w] alone.
+    """`nn.Conv3d`, on fewer axes where the kernel slides only along the bands of [N, C, B, h, w].
 
     A kernel as high and wide as its input is a convolution over the bands of a single pixel with
-    h w C channels, one of 1x1 pixels a 2-D convolution over bands and pixels. A training step of
-    these takes a third to two thirds of the time.
+    h w C channels, and one of 1x1 pixels a 2-D convolution over bands and pixels. A training step
+    then takes a third to two thirds of the time.
     """
 
     def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         return _in_full(self._slide, input, weight, bias)
 
     def _slide(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        if _plain(self) and weight.shape[3:] == input.shape[3:]:
+        if _is_plain(self) and weight.shape[3:] == input.shape[3:]:
             pixel, kernel = (x.permute(0, 3, 4, 1, 2).flatten(1, 3) for x in (input, weight))
             # As rows of height 1, not columns: torch sees by the strides that channels are last.
             rows, stride = (pixel[:, :, None], kernel[:, :, None]), (1, self.stride[0])
             return functional.conv2d(*rows, bias, stride).transpose(2, 3)[..., None]
-        if _plain(self) and weight.shape[3:] == (1, 1) and self.stride[1:] == (1, 1):
+        if _is_plain(self) and weight.shape[3:] == (1, 1) and self.stride[1:] == (1, 1):
             pixels, kernel = input.flatten(3), weight.flatten(3)
             spectra = functional.conv2d(pixels, kernel, bias, (self.stride[0], 1))
             return spectra.view(*spectra.shape[:3], *input.shape[3:])
@@ -53,7 +52,7 @@ class Conv3d(nn.Conv3d):
 def _in_full(
     convolve: Callable[..., Tensor], input: Tensor, weight: Tensor, bias: Tensor | None
 ) -> Tensor:
-    """The convolution outside the autocast that there may be."""
+    """Convolve outside of any autocast."""
     device = input.device.type
     if torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device):
         with torch.autocast(device, enabled=False):
@@ -61,8 +60,8 @@ def _in_full(
     return convolve(input, weight, bias)
 
 
-def _plain(convolution: nn.Conv2d | nn.Conv3d) -> bool:
-    """Whether nothing but kernel and stride decides what is computed."""
+def _is_plain(convolution: nn.Conv2d | nn.Conv3d) -> bool:
+    """Check that the convolution has no padding, dilation or groups."""
     return (
         not any(convolution.padding)
         and set(convolution.dilation) == {1}

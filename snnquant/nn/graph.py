@@ -1,6 +1,7 @@
-"""A network as data: layers, their settings and what each takes its inputs from, as JSON.
+"""Graphs of layers: named modules, where each takes its inputs from, and their form as JSON.
 
-So a network of the user's own, once its code was run and read, needs that code no more.
+A network of the user's own that was read once needs its code no more: the JSON form and the weights
+are all of it.
 """
 
 from __future__ import annotations
@@ -14,76 +15,80 @@ import torch
 from torch import Tensor, nn
 
 from snnquant.errors import InputError
+from snnquant.io import one_line
 from snnquant.nn.convolutions import Conv2d, Conv3d
+from snnquant.nn.hooks import recording
 from snnquant.nn.kinds import AVERAGE_POOLS, DROPOUTS, MAX_POOLS, PADS
-from snnquant.nn.wiring import Concatenate, Mean, Permute, Reshape, WeightedSum
+from snnquant.nn.wiring import Concatenate, Mean, Permute, Reshape, Sum
 
 INPUT = "input"
 """The network's own input among the names that a layer takes its inputs from."""
 
 
-class Sum(nn.Module):
-    """Sum of its inputs, each times a fixed weight, as plain arithmetic that can be traced."""
+class Graph(nn.Module):
+    """A feed-forward network as named layers, each with the names of the layers that feed it.
 
-    def __init__(self, weights: Sequence[float]) -> None:
-        super().__init__()
-        self.weights = tuple(weights)
+    Layers run in their order; the output of the last is the network's.
 
-    def forward(self, *inputs: Tensor) -> Tensor:
-        """Sum over the inputs, of shapes that broadcast."""
-        terms = [
-            x if weight == 1 else x * weight for weight, x in zip(self.weights, inputs, strict=True)
-        ]
-        total, *others = terms
-        for term in others:
-            total = total + term
-        return total
+    Args:
+        layers: The modules by name, in an order in which they can run.
+        inputs: The earlier layers, or `INPUT`, whose outputs a layer takes. A layer that is not
+            named takes the output of the layer before it.
 
+    Raises:
+        InputError: For an input that is no earlier layer.
 
-KINDS: dict[str, type[nn.Module]] = {
-    kind.__name__: kind
-    for kind in (
-        *(nn.Conv1d, Conv2d, Conv3d, nn.Linear, nn.ReLU, nn.Hardtanh, nn.Identity),
-        *(nn.Flatten, nn.Unflatten, Permute, Reshape, Concatenate, Mean, Sum),
-        *(*DROPOUTS, *AVERAGE_POOLS, *MAX_POOLS, *PADS),
-    )
-}
-"""Layers that a graph may hold."""
-OMITTED = ("self", "device", "dtype", "inplace", "return_indices", "min_value", "max_value")
-"""Settings that change nothing here, or are another's old name."""
-LARGEST = 2**28
-"""Values that one layer may hold for a patch: a file's graph must not fill the memory."""
-
-
-class GraphNetwork(nn.Module):
-    """Layers by name, each with the names of the layers, or `INPUT`, that it takes its inputs from.
-
-    Layers run in their order; the last one's output is the network's. A `WeightedSum` becomes a
-    `Sum`, so that the network can be traced like any other.
+    Example:
+        >>> import torch
+        >>> from torch import nn
+        >>> from snnquant.nn import INPUT, Graph
+        >>> from snnquant.nn.wiring import Sum
+        >>> residual = Graph(
+        ...     {"dense": nn.Linear(3, 3), "add": Sum([1.0, 1.0])},
+        ...     {"add": ["dense", INPUT]},
+        ... )
+        >>> residual(torch.zeros(2, 3)).shape
+        torch.Size([2, 3])
+        >>> residual.inputs
+        {'dense': ('input',), 'add': ('dense', 'input')}
     """
 
     def __init__(
-        self, layers: Mapping[str, nn.Module], inputs: Mapping[str, Sequence[str]]
+        self,
+        layers: Mapping[str, nn.Module],
+        inputs: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
         super().__init__()
-        named = {
-            name: Sum(layer.weights.tolist()) if isinstance(layer, WeightedSum) else layer
-            for name, layer in layers.items()
-        }
-        self.layers = nn.Sequential(OrderedDict(named))
-        self.inputs = {name: tuple(sources) for name, sources in inputs.items()}
+        self.inputs = _with_predecessors(list(layers), inputs or {})
+        self.layers = nn.Sequential(OrderedDict(layers))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Logits [N, K] of patches [N, 1, B, h, w]."""
+        """Compute the output, logits [N, K] of a classifier, of inputs x [N, ...]."""
         values = {INPUT: x}
         for (name, sources), layer in zip(self.inputs.items(), self.layers, strict=True):
             values[name] = layer(*(values[source] for source in sources))
         return values[name]
 
-    def describe(self) -> list[dict[str, Any]]:
-        """A row a layer as JSON values: name, kind, settings, inputs. The weights are not in it.
 
-        Raises InputError for a layer that is none of `KINDS`.
+class GraphNetwork(Graph):
+    """A CNN as a graph of layers that has a form as JSON.
+
+    Example:
+        >>> from torch import nn
+        >>> from snnquant.nn import GraphNetwork, build_graph
+        >>> cnn = GraphNetwork({"flatten": nn.Flatten(), "classifier": nn.Linear(20, 3)})
+        >>> rows = cnn.describe()
+        >>> [(row["name"], row["kind"], row["inputs"]) for row in rows]
+        [('flatten', 'Flatten', ['input']), ('classifier', 'Linear', ['flatten'])]
+        >>> again = build_graph(rows, bands=20, window=1, max_parameters=63)
+        >>> again.load_state_dict(cnn.state_dict())
+        <All keys matched successfully>
+    """
+
+    def describe(self) -> list[dict[str, Any]]:
+        """Describe every layer as JSON values: name, kind, settings and inputs, without weights.
+
+        Raises InputError for a layer that is none of `GRAPH_LAYERS`.
         """
         return [
             {"name": name, **_described(name, layer), "inputs": list(self.inputs[name])}
@@ -91,26 +96,76 @@ class GraphNetwork(nn.Module):
         ]
 
 
-def build_graph(rows: Any, bands: int, window: int, most: int) -> GraphNetwork:
-    """The network that `GraphNetwork.describe` described, with new weights.
+GRAPH_LAYERS: dict[str, type[nn.Module]] = {
+    kind.__name__: kind
+    for kind in (
+        *(nn.Conv1d, Conv2d, Conv3d, nn.Linear, nn.ReLU, nn.Hardtanh, nn.Identity),
+        *(nn.Flatten, nn.Unflatten, Permute, Reshape, Concatenate, Mean, Sum),
+        *(*DROPOUTS, *AVERAGE_POOLS, *MAX_POOLS, *PADS),
+    )
+}
+"""Layers that a graph's JSON form may hold, by their kind."""
+OMITTED = ("self", "device", "dtype", "inplace", "return_indices", "min_value", "max_value")
+"""Settings that change nothing here, or are another's old name."""
+MAX_LAYER_VALUES = 2**28
+"""Values that one layer may hold for a patch: a file's graph must not fill the memory."""
 
-    Raises InputError for rows that describe none, for more than `most` parameters, and for one
-    that does not run on patches [N, 1, bands, window, window], or only with a vast memory.
+
+def build_graph(rows: Any, bands: int, window: int, max_parameters: int) -> GraphNetwork:
+    """Build the network that `GraphNetwork.describe` described, with new weights.
+
+    Args:
+        rows: The description, as read from a file that may hold anything.
+        bands: Bands of the patches [N, 1, bands, window, window] that the network takes.
+        window: Height and width of the patches, pixels.
+        max_parameters: Trainable numbers that the network may have.
+
+    Returns:
+        The network, in training mode.
+
+    Raises:
+        InputError: For rows that describe no network, for one of more parameters, and for one that
+            does not run on these patches, or only with a vast memory.
     """
     with torch.device("meta"):  # what a file makes up is sized before anything is allocated
         sized = _built(rows)
-        if sum(parameter.numel() for parameter in sized.parameters()) > most:
-            raise InputError(f"graph: found more parameters than the {most:,} numbers of the file")
+        if sum(parameter.numel() for parameter in sized.parameters()) > max_parameters:
+            raise InputError(
+                f"graph: found more parameters than the {max_parameters:,} numbers of the file"
+            )
         _require_runs(sized, torch.empty(1, 1, bands, window, window))
     return _built(rows)
 
 
+def _with_predecessors(
+    names: list[str], inputs: Mapping[str, Sequence[str]]
+) -> dict[str, tuple[str, ...]]:
+    """Complete the inputs of every layer; InputError for a name that is no earlier layer."""
+    for name in inputs:
+        if name not in names:
+            raise InputError(f"inputs: found {name!r}, expected one of the layers {names}")
+    wiring: dict[str, tuple[str, ...]] = {}
+    before = INPUT
+    for name in names:
+        sources = tuple(inputs.get(name, (before,)))
+        if not sources:
+            raise InputError(f"layer {name}: found no input, expected an earlier layer")
+        for source in sources:
+            if source not in (INPUT, *wiring):
+                raise InputError(f"layer {name}: found input {source!r}, expected an earlier layer")
+        wiring[name] = sources
+        before = name
+    return wiring
+
+
 def _described(name: str, layer: nn.Module) -> dict[str, Any]:
-    kind = next((kind for kind, cls in KINDS.items() if isinstance(layer, _plain(cls))), None)
+    kinds = GRAPH_LAYERS.items()
+    kind = next((kind for kind, cls in kinds if isinstance(layer, _torch_class(cls))), None)
     if kind is None:
-        raise InputError(f"layer {name}: found {type(layer).__name__}, expected one of {[*KINDS]}")
+        found = type(layer).__name__
+        raise InputError(f"layer {name}: found {found}, expected one of {[*GRAPH_LAYERS]}")
     settings = {}
-    for setting in inspect.signature(_plain(KINDS[kind]).__init__).parameters:
+    for setting in inspect.signature(_torch_class(GRAPH_LAYERS[kind]).__init__).parameters:
         if setting not in OMITTED and hasattr(layer, setting):
             value = getattr(layer, setting)
             if setting == "bias":
@@ -119,55 +174,48 @@ def _described(name: str, layer: nn.Module) -> dict[str, Any]:
     return {"kind": kind, "settings": settings}
 
 
-def _plain(kind: type[nn.Module]) -> type[nn.Module]:
-    """torch's own class of a convolution that is computed in another way here."""
-    plain: dict[type[nn.Module], type[nn.Module]] = {Conv2d: nn.Conv2d, Conv3d: nn.Conv3d}
-    return plain.get(kind, kind)
+def _torch_class(kind: type[nn.Module]) -> type[nn.Module]:
+    """Return torch's own class of a convolution that is computed in another way here."""
+    classes: dict[type[nn.Module], type[nn.Module]] = {Conv2d: nn.Conv2d, Conv3d: nn.Conv3d}
+    return classes.get(kind, kind)
 
 
 def _built(rows: Any) -> GraphNetwork:
-    layers: OrderedDict[str, nn.Module] = OrderedDict()
+    layers: dict[str, nn.Module] = {}
     inputs: dict[str, tuple[str, ...]] = {}
     try:
         for row in rows:
-            name, sources = row["name"], tuple(row["inputs"])
-            if not sources or not all(source == INPUT or source in layers for source in sources):
-                raise InputError(f"graph: layer {name!r} takes {sources}, expected earlier layers")
-            settings = {key: _tuples(value) for key, value in row["settings"].items()}
-            layers[name], inputs[name] = KINDS[row["kind"]](**settings), sources
-        network = GraphNetwork(layers, inputs)
-    except InputError:
-        raise
+            name, settings = row["name"], row["settings"].items()
+            layers[name] = GRAPH_LAYERS[row["kind"]](**{key: _tuples(v) for key, v in settings})
+            inputs[name] = tuple(row["inputs"])
+        if not layers or len(layers) != len(rows):
+            raise InputError(f"found {len(layers)} layers, expected one per row")
+        return GraphNetwork(layers, inputs)
+    except InputError as error:
+        raise InputError(f"graph: {error}") from None
     except Exception as error:  # a row may hold anything
-        reason = " ".join(str(error).split())
-        raise InputError(f"graph: no network ({type(error).__name__}: {reason})") from None
-    if not layers or len(layers) != len(rows):
-        raise InputError(f"graph: found {len(layers)} layers, expected one a row")
-    return network
+        reason = f"{type(error).__name__}: {one_line(error)}"
+        raise InputError(f"graph: no network ({reason})") from None
 
 
 def _require_runs(network: GraphNetwork, patch: Tensor) -> None:
-    """InputError where it does not run on a patch of meta tensors, or holds vast ones."""
+    """Raise InputError where it does not run on a patch of meta tensors, or holds vast ones."""
     sizes: list[int] = []
-    handles = [
-        layer.register_forward_hook(lambda module, inputs, output: sizes.append(output.numel()))
-        for layer in network.layers
-    ]
+    layers = dict(network.layers.named_children())
     try:
-        network.eval()(patch)
+        with recording(layers, lambda *call: sizes.append(call[-1].numel())):
+            network.eval()(patch)
     except Exception as error:  # whatever a layer says about a wrong shape
-        reason = " ".join(str(error).split())
         found = tuple(patch.shape)
-        raise InputError(f"graph: does not run on patches of shape {found} ({reason})") from None
-    finally:
-        for handle in handles:
-            handle.remove()
-    if max(sizes) > LARGEST:
         raise InputError(
-            f"graph: a layer holds {max(sizes):,} values, expected at most {LARGEST:,}"
+            f"graph: does not run on patches of shape {found} ({one_line(error)})"
+        ) from None
+    if max(sizes) > MAX_LAYER_VALUES:
+        raise InputError(
+            f"graph: a layer holds {max(sizes):,} values, expected at most {MAX_LAYER_VALUES:,}"
         )
 
 
 def _tuples(value: Any) -> Any:
-    """JSON's lists as tuples, which torch's layers take."""
+    """Turn JSON's lists into tuples, which torch's layers take."""
     return tuple(_tuples(item) for item in value) if isinstance(value, list) else value

@@ -1,6 +1,6 @@
-"""What connects the layers of a graph: sums, concatenations and changes of shape, all linear.
+"""Layers that connect others: sums, concatenations and changes of shape, all linear.
 
-Every module works on values [N, ...] whose first axis is the batch.
+Every module takes values [N, ...] whose first axis is the batch.
 """
 
 from __future__ import annotations
@@ -12,11 +12,36 @@ import torch
 from torch import Tensor, nn
 
 
-class WeightedSum(nn.Module):
-    """Sum of its inputs, each times a fixed weight: a residual connection, or a change of unit.
+class Sum(nn.Module):
+    """A CNN's sum of its inputs, each times a fixed number, as arithmetic that can be traced.
 
-    Spikes of a layer with threshold V stand for V each; the conversion puts that V here where no
-    synapse lies between.
+    The numbers belong to the architecture; in the SNN a `WeightedSum` takes its place.
+    """
+
+    def __init__(self, weights: Sequence[float]) -> None:
+        super().__init__()
+        self.weights = tuple(weights)
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        """Sum over the inputs, of shapes that broadcast."""
+        terms = [
+            x if weight == 1 else x * weight for weight, x in zip(self.weights, inputs, strict=True)
+        ]
+        total, *others = terms
+        for term in others:
+            total = total + term
+        return total
+
+    def extra_repr(self) -> str:
+        """Return the weights, for ``print(model)``."""
+        return f"weights={self.weights}"
+
+
+class WeightedSum(nn.Module):
+    """An SNN's sum of its inputs, with weights that are saved with the network.
+
+    Spikes of a layer with threshold V stand for V each; the conversion multiplies the weight by
+    that V where no synapse lies between.
     """
 
     weights: Tensor
@@ -35,55 +60,55 @@ class WeightedSum(nn.Module):
 
 
 class Concatenate(nn.Module):
-    """Inputs one after another along `axis`, which is not the batch."""
+    """Concatenation of the inputs along `axis`, which is not the batch."""
 
     def __init__(self, axis: int) -> None:
         super().__init__()
         self.axis = axis
 
     def forward(self, *inputs: Tensor) -> Tensor:
-        """The inputs in the order in which they are given."""
+        """Concatenate the inputs in the order in which they are given."""
         return torch.cat(inputs, self.axis)
 
     def extra_repr(self) -> str:
-        """The axis, for ``print(model)``."""
+        """Return the axis, for ``print(model)``."""
         return f"axis={self.axis}"
 
 
 class Reshape(nn.Module):
-    """Values of a sample [N, ...] in another `shape`, which leaves the batch out."""
+    """Change of a sample's shape to `shape`, which leaves the batch out."""
 
     def __init__(self, shape: Sequence[int]) -> None:
         super().__init__()
         self.shape = tuple(shape)
 
     def forward(self, x: Tensor) -> Tensor:
-        """[N, *shape]."""
+        """Reshape [N, ...] to [N, *shape]."""
         return x.reshape(x.shape[0], *self.shape)
 
     def extra_repr(self) -> str:
-        """The shape of a sample, for ``print(model)``."""
+        """Return the shape of a sample, for ``print(model)``."""
         return f"shape={self.shape}"
 
 
 class Permute(nn.Module):
-    """Axes in another order; `axes` counts the batch, which stays 0."""
+    """Change of the order of axes; `axes` counts the batch, which stays 0."""
 
     def __init__(self, axes: Sequence[int]) -> None:
         super().__init__()
         self.axes = tuple(axes)
 
     def forward(self, x: Tensor) -> Tensor:
-        """A view of x."""
+        """Permute the axes of x; a view."""
         return x.permute(self.axes)
 
     def extra_repr(self) -> str:
-        """The order, for ``print(model)``."""
+        """Return the order, for ``print(model)``."""
         return f"axes={self.axes}"
 
 
 class Mean(nn.Module):
-    """Mean over `axes`, which count the batch but do not hold it."""
+    """Mean over `axes`, which count the batch as 0 and do not include it."""
 
     def __init__(self, axes: Sequence[int], keep: bool) -> None:
         super().__init__()
@@ -91,16 +116,16 @@ class Mean(nn.Module):
         self.keep = keep
 
     def forward(self, x: Tensor) -> Tensor:
-        """x without the axes, or with axes of length 1 in their place."""
+        """Reduce the axes of x, or keep them with length 1."""
         return x.mean(self.axes, keepdim=self.keep)
 
     def extra_repr(self) -> str:
-        """The axes, for ``print(model)``."""
+        """Return the axes, for ``print(model)``."""
         return f"axes={self.axes}, keep={self.keep}"
 
 
 class Reshaped(nn.Module):
-    """A network of patches [N, 1, B, h, w] around one that takes them without an axis of length 1.
+    """A network of patches [N, 1, B, h, w] around one that takes them in another layout.
 
     `layout` is one of `LAYOUTS`.
     """
@@ -111,7 +136,7 @@ class Reshaped(nn.Module):
         self.reshape = LAYOUTS[layout]()
 
     def forward(self, patches: Tensor) -> Tensor:
-        """What the network makes of them."""
+        """Compute the logits [N, K] of patches [N, 1, B, h, w]."""
         logits: Tensor = self.network(self.reshape(patches))
         return logits
 
@@ -125,4 +150,4 @@ LAYOUTS: dict[str, Any] = {
     "N, window, window, bands": lambda: nn.Sequential(nn.Flatten(1, 2), Permute((0, 2, 3, 1))),
     "N, bands, 1": lambda: nn.Sequential(nn.Flatten(2), Permute((0, 2, 1))),
 }
-"""Ways in which networks take a patch: PyTorch's, then channels last."""
+"""Layouts in which networks take a patch: PyTorch's, then channels last."""

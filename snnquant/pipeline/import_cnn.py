@@ -231,9 +231,9 @@ def _as_graph(
         if shape != (len(example), classes):
             refusals.append(f"[{layout}]: an output of shape {shape}")
             continue
-        twin, matches = rewrite(candidate, example)
-        inputs = {name: node.inputs for name, node in twin.nodes.items() if node.inputs}
-        network = GraphNetwork(dict(twin.layers.named_children()), inputs).eval()
+        reference, matches = rewrite(candidate, example)
+        layers = dict(reference.layers.named_children())
+        network = GraphNetwork(layers, reference.inputs).eval()
         return network, layout, {"operations": [asdict(match) for match in matches]}
     raise _NoLogits(
         f"does not give {classes} logits a patch of shape {tuple(example.shape[1:])} "

@@ -26,7 +26,7 @@ from snnquant.nn import GraphNetwork
 from snnquant.sampling import Normalisation, Patches, Split, make_split
 from snnquant.sampling.patches import CPU
 from snnquant.scenes import Scene, load_mask, load_scene
-from snnquant.spiking import SpikingNetwork
+from snnquant.spiking import SpikingNetwork, build_neuron
 from snnquant.training import AccumulateMeter, Epoch, Samples, Stage, train
 
 CHECKPOINTS = {
@@ -76,6 +76,7 @@ class Run:
         find_hardware(config.hardware)
         run = cls(path or _free_folder(config), config, progress, device)
         _ = run.split
+        build_neuron(config.neuron)  # refuses an unknown name before anything is trained
         if not config.model.is_own:
             with torch.device("meta"):  # shapes alone: what matters is whether it can be built
                 build_model(config.model, run.scene.bands, run.scene.classes)

@@ -24,7 +24,7 @@ from snnquant.report import write_map
 from snnquant.spiking import SpikingNetwork
 
 if TYPE_CHECKING:
-    from snnquant.inference.integer.engine import IntegerNetwork
+    from snnquant.inference.integer.integer_engine import IntegerNetwork
 
 Engine = Literal["float", "integer"]
 PATCHES_AT_ONCE = 64
@@ -99,7 +99,7 @@ def integer_network(
     checkpoint: Checkpoint, name: str, step_margins: Sequence[float] | None = None
 ) -> IntegerNetwork:
     """Return the SNN of a checkpoint in integers; raise InputError for a CNN or float weights."""
-    from snnquant.inference.integer.engine import IntegerNetwork
+    from snnquant.inference.integer.integer_engine import IntegerNetwork
 
     network = copy.deepcopy(require_spiking(checkpoint, name)).cpu()  # it runs on processors alone
     if checkpoint.quantization is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
 import torch
@@ -16,7 +17,7 @@ from snnquant.quantization.plan import Plan, Quantizer, WeightQuantizer
 
 def plan(config: QuantizationConfig) -> Plan:
     """Return the quantizers of every weight, and of leaks and thresholds with `neuron_bits`."""
-    neuron: dict[str, partial[Quantizer]] = {}
+    neuron: dict[str, Callable[[], Quantizer]] = {}
     if config.neuron_bits is not None:
         neuron["leak"] = partial(FixedPointLeak, config.neuron_bits)
         neuron["threshold"] = partial(FixedPointThreshold, config.neuron_bits)

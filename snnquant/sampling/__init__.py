@@ -1,4 +1,4 @@
-"""Which pixels train, validate and test, what that choice leaks, and patches of pixels."""
+"""Splits into training, validation and test pixels, their leakage, and patches of pixels."""
 
 from snnquant.sampling.normalisation import Normalisation
 from snnquant.sampling.patches import Patches

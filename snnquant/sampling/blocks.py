@@ -18,12 +18,13 @@ Array: TypeAlias = NDArray[np.int64]
 def draw_test_blocks(
     scene: Scene, config: SplitConfig, window: int, draw: np.random.Generator
 ) -> tuple[Array, Array]:
-    """Draw test blocks; flat indices of the training side's pixels and of the test pixels.
+    """Draw test blocks; return flat indices of the training side's and of the test pixels.
 
-    Blocks are drawn at random and change sides at random, so long as no class loses its training
-    or its test pixels, until every class that can have both has both (or 20 draws did not give
-    it, and the best is taken). Then changes are kept while they make `_Draw.cost` fall.
-    Raises InputError when no class can have both.
+    Blocks are drawn at random, then change sides at random without taking from a class its last
+    training or test pixel, until every class that can have both has both; after 20 draws without
+    that, the best is taken. Then changes that lower `_Draw.cost` are kept.
+
+    Raises `InputError` where no class can have both.
     """
     pixels = np.flatnonzero(scene.labels)
     tiling, entry = _tile(scene, pixels, config.block_size, window)
@@ -50,9 +51,9 @@ def draw_test_blocks(
 
 @dataclass(frozen=True)
 class _Tiling:
-    """Labelled pixels by where they lie among the blocks: entries of alike pixels.
+    """Labelled pixels grouped by their place among the blocks: an entry holds equal pixels.
 
-    `label` (from 0), `block` and `count` are of every entry. `around` holds for every block the
+    `label` (from 0), `block` and `count` have one value per entry. `around` holds, per block, the
     entries nearer to it than the guard band is wide, its own included: they cannot train while the
     block tests.
     """
@@ -64,7 +65,7 @@ class _Tiling:
     around: list[Array]
 
     def can_have_both(self, label: int) -> bool:
-        """Whether some block could test the class and leave a training pixel of it."""
+        """Tell whether a block could test the class and leave a training pixel of it."""
         own = self.label == label
         return any(
             own.sum() > own[self.around[block]].sum() for block in np.unique(self.block[own])
@@ -72,7 +73,7 @@ class _Tiling:
 
 
 class _Draw:
-    """Which blocks test, and what follows for entries and classes; changed block by block."""
+    """A choice of test blocks and the pixels that it gives each class; changed block by block."""
 
     def __init__(self, tiling: _Tiling, fraction: float, draw: np.random.Generator) -> None:
         self.tiling, self.fraction = tiling, fraction
@@ -85,10 +86,10 @@ class _Draw:
             self._flip(block)
 
     def cost(self) -> tuple[int, float]:
-        """What is made small: first the number of classes without training or without test.
+        """Return the objective: first, the number of classes without training or test pixels.
 
-        Then the distance of the training share from the one asked for, of all pixels and of every
-        class (the mean), plus the share of pixels that the guard band takes.
+        Second, the distance of the training share from the requested one, over all pixels and as
+        the mean over classes, plus the share of pixels lost to the guard band.
         """
         used = self.tested + self.trained
         overall = abs(self.trained.sum() / max(used.sum(), 1) - self.fraction)
@@ -119,16 +120,16 @@ class _Draw:
         self.test[block] ^= True
 
     def _pixels(self, entries: Array | slice) -> Array:
-        """Pixels of each class in the entries."""
+        """Count the pixels of each class in the entries."""
         tiling, pixels = self.tiling, np.zeros(self.tiling.classes, np.int64)
         np.add.at(pixels, tiling.label[entries], tiling.count[entries])
         return pixels
 
 
 def _tile(scene: Scene, pixels: Array, size: int, guard: int) -> tuple[_Tiling, Array]:
-    """Tiling of the labelled `pixels` of a scene, and the entry that each belongs to.
+    """Group the labelled `pixels` of a scene; return the tiling and the entry of each pixel.
 
-    Blocks without labels are on no side and left out.
+    Blocks without labels are on neither side and left out.
     """
     rows, row_kind = _axis(scene.height, size, guard)
     columns, column_kind = _axis(scene.width, size, guard)
@@ -156,7 +157,7 @@ def _tile(scene: Scene, pixels: Array, size: int, guard: int) -> tuple[_Tiling, 
 
 
 def _axis(length: int, size: int, guard: int) -> tuple[Array, Array]:
-    """Kinds of positions along one axis, and the kind of each position.
+    """Return the kinds of positions along one axis, and the kind of each position.
 
     A kind [3, kinds] is the position's block, and the first and the last block within the guard
     band. A remainder of less than half a block joins the last one.

@@ -12,23 +12,38 @@ from snnquant.scenes import Scene
 
 @dataclass(frozen=True, eq=False)
 class Normalisation:
-    """Standard score a band, (value - mean) / std, and principal components of these if asked.
+    """Standard scores per band, (value - mean) / std, optionally reduced to principal components.
 
-    `mean` and `std` are float32 [B], `components` float32 [B, K] or None: the scores' whitened
-    principal axes, so that each of the K values has variance 1 on the training pixels.
+    >>> from snnquant.scenes import Scene
+    >>> scene = Scene.from_arrays([[[1.0, 5.0], [3.0, 5.0], [9.0, 5.0]]], [[1, 1, 1]])
+    >>> normalisation = Normalisation.fit(scene, np.array([0, 1]))
+    >>> normalisation.mean.tolist(), normalisation.std.tolist()
+    ([2.0, 5.0], [1.0, 1.0])
+    >>> normalisation.apply(scene.cube)[0, :, 0].tolist()
+    [-1.0, 1.0, 7.0]
     """
 
     mean: NDArray[np.float32]
+    """[B]."""
     std: NDArray[np.float32]
+    """[B], above 0."""
     components: NDArray[np.float32] | None = None
+    """[B, K] whitened principal axes of the scores: each value has variance 1 in training."""
 
     @classmethod
     def fit(
         cls, scene: Scene, train_indices: NDArray[np.int64], components: int = 0
     ) -> Normalisation:
-        """Statistics of the training pixels (flat indices) alone; a constant band gets std 1.
+        """Compute the statistics of only the training pixels; a constant band gets std 1.
 
-        `components` principal components stand in for the bands where these are more; 0 keeps them.
+        Args:
+            scene: The scene.
+            train_indices: [N] flat indices (row * width + column) of the training pixels.
+            components: Number K of principal components that replace the bands where B is larger;
+                0 keeps the bands.
+
+        Returns:
+            The normalisation.
         """
         spectra = scene.cube.reshape(-1, scene.bands)[train_indices].astype(np.float64)
         mean, std = spectra.mean(axis=0).astype(np.float32), spectra.std(axis=0).astype(np.float32)
@@ -46,7 +61,7 @@ class Normalisation:
         return cls(mean, std, (axes / deviations).astype(np.float32))
 
     def apply(self, cube: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Normalised copy of `cube` [..., B], or its principal components [..., K]."""
+        """Return a normalised copy of `cube` [..., B], or its principal components [..., K]."""
         scores: NDArray[np.float32] = cube - self.mean
         scores /= self.std
         return scores if self.components is None else scores @ self.components

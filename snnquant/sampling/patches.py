@@ -14,7 +14,7 @@ CPU = torch.device("cpu")
 
 
 def check_window(window: int, height: int, width: int) -> None:
-    """InputError unless `window` is odd, at least 1 and no larger than the scene."""
+    """Raise `InputError` unless `window` is odd, at least 1 and no larger than the scene."""
     if window < 1 or window % 2 == 0:
         raise InputError(f"--window: found {window}, expected an odd number of pixels")
     if window > min(height, width):
@@ -26,9 +26,22 @@ class Patches:
     """Patches of `window` x `window` pixels around any pixel of a scene.
 
     The normalised cube is held once, padded by reflection so that border pixels have whole
-    windows. `cube` is raw, float32 [H, W, B]; `bands` is B, or K where the normalisation has
-    components. Patches are gathered on `device`, which holds the cube. Raises InputError for an
-    even window or one larger than the scene.
+    windows. The attribute `bands` is B, or K where the normalisation has K components.
+
+    Args:
+        cube: Raw values, float32 [H, W, B].
+        window: Side of a patch in pixels, odd and no larger than the scene.
+        normalisation: Applied to the whole cube.
+        device: Holds the cube and the patches.
+
+    Raises:
+        InputError: The window is even or larger than the scene.
+
+    >>> from snnquant.scenes import load_scene
+    >>> scene = load_scene("synthetic:16x16x8")
+    >>> normalisation = Normalisation.fit(scene, np.arange(100))
+    >>> Patches(scene.cube, 5, normalisation).gather(np.array([0, 17, 255])).shape
+    torch.Size([3, 1, 8, 5, 5])
     """
 
     def __init__(
@@ -45,16 +58,23 @@ class Patches:
         padding = ((margin, margin), (margin, margin), (0, 0))
         padded = np.pad(normalisation.apply(cube), padding, mode="reflect")
         self.bands = padded.shape[2]
-        # Bands last: gathering copies one run of memory for each pixel of a window.
+        # Bands last: gathering copies one run of memory per pixel of a window.
         self._spectra = torch.from_numpy(padded).view(-1, self.bands).to(device)
         self._row_length = self.width + 2 * margin
         steps = torch.arange(window)
         self._offsets = (steps[:, None] * self._row_length + steps).ravel().to(device)
 
     def gather(self, indices: Tensor | NDArray[np.int64]) -> Tensor:
-        """Patches around the pixels with flat `indices` [N]: float32 [N, 1, bands, window, window].
+        """Gather the patches around pixels.
 
-        Raises IndexError for an index outside the scene.
+        Args:
+            indices: [N] flat indices, row * width + column.
+
+        Returns:
+            Float32 [N, 1, bands, window, window], a copy.
+
+        Raises:
+            IndexError: An index lies outside the scene.
         """
         pixels = torch.as_tensor(indices)
         last = self.height * self.width - 1

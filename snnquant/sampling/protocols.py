@@ -1,4 +1,4 @@
-"""The three ways of dividing a scene's labelled pixels."""
+"""The three protocols for dividing a scene's labelled pixels."""
 
 from __future__ import annotations
 
@@ -20,22 +20,40 @@ Pixels: TypeAlias = NDArray[np.int64]
 def make_split(
     scene: Scene, config: SplitConfig, window: int, seed: int, mask: FixedMask | None = None
 ) -> Split:
-    """Divide the labelled pixels of `scene` as `config` says; equal arguments give equal splits.
+    """Divide the labelled pixels of a scene; equal arguments give equal splits.
 
-    random: of every class the share `train_fraction` is drawn, of which `validation_fraction`
+    random: the share `train_fraction` of every class is drawn, of which `validation_fraction`
     validates; every class has at least 1 pixel in each set.
-    blocks: whole blocks are test; training pixels nearer than `window` pixels (Chebyshev) to a
-    test block are dropped, so no training pixel's patch meets a test pixel's patch.
-    mask: training (and test, else all other labelled pixels) as the published mask says, without
-    a guard band. The mask's class numbers are matched to the scene's by majority vote.
+    blocks: whole blocks test; training pixels nearer than `window` pixels (Chebyshev) to a test
+    block are dropped, so that no training patch overlaps a test patch.
+    mask: training pixels as in the published mask, test pixels as in its second part or, without
+    one, all other labelled pixels; no guard band. The mask's class numbers are matched to the
+    scene's by majority vote.
 
-    Under blocks and mask, validation is drawn by class from the training side's pixels. Whole
+    Under blocks and mask, validation is drawn by class from the training side's pixels: whole
     validation blocks would take small classes, which fill two or three blocks, out of training
     altogether. A class without training pixels is not tested, one without test pixels is
     trained; the split's notes name both.
 
-    Raises InputError for a window that is even or larger than the scene, a class too small
-    (random), a scene too small (blocks), and a mask that is missing or belongs elsewhere.
+    Args:
+        scene: The scene.
+        config: Protocol, shares and block size.
+        window: Side of the patches in pixels, odd and no larger than the scene.
+        seed: Seed of all draws.
+        mask: The published split, needed by the protocol "mask" only; see `load_mask`.
+
+    Returns:
+        The split, its pixels as flat indices.
+
+    Raises:
+        InputError: The window does not fit, a class (random) or the scene (blocks) is too small,
+            or the mask is missing or belongs to another scene.
+
+    >>> from snnquant.scenes import load_scene
+    >>> scene = load_scene("synthetic:32x32x8")
+    >>> split = make_split(scene, SplitConfig(protocol="blocks", block_size=8), window=5, seed=0)
+    >>> split.leakage(window=5, width=scene.width)
+    0.0
     """
     check_window(window, scene.height, scene.width)
     draw = np.random.default_rng(seed)
@@ -90,7 +108,7 @@ def _hold_out(
 
 
 def _testable(scene: Scene, learn: Pixels, test: Pixels) -> tuple[Pixels, list[str]]:
-    """Drop the test pixels of classes that were never trained, and say what is one-sided."""
+    """Drop the test pixels of classes without training pixels; note every one-sided class."""
     labels = scene.labels.ravel()
     learnt = np.bincount(labels[learn], minlength=scene.classes + 1)
     tested = np.bincount(labels[test], minlength=scene.classes + 1)
@@ -115,7 +133,7 @@ def _from_mask(scene: Scene, mask: FixedMask | None) -> tuple[Pixels, Pixels, li
 
 
 def _agreeing(scene: Scene, raw: NDArray[np.integer], side: str) -> tuple[Pixels, list[str]]:
-    """Pixels of a raw mask whose class, translated by majority vote, is the scene's; a note."""
+    """Return the pixels of a raw mask whose class, by majority vote, is the scene's; a note."""
     if raw.shape != scene.labels.shape:
         found = f"found shape {raw.shape}, expected {scene.labels.shape}"
         raise InputError(f"{scene.name}: {side} mask: {found}")

@@ -1,4 +1,4 @@
-"""The pixels of a run, and two measures of how much their positions give away."""
+"""The pixels of a run, and two measures of the information in their positions."""
 
 from __future__ import annotations
 
@@ -31,20 +31,26 @@ _UNREADABLE = (
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """Flat pixel indices (row * width + column) of training, validation and test: sorted, disjoint.
+    """Training, validation and test pixels: three sorted, disjoint sets of flat indices.
 
-    `notes` holds one sentence for each thing a reader of the score has to know, such as a class
-    that cannot be tested; it is no part of the digest.
-    Raises InputError when a set is unsorted, negative or overlaps another, or when training or
-    test is empty.
+    Raises:
+        InputError: A set is unsorted, negative or overlaps another, or training or test is empty.
+
+    >>> train, val, test = (np.array(pixels) for pixels in ([0, 1], [2], [3, 9]))
+    >>> split = Split(train, val, test, protocol="random", seed=0)
+    >>> split.leakage(window=3, width=4)  # pixel 3 lies beside 2, pixel 9 two rows below
+    0.5
     """
 
     train: NDArray[np.int64]
+    """[N] flat indices, row * width + column."""
     val: NDArray[np.int64]
     test: NDArray[np.int64]
     protocol: str
+    """random, blocks or mask."""
     seed: int
     notes: tuple[str, ...] = ()
+    """Remarks for readers of the score, such as an untested class; not part of the digest."""
 
     def __post_init__(self) -> None:
         for name in _SETS:
@@ -53,7 +59,7 @@ class Split:
                 found = f"{pixels.ndim} dimensions of {pixels.dtype}"
                 raise InputError(f"split {name}: found {found}, expected 1 dimension of int64")
             if len(pixels) and (pixels[0] < 0 or (np.diff(pixels) <= 0).any()):
-                raise InputError(f"split {name}: expected pixel indices, rising, from 0 on")
+                raise InputError(f"split {name}: expected pixel indices, rising, from 0 up")
         for name in ("train", "test"):
             if not len(getattr(self, name)):
                 raise InputError(f"split {name}: found no pixel, expected at least 1")
@@ -63,9 +69,14 @@ class Split:
             raise InputError(f"split: found {shared} pixels in more than one set, expected none")
 
     def leakage(self, window: int, width: int) -> float:
-        """Share (0..1) of test pixels whose window holds a training or validation pixel.
+        """Return the share (0..1) of test pixels with a training or validation pixel in the window.
 
-        `window` is the odd side of the patch, `width` that of the scene, both in pixels.
+        Args:
+            window: Side of the patch in pixels, odd.
+            width: Columns of the scene.
+
+        Returns:
+            0 where no test patch sees a training or validation pixel, 1 where all do.
         """
         pixels = max(int(s[-1]) for s in (self.train, self.val, self.test) if len(s)) + 1
         seen = np.zeros(-(-pixels // width) * width, np.uint8)
@@ -76,7 +87,7 @@ class Split:
 
     @property
     def digest(self) -> str:
-        """sha256 of protocol, seed and the three sets; the same on every machine."""
+        """The sha256 of protocol, seed and the three sets, the same on every machine."""
         parts = hashlib.sha256(f"{self.protocol} {self.seed}".encode())
         for name in _SETS:
             pixels = getattr(self, name)
@@ -85,7 +96,7 @@ class Split:
         return parts.hexdigest()
 
     def save(self, path: Path | str) -> None:
-        """Write an .npz without pickles, whole or not at all; InputError if that fails."""
+        """Write an .npz without pickles, whole or not at all; raise `InputError` if that fails."""
         arrays = {name: getattr(self, name) for name in _SETS}
         with replacing(Path(path)) as temporary, temporary.open("wb") as file:
             np.savez_compressed(
@@ -98,7 +109,7 @@ class Split:
 
     @classmethod
     def load(cls, path: Path | str) -> Split:
-        """Read what `save` wrote; InputError names the file and what is wrong with it."""
+        """Read a split that `save` wrote; raise `InputError` that names the file and its fault."""
         try:
             with np.load(path, allow_pickle=False) as file:
                 train, val, test = (file[name] for name in _SETS)
@@ -113,15 +124,27 @@ class Split:
 
 
 def coordinates_only_accuracy(split: Split, labels: NDArray[np.integer]) -> float:
-    """Overall accuracy (0..1) of a classifier that sees a test pixel's row and column alone.
+    """Return the overall accuracy of a classifier that sees only a test pixel's row and column.
 
     It answers with the label of the nearest (Euclidean) training pixel; ties go to the smaller
-    row, then the smaller column. `labels` is [H, W].
+    row, then the smaller column.
+
+    Args:
+        split: Training and test pixels.
+        labels: [H, W] class numbers of the scene.
+
+    Returns:
+        Accuracy, 0 to 1: the part of a score that needs no spectra.
+
+    >>> pixels = np.arange(8)
+    >>> split = Split(pixels[::2], pixels[:0], pixels[1::2], "random", 0)
+    >>> coordinates_only_accuracy(split, np.array([[1, 1, 1, 1], [2, 2, 2, 2]]))
+    1.0
     """
     height, width = labels.shape
     flat = labels.ravel()
     # Squared distances are integers, so a shift of the query too small to bridge a gap of 1
-    # decides ties alone; by rows first, because the column's part is smaller than any row's.
+    # decides only ties; by rows first, because the column's part is smaller than any row's.
     shift_row = 1 / (8 * height)
     shift = np.array([shift_row, shift_row / (4 * width)])
     train = np.stack(np.divmod(split.train, width), axis=1)

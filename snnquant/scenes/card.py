@@ -1,4 +1,4 @@
-"""What a scene card says, as dataclasses; `datasets/README.md` describes the keys."""
+"""Scene cards: TOML files read into dataclasses; `datasets/README.md` describes the keys."""
 
 from __future__ import annotations
 
@@ -9,18 +9,31 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from snnquant.errors import InputError
+from snnquant.io import one_line
+from snnquant.scenes.colours import COLOUR, default_colour
+
+T = TypeVar("T")
+
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+_KINDS: dict[type, str] = {
+    str: "a text",
+    int: "an integer",
+    float: "a number",
+    list: "a list",
+    dict: "a table",
+}
 
 
 @dataclass(frozen=True)
 class DataFile:
-    """One file of a scene and how to know it."""
+    """One file of a scene and the marks by which it is known."""
 
     file: str
     """Its usual name; with `distribution`, its path inside that Python package."""
     also: tuple[str, ...] = ()
-    """Other names it goes by."""
+    """Other names of the same file."""
     variable: str | None = None
-    """The array's name where the format has names (.mat, .npz)."""
+    """Name of the array where the format has names (.mat, .npz)."""
     sha256: str | None = None
     """64 hexadecimal digits."""
     url: str | None = None
@@ -45,7 +58,7 @@ class Wavelengths:
 
     source: str
     values_nm: tuple[float, ...]
-    """Empty where the two ends are given instead."""
+    """Empty where `start_nm` and `stop_nm` are given instead."""
     start_nm: float | None
     stop_nm: float | None
 
@@ -57,7 +70,7 @@ class MaskFiles:
     train: DataFile
     test: DataFile | None
     offset: tuple[int, int] | None
-    """Row and column of the mask at which the scene begins, where the scene is a crop of it."""
+    """Row and column of the mask at which the scene begins, where the scene is a crop."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +81,7 @@ class Card:
     name: str
     """The file's name without ".toml"."""
     own: bool
-    """Given by path: its files lie relative to its folder."""
+    """Whether it was given by path: its files lie relative to its folder."""
     title: str
     cube: DataFile
     labels: DataFile
@@ -86,24 +99,7 @@ class Card:
         return tuple(entry.label for entry in self.classes)
 
 
-T = TypeVar("T")
-
-_COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
-_DIGEST = re.compile(r"[0-9a-f]{64}")
-_KINDS: dict[type, str] = {
-    str: "a text",
-    int: "an integer",
-    float: "a number",
-    list: "a list",
-    dict: "a table",
-}
-# For classes without a colour: the twenty of "tab20", strong ones first.
-_PALETTE = [
-    *("#1f77b4", "#ff7f0e", "#2ca02c", "#d62728", "#9467bd"),
-    *("#8c564b", "#e377c2", "#7f7f7f", "#bcbd22", "#17becf"),
-    *("#aec7e8", "#ffbb78", "#98df8a", "#ff9896", "#c5b0d5"),
-    *("#c49c94", "#f7b6d2", "#c7c7c7", "#dbdb8d", "#9edae5"),
-]
+# Keys of the tables are the fields of the dataclasses.
 _FILE = [field.name for field in fields(DataFile)]
 _CARD = [field.name for field in fields(Card) if field.name not in ("path", "name", "own")]
 
@@ -111,12 +107,14 @@ _CARD = [field.name for field in fields(Card) if field.name not in ("path", "nam
 def read_card(path: Path, own: bool) -> Card:
     """Read a card; `own` marks one that the user gave by path.
 
-    Raises `InputError` naming the card and the key, what was found and what was expected.
+    Raises `InputError` that names the card and the key, what was found and what was expected.
     """
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise InputError(f"{path}: found {error}, expected a readable TOML file") from error
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(
+            f"{path}: found {one_line(error)}, expected a readable TOML file"
+        ) from error
     table = _Table(path, "", values, _CARD)
     return Card(
         path=path,
@@ -136,7 +134,7 @@ def read_card(path: Path, own: bool) -> Card:
 
 
 class _Table:
-    """A TOML table with the keys it may have; errors name the card and the key."""
+    """A TOML table and its allowed keys; errors name the card and the key."""
 
     def __init__(self, path: Path, prefix: str, values: dict[str, Any], keys: list[str]) -> None:
         self.path, self.prefix, self.values = path, prefix, values
@@ -158,7 +156,7 @@ class _Table:
         return self._checked(key, self.values[key], kind)
 
     def items(self, key: str, kind: type[T]) -> tuple[T, ...]:
-        """The entries of a list, none where the key is missing."""
+        """Return the entries of a list, none where the key is missing."""
         entries = self.optional(key, list) or []
         return tuple(self._checked(f"{key}.{i}", entry, kind) for i, entry in enumerate(entries))
 
@@ -196,14 +194,14 @@ def _data_file(parent: _Table, key: str) -> DataFile:
         if entry.sha256 is None:
             raise table.fail("sha256", "nothing", "the digest of what the address serves")
         if Path(entry.file).name != entry.file:
-            raise table.fail("file", repr(entry.file), "a file name alone, beside an address")
+            raise table.fail("file", repr(entry.file), "only a file name beside an address")
     return entry
 
 
 def _classes(parent: _Table) -> tuple[ClassEntry, ...]:
     tables = parent.items("classes", dict)
     if not tables:
-        raise parent.fail("classes", "none", "one [[classes]] table for each class")
+        raise parent.fail("classes", "none", "one [[classes]] table per class")
     classes: list[ClassEntry] = []
     for index, values in enumerate(tables):
         table = _Table(parent.path, f"classes.{index}.", values, ["name", "label", "colour"])
@@ -211,9 +209,9 @@ def _classes(parent: _Table) -> tuple[ClassEntry, ...]:
         entry = ClassEntry(
             name=table.required("name", str),
             label=index + 1 if label is None else label,
-            colour=table.optional("colour", str) or _PALETTE[index % len(_PALETTE)],
+            colour=table.optional("colour", str) or default_colour(index),
         )
-        if not _COLOUR.fullmatch(entry.colour):
+        if not COLOUR.fullmatch(entry.colour):
             raise table.fail("colour", repr(entry.colour), 'the form "#rrggbb"')
         if entry.label < 1:
             raise table.fail("label", entry.label, "1 or more (0 marks unlabelled pixels)")

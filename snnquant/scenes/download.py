@@ -1,4 +1,4 @@
-"""Downloads that go on where they broke off: the part of pooch that pooch leaves to others."""
+"""Resumable downloads, which pooch leaves to its callers."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ _SILENCE_S = 30.0
 def download(url: str, target: Path, sha256: str) -> None:
     """Download a file to `target`, which appears whole and checked, or not at all.
 
-    What a broken connection brought stays in `<target>.part`, and the next call asks for the rest.
-    Progress goes to stderr.
+    After a broken connection the bytes received stay in `<target>.part`, and the next call resumes
+    there. Progress goes to stderr.
 
-    Raises `InputError` naming the address, the file and the way round, or both digests.
+    Raises `InputError` that names the address, the file and a way around, or both digests.
     """
     part = target.with_name(f"{target.name}.part")
 
@@ -35,11 +35,11 @@ def download(url: str, target: Path, sha256: str) -> None:
             part.unlink()
             raise InputError(
                 f"{address}: found sha256 {found[:12]}, expected {sha256[:12]}; "
-                f"the download of {target.name} was thrown away"
+                f"the download of {target.name} was deleted"
             )
         part.replace(output_file)
 
-    pooch.get_logger().setLevel("WARNING")  # the progress bar says it already
+    pooch.get_logger().setLevel("WARNING")  # the progress bar already says it
     try:
         pooch.retrieve(url, f"sha256:{sha256}", target.name, target.parent, downloader=resume)
     except OSError as error:
@@ -50,7 +50,7 @@ def download(url: str, target: Path, sha256: str) -> None:
 
 
 def _fill(url: str, part: Path) -> None:
-    """Fetch what `part` lacks; a broken connection is tried again while each try brings bytes."""
+    """Fetch the rest of `part`; retry broken connections as long as each try adds bytes."""
     while True:
         before = part.stat().st_size if part.exists() else 0
         try:
@@ -59,7 +59,7 @@ def _fill(url: str, part: Path) -> None:
             reason = "the connection closed early"
         except urllib.error.HTTPError as error:
             if error.code == http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE and before:
-                return  # nothing is left to fetch; the digest tells whether that is so
+                return  # nothing seems left to fetch; the digest will tell
             reason = f"HTTP {error.code} {error.reason}"
         except (OSError, http.client.HTTPException) as error:
             reason = str(getattr(error, "reason", error)) or type(error).__name__
@@ -71,7 +71,7 @@ def _fill(url: str, part: Path) -> None:
 
 
 def _fetch_rest(url: str, part: Path, start: int) -> bool:
-    """Append one connection's bytes to `part`; True when the server sent all it announced."""
+    """Append one connection's bytes to `part`; return whether the server sent all it announced."""
     headers = {"User-Agent": "snnquant"} | ({"Range": f"bytes={start}-"} if start else {})
     request = urllib.request.Request(url, headers=headers)
     with urllib.request.urlopen(request, timeout=_SILENCE_S) as response:

@@ -1,4 +1,4 @@
-"""Ground truth: raw class numbers as files hold them, and their renumbering to 1..K."""
+"""Ground truth: raw class numbers of files, and their renumbering to 1..K."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ ClassMap: TypeAlias = NDArray[np.uint8] | NDArray[np.uint16]
 
 
 def read_labels(card: Card, path: Path) -> NDArray[np.int64]:
-    """[H, W] labels of a scene: 0 unlabelled, k the k-th class of the card.
+    """Return a scene's labels [H, W]: 0 unlabelled, k the k-th class of the card.
 
-    Raises `InputError` naming the file for a number that is not the card's, with its first place,
-    and for a class without a pixel.
+    Raises `InputError` that names the file, for a number missing from the card (with its first
+    place) and for a class without a pixel.
     """
     raw = read_class_numbers(path, card.labels.variable)
     labels = np.zeros(raw.shape, dtype=np.int64)
@@ -32,7 +32,7 @@ def read_labels(card: Card, path: Path) -> NDArray[np.int64]:
         expected = ", ".join(str(value) for value in (0, *card.label_values))
         raise InputError(
             f"{path}: found the label {raw[row, column]} at row {row}, column {column} "
-            f"({len(strange)} pixels are amiss), expected one of {expected}"
+            f"({len(strange)} such pixels), expected one of {expected}"
         )
     counts = np.bincount(labels.ravel(), minlength=len(card.classes) + 1)[1:]
     absent = [e.name for e, count in zip(card.classes, counts, strict=True) if count == 0]
@@ -45,9 +45,9 @@ def read_labels(card: Card, path: Path) -> NDArray[np.int64]:
 
 
 def read_class_numbers(path: Path, variable: str | None) -> NDArray[Any]:
-    """[H, W] raw class numbers. Whole numbers stored as floats pass: MATLAB's default type.
+    """Return raw class numbers [H, W]; whole floats are accepted, MATLAB's default type.
 
-    Raises `InputError` naming the file.
+    Raises `InputError` that names the file.
     """
     raw = read_array(path, variable)
     if raw.ndim == 3 and raw.shape[2] == 1:  # an image of one band: ENVI, GeoTIFF

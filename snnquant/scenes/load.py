@@ -11,24 +11,37 @@ from numpy.typing import NDArray
 
 from snnquant.errors import InputError
 from snnquant.scenes.card import Card, DataFile
-from snnquant.scenes.catalogue import SYNTHETIC, load_card
+from snnquant.scenes.known import SAVED, SYNTHETIC, load_card
 from snnquant.scenes.labels import read_class_numbers, read_labels
 from snnquant.scenes.locate import obtain_file
 from snnquant.scenes.readers import read_array
 from snnquant.scenes.scene import FixedMask, Scene
+from snnquant.scenes.synthetic import synthetic_scene
 
 
-def load_scene(name: str) -> Scene:
-    """Load a scene: a card's name, a path ending in ".toml", or "synthetic:HxWxB[:SEED]".
+def load_scene(name: str | Path) -> Scene:
+    """Load a scene by name or path.
 
-    Files with an address are downloaded on first use.
+    Args:
+        name: A known scene's name, a card's path ending in ".toml", the path of a file that
+            `Scene.save` wrote, ending in ".npz", or "synthetic:HxWxB[:SEED]". Files with an
+            address are downloaded on first use.
 
-    Raises `InputError`, one line that names the card or file and what is wrong with it.
+    Returns:
+        The scene: cube float32 [H, W, B], labels int64 [H, W], class names, colours, wavelengths.
+
+    Raises:
+        InputError: Names the card or file, what was found and what was expected.
+
+    >>> scene = load_scene("synthetic:16x16x8")
+    >>> scene.cube.shape, scene.labels.shape
+    ((16, 16, 8), (16, 16))
     """
+    name = str(name)
     if name.startswith(SYNTHETIC):
-        from snnquant.scenes.synthetic import synthetic_scene
-
         return synthetic_scene(name)
+    if name.endswith(SAVED):
+        return Scene.load(name)
     card = load_card(name)
     cube_path, cube_digest = obtain_file(card, card.cube)
     labels_path, labels_digest = obtain_file(card, card.labels)
@@ -51,16 +64,39 @@ def load_scene(name: str) -> Scene:
             digest=_scene_digest(card, cube_digest, labels_digest),
         )
     except InputError as error:
-        # All but the pixel values was checked above, so it is the cube's file that is at fault.
+        # Everything except the pixel values was checked above: the fault is the cube file's.
         raise InputError(f"{cube_path}: {error}") from error
 
 
-def load_mask(name: str) -> FixedMask:
-    """The spatially disjoint mask that a scene's card names, cut to the scene, raw class numbers.
+def load_mask(name: str | Path) -> FixedMask:
+    r"""Load the published split that a scene's card names, cut to the scene.
 
-    Raises `InputError` where the card has no mask, or a file of it is missing or does not fit.
+    Args:
+        name: A known scene's name, or a card's path ending in ".toml".
+
+    Returns:
+        Training and test pixels [H, W] by the mask's own class numbers, for `make_split`.
+
+    Raises:
+        InputError: The card names no mask, or a file is missing or does not fit the scene.
+
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import numpy as np
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     np.save(f"{folder}/labels.npy", np.array([[1, 1, 1, 0]]))
+    ...     np.save(f"{folder}/train.npy", np.array([[1, 1, 0, 0]]))
+    ...     card = Path(folder, "field.toml")
+    ...     _ = card.write_text(
+    ...         "cube.file = 'cube.npy'\n"
+    ...         "labels.file = 'labels.npy'\n"
+    ...         "mask.train.file = 'train.npy'\n"
+    ...         "classes = [{name = 'maize'}]"
+    ...     )
+    ...     load_mask(card).train.tolist()
+    [[1, 1, 0, 0]]
     """
-    card = load_card(name)
+    card = load_card(str(name))
     mask = card.mask
     if mask is None:
         raise InputError(f"{card.path}: found no fixed mask, expected a [mask] table")
@@ -82,7 +118,7 @@ def _mask_part(
     if part.shape != size or (offset is None and whole.shape != size):
         raise InputError(
             f"{path}: found {whole.shape[0]} x {whole.shape[1]} pixels, expected them to hold "
-            f"the scene's {size[0]} x {size[1]} from row {row}, column {column} on"
+            f"the scene's {size[0]} x {size[1]} from row {row}, column {column}"
         )
     if part.min() < 0:
         raise InputError(f"{path}: found {part.min()}, expected class numbers of 0 or more")
@@ -116,7 +152,7 @@ def _wavelengths(card: Card, bands: int) -> NDArray[np.float64] | None:
 
 
 def _scene_digest(card: Card, cube_digest: str, labels_digest: str) -> str:
-    """Changes with whatever changes a pixel or a class; not with titles, colours or folders."""
+    """Hash what defines pixels and classes; titles, colours and folders are left out."""
     defining = {
         "name": card.name,
         "classes": [[entry.label, entry.name] for entry in card.classes],

@@ -1,9 +1,9 @@
-"""Where a scene's files are, and getting them when they are not.
+"""Locate a scene's files, downloading them if missing.
 
-The rule. A card given by path: its files lie relative to its folder. A card of the package: in the
+Files of a card given by path lie relative to its folder. Those of a card of the package lie in the
 folder that the environment variable SNNQUANT_DATA names, upper and lower case alike, or inside an
-installed Python package where the card says so. A file with an address and in neither place: in
-`pooch.os_cache("snnquant")/<card>/`, downloaded on first use. SNNQUANT_DATA is only ever read.
+installed Python package where the card says so. A file with an address that is in neither place is
+downloaded on first use, to `pooch.os_cache("snnquant")/<card>/`. SNNQUANT_DATA is only ever read.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ DATA_VARIABLE = "SNNQUANT_DATA"
 
 
 def find_file(card: Card, entry: DataFile) -> Path | None:
-    """The file where it is at hand now, unchecked; none where it is not. No network.
+    """Return the file if it is available locally, unchecked, else None; no network is used.
 
-    Raises `InputError` when SNNQUANT_DATA names something that is not a folder.
+    Raises `InputError` where SNNQUANT_DATA names something that is not a folder.
     """
     found = _local(card, entry)
     if found is None and entry.url is not None and _cached(card, entry).is_file():
@@ -32,9 +32,9 @@ def find_file(card: Card, entry: DataFile) -> Path | None:
 
 
 def obtain_file(card: Card, entry: DataFile) -> tuple[Path, str]:
-    """The file, downloaded if need be, and its sha256, equal to the card's where the card has one.
+    """Return the file, downloaded if missing, and its sha256, checked against the card's if any.
 
-    Raises `InputError` naming the file, where it was looked for and what is wrong with it.
+    Raises `InputError` that names the file, the places searched and the fault.
     """
     path = _local(card, entry)
     if path is None and entry.url is not None and entry.sha256 is not None:
@@ -54,7 +54,7 @@ def obtain_file(card: Card, entry: DataFile) -> tuple[Path, str]:
 
 
 def file_digest(path: Path) -> str:
-    """sha256 of a data file; of the header followed by the binary file for ENVI.
+    """Return the sha256 of a data file, or of all files it consists of, one after the other.
 
     Raises `InputError` for a file that cannot be read.
     """

@@ -1,16 +1,17 @@
-"""The scene: a hyperspectral cube, its labels and what they mean."""
+"""The scene: a hyperspectral cube, its labels and their meaning."""
 
 from __future__ import annotations
 
-import re
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from snnquant.errors import InputError
+from snnquant.scenes.colours import COLOUR
 
-_COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
 _ROWS_AT_ONCE = 64
 
 
@@ -18,7 +19,15 @@ _ROWS_AT_ONCE = 64
 class Scene:
     """One hyperspectral scene, checked when built.
 
-    Raises `InputError`, naming the scene and the field, when a field does not fit the others.
+    Build it with `from_arrays`, or read it with `load_scene`.
+
+    Raises:
+        InputError: A field does not fit the others; names the scene and the field.
+
+    >>> import numpy as np
+    >>> scene = Scene.from_arrays(np.ones((2, 3, 4)), [[0, 1, 1], [2, 2, 0]])
+    >>> scene.height, scene.width, scene.bands, scene.classes
+    (2, 3, 4, 2)
     """
 
     name: str
@@ -33,13 +42,91 @@ class Scene:
     wavelengths_nm: NDArray[np.float64] | None
     """[B] centres of the bands in nanometres, where known."""
     digest: str
-    """sha256 of what defines the scene (card and data); checkpoints store it."""
+    """sha256 of what defines the scene (data, labels and classes); checkpoints store it."""
 
     def __post_init__(self) -> None:
         self._check_shapes()
         self._check_classes()
         self._check_wavelengths()
         self._check_finite()
+
+    @classmethod
+    def from_arrays(
+        cls,
+        cube: ArrayLike,
+        labels: ArrayLike,
+        class_names: Sequence[str] | None = None,
+        wavelengths_nm: ArrayLike | None = None,
+        name: str = "arrays",
+        colours: Sequence[str] | None = None,
+    ) -> Scene:
+        """Build a scene from arrays; they are copied.
+
+        The distinct class numbers in `labels`, in rising order, become the classes 1 to K. So the
+        numbers 3 and 7 become the classes 1 and 2, and the first of `class_names` belongs to 3.
+
+        Args:
+            cube: [H, W, B] finite integers or real numbers; kept as float32.
+            labels: [H, W] class numbers, 0 where a pixel has none; whole numbers stored as floats
+                are accepted.
+            class_names: Names of the K classes, in the order of their numbers; "class 3" for the
+                number 3 if left out.
+            wavelengths_nm: [B] centres of the bands in nanometres, if known.
+            name: Name of the scene in messages, tables and pictures.
+            colours: Colours of the K classes on maps, "#rrggbb"; from a palette if left out.
+
+        Returns:
+            The scene, checked.
+
+        Raises:
+            InputError: An argument does not fit; names it, and the place of a wrong value.
+
+        >>> import numpy as np
+        >>> cube = np.random.default_rng(0).random((2, 3, 4))
+        >>> scene = Scene.from_arrays(cube, [[0, 3, 3], [7, 7, 0]], ["maize", "barley"])
+        >>> scene.labels.tolist(), scene.class_names
+        ([[0, 1, 1], [2, 2, 0]], ('maize', 'barley'))
+        """
+        from snnquant.scenes.arrays import scene_from_arrays
+
+        return scene_from_arrays(cube, labels, class_names, wavelengths_nm, name, colours)
+
+    def save(self, path: Path | str) -> None:
+        """Write the scene as one .npz file, without pickles, whole or not at all.
+
+        Args:
+            path: File to write; missing folders are created, an existing file is replaced.
+
+        Raises:
+            InputError: The file cannot be written.
+
+        >>> import tempfile
+        >>> scene = Scene.from_arrays(np.ones((2, 3, 4)), [[0, 1, 1], [2, 2, 0]], name="field")
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     scene.save(f"{folder}/field.npz")
+        ...     Scene.load(f"{folder}/field.npz").name
+        'field'
+        """
+        from snnquant.scenes.arrays import save_scene
+
+        save_scene(self, Path(path))
+
+    @classmethod
+    def load(cls, path: Path | str) -> Scene:
+        """Read a scene that `save` wrote.
+
+        Args:
+            path: The .npz file.
+
+        Returns:
+            The scene, its digest included.
+
+        Raises:
+            InputError: The file is missing, damaged, or no saved scene.
+        """
+        from snnquant.scenes.arrays import load_saved_scene
+
+        return load_saved_scene(Path(path))
 
     @property
     def height(self) -> int:
@@ -74,22 +161,21 @@ class Scene:
             labels.shape == cube.shape[:2],
             "labels",
             f"shape {labels.shape}",
-            f"the cube's rows, columns, {cube.shape[:2]}",
+            f"the cube's rows and columns, {cube.shape[:2]}",
         )
         self._require(labels.dtype == np.int64, "labels", labels.dtype, "int64")
 
     def _check_classes(self) -> None:
-        names = self.class_names
+        names, colours = self.class_names, self.colours
         self._require(len(names) > 0, "class_names", "none", "at least one class")
+        texts = all(isinstance(name, str) and name for name in names)
+        self._require(texts, "class_names", names, "texts that are not empty")
         self._require(len(set(names)) == len(names), "class_names", names, "different names")
-        self._require(
-            len(self.colours) == len(names),
-            "colours",
-            len(self.colours),
-            f"{len(names)}, one a class",
-        )
-        for colour in self.colours:
-            self._require(bool(_COLOUR.fullmatch(colour)), "colours", colour, 'the form "#rrggbb"')
+        per_class = f"{len(names)}, one per class"
+        self._require(len(colours) == len(names), "colours", len(colours), per_class)
+        for colour in colours:
+            sound = isinstance(colour, str) and COLOUR.fullmatch(colour) is not None
+            self._require(sound, "colours", colour, 'the form "#rrggbb"')
         lowest, highest = int(self.labels.min()), int(self.labels.max())
         self._require(lowest >= 0, "labels", lowest, "0 (unlabelled) or a class number")
         self._require(
@@ -130,19 +216,20 @@ class Scene:
             bad += finite.size - int(np.count_nonzero(finite))
         if bad:
             where = "row {}, column {}, band {}".format(*first)
-            self._require(
-                False,
-                "cube",
-                f"{bad} NaN or infinite values, the first at {where}",
-                "finite values",
-            )
+            found = f"{bad} NaN or infinite values, the first at {where}"
+            self._require(False, "cube", found, "finite values")
 
 
 @dataclass(frozen=True, eq=False)
 class FixedMask:
-    """A published split of a scene: training and test pixels by their raw class numbers."""
+    """A published split of a scene: training and test pixels by their raw class numbers.
+
+    >>> import numpy as np
+    >>> FixedMask(train=np.array([[1, 0], [2, 0]]), test=None).train.shape
+    (2, 2)
+    """
 
     train: NDArray[np.int64]
     """[H, W]: raw class number of a training pixel (the scene may number otherwise) or 0."""
     test: NDArray[np.int64] | None
-    """[H, W]: the same for test pixels; none: every other labelled pixel is for testing."""
+    """[H, W]: the same for test pixels; None where every other labelled pixel tests."""

@@ -6,8 +6,8 @@ A pixel's reflectance is
 
 with s₁, s₂ the spectra of its own and of the nearest other parcel, m ≤ 1/2 the mixing, which falls
 off with the distance to the border between the two, g a smooth illumination, and n sensor noise. A
-parcel's spectrum is its class's (a continuum less Gaussian absorption features) with a brightness
-and a tilt of its own. All draws come from one seed.
+parcel's spectrum is its class's (a continuum less Gaussian absorption features) with its own
+brightness and tilt. All draws come from one seed.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
 
 from snnquant.errors import InputError
 from snnquant.scenes.scene import Scene
@@ -28,18 +27,18 @@ Floats = NDArray[np.float32]
 _VERSION = 1
 """Part of the digest: raise it when the same name starts to give other pixels."""
 _SPEC = re.compile(r"synthetic:(\d+)x(\d+)x(\d+)(?::(\d+))?")
-_SMALLEST = (8, 8, 4)
+_MIN_SHAPE = (8, 8, 4)
 _PARCEL_SIDE = 16
 _MIXING_WIDTH = 1.0
 """Difference of the distances to two parcel centres, in pixels, at which mixing falls to 1/(2e)."""
 _UNLABELLED_PARCELS = 0.3
 _UNLABELLED_MIXING = 0.35
-"""Pixels mixed more than this stay unlabelled, as a surveyor would leave the field's edge out."""
+"""Mixing above which pixels stay unlabelled, as a surveyor would leave the field's edge out."""
 _WATER_NM = (1400.0, 1900.0)
 _NOISE = (0.005, 0.05)
 """Standard deviation of the noise away from the water bands and at their centres (reflectance)."""
 _CHUNK_VALUES = 1 << 22
-"""Cube values worked on at a time: what is needed beside the cube itself stays at some 100 MB."""
+"""Cube values processed at a time, so that memory beside the cube stays near 100 MB."""
 _NAMES = ("Soil", "Corn", "Grass", "Forest", "Wheat", "Asphalt", "Gravel", "Roof")
 _COLOURS = (
     *("#8c6d31", "#ffb000", "#7fc97f", "#0b5c2a"),
@@ -60,19 +59,31 @@ class _Parcels:
 
 
 def synthetic_scene(name: str) -> Scene:
-    """Make the scene "synthetic:HxWxB" or "synthetic:HxWxB:SEED" (seed 0 otherwise).
+    """Make the scene that a name describes; the same name gives the same scene.
 
-    Bands lie evenly from 400 to 2500 nm; at most 8 classes, of falling size, fewer where there is
-    no room. The same name gives the same scene.
+    Bands lie evenly from 400 to 2500 nm. Small scenes have fewer than the 8 classes, whose size
+    falls from the first to the last.
 
-    Raises `InputError` for a name of another form, a scene too small, or one too big for memory.
+    Args:
+        name: "synthetic:HxWxB" or "synthetic:HxWxB:SEED", seed 0 otherwise; H and W at least 8
+            pixels, B at least 4 bands.
+
+    Returns:
+        The scene, its cube in reflectance.
+
+    Raises:
+        InputError: The name has another form, or the scene is too small or too large for memory.
+
+    >>> scene = synthetic_scene("synthetic:20x16x8:3")
+    >>> scene.cube.shape, scene.classes, scene.class_names[0]
+    ((20, 16, 8), 8, 'Soil')
     """
     match = _SPEC.fullmatch(name)
     if match is None:
         raise InputError(f"scene: found {name}, expected synthetic:HxWxB or synthetic:HxWxB:SEED")
     height, width, bands, seed = (int(number or 0) for number in match.groups())
-    if any(n < least for n, least in zip((height, width, bands), _SMALLEST, strict=True)):
-        raise InputError(f"scene: found {name}, expected at least {'x'.join(map(str, _SMALLEST))}")
+    if any(n < low for n, low in zip((height, width, bands), _MIN_SHAPE, strict=True)):
+        raise InputError(f"scene: found {name}, expected at least {'x'.join(map(str, _MIN_SHAPE))}")
     full_name = f"synthetic:{height}x{width}x{bands}:{seed}"
     wavelengths = np.linspace(400.0, 2500.0, bands)
     random = np.random.default_rng(seed)
@@ -98,7 +109,7 @@ def synthetic_scene(name: str) -> Scene:
 def _lay_out(
     random: np.random.Generator, height: int, width: int, wavelengths: NDArray[np.float64]
 ) -> _Parcels:
-    """Parcels on a jittered grid; each class has one labelled parcel at least."""
+    """Place parcels on a jittered grid; each class has at least one labelled parcel."""
     classes = min(len(_NAMES), height * width // 32)
     side = min(_PARCEL_SIDE, int(np.sqrt(height * width / (2 * classes))))
     rows, columns = max(2, round(height / side)), max(2, round(width / side))
@@ -119,7 +130,7 @@ def _lay_out(
 def _parcel_spectra(
     random: np.random.Generator, kinds: NDArray[np.int64], wavelengths: NDArray[np.float64]
 ) -> Floats:
-    """[P, B]: the class's spectrum times a brightness and a tilt of the parcel's own."""
+    """Return [P, B]: the class's spectrum times the parcel's own brightness and tilt."""
     position = (wavelengths - 1450.0) / 1050.0  # -1 at 400 nm, 1 at 2500 nm
     spectra = np.empty((int(kinds.max()) + 1, len(wavelengths)))
     for spectrum in spectra:
@@ -144,6 +155,8 @@ def _paint(
     wavelengths: NDArray[np.float64],
 ) -> None:
     """Fill cube and labels in place, some rows at a time."""
+    from scipy.spatial import cKDTree
+
     height, width, bands = cube.shape
     tree = cKDTree(parcels.centres)
     water = np.exp(-0.5 * ((wavelengths[:, None] - _WATER_NM) / 60.0) ** 2).sum(axis=1)
@@ -167,7 +180,7 @@ def _paint(
 
 
 def _illumination(place: NDArray[np.float64], waves: NDArray[np.float64]) -> NDArray[np.float64]:
-    """0.7 to 1.3 over the scene: four cosines of up to three periods; place is 0..1 each way."""
+    """Return 0.7 to 1.3: four cosines of up to three periods; `place` is 0..1 each way."""
     phases = 2 * np.pi * (place @ waves[:, :2].T) + waves[:, 2]
     light: NDArray[np.float64] = 1.0 + 0.3 * np.cos(phases).mean(axis=-1)
     return light

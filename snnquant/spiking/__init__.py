@@ -1,25 +1,35 @@
-"""Spiking neurons: functions (`lif`), modules over them (`layers`), the T-step `network`."""
+"""Spiking neurons: functions, modules over them, the socket for models, the T-step network."""
 
-from snnquant.spiking.layers import LIF
+from snnquant.spiking.layers import LIF, require_lif
 from snnquant.spiking.lif import (
     LIFParameters,
     LIFState,
+    Reset,
     initial_state,
-    lif_sequence,
     lif_step,
+    unknown_reset,
 )
-from snnquant.spiking.network import SpikingNetwork
+from snnquant.spiking.network import SpikingNetwork, spiking_layers
+from snnquant.spiking.neuron import NEURONS, Neuron, build_neuron
+from snnquant.spiking.sequence import lif_sequence
 from snnquant.spiking.surrogate import ACE_SNN, Surrogate, spike
 
 __all__ = [
     "ACE_SNN",
     "LIF",
+    "NEURONS",
     "LIFParameters",
     "LIFState",
+    "Neuron",
+    "Reset",
     "SpikingNetwork",
     "Surrogate",
+    "build_neuron",
     "initial_state",
     "lif_sequence",
     "lif_step",
+    "require_lif",
     "spike",
+    "spiking_layers",
+    "unknown_reset",
 ]

@@ -2,24 +2,40 @@
 
 from __future__ import annotations
 
+from typing import Self
+
 import torch
 from torch import Tensor, nn
 
+from snnquant.config import NeuronConfig
 from snnquant.errors import InputError
-from snnquant.spiking.lif import LIFParameters, initial_state, lif_sequence
+from snnquant.spiking.lif import LIFParameters, Reset, initial_state
+from snnquant.spiking.neuron import NEURONS, Neuron
+from snnquant.spiking.sequence import lif_sequence
 from snnquant.spiking.surrogate import ACE_SNN, Surrogate
 
-LEAST_THRESHOLD = 1e-3
-"""Smallest threshold that `LIF.clamp_` leaves: the neuron divides by it."""
 
-
-class LIF(nn.Module):
+@NEURONS.register("lif")
+class LIF(Neuron):
     """A layer of leaky integrate-and-fire neurons that share one learnable leak and threshold.
 
     The equations and gradients are those of `snnquant.spiking.lif`. Every forward starts anew, at
     the potential ``initial * threshold``; the layer itself holds no state.
 
-    Raises `InputError` for a leak outside 0..1, a threshold not above 0, and an unknown reset.
+    Args:
+        leak: Share of the potential that is left after a step, 0 to 1.
+        threshold: Threshold, above 0, in the units of the current.
+        reset: A `Reset` or its name.
+        surrogate: Derivative of the spike.
+        initial: Potential before the first step, in thresholds.
+
+    Raises:
+        InputError: For a leak outside 0..1, a threshold not above 0, and an unknown reset.
+
+    Example:
+        >>> spikes = LIF(leak=0.5, threshold=1.0)(torch.full((3, 2), 0.8))  # [T, N]
+        >>> spikes[:, 0].tolist()
+        [0.0, 1.0, 0.0]
     """
 
     def __init__(
@@ -27,7 +43,7 @@ class LIF(nn.Module):
         leak: float = 1.0,
         threshold: float = 1.0,
         *,
-        reset: str = "delayed",
+        reset: str = Reset.DELAYED,
         surrogate: Surrogate = ACE_SNN,
         initial: float = 0.0,
     ) -> None:
@@ -40,10 +56,15 @@ class LIF(nn.Module):
         self.leak = nn.Parameter(torch.empty(()))
         self.threshold = nn.Parameter(torch.empty(()))
         self.reset_parameters()
-        self.reset = reset
+        self.reset = Reset.of(reset)
         self.surrogate = surrogate
         self.initial = initial
-        LIFParameters(self.leak, self.threshold, reset)  # refuses an unknown reset now
+
+    @classmethod
+    def from_config(cls, config: NeuronConfig) -> Self:
+        """Return a layer with leak 1, threshold 1 and the options of a run."""
+        surrogate = Surrogate(config.surrogate, config.surrogate_scale, config.surrogate_width)
+        return cls(reset=config.reset, surrogate=surrogate, initial=config.initial)
 
     @torch.no_grad()
     def reset_parameters(self) -> None:
@@ -52,7 +73,7 @@ class LIF(nn.Module):
             parameter.fill_(value)
 
     def forward(self, current: Tensor) -> Tensor:
-        """Spikes [T, N, ...] for current [T, N, ...], in the current's dtype.
+        """Return the spikes [T, N, ...] for current [T, N, ...], in the current's dtype.
 
         Under `torch.autocast` in float32: a potential adds up over the steps.
         """
@@ -63,19 +84,23 @@ class LIF(nn.Module):
         spikes, _ = lif_sequence(current, parameters, state, self.surrogate)
         return spikes
 
-    @torch.no_grad()
-    def clamp_(self) -> None:
-        """Bring the leak back to [0, 1] and the threshold above 0; call after an optimizer step."""
-        # By name, because under quantization the parameter is parametrizations.leak.original.
-        for name, parameter in self.named_parameters():
-            if "leak" in name:
-                parameter.clamp_(0, 1)
-            elif "threshold" in name:
-                parameter.clamp_(min=LEAST_THRESHOLD)
-
     def extra_repr(self) -> str:
-        """Leak, threshold and conventions, for ``print(model)``."""
+        """Return leak, threshold and conventions, for ``print(model)``."""
         return (
             f"leak={self.leak.item():.4g}, threshold={self.threshold.item():.4g}, "
-            f"reset={self.reset!r}, surrogate={self.surrogate.kind!r}, initial={self.initial}"
+            f"reset={self.reset.value!r}, surrogate={self.surrogate.kind!r}, "
+            f"initial={self.initial}"
         )
+
+
+def require_lif(layer: Neuron, name: str, reader: str) -> LIF:
+    """Return a layer that computes what `LIF` does, for a `reader` that knows no other neuron.
+
+    A class that derives from `LIF` and runs otherwise is another neuron. Raises `InputError` that
+    names the layer and its class.
+    """
+    if isinstance(layer, LIF) and type(layer).forward is LIF.forward:
+        return layer
+    # Quantized parameters make torch derive a class of the same name with a prefix.
+    found = type(layer).__name__.removeprefix("Parametrized")
+    raise InputError(f"{reader}: layer {name}: found neurons of class {found}, expected LIF")

@@ -2,7 +2,7 @@ r"""The leaky integrate-and-fire neuron as pure functions on tensors, with expli
 
 Symbols: :math:`I` input current, :math:`u` membrane potential, :math:`o` spikes (0 or 1),
 :math:`\lambda` leak, :math:`V` threshold. A neuron spikes when its potential is strictly above
-the threshold. What a spike does to the potential is the reset convention:
+the threshold. The `Reset` says what a spike does to the potential:
 
 delayed (ACE-SNN, Datta et al. 2022; the default)
     :math:`u[t] = \lambda u[t-1] + I[t] - V o[t-1]`, :math:`o[t] = 1` if :math:`u[t] > V`
@@ -24,39 +24,66 @@ passes gradient to the spike, and through its surrogate to the potential.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from importlib.util import find_spec
-from typing import Any
+from enum import StrEnum
 
-import torch
 from torch import Tensor
 
 from snnquant.errors import InputError
-from snnquant.spiking.backends.torch_ops import LIFSequence, spikes_without_gradient
 from snnquant.spiking.surrogate import ACE_SNN, Surrogate, spike
 
-RESETS = ("delayed", "same_step", "zero")
-NUMBA = find_spec("numba") is not None
-"""Whether numba is there, which makes neurons on processors several times as fast."""
-TRITON = find_spec("triton") is not None
-"""Whether Triton is there, as it is with the builds of torch for GPUs."""
+
+class Reset(StrEnum):
+    """The reset conventions: the only list of them.
+
+    Whatever steps a neuron names the members that it computes and refuses all others with
+    `unknown_reset`, so that none is ever taken for another.
+    """
+
+    DELAYED = "delayed"
+    SAME_STEP = "same_step"
+    ZERO = "zero"
+
+    @classmethod
+    def of(cls, name: str) -> Reset:
+        """Return the reset called `name`; raise `InputError` where there is none."""
+        if name not in tuple(cls):
+            raise unknown_reset(name)
+        return cls(name)
+
+
+def unknown_reset(
+    found: str, where: str = "", known: tuple[Reset, ...] = tuple(Reset)
+) -> InputError:
+    """Return the error for a reset that `where`, a backend or a format, does not compute."""
+    prefix = f"{where}: " if where else ""
+    return InputError(f"{prefix}reset: found {str(found)!r}, expected one of {', '.join(known)}")
 
 
 @dataclass(frozen=True)
 class LIFParameters:
-    """What the neurons of a layer share: leak and threshold (scalars), and the reset convention.
+    """Leak, threshold and reset convention, shared by the neurons of a layer.
 
-    Raises `InputError` for an unknown reset or a leak or threshold that is not a scalar.
+    Args:
+        leak: Scalar tensor, the share of the potential that is left after a step.
+        threshold: Scalar tensor, in the units of the current.
+        reset: A `Reset` or its name.
+
+    Raises:
+        InputError: For an unknown reset, or a leak or threshold that is not a scalar.
+
+    Example:
+        >>> import torch
+        >>> LIFParameters(torch.tensor(0.9), torch.tensor(1.0), "zero").reset.value
+        'zero'
     """
 
     leak: Tensor
     threshold: Tensor
-    reset: str = "delayed"
+    reset: Reset = Reset.DELAYED
 
     def __post_init__(self) -> None:
-        if self.reset not in RESETS:
-            raise InputError(f"reset: found {self.reset!r}, expected one of {RESETS}")
+        object.__setattr__(self, "reset", Reset.of(self.reset))
         for name in ("leak", "threshold"):
             value = getattr(self, name)
             if value.ndim:
@@ -65,10 +92,19 @@ class LIFParameters:
 
 @dataclass(frozen=True)
 class LIFState:
-    """What a step hands to the next: potential u[t] and spikes o[t], both of shape [N, ...].
+    """Potential and spikes that a step passes on to the next.
 
     The potential is taken after the step's own reset; with the delayed reset that is before the
-    spike's subtraction, which is why the spikes are part of the state.
+    spike's subtraction, so the spikes are part of the state.
+
+    Args:
+        potential: u[t], of shape [N, ...], in the units of the current.
+        spikes: o[t], of shape [N, ...], 0 or 1.
+
+    Example:
+        >>> import torch
+        >>> LIFState(torch.zeros(3), torch.zeros(3)).potential.shape
+        torch.Size([3])
     """
 
     potential: Tensor
@@ -76,7 +112,7 @@ class LIFState:
 
 
 def initial_state(current: Tensor, parameters: LIFParameters, initial: float = 0.0) -> LIFState:
-    """State before the first step: potential ``initial`` times the threshold, no spikes.
+    """Return the state before the first step: ``initial`` thresholds of potential, no spikes.
 
     ``current`` is [T, N, ...]. One half corrects a converted network's rounding (QCFS, Bu et al.
     2022). The gradient of the threshold runs through the potential too.
@@ -87,69 +123,50 @@ def initial_state(current: Tensor, parameters: LIFParameters, initial: float = 0
 
 
 def lif_step(
-    current: Tensor, parameters: LIFParameters, state: LIFState, surrogate: Surrogate
+    current: Tensor,
+    parameters: LIFParameters,
+    state: LIFState,
+    surrogate: Surrogate | None = ACE_SNN,
 ) -> tuple[Tensor, LIFState]:
-    """One time step for current [N, ...]: the spikes [N, ...] and the next state.
+    """Run one time step; the recurrences are those of the module's docstring.
 
-    Leak and threshold are cast to the current's dtype. See the module for the recurrences.
+    Args:
+        current: Input current [N, ...]; leak and threshold are cast to its dtype.
+        parameters: Leak, threshold and reset.
+        state: The state after the previous step.
+        surrogate: Derivative of the spike; None compares potential and threshold in plain
+            operations without gradient, which exporters can trace.
+
+    Returns:
+        The spikes [N, ...] and the next state.
+
+    Raises:
+        InputError: For a reset that is no member of `Reset`.
+
+    Example:
+        >>> import torch
+        >>> parameters = LIFParameters(torch.tensor(1.0), torch.tensor(1.0))
+        >>> start = LIFState(torch.zeros(2), torch.zeros(2))
+        >>> spikes, state = lif_step(torch.tensor([0.4, 1.6]), parameters, start)
+        >>> spikes.tolist()
+        [0.0, 1.0]
     """
     leak = parameters.leak.to(current.dtype)
     threshold = parameters.threshold.to(current.dtype)
-    potential = leak * state.potential + current
-    if parameters.reset == "delayed":
-        potential = potential - threshold * state.spikes
-    # z = u/V - 1, written so that its sign is exactly that of u - V.
-    spikes = spike((potential - threshold) / threshold, surrogate)
-    if parameters.reset == "same_step":
-        potential = potential - threshold * spikes
-    elif parameters.reset == "zero":
-        potential = potential * (1 - spikes)
-    return spikes, LIFState(potential, spikes)
-
-
-def lif_sequence(
-    current: Tensor,
-    parameters: LIFParameters,
-    state: LIFState | None = None,
-    surrogate: Surrogate = ACE_SNN,
-) -> tuple[Tensor, LIFState]:
-    """Run T steps over current [T, N, ...]: spikes [T, N, ...] and the last state.
-
-    Without a state the neurons start at potential 0. A current that repeats may be an expanded
-    view (stride 0 over T); it is not copied, and its gradient is summed over T.
-    Raises `InputError` for a current that is not floating point or has no time axis or no step.
-    """
-    if not current.is_floating_point() or current.ndim < 2 or not len(current):
-        found = f"{current.dtype} of shape {tuple(current.shape)}"
-        raise InputError(f"current: found {found}, expected floating point [T, N, ...], T >= 1")
-    if state is None:
-        state = initial_state(current, parameters)
-    arguments = (
-        current,
-        parameters.leak.to(current.dtype),
-        parameters.threshold.to(current.dtype),
-        state.potential,
-        state.spikes,
-        parameters.reset,
-    )
-    sequence, without_gradient = _fastest(current)
-    if torch.is_grad_enabled():
-        spikes, potential = sequence.apply(*arguments, surrogate)
+    v = leak * state.potential + current
+    if parameters.reset is Reset.DELAYED:
+        v = v - threshold * state.spikes
+    if surrogate is None:
+        spikes = (v > threshold).to(current.dtype)
     else:
-        spikes, potential = without_gradient(*arguments)
-    return spikes, LIFState(potential, spikes[-1])
-
-
-def _fastest(current: Tensor) -> tuple[Any, Callable[..., tuple[Tensor, Tensor]]]:
-    """The autograd function that suits this current, and what gives the same without a graph."""
-    if current.dtype in (torch.float32, torch.float64) and not torch.compiler.is_compiling():
-        if NUMBA and current.device.type == "cpu":
-            from snnquant.spiking.backends import numba_sequence
-
-            return numba_sequence.CompiledSequence, numba_sequence.run
-        if TRITON and current.device.type == "cuda":
-            from snnquant.spiking.backends import triton_kernels
-
-            if len(current) <= triton_kernels.MOST_STEPS and triton_kernels.agree(current.device):
-                return triton_kernels.KernelSequence, triton_kernels.run
-    return LIFSequence, spikes_without_gradient
+        # z = u/V - 1, written so that its sign is exactly that of u - V.
+        spikes = spike((v - threshold) / threshold, surrogate)
+    if parameters.reset is Reset.DELAYED:
+        u = v
+    elif parameters.reset is Reset.SAME_STEP:
+        u = v - threshold * spikes
+    elif parameters.reset is Reset.ZERO:
+        u = v * (1 - spikes)
+    else:
+        raise unknown_reset(parameters.reset, "lif_step")
+    return spikes, LIFState(u, spikes)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -10,29 +9,15 @@ import torch
 from torch import Tensor, nn
 
 from snnquant.errors import InputError
-from snnquant.nn import INPUT
-from snnquant.nn.kinds import AFFINE, DROPOUTS, MAX_POOLS, PADS
-from snnquant.nn.wiring import Concatenate, Permute, Reshape
-from snnquant.spiking.layers import LIF
-
-SPIKES_STAY = (
-    *DROPOUTS,
-    *MAX_POOLS,
-    *PADS,
-    nn.Identity,
-    nn.Flatten,
-    nn.Unflatten,
-    Reshape,
-    Permute,
-    Concatenate,
-)
-"""Layers that make spikes of spikes; what others make of them are values."""
+from snnquant.nn import INPUT, Graph
+from snnquant.nn.kinds import AFFINE, DROPOUTS, MAX_POOLS, SPIKES_STAY
+from snnquant.spiking.neuron import Neuron
 
 
 class _Step(NamedTuple):
-    """How a layer runs: `spiking` on [T, N, ...], else once; `done` are values no one needs more.
+    """The run of a layer: `spiking` on [T, N, ...], else once; `done` values are needed no more.
 
-    `changing` says which of its inputs have a time axis.
+    `changing` marks the inputs that have a time axis.
     """
 
     name: str
@@ -42,29 +27,39 @@ class _Step(NamedTuple):
     done: tuple[str, ...]
 
 
-class SpikingNetwork(nn.Module):
-    r"""A graph of modules, some of them `LIF`, run for ``time_steps`` steps on one analog input.
+class SpikingNetwork(Graph):
+    r"""A graph of modules, some of them a `Neuron`, run for T time steps on one analog input.
 
-    `inputs` names, for a layer, the earlier layers whose outputs it takes, or `INPUT`; a layer that
-    it does not name takes the one before. The last layer's output is the network's.
-
-    - Layers that no LIF comes before (direct encoding) see the same input at every step, so they
+    - Layers before the first neurons (direct encoding) see the same input at every step, so they
       run once and their output repeats over T.
     - Layers that see spikes have time folded into the batch, [T·N, ...], so that a weight is read
-      (and quantized) once a forward. The dropouts of torch draw one mask [N, ...] a forward,
+      (and quantized) once per forward. The dropouts of torch draw one mask [N, ...] per forward,
       shared by all steps.
     - Max pooling is that of the counts: where :math:`S_i[t]` sums input i up to step t, its output
       is :math:`\max_i S_i[t] - \max_i S_i[t-1]`. This sums to :math:`\max_i S_i[T]`, so its mean is
       exactly the maximum of the inputs' means, and of spikes it makes spikes: a count grows by at
-      most 1 a step, so the largest does too.
+      most 1 per step, so the largest does too.
     - The output accumulates without leak or spike: the logits are the mean over T. Affine layers
-      that no LIF follows (flatten, linear, convolution, sums, averages) run once, on the mean
+      after the last neurons (flatten, linear, convolution, sums, averages) run once, on the mean
       spikes, which is the same up to rounding.
 
-    A forward hook on a `LIF` sees its spikes [T, N, ...]. ``time_steps`` may be changed at will.
+    A forward hook on a `Neuron` sees its spikes [T, N, ...].
 
-    Raises `InputError` without a LIF, with one hidden inside another module, for an input that is
-    no earlier layer, and for T < 1.
+    Args:
+        layers: Modules by name, in order; the last one's output is the network's.
+        time_steps: T, at least 1; the attribute may be changed at will.
+        inputs: For a layer, the earlier layers whose outputs it takes, or `INPUT`; a layer that is
+            not listed takes the one before.
+
+    Raises:
+        InputError: Without neurons, with neurons hidden inside another module, for an input that
+            is no earlier layer, and for T < 1.
+
+    Example:
+        >>> from snnquant.spiking import LIF
+        >>> layers = {"fc1": nn.Linear(8, 4), "lif1": LIF(), "fc2": nn.Linear(4, 3)}
+        >>> SpikingNetwork(layers, time_steps=5)(torch.zeros(2, 8)).shape
+        torch.Size([2, 3])
     """
 
     def __init__(
@@ -73,35 +68,34 @@ class SpikingNetwork(nn.Module):
         time_steps: int,
         inputs: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
-        super().__init__()
         if time_steps < 1:
             raise InputError(f"time_steps: found {time_steps}, expected at least 1")
         for name, layer in layers.items():
-            if not isinstance(layer, LIF) and any(isinstance(m, LIF) for m in layer.modules()):
-                raise InputError(f"layer {name}: found a LIF inside it, expected it as a layer")
-        if not any(isinstance(layer, LIF) for layer in layers.values()):
-            raise InputError(f"layers: found {list(layers)}, expected a LIF among them")
-        self.layers = nn.Sequential(OrderedDict(layers))
+            hidden = not isinstance(layer, Neuron)
+            if hidden and any(isinstance(module, Neuron) for module in layer.modules()):
+                raise InputError(f"layer {name}: found neurons inside it, expected them as a layer")
+        if not any(isinstance(layer, Neuron) for layer in layers.values()):
+            raise InputError(f"layers: found {list(layers)}, expected neurons among them")
+        super().__init__(layers, inputs)
         self.time_steps = time_steps
-        self.inputs = _with_predecessors(list(layers), inputs or {})
         self._steps = self._schedule()
 
     @property
     def spike_driven(self) -> frozenset[str]:
-        """Names of the layers behind a LIF: their inputs are spikes, or values made of them."""
-        behind: set[str] = set()
+        """Names of the layers after neurons: their inputs are spikes, or values made of them."""
+        driven: set[str] = set()
         for name, sources in self.inputs.items():
-            if any(s in behind or self._is_lif(s) for s in sources):
-                behind.add(name)
-        return frozenset(behind)
+            if any(s in driven or self._is_neuron(s) for s in sources):
+                driven.add(name)
+        return frozenset(driven)
 
-    def _is_lif(self, name: str) -> bool:
-        return name != INPUT and isinstance(self.layers.get_submodule(name), LIF)
+    def _is_neuron(self, name: str) -> bool:
+        return name != INPUT and isinstance(self.layers.get_submodule(name), Neuron)
 
     def _schedule(self) -> tuple[_Step, ...]:
-        """Which layers run on every step and which once, and how long values are kept."""
+        """Decide which layers run on every step and which once, and how long values are kept."""
         names = list(self.inputs)
-        behind = self.spike_driven
+        driven = self.spike_driven
         users: dict[str, list[str]] = {name: [] for name in (INPUT, *names)}
         for name, sources in self.inputs.items():
             for source in sources:
@@ -109,9 +103,9 @@ class SpikingNetwork(nn.Module):
         readout: set[str] = set()
         for name in reversed(names):
             affine = isinstance(self.layers.get_submodule(name), AFFINE + DROPOUTS)
-            if affine and name in behind and readout.issuperset(users[name]):
+            if affine and name in driven and readout.issuperset(users[name]):
                 readout.add(name)
-        changing = {n for n in names if self._is_lif(n) or (n in behind and n not in readout)}
+        changing = {n for n in names if self._is_neuron(n) or (n in driven and n not in readout)}
         return tuple(
             _Step(
                 name,
@@ -124,7 +118,7 @@ class SpikingNetwork(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """Logits [N, K] of the analog input [N, ...], for patches [N, 1, B, h, w]."""
+        """Return the logits [N, K] of the analog input [N, ...], as patches [N, 1, B, h, w]."""
         values = {INPUT: x}
         for step, layer in zip(self._steps, self.layers, strict=True):
             inputs = [values[source] for source in step.inputs]
@@ -147,7 +141,7 @@ class SpikingNetwork(nn.Module):
     def _step_all(layer: nn.Module, inputs: list[Tensor]) -> Tensor:
         """Apply a layer to all steps of its inputs [T, N, ...] at once."""
         x = inputs[0]
-        if isinstance(layer, LIF):
+        if isinstance(layer, Neuron):
             spikes: Tensor = layer(x)
             return spikes
         if isinstance(layer, DROPOUTS):
@@ -162,39 +156,21 @@ class SpikingNetwork(nn.Module):
         return output
 
     def clamp_(self) -> None:
-        """Bring every leak and threshold back to its range; call after an optimizer step."""
+        """Clamp every leak and threshold to its range; call after an optimizer step."""
         for module in self.layers:
-            if isinstance(module, LIF):
+            if isinstance(module, Neuron):
                 module.clamp_()
 
 
-def _with_predecessors(
-    names: list[str], inputs: Mapping[str, Sequence[str]]
-) -> dict[str, tuple[str, ...]]:
-    """The inputs of every layer; InputError for a name that is no earlier layer."""
-    for name in inputs:
-        if name not in names:
-            raise InputError(f"inputs: found {name!r}, expected one of the layers {names}")
-    wiring: dict[str, tuple[str, ...]] = {}
-    before = INPUT
-    for name in names:
-        sources = wiring[name] = tuple(inputs.get(name, (before,)))
-        for source in sources:
-            if source not in (INPUT, *wiring) or source == name:
-                raise InputError(f"layer {name}: found input {source!r}, expected an earlier layer")
-        before = name
-    return wiring
-
-
 def spiking_layers(network: nn.Module) -> set[str]:
-    """Names of the layers whose inputs are spikes, and not values made of them."""
+    """Return the names of the layers whose inputs are spikes, and not values made of them."""
     if not isinstance(network, SpikingNetwork):
         return set()
     spikes = {INPUT: False}
     names = set()
     for (name, sources), layer in zip(network.inputs.items(), network.layers, strict=True):
         given = all(spikes[source] for source in sources)
-        spikes[name] = isinstance(layer, LIF) or (given and isinstance(layer, SPIKES_STAY))
+        spikes[name] = isinstance(layer, Neuron) or (given and isinstance(layer, SPIKES_STAY))
         if given:
             names.add(f"layers.{name}")
     return names

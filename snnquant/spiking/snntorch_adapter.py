@@ -9,7 +9,7 @@ zero       ``"zero"``, ``reset_delay=True``              spikes
 same_step  none: ``"subtract"``, ``reset_delay=False``   no, from potential 2V up
 ========== ============================================= =======================
 
-Only what a neuron does forward is carried over. Gradients differ: snnTorch's surrogate is a
+Only the forward behaviour is carried over. Gradients differ: snnTorch's surrogate is a
 function of u - V instead of u/V - 1, and its reset is detached.
 """
 
@@ -18,53 +18,55 @@ from __future__ import annotations
 from typing import Any
 
 from snnquant.errors import InputError
+from snnquant.io import require_extra
 from snnquant.spiking.layers import LIF
+from snnquant.spiking.lif import Reset, unknown_reset
+
+RESETS = {Reset.DELAYED: ("subtract", True), Reset.ZERO: ("zero", False)}
+"""snnTorch's mechanism and delay for the resets that both have."""
 
 
 def _leaky() -> Any:
-    try:
-        from snntorch import Leaky
-    except ModuleNotFoundError as error:
-        raise InputError(
-            "snntorch: not installed, expected the extra: pip install snnquant[snntorch]"
-        ) from error
-    return Leaky
+    (snntorch,) = require_extra("snntorch", "snntorch")
+    return snntorch.Leaky
 
 
 def to_snntorch(lif: LIF) -> Any:
-    """A ``snntorch.Leaky`` with this layer's leak, threshold and reset, to be called step by step.
+    """Return a ``snntorch.Leaky`` with this layer's leak, threshold and reset.
 
-    It learns what the layer learns. Raises `InputError` for the same_step reset and for an initial
-    potential, which snnTorch's modules cannot hold, and without snnTorch.
+    It runs one step per call and learns what the layer learns. Raises `InputError` for the
+    same_step reset and for an initial potential, which snnTorch's modules cannot hold, and without
+    snnTorch.
     """
-    if lif.reset == "same_step":
-        raise InputError("snntorch: found reset 'same_step', expected 'delayed' or 'zero'")
+    if lif.reset not in RESETS:
+        raise unknown_reset(lif.reset, "snntorch", tuple(RESETS))
     if lif.initial:
         raise InputError(f"snntorch: found initial potential {lif.initial}, expected 0")
+    mechanism, delay = RESETS[lif.reset]
     return _leaky()(
         lif.leak.detach().clone(),
         lif.threshold.detach().clone(),
         learn_beta=lif.leak.requires_grad,
         learn_threshold=lif.threshold.requires_grad,
-        reset_mechanism="subtract" if lif.reset == "delayed" else "zero",
-        reset_delay=lif.reset == "delayed",
+        reset_mechanism=mechanism,
+        reset_delay=delay,
     )
 
 
 def from_snntorch(neuron: Any) -> LIF:
-    """A `LIF` that spikes as this ``snntorch.Leaky`` does.
+    """Return a `LIF` that spikes as this ``snntorch.Leaky`` does.
 
-    The surrogate is this package's default. Raises `InputError` for another neuron, a leak or
-    threshold for each neuron, a soft reset without delay, no reset, inhibition, quantized state
+    The surrogate is this package's default. Raises `InputError` for another class, a leak or
+    threshold per neuron, a soft reset without delay, no reset, inhibition, quantized state
     and graded spikes, and without snnTorch.
     """
     if not isinstance(neuron, _leaky()):
         raise InputError(f"snntorch: found {type(neuron).__name__}, expected Leaky")
     mechanism = (neuron.reset_mechanism, neuron.reset_delay)
     if mechanism == ("subtract", True):
-        reset = "delayed"
+        reset = Reset.DELAYED
     elif mechanism[0] == "zero":
-        reset = "zero"
+        reset = Reset.ZERO
     else:
         raise InputError(
             f"snntorch: found reset {mechanism[0]!r} with reset_delay={mechanism[1]}, "
@@ -73,7 +75,7 @@ def from_snntorch(neuron: Any) -> LIF:
     for name in ("beta", "threshold"):
         if getattr(neuron, name).numel() != 1:
             found = tuple(getattr(neuron, name).shape)
-            raise InputError(f"snntorch {name}: found shape {found}, expected one a layer")
+            raise InputError(f"snntorch {name}: found shape {found}, expected one per layer")
     for name, absent in (
         ("inhibition", False),
         ("state_quant", False),

@@ -1,4 +1,4 @@
-"""The spike, a step forward and a surrogate backward."""
+"""The spike: a step forward, a surrogate backward."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SURROGATES = ("triangle", "arctan", "boxcar")
 
 @dataclass(frozen=True)
 class Surrogate:
-    r"""What stands in for the derivative :math:`do/dz` of the spike, :math:`z = u/V - 1`.
+    r"""A stand-in for the derivative :math:`do/dz` of the spike, :math:`z = u/V - 1`.
 
     With height :math:`\gamma` (``scale``) and half width :math:`w` (``width``, in thresholds):
 
@@ -23,7 +23,17 @@ class Surrogate:
     - arctan: :math:`\gamma / (1 + (z/w)^2)`, the derivative of :math:`\gamma w \arctan(z/w)`
     - boxcar: :math:`\gamma` where :math:`|z| < w`, else 0
 
-    Raises `InputError` for an unknown kind and for a scale or width that is not above 0.
+    Args:
+        kind: triangle, arctan or boxcar.
+        scale: Height, above 0.
+        width: Half width, above 0, in thresholds.
+
+    Raises:
+        InputError: For an unknown kind and for a scale or width that is not above 0.
+
+    Example:
+        >>> Surrogate("triangle", scale=0.5).derivative(torch.tensor([0.0, 0.5, 2.0])).tolist()
+        [0.5, 0.25, 0.0]
     """
 
     kind: str = "triangle"
@@ -38,12 +48,14 @@ class Surrogate:
                 raise InputError(f"surrogate {name}: found {getattr(self, name)}, expected above 0")
 
     def derivative(self, z: Tensor) -> Tensor:
-        """Value of the surrogate at ``z``, of the same shape."""
+        """Return the surrogate at ``z``, of the same shape."""
         if self.kind == "triangle":
             return z.abs().div_(-self.width).add_(1).clamp_(min=0).mul_(self.scale)
         if self.kind == "arctan":
             return self.scale / (1 + (z / self.width).square_())
-        return (z.abs() < self.width).to(z.dtype).mul_(self.scale)
+        if self.kind == "boxcar":
+            return (z.abs() < self.width).to(z.dtype).mul_(self.scale)
+        raise InputError(f"surrogate: found {self.kind!r}, expected one of {SURROGATES}")
 
 
 ACE_SNN = Surrogate()
@@ -64,6 +76,21 @@ class _Spike(torch.autograd.Function):
 
 
 def spike(z: Tensor, surrogate: Surrogate) -> Tensor:
-    """1 where z > 0, else 0, in z's dtype and shape; backward multiplies by the surrogate."""
+    """Return 1 where z > 0, else 0; backward multiplies by the surrogate.
+
+    Args:
+        z: Distance from the threshold, of any shape.
+        surrogate: Derivative of the spike by z.
+
+    Returns:
+        The spikes, in z's dtype and shape.
+
+    Example:
+        >>> z = torch.tensor([-0.5, 0.0, 0.5], requires_grad=True)
+        >>> spikes = spike(z, Surrogate("boxcar", scale=1.0, width=0.2))
+        >>> spikes.sum().backward()
+        >>> spikes.tolist(), z.grad.tolist()
+        ([0.0, 0.0, 1.0], [0.0, 1.0, 0.0])
+    """
     spikes: Tensor = _Spike.apply(z, surrogate)  # type: ignore[no-untyped-call]
     return spikes

@@ -9,8 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from snnquant.nn import layer_table
-from snnquant.spiking import SpikingNetwork
-from snnquant.spiking.network import spiking_layers
+from snnquant.spiking import SpikingNetwork, spiking_layers
 
 
 class AccumulateMeter:

@@ -8,8 +8,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from snnquant.nn.hooks import evaluating, recording
+from snnquant.nn.kinds import SYNAPSES
 from snnquant.quantization import scale_channels
-from snnquant.spiking import LIF, SpikingNetwork
+from snnquant.spiking import Neuron, SpikingNetwork
 
 
 class _ChannelNorm(_BatchNorm):
@@ -41,20 +43,15 @@ class SynapseNorms:
 
     def __init__(self, network: SpikingNetwork, patches: Tensor) -> None:
         self.norms: dict[nn.Module, _ChannelNorm] = {}
-        synapses = _before_neurons(network)
-        handles = [synapse.register_forward_hook(self._insert) for synapse in synapses]
-        training = network.training
-        with torch.no_grad():
-            network.eval()(patches)
-        network.train(training)
-        for handle in handles:
-            handle.remove()
+        synapses = {str(i): synapse for i, synapse in enumerate(_before_neurons(network))}
+        with evaluating(network), recording(synapses, self._insert):
+            network(patches)
         self.handles = [
             synapse.register_forward_hook(lambda module, inputs, output: module.norm(output))
             for synapse in self.norms
         ]
 
-    def _insert(self, synapse: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+    def _insert(self, _: str, synapse: nn.Module, inputs: Any, output: Tensor) -> None:
         if synapse.bias is None or (isinstance(synapse, nn.Linear) and output.ndim > 2):
             return
         norm = _ChannelNorm(output.shape[1]).to(output)
@@ -88,8 +85,8 @@ def _before_neurons(network: SpikingNetwork) -> list[nn.Module]:
     found: list[nn.Module] = []
     for name, sources in reversed(network.inputs.items()):
         layer = network.layers.get_submodule(name)
-        if name in feeding and isinstance(layer, (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)):
+        if name in feeding and isinstance(layer, SYNAPSES):
             found.append(layer)
-        if name in feeding or isinstance(layer, LIF):
+        if name in feeding or isinstance(layer, Neuron):
             feeding.update(sources)
     return found

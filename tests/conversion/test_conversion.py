@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from snnquant.config import ConversionConfig, ModelConfig, NeuronConfig
 from snnquant.conversion import convert
-from snnquant.conversion.calibration import SCALES, TIME_STEPS
+from snnquant.conversion.cnn_to_snn import SCALES, TIME_STEPS
 from snnquant.conversion.rewriting import rewrite
 from snnquant.conversion.thresholds import (
     PERCENTILE,
@@ -72,9 +72,9 @@ def firing_rates(snn: SpikingNetwork, x: Tensor) -> tuple[list[Tensor], Tensor]:
 
 def spiking(cnn: nn.Module, neuron: NeuronConfig, thresholds: list[float]) -> SpikingNetwork:
     """The CNN with these thresholds, one a layer in order."""
-    twin, _ = rewrite(cnn, patches(1))
-    snn = twin.spiking(neuron)
-    set_thresholds(snn, twin, dict(zip(twin.activations(), thresholds, strict=True)))
+    reference, _ = rewrite(cnn, patches(1))
+    snn = reference.spiking(neuron)
+    set_thresholds(snn, reference, dict(zip(reference.activations(), thresholds, strict=True)))
     return snn
 
 
@@ -90,10 +90,10 @@ THRESHOLDS = st.lists(st.floats(0.01, 100), min_size=4, max_size=4)
 @settings(deadline=None, max_examples=15)
 def test_weights_carry_the_threshold_of_the_spikes_they_receive(name, first, second):
     cnn = network(name)
-    twin, _ = rewrite(cnn, patches(1))
-    snn = twin.spiking(NeuronConfig())
+    reference, _ = rewrite(cnn, patches(1))
+    snn = reference.spiking(NeuronConfig())
     for thresholds in (first, second):  # the second time starts from the CNN's weights again
-        set_thresholds(snn, twin, dict(zip(twin.activations(), thresholds, strict=True)))
+        set_thresholds(snn, reference, dict(zip(reference.activations(), thresholds, strict=True)))
         incoming = [1.0, *thresholds]
         for ours, theirs, factor in zip(synapses(snn.layers), synapses(cnn), incoming, strict=True):
             assert torch.equal(ours.weight, theirs.weight * factor)
@@ -151,9 +151,9 @@ def test_only_the_first_synapses_behind_a_spike_carry_its_threshold():
     cnn = nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 5), nn.Linear(5, 3))
     x = torch.randn(32, 6)
     analog, logits = activations(cnn, x)
-    twin, _ = rewrite(cnn, x)
-    snn = twin.spiking(NeuronConfig(time_steps=400, reset="same_step"))
-    set_thresholds(snn, twin, {"1": float(analog[0].max())})
+    reference, _ = rewrite(cnn, x)
+    snn = reference.spiking(NeuronConfig(time_steps=400, reset="same_step"))
+    set_thresholds(snn, reference, {"1": float(analog[0].max())})
     torch.testing.assert_close(firing_rates(snn, x)[1], logits, atol=0.02, rtol=0)
 
 
@@ -282,9 +282,9 @@ class Rectified(nn.Module):
 def test_a_threshold_behind_spikes_is_counted_in_these():
     torch.manual_seed(0)
     cnn, x = Rectified(), torch.randn(6, 1, 4, 4)
-    twin, _ = rewrite(cnn, x)
-    snn = twin.spiking(NeuronConfig(time_steps=400))
-    set_thresholds(snn, twin, {"lif": 8.0, "lif_1": 4.0})
+    reference, _ = rewrite(cnn, x)
+    snn = reference.spiking(NeuronConfig(time_steps=400))
+    set_thresholds(snn, reference, {"lif": 8.0, "lif_1": 4.0})
     assert [lif.threshold.item() for lif in lifs(snn)] == [8, 0.5]
     torch.testing.assert_close(snn(x), cnn(x), atol=0.05, rtol=0)
 
@@ -361,10 +361,10 @@ def test_corrected_biases_shrink_every_mean_error_and_leave_none_in_the_logits(n
 
 def test_large_layers_are_sampled_by_neuron(monkeypatch):
     cnn, x = network(), patches(30)
-    twin, _ = rewrite(cnn, x)
-    every = preactivations(twin, x)
-    monkeypatch.setattr("snnquant.conversion.thresholds.VALUES", 3000)
-    for name, some in preactivations(twin, x).items():
+    reference, _ = rewrite(cnn, x)
+    every = preactivations(reference, x)
+    monkeypatch.setattr("snnquant.conversion.thresholds.MAX_VALUES", 3000)
+    for name, some in preactivations(reference, x).items():
         assert len(some) == min(3000, len(every[name]))
         off = (some[:100, None] - every[name]).abs().amin(1)  # batches of other sizes round apart
         assert off.max() < 1e-5

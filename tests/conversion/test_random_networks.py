@@ -10,12 +10,12 @@ from torch.nn import functional
 
 from snnquant.config import ConversionConfig, NeuronConfig
 from snnquant.conversion import convert
-from snnquant.conversion.reference import ACTIVATIONS, SYNAPSES, Twin, ceiling
+from snnquant.conversion.reference import ReferenceCNN, ceiling
 from snnquant.conversion.rewriting import rewrite
 from snnquant.conversion.thresholds import set_thresholds
 from snnquant.nn import INPUT
-from snnquant.nn.kinds import MAX_POOLS
-from snnquant.nn.wiring import WeightedSum
+from snnquant.nn.kinds import ACTIVATIONS, MAX_POOLS, SYNAPSES
+from snnquant.nn.wiring import Sum
 from snnquant.spiking import LIF, SpikingNetwork
 
 CONVOLUTIONS = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
@@ -164,7 +164,7 @@ def build(
     return network, torch.randn(6, 1, *[SIDE] * axes).double()
 
 
-def error_bound(twin: Twin, thresholds: dict[str, float]) -> float:
+def error_bound(reference: ReferenceCNN, thresholds: dict[str, float]) -> float:
     r"""c of the bound |mean output - CNN's| <= c / T, by induction over the graph.
 
     Let a value's sum over t steps stay within D of t times its CNN's value at every t. Then for an
@@ -174,14 +174,14 @@ def error_bound(twin: Twin, thresholds: dict[str, float]) -> float:
     the absolute weights of an output; a maximum of counts, a mean and a change of shape as it is.
     """
     bounds = {INPUT: 0.0}
-    for name, layer in twin.layers.named_children():
-        inputs = [bounds[source] for source in twin.nodes[name].inputs]
+    for name, layer in reference.layers.named_children():
+        inputs = [bounds[source] for source in reference.inputs[name]]
         if isinstance(layer, ACTIVATIONS):
             bounds[name] = inputs[0] + thresholds[name]
         elif isinstance(layer, SYNAPSES):
             bounds[name] = inputs[0] * float(layer.weight.abs().flatten(1).sum(1).max())
-        elif isinstance(layer, WeightedSum):
-            weights = layer.weights.tolist()
+        elif isinstance(layer, Sum):
+            weights = layer.weights
             bounds[name] = sum(abs(w) * d for w, d in zip(weights, inputs, strict=True))
         else:
             bounds[name] = max(inputs)
@@ -196,12 +196,12 @@ def test_the_mean_output_converges_as_one_over_the_time_steps(axes, blocks, head
     """Leak 1, soft reset, thresholds at the largest pre-activations: error <= c / T at every T."""
     network, x = build(axes, blocks, head, seed)
     expected = network(x)
-    twin, _ = rewrite(network, x)
+    reference, _ = rewrite(network, x)
     for steps in (1, 9, 200):
         neuron = NeuronConfig(time_steps=steps, reset=reset)
         maximum = ConversionConfig(calibration="maximum")
         snn, report = convert(network, x[:1], x, neuron=neuron, conversion=maximum)
-        bound = error_bound(twin, dict(zip(report.layers, report.thresholds, strict=True)))
+        bound = error_bound(reference, dict(zip(report.layers, report.thresholds, strict=True)))
         error = float((snn(x) - expected).abs().max())
         assert error <= bound / steps * (1 + 1e-6) + 1e-6  # thresholds are set in float32
 
@@ -212,17 +212,17 @@ def test_the_mean_output_converges_as_one_over_the_time_steps(axes, blocks, head
 def test_low_thresholds_clip_as_the_cnn_clipped_there(axes, blocks, head, seed, threshold):
     """Whatever the thresholds, the SNN converges to the CNN whose ReLUs clip at them."""
     network, x = build(axes, blocks, head, seed)
-    twin, _ = rewrite(network, x)
+    reference, _ = rewrite(network, x)
     thresholds = {
         name: min(threshold * (1 + i % 3), ceiling(layer))
-        for i, (name, layer) in enumerate(twin.activations().items())
+        for i, (name, layer) in enumerate(reference.activations().items())
     }
-    snn = twin.spiking(NeuronConfig(time_steps=300))
-    set_thresholds(snn, twin, thresholds)
+    snn = reference.spiking(NeuronConfig(time_steps=300))
+    set_thresholds(snn, reference, thresholds)
     for name, limit in thresholds.items():
-        setattr(twin.layers, name, nn.Hardtanh(0, limit))
-    error = float((snn(x) - twin(x)).abs().max())
-    assert error <= error_bound(twin, thresholds) / 300 * (1 + 1e-6) + 1e-6
+        setattr(reference.layers, name, nn.Hardtanh(0, limit))
+    error = float((snn(x) - reference(x)).abs().max())
+    assert error <= error_bound(reference, thresholds) / 300 * (1 + 1e-6) + 1e-6
 
 
 def plain_loop(snn: SpikingNetwork, x: Tensor) -> Tensor:
@@ -272,13 +272,13 @@ def test_the_graph_runs_as_a_plain_loop_over_time(axes, blocks, head, seed, step
 def test_the_graph_is_the_same_function_with_every_norm_folded(axes, blocks, head, seed):
     network, x = build(axes, blocks, head, seed)
     before = {name: value.clone() for name, value in network.state_dict().items()}
-    twin, matches = rewrite(network, x)
+    reference, matches = rewrite(network, x)
     expected = network(x)
     torch.testing.assert_close(
-        twin(x), expected, rtol=1e-12, atol=1e-12 * float(expected.abs().max())
+        reference(x), expected, rtol=1e-12, atol=1e-12 * float(expected.abs().max())
     )
-    assert not any(isinstance(layer, tuple(NORMS.values())) for layer in twin.layers)
+    assert not any(isinstance(layer, tuple(NORMS.values())) for layer in reference.layers)
     layers = [match.layer for match in matches if match.action in ("matched", "replaced")]
-    assert layers == [name for name, _ in twin.layers.named_children()]
+    assert layers == [name for name, _ in reference.layers.named_children()]
     for name, value in network.state_dict().items():
         assert torch.equal(value, before[name]), name

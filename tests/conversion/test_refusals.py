@@ -87,7 +87,7 @@ REFUSED: dict[str, tuple[Callable[[User, Tensor], Tensor], str]] = {
     "batch joined": (lambda net, x: torch.cat([x, x]), "cat that moves or reduces"),
     "cat then add": (
         lambda net, x: torch.cat([x, net.conv(x).relu()], 1) + torch.cat([x, x], 1),
-        "concatenated activations of several thresholds mixed by WeightedSum, expected a conv",
+        "concatenated activations of several thresholds mixed by Sum, expected a conv",
     ),
     "branch": (branch, "found symbolically traced variables cannot be used .* same operations"),
     "tuple": (lambda net, x: (x, x), "User: found an output of type tuple, expected one tensor"),
@@ -147,8 +147,8 @@ class Needy(TwoInputs):
 
 
 def test_arguments_behind_the_first_take_their_defaults_or_are_refused():
-    twin, _ = rewrite(TwoInputs(), EXAMPLE)
-    assert [*twin.nodes] == ["conv", "lif", "mul"]
+    reference, _ = rewrite(TwoInputs(), EXAMPLE)
+    assert [*reference.inputs] == ["conv", "lif", "mul"]
     with pytest.raises(InputError, match=r"Needy: does not run on inputs of shape .*missing 1"):
         rewrite(Needy(), EXAMPLE)
 

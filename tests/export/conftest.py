@@ -19,17 +19,17 @@ from snnquant.sampling import Normalisation, Patches
 from snnquant.scenes import load_scene
 from snnquant.spiking import LIF, SpikingNetwork
 
-torch.set_num_threads(1)  # small tensors: a second thread costs more than it brings
+torch.set_num_threads(1)  # small tensors: a second thread costs more than it saves
 
 REAL_PIXELS = 12
 
 
 @pytest.fixture(scope="session")
 def on_indian_pines() -> Callable[..., tuple[SpikingNetwork, Tensor, Normalisation]]:
-    """(model, window=None, bits=None, leak=1.0) to an SNN and labelled pixels of Indian Pines.
+    """Map (model, window=None, bits=None, leak=1.0) to an SNN and labelled Indian Pines pixels.
 
     The network is not trained: random weights, thresholds calibrated on other real pixels, so that
-    every layer spikes. Nobody may change it.
+    every layer spikes. Tests must not change it.
     """
 
     @cache
@@ -58,9 +58,9 @@ def on_indian_pines() -> Callable[..., tuple[SpikingNetwork, Tensor, Normalisati
 
 @pytest.fixture(scope="session")
 def wired_network() -> Callable[..., tuple[SpikingNetwork, Tensor]]:
-    """(seed, resets, max_pool) to a small 3-D network in which values branch, and 4 patches.
+    """Map (seed, resets, max_pool) to a small 3-D network with branches, and 4 patches.
 
-    It has what `SpikingNetwork` wires: sums, concatenations, means, permutations, pools.
+    It covers the wiring of `SpikingNetwork`: sums, concatenations, means, permutations, pools.
     """
 
     def build(seed: int, resets: Sequence[str], max_pool: bool) -> tuple[SpikingNetwork, Tensor]:

@@ -1,8 +1,9 @@
-"""Brian2 as an oracle: it simulates what was written, and spikes as the network does."""
+"""Brian2 as an oracle: it simulates the written network and spikes as the network does."""
 
 from __future__ import annotations
 
 import copy
+import json
 import subprocess
 import sys
 
@@ -16,19 +17,20 @@ from torch import Tensor, nn
 pytest.importorskip("brian2", reason="Brian2 runs the script")
 
 from snnquant.errors import InputError
+from snnquant.export import ExportRequest
 from snnquant.export.brian2.connectivity import OUTPUT, constant_currents, synapses
 from snnquant.export.brian2.script import to_brian2, write_brian2
-from snnquant.export.common import sample_shapes
+from snnquant.export.preparation import sample_shapes
 from snnquant.quantization import freeze
-from snnquant.spiking import LIF, SpikingNetwork
+from snnquant.spiking import LIF, Reset, SpikingNetwork
 
-RESETS = ["delayed", "same_step", "zero"]
+RESETS = tuple(Reset)
 # Brian2 2.9 calls pyparsing by its old names.
 QUIET_BRIAN2 = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
 
 def in_double(network: SpikingNetwork, x: Tensor) -> tuple[dict[str, Tensor], Tensor]:
-    """Spikes [T, N, ...] of every LIF layer, and logits, in float64."""
+    """Return spikes [T, N, ...] of every LIF layer, and logits, in float64."""
     double = freeze(copy.deepcopy(network)).double()
     spikes: dict[str, Tensor] = {}
     for name, layer in double.layers.named_children():
@@ -51,7 +53,7 @@ def assert_alike(found: dict[str, np.ndarray], network: SpikingNetwork, x: Tenso
 @settings(deadline=None, max_examples=40)
 @given(seed=st.integers(0, 10**6))
 def test_synapses_carry_what_the_layers_between_do(wired_network, seed):
-    """Without Brian2: the lists applied to arbitrary spikes against the layers themselves."""
+    """Apply the lists, without Brian2, to arbitrary spikes and compare with the layers."""
     network, x = wired_network(seed, RESETS, max_pool=False)
     network, x = network.double(), x[:2].double()
     between = synapses(network, sample_shapes(network, x))
@@ -85,7 +87,7 @@ def test_branching_networks_spike_alike(wired_network, seed):
     from snnquant.export.brian2.simulation import simulate
 
     network, x = wired_network(seed, RESETS, max_pool=False)
-    found = simulate(to_brian2(network, x))
+    found = simulate(to_brian2(ExportRequest(network, x)))
     expected, _ = in_double(network, x)
     for name, spikes in expected.items():
         by_pixel = spikes.flatten(2).transpose(0, 1).numpy().astype(bool)
@@ -98,14 +100,15 @@ def test_real_pixels_give_the_same_spikes(on_indian_pines, model):
     from snnquant.export.brian2.simulation import simulate
 
     network, x, _ = on_indian_pines(*model)
-    assert_alike(simulate(to_brian2(network, x)), network, x)
+    assert_alike(simulate(to_brian2(ExportRequest(network, x))), network, x)
 
 
 def test_the_script_stands_alone(on_indian_pines, tmp_path):
     network, x, _ = on_indian_pines("cnn32h", None, 6)
     script = tmp_path / "oracle.py"
     names = [f"class {k}" for k in range(16)]
-    write_brian2(network, x[:3], script, facts={"class_names": str(names).replace("'", '"')})
+    metadata = {"class_names": json.dumps(names)}
+    write_brian2(ExportRequest(network, x[:3], metadata=metadata), script)
     source = script.read_text()
     assert "import snnquant" not in source
     assert "from snnquant" not in source
@@ -122,7 +125,7 @@ def test_the_script_stands_alone(on_indian_pines, tmp_path):
 
 def refused(network: nn.Module, x: Tensor, path) -> str:
     with pytest.raises(InputError) as refusal:
-        write_brian2(network, x, path)
+        write_brian2(ExportRequest(network, x), path)
     assert not path.exists()
     assert "\n" not in str(refusal.value)
     return str(refusal.value)

@@ -1,4 +1,4 @@
-"""Graphs of NIR, read back and run from what stands in the file alone."""
+"""Graphs of NIR, read back and run only from the contents of the file."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ pytest.importorskip("nir", reason="NIR's own package writes and reads its files"
 import nir
 
 from snnquant.errors import InputError
+from snnquant.export import ExportRequest
 from snnquant.export.nir_graph import DT, to_nir, write_nir
 from snnquant.nn.wiring import Concatenate, Mean, Reshape, WeightedSum
 from snnquant.spiking import LIF, SpikingNetwork
@@ -95,7 +96,7 @@ def operation(node, dt: float):
 
 
 def run_graph(graph, patches: Tensor) -> tuple[dict[str, Tensor], Tensor]:
-    """Spikes [T, N, ...] of every neuron node, and logits, by the file and NIR's rules alone."""
+    """Return spikes [T, N, ...] of every neuron node, and logits, from the file and NIR's rules."""
     dt, steps = float(graph.metadata["dt"]), int(graph.metadata["time_steps"])
     assert tuple(graph.nodes["input"].metadata["patch_shape"]) == patches.shape[1:]
     x = patches.reshape(len(patches), *graph.nodes["input"].input_type["input"])
@@ -123,7 +124,7 @@ def spikes_of(network: SpikingNetwork, x: Tensor) -> tuple[dict[str, Tensor], Te
 
 
 def assert_round_trip(network: SpikingNetwork, x: Tensor, path) -> None:
-    write_nir(network, x, path)
+    write_nir(ExportRequest(network, x), path)
     found, logits = run_graph(nir.read(path), x)
     expected, expected_logits = spikes_of(copy.deepcopy(network), x)
     assert found.keys() == expected.keys()
@@ -134,7 +135,7 @@ def assert_round_trip(network: SpikingNetwork, x: Tensor, path) -> None:
 
 @st.composite
 def networks(draw) -> tuple[SpikingNetwork, Tensor]:
-    """Of 1-D or 2-D convolutions with what NIR has, on patches [N, 1, B, h, w], in float64."""
+    """Draw networks of layers that NIR has, on patches [N, 1, B, h, w], in float64."""
     torch.manual_seed(draw(st.integers(0, 9999)))
     bands, side = draw(st.integers(6, 12)), draw(st.sampled_from([1, 4, 5]))
 
@@ -209,18 +210,17 @@ def test_published_networks_spike_alike_on_real_pixels(on_indian_pines, model, t
 @given(st.floats(2**-20, 1, width=32), st.floats(0.125, 4, width=32))
 def test_leak_and_threshold_come_back_to_the_last_bit(leak, threshold):
     network = SpikingNetwork({"lif": LIF(leak, threshold), "out": nn.Linear(3, 2)}, 2)
-    node = to_nir(network, torch.zeros(1, 3)).nodes["lif"]
+    node = to_nir(ExportRequest(network, torch.zeros(1, 3))).nodes["lif"]
     found = 1 - DT / node.tau if isinstance(node, nir.LIF) else np.ones(3)
     assert np.unique(found.astype(np.float32)).tolist() == [np.float32(leak)]
     assert np.unique(node.v_threshold).tolist() == [np.float32(threshold)]
 
 
-def test_statistics_and_facts_are_in_the_file(on_indian_pines, tmp_path):
+def test_statistics_and_metadata_are_in_the_file(on_indian_pines, tmp_path):
     network, x, normalisation = on_indian_pines("makantasis")
     file = tmp_path / "network.nir"
-    write_nir(
-        network, x, file, normalisation=normalisation, facts={"scene": "x", "time_steps": "99"}
-    )
+    metadata = {"scene": "x", "time_steps": "99"}
+    write_nir(ExportRequest(network, x, normalisation, metadata), file)
     graph = nir.read(file)
     assert graph.metadata["scene"] == "x"
     assert graph.metadata["time_steps"] == network.time_steps
@@ -248,12 +248,12 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("message", REFUSED)
-def test_what_nir_has_no_node_for_is_refused_by_name(message, tmp_path):
+def test_layers_that_nir_has_no_node_for_are_refused_by_name(message, tmp_path):
     file = tmp_path / "network.nir"
     side = 1 if "max_pool" in message else 3
     network = SpikingNetwork(REFUSED[message], 2).eval()
     with pytest.raises(InputError) as refusal:
-        write_nir(network, torch.zeros(1, 1, 8, side, side), file)
+        write_nir(ExportRequest(network, torch.zeros(1, 1, 8, side, side)), file)
     line = str(refusal.value)
     assert line.startswith(f"--format nir: layer {message}")
     assert line.endswith("--format onnx or snntorch takes it")
@@ -262,12 +262,13 @@ def test_what_nir_has_no_node_for_is_refused_by_name(message, tmp_path):
 
 
 def test_a_cnn_is_refused(tmp_path):
+    request = ExportRequest(nn.Sequential(nn.Linear(2, 2)), torch.zeros(1, 2))
     with pytest.raises(InputError, match="found a CNN, expected a spiking network"):
-        write_nir(nn.Sequential(nn.Linear(2, 2)), torch.zeros(1, 2), tmp_path / "network.nir")
+        write_nir(request, tmp_path / "network.nir")
 
 
 def test_names_that_are_no_paths_of_hdf5_do_no_harm(tmp_path):
     network = SpikingNetwork({"x": nn.Flatten(), "/c d": nn.Linear(3, 2), "a/b": LIF(0.5, 0.1)}, 3)
-    write_nir(network, torch.randn(2, 3), tmp_path / "network.nir")
+    write_nir(ExportRequest(network, torch.randn(2, 3)), tmp_path / "network.nir")
     graph = nir.read(tmp_path / "network.nir")
     assert set(graph.nodes) == {"input", "layer__c_d", "a_b", "output"}

@@ -18,17 +18,17 @@ from snnquant.checkpoints import Checkpoint, save_checkpoint
 from snnquant.cli import main
 from snnquant.config import ModelConfig, QuantizationConfig
 from snnquant.errors import InputError
-from snnquant.export import writer
+from snnquant.export import ExportRequest, export
 from snnquant.export.deployed import PLAIN, Deployed
 from snnquant.models import build_model
 from snnquant.quantization import quantize
 from snnquant.sampling import Normalisation
-from snnquant.spiking import LIF
+from snnquant.spiking import LIF, Reset
 
 onnx = pytest.importorskip("onnx", reason="needs the extra onnx")
 onnxruntime = pytest.importorskip("onnxruntime", reason="needs the extra onnx")
 pytest.importorskip("onnxscript", reason="needs the extra onnx")
-RESETS = ("delayed", "same_step", "zero")
+RESETS = tuple(Reset)
 
 
 def logits(file: Path, patches: Tensor) -> Tensor:
@@ -40,7 +40,7 @@ def logits(file: Path, patches: Tensor) -> Tensor:
 
 @torch.no_grad()
 def on_coarse_grid(network: nn.Module, x: Tensor) -> Tensor:
-    """Weights, neurons and inputs of few bits, whose sums are exact in whatever order."""
+    """Round weights, neurons and inputs to few bits, so that sums are exact in any order."""
     for values in (*network.parameters(), *network.buffers()):
         values.copy_((values * 64).round() / 64)
     return (x * 16).round() / 16
@@ -54,7 +54,7 @@ def test_random_spiking_networks_for_any_batch(
     network, x = wired_network(seed, RESETS, True)
     x = on_coarse_grid(network, x)
     file = tmp_path_factory.mktemp("onnx") / "snn.onnx"
-    writer("onnx")(network, x[:1], file)
+    export(ExportRequest(network, x[:1]), file, "onnx")
     with torch.no_grad():
         expected = network(x)
     for batch in (4, 1, 3):
@@ -65,11 +65,12 @@ def test_random_spiking_networks_for_any_batch(
 def test_real_pixels_as_the_sensor_has_them(
     model: str, on_indian_pines: Any, tmp_path: Path
 ) -> None:
-    """The second network is on principal components, which the graph computes too."""
+    """Include a network on principal components, which the graph computes too."""
     network, x, normalisation = on_indian_pines(model, bits=6, leak=0.9)
     raw, x = raw_patches(x, normalisation)
-    facts = {"scene": "Indian Pines", "class_names": '["Älfa"]'}
-    writer("onnx")(network, x, tmp_path / "snn.onnx", normalisation=normalisation, facts=facts)
+    metadata = {"scene": "Indian Pines", "class_names": '["Älfa"]'}
+    request = ExportRequest(network, x, normalisation, metadata)
+    export(request, tmp_path / "snn.onnx", "onnx")
     with torch.no_grad():
         expected = network(x)
     found = logits(tmp_path / "snn.onnx", raw)
@@ -77,12 +78,12 @@ def test_real_pixels_as_the_sensor_has_them(
     assert torch.equal(found.argmax(1), expected.argmax(1))
     assert len(expected.unique(dim=0)) > 1, "all pixels alike"
     session = onnxruntime.InferenceSession(str(tmp_path / "snn.onnx"))
-    assert session.get_modelmeta().custom_metadata_map == facts
+    assert session.get_modelmeta().custom_metadata_map == metadata
     assert not [p for p in tmp_path.iterdir() if p.name != "snn.onnx"], "one file"
 
 
 def raw_patches(x: Tensor, normalisation: Normalisation) -> tuple[Tensor, Tensor]:
-    """Pixels in the sensor's units, and the patches that the network makes of them."""
+    """Return pixels in the sensor's units, and the patches that the network makes of them."""
     mean, std = normalisation.mean, normalisation.std
     if normalisation.components is None:
         scores = x.numpy()[:, 0].transpose(0, 2, 3, 1)
@@ -102,10 +103,11 @@ def raw_patches(x: Tensor, normalisation: Normalisation) -> tuple[Tensor, Tensor
 def test_integer_weights(
     bits: int, scheme: Any, granularity: Any, storage: Any, tmp_path: Path
 ) -> None:
-    """The file's integers times its scales are the weights, bit for bit, in as many levels."""
+    """Compare the file's integers times its scales with the weights, bit for bit."""
     cnn, x = small_cnn()
     quantize(cnn, QuantizationConfig(bits=bits, scheme=scheme, granularity=granularity))
-    writer("qdq")(cnn, x, tmp_path / "cnn.onnx", facts={"weight_bits": str(bits)})
+    request = ExportRequest(cnn, x, metadata={"weight_bits": str(bits)})
+    export(request, tmp_path / "cnn.onnx", "qdq")
     model = onnx.load(tmp_path / "cnn.onnx")
     stored = {t.name: onnx.numpy_helper.to_array(t) for t in model.graph.initializer}
     nodes = [node for node in model.graph.node if node.op_type == "DequantizeLinear"]
@@ -143,7 +145,7 @@ def small_cnn() -> tuple[nn.Module, Tensor]:
 
 def test_weights_in_floating_point_have_no_integers(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"^qdq: .*floating point"):
-        writer("qdq")(*small_cnn(), tmp_path / "cnn.onnx")
+        export(ExportRequest(*small_cnn()), tmp_path / "cnn.onnx", "qdq")
     assert not list(tmp_path.iterdir())
 
 
@@ -154,8 +156,9 @@ def test_without_the_extra(
 ) -> None:
     cnn, x = small_cnn()
     monkeypatch.setitem(sys.modules, missing, None)
+    request = ExportRequest(quantize(cnn, QuantizationConfig()), x)
     with pytest.raises(InputError, match=rf"^{missing}: .*pip install 'snnquant\[onnx\]'$"):
-        writer(name)(quantize(cnn, QuantizationConfig()), x, tmp_path / "x.onnx")
+        export(request, tmp_path / "x.onnx", name)
     assert not list(tmp_path.iterdir())
 
 
@@ -191,7 +194,7 @@ def test_windows_of_adaptive_pools(kind: Any, lengths: list[int], counts: list[A
 def test_unrolled_neurons_spike_as_ever(
     reset: str, leak: float, threshold: float, initial: float, seed: int
 ) -> None:
-    """Bit for bit; the neurons of the network itself stay as they are."""
+    """Compare bit for bit; the neurons of the network itself stay as they are."""
     neurons = nn.Sequential(LIF(leak, threshold, reset=reset, initial=initial))
     current = torch.randn(6, 40, generator=torch.Generator().manual_seed(seed))
     with torch.no_grad():
@@ -219,13 +222,13 @@ def test_the_command_on_a_checkpoint(
     file = tmp_path / "new" / "cnn.onnx"
     main(["export", str(checkpoint), "--format", "onnx", "--output", str(file)])
     assert capsys.readouterr().out == f"{file}\n"
-    facts = {entry.key: entry.value for entry in onnx.load(file).metadata_props}
+    metadata = {entry.key: entry.value for entry in onnx.load(file).metadata_props}
     assert {
         "bands": "20",
         "classes": "4",
         "weight_bits": "32",
         "window": "3",
-    }.items() <= facts.items()
+    }.items() <= metadata.items()
     assert logits(file, torch.randn(5, 1, 20, 3, 3)).shape == (5, 4)
 
 
@@ -253,11 +256,11 @@ def test_the_command_refuses_in_one_line(
 
 
 def test_class_names_come_with_a_run(tmp_path: Path) -> None:
-    from snnquant.export.metadata import facts_of
+    from snnquant.export.metadata import metadata_of
 
     cnn, _ = small_cnn()
     statistics = Normalisation(np.zeros(6, np.float32), np.ones(6, np.float32))
     own = Checkpoint(cnn, ModelConfig(), 6, 3, statistics, "scene", "split")
-    assert "class_names" not in facts_of(own, "", ())
-    facts = facts_of(own, "Field", ("Maïs", "Oats"))
-    assert json.loads(facts["class_names"]) == ["Maïs", "Oats"]
+    assert "class_names" not in metadata_of(own, "", ())
+    metadata = metadata_of(own, "Field", ("Maïs", "Oats"))
+    assert json.loads(metadata["class_names"]) == ["Maïs", "Oats"]

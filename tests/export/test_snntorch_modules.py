@@ -17,6 +17,7 @@ from torch import Tensor, nn
 pytest.importorskip("snntorch", reason="the module is one of snnTorch")
 
 from snnquant.errors import InputError
+from snnquant.export import ExportRequest
 from snnquant.export.snntorch_module import write_snntorch
 from snnquant.nn.wiring import WeightedSum
 from snnquant.scenes import load_scene
@@ -31,7 +32,7 @@ def imported(path: Path) -> Any:
 
 
 def run(network: nn.Module, x: Tensor, neurons: type) -> tuple[Tensor, list[Tensor]]:
-    """Logits, and the spikes of every layer of neurons [T, N, ...] in their order."""
+    """Return logits, and the spikes [T, N, ...] of every layer of neurons in order."""
     spikes: dict[nn.Module, list[Tensor]] = {}
     handles = [
         layer.register_forward_hook(lambda layer, _, o: spikes.setdefault(layer, []).append(o))
@@ -51,7 +52,7 @@ def run(network: nn.Module, x: Tensor, neurons: type) -> tuple[Tensor, list[Tens
 def assert_alike(network: SpikingNetwork, x: Tensor, path: Path) -> list[Tensor]:
     import snntorch
 
-    write_snntorch(network, x, path)
+    write_snntorch(ExportRequest(network, x), path)
     found, found_spikes = run(imported(path).load(), x, snntorch.Leaky)
     expected, expected_spikes = run(copy.deepcopy(network), x, LIF)
     assert len(found_spikes) == len(expected_spikes) > 0
@@ -81,7 +82,7 @@ def test_real_pixels_give_the_same_spikes(on_indian_pines, model, tmp_path):
 @pytest.mark.parametrize("model", ["cnn32h", "makantasis"])
 def test_statistics_of_the_scene_are_in_the_module(on_indian_pines, model, tmp_path):
     network, x, normalisation = on_indian_pines(model)
-    write_snntorch(network, x, tmp_path / "written.py", normalisation=normalisation)
+    write_snntorch(ExportRequest(network, x, normalisation), tmp_path / "written.py")
     window = x.shape[-1]
     raw = torch.from_numpy(load_scene("indian_pines").cube[:window, :window].copy())
     standardised = torch.from_numpy(normalisation.apply(raw.numpy()))
@@ -91,12 +92,13 @@ def test_statistics_of_the_scene_are_in_the_module(on_indian_pines, model, tmp_p
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
 
 
-def test_the_module_learns_and_needs_nothing_of_this_package(on_indian_pines, tmp_path):
+def test_the_module_learns_without_this_package(on_indian_pines, tmp_path):
     network, x, _ = on_indian_pines("cnn32h")
     path = tmp_path / "written.py"
-    write_snntorch(network, x, path, facts={"scene": 'Indian "Pines"\n'})
+    metadata = {"scene": 'Indian "Pines"\n'}
+    write_snntorch(ExportRequest(network, x, metadata=metadata), path)
     module = imported(path)
-    assert module.FACTS == {"scene": 'Indian "Pines"\n'}
+    assert metadata == module.METADATA
     tree = ast.walk(ast.parse(path.read_text()))
     names = [n.names[0].name for n in tree if isinstance(n, (ast.Import, ast.ImportFrom))]
     assert set(names) == {"Path", "snntorch", "torch", "nn"}
@@ -125,12 +127,16 @@ def test_names_of_a_hostile_file_stay_names(tmp_path):
         ("x.txt", SpikingNetwork({"lif": LIF()}, 1), r"--output: found .*x.txt, expected .* \.py"),
         ("torch.py", SpikingNetwork({"lif": LIF()}, 1), "other than snntorch.py or torch.py"),
         ("x.py", nn.Sequential(nn.ReLU()), "--format snntorch: found a CNN"),
-        ("x.py", SpikingNetwork({"lif": LIF(reset="same_step")}, 1), "found reset 'same_step'"),
+        (
+            "x.py",
+            SpikingNetwork({"lif": LIF(reset="same_step")}, 1),
+            "reset: found 'same_step'",
+        ),
         ("x.py", SpikingNetwork({"lif": LIF(), "odd": nn.Tanh()}, 1), "layer odd: found Tanh"),
     ],
 )
-def test_what_cannot_be_written_is_refused_in_one_line(name, network, line, tmp_path):
+def test_unwritable_networks_are_refused_in_one_line(name, network, line, tmp_path):
     with pytest.raises(InputError, match=line) as refusal:
-        write_snntorch(network, torch.zeros(1, 3), tmp_path / name)
+        write_snntorch(ExportRequest(network, torch.zeros(1, 3)), tmp_path / name)
     assert "\n" not in str(refusal.value)
     assert not list(tmp_path.iterdir())

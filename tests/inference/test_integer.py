@@ -12,9 +12,13 @@ pytest.importorskip("numba", reason="the integer engine's loops are compiled by 
 
 from snnquant.config import QuantizationConfig
 from snnquant.errors import InputError
-from snnquant.inference.integer import tables
-from snnquant.inference.integer.engine import IntegerNetwork
-from snnquant.inference.integer.fixed_point import INPUT_BITS, INPUT_LIMIT, FixedPointNetwork
+from snnquant.inference.integer import integer_engine, tables
+from snnquant.inference.integer.fixed_point_network import (
+    INPUT_BITS,
+    INPUT_LIMIT,
+    FixedPointNetwork,
+)
+from snnquant.inference.integer.integer_engine import IntegerNetwork
 from snnquant.quantization import freeze, quantize
 from snnquant.spiking import LIF, SpikingNetwork
 
@@ -167,7 +171,7 @@ def test_a_tile_gives_what_its_patches_give():
 def test_more_patches_than_run_together_give_what_each_gives(monkeypatch):
     engine = IntegerNetwork(network_of(4, 3, 16), 16, 3)
     x = torch.randn(7, 1, 16, 3, 3)
-    monkeypatch.setattr(engine, "PIXELS_AT_ONCE", 20)  # two patches, and the last alone
+    monkeypatch.setattr(integer_engine, "PIXELS_AT_ONCE", 20)  # two patches at a time, then one
     one_by_one = np.concatenate([engine.logits(patch[None]) for patch in x])
     np.testing.assert_array_equal(engine.logits(x), one_by_one)
 

@@ -11,9 +11,9 @@ from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 from torch import Tensor
 
-from snnquant.spiking import LIFParameters, LIFState, Surrogate, lif_sequence
+from snnquant.spiking import LIFParameters, LIFState, Reset, Surrogate, lif_sequence
 
-RESETS = ("delayed", "same_step", "zero")
+RESETS = tuple(Reset)
 SURROGATES = ("triangle", "arctan", "boxcar")
 
 # Multiples of a quarter meet quarter thresholds exactly: ties and exact zeros are common.

@@ -13,7 +13,7 @@ shapes = st.tuples(st.integers(5, 9), st.integers(5, 9), st.integers(1, 4))
 
 
 def mirrored(position: int, length: int) -> int:
-    """Reflection about the first and last pixel: -1 is 1, length is length - 2."""
+    """Reflect about the first and last pixel: -1 is 1, length is length - 2."""
     return length - 1 - abs(length - 1 - abs(position))
 
 
@@ -65,7 +65,7 @@ def test_a_window_that_does_not_fit_is_refused(window, message):
 
 @settings(deadline=None)
 @given(st.integers(0, 99), st.sets(st.integers(0, 29), min_size=2))
-def test_normalisation_sees_training_pixels_alone(scene_of, seed, chosen):
+def test_normalisation_sees_only_training_pixels(scene_of, seed, chosen):
     scene = scene_of(np.ones((6, 5), int), bands=3, seed=seed)
     train = np.array(sorted(chosen))
     normalisation = Normalisation.fit(scene, train)

@@ -25,7 +25,7 @@ def test_components_are_uncorrelated_on_the_training_pixels(scene_of, seed, coun
 @settings(deadline=None)
 @given(st.integers(0, 99), st.integers(1, BANDS - 1))
 def test_components_keep_the_most_variance(scene_of, seed, count):
-    """No orthonormal axes can keep more than the largest eigenvalues: here the singular values."""
+    # No orthonormal axes can keep more than the largest eigenvalues: here the singular values.
     scene = scene_of(np.ones((9, 10), int), bands=BANDS, seed=seed)
     normalisation = Normalisation.fit(scene, np.arange(90), count)
     scores = ((scene.cube - normalisation.mean) / normalisation.std).reshape(-1, BANDS)

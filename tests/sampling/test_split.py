@@ -17,7 +17,7 @@ HEIGHT, WIDTH = 7, 6
 
 @st.composite
 def splits(draw):
-    """A split of a 7 x 6 scene with at least one training and one test pixel."""
+    """Draw a split of a 7 x 6 scene with at least one training and one test pixel."""
     sides = draw(st.lists(st.sampled_from("-abc"), min_size=42, max_size=42))
     first, second = draw(st.lists(st.integers(0, 41), min_size=2, max_size=2, unique=True))
     sides[first], sides[second] = "a", "c"
@@ -109,17 +109,17 @@ def test_the_digest_is_the_same_everywhere_and_sees_every_field():
         ({"test": []}, "split test: found no pixel"),
         ({"val": [1]}, "1 pixels in more than one set"),
         ({"test": [9, 5]}, "split test: .* rising"),
-        ({"train": [-1, 0]}, "split train: .* from 0 on"),
+        ({"train": [-1, 0]}, "split train: .* from 0 up"),
         ({"train": [[0, 1]]}, "split train: found 2 dimensions"),
     ],
 )
-def test_sets_that_are_no_split_are_refused(sets, message):
+def test_unsound_sets_are_refused(sets, message):
     with pytest.raises(InputError, match=message):
         example(**sets)
 
 
 @pytest.mark.parametrize("damage", ["missing", "text", "cut", "another array", "no test", "pickle"])
-def test_a_file_that_holds_no_split_is_named_in_one_line(tmp_path, damage):
+def test_a_file_without_a_split_is_named_in_one_line(tmp_path, damage):
     path = tmp_path / "split.npz"
     example().save(path)
     if damage == "missing":

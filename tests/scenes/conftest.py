@@ -1,4 +1,4 @@
-"""A small scene on disk with its card, for tests to spoil."""
+"""A small scene on disk and its card, for tests to damage."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -36,7 +36,7 @@ def labels() -> np.ndarray:
 
 @pytest.fixture
 def make_card(tmp_path: Path, cube: np.ndarray, labels: np.ndarray) -> Callable[..., str]:
-    """Write cube, labels and card, replaced where given; the card's path as --scene takes it."""
+    """Write cube, labels and card, replaced where given; return the card's path for --scene."""
 
     def make(text: str = CARD, **replaced: np.ndarray) -> str:
         np.save(tmp_path / "cube.npy", replaced.get("cube", cube))

@@ -1,10 +1,10 @@
-"""Cards: those of the package are sound, and a wrong key or value is named."""
+"""Cards of the package are sound; a wrong key or value is named."""
 
 import pytest
 
 import snnquant
 from snnquant.errors import InputError
-from snnquant.scenes.catalogue import cards_folder, known_scenes, load_card
+from snnquant.scenes.known import cards_folder, known_scenes, load_card
 
 KNOWN = ["indian_pines", "pavia_university", "pavia_university_subset", "salinas", "salinas_a"]
 
@@ -46,7 +46,7 @@ def test_a_wheel_carries_the_cards_inside_the_package(tmp_path, monkeypatch):
     assert known_scenes() == ["moon"]
 
 
-def test_an_own_card_with_the_least_it_needs(make_card):
+def test_a_minimal_card(make_card):
     card = load_card(make_card())
     assert card.name == card.title == "field"
     assert card.label_values == (3, 7)
@@ -105,8 +105,9 @@ def test_a_card_without_classes(make_card, card_text):
         load_card(make_card(card_text[: card_text.index("[[classes]]")]))
 
 
-def test_a_card_that_is_not_text(tmp_path):
-    (tmp_path / "a.toml").write_bytes(b"\xff\xfe")
+@pytest.mark.parametrize("content", [b"\xff\xfe", b"a = " + b"[" * 100_000])
+def test_a_card_that_is_not_text_or_nested_too_deep(tmp_path, content):
+    (tmp_path / "a.toml").write_bytes(content)
     with pytest.raises(InputError, match=r"a\.toml: .*expected a readable TOML file"):
         load_card(str(tmp_path / "a.toml"))
 
@@ -116,5 +117,5 @@ def test_unknown_scenes_are_answered_with_the_known():
         load_card("salina")
     with pytest.raises(InputError, match=r"nowhere\.toml: found no such file"):
         load_card("nowhere.toml")
-    with pytest.raises(InputError, match="expected a scene with a card"):
+    with pytest.raises(InputError, match="synthetic:8x8x8: found a synthetic scene, expected a"):
         load_card("synthetic:8x8x8")

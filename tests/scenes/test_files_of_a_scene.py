@@ -1,4 +1,4 @@
-"""Where files are looked for, and downloads from a server that may break off."""
+"""Search for files, and downloads from a server that may break off."""
 
 import hashlib
 import threading
@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from snnquant.errors import InputError
 from snnquant.scenes import load_scene
-from snnquant.scenes.catalogue import load_card
 from snnquant.scenes.download import download
+from snnquant.scenes.known import load_card
 from snnquant.scenes.locate import file_digest, find_file, obtain_file
 
 CONTENT = np.random.default_rng(0).bytes(300_000)
@@ -22,7 +22,7 @@ SHA256 = hashlib.sha256(CONTENT).hexdigest()
 
 
 class Server(ThreadingHTTPServer):
-    """Serves one file; `cut` bytes at most per connection, in ranges or always from the start."""
+    """A server of one file: at most `cut` bytes per connection, in ranges or from the start."""
 
     def __init__(self) -> None:
         self.content, self.cut, self.ranges, self.status = CONTENT, 1 << 30, True, 200
@@ -82,14 +82,14 @@ def test_a_download_arrives_whole(server, tmp_path, capfd):
     assert "scene.mat" in err
 
 
-def test_connections_that_break_are_taken_up_again(server, tmp_path):
+def test_broken_connections_are_resumed(server, tmp_path):
     server.cut = 100_000
     download(server.url, tmp_path / "scene.mat", SHA256)
     assert (tmp_path / "scene.mat").read_bytes() == CONTENT
     assert server.starts == [0, 100_000, 200_000]
 
 
-def test_a_download_goes_on_in_a_later_call(server, tmp_path):
+def test_a_later_call_resumes_a_download(server, tmp_path):
     server.ranges, server.cut = False, 100_000
     with pytest.raises(InputError, match="the connection closed early"):
         download(server.url, tmp_path / "scene.mat", SHA256)
@@ -129,7 +129,7 @@ def test_any_cut_and_any_start_give_the_file(tmp_path_factory, cut, had):
     assert (folder / "scene.mat").read_bytes() == CONTENT
 
 
-def test_another_content_is_thrown_away(server, tmp_path):
+def test_content_with_another_digest_is_deleted(server, tmp_path):
     server.content = CONTENT[:-1] + b"!"
     found = hashlib.sha256(server.content).hexdigest()
     with pytest.raises(InputError, match=f"sha256 {found[:12]}, expected {SHA256[:12]}") as caught:
@@ -138,7 +138,7 @@ def test_another_content_is_thrown_away(server, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_no_server_and_no_file_there(server, dead_url, tmp_path):
+def test_a_missing_server_and_a_missing_file(server, dead_url, tmp_path):
     for url, reason in ((dead_url, "refused"), (server.url, "HTTP 404")):
         server.status = 404
         with pytest.raises(InputError, match=f"{url}: .*{reason}.*scene.mat.*SNNQUANT_DATA") as e:
@@ -185,14 +185,14 @@ def test_the_data_folder_is_searched_first_whatever_the_case(tmp_path, monkeypat
     assert find_file(card, card.cube) == tmp_path / "PaviaU.mat"
 
 
-def test_other_names_are_known_too(tmp_path, monkeypatch):
+def test_a_file_is_found_under_its_other_names(tmp_path, monkeypatch):
     monkeypatch.setenv("SNNQUANT_DATA", str(tmp_path))
     (tmp_path / "SalinasA_corrected.mat").touch()
     card = load_card("salinas_a")
     assert find_file(card, card.cube) == tmp_path / "SalinasA_corrected.mat"
 
 
-def test_local_data_that_is_not_there(tmp_path, monkeypatch):
+def test_missing_local_data(tmp_path, monkeypatch):
     monkeypatch.setenv("SNNQUANT_DATA", str(tmp_path))
     with pytest.raises(InputError, match=rf"salinas_a_corrected\.mat.*SNNQUANT_DATA is {tmp_path}"):
         load_scene("salinas_a")

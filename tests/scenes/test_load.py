@@ -1,4 +1,4 @@
-"""Scenes from cards: real ones, own ones in any format, and what can be wrong with them."""
+"""Scenes from cards: real ones, own ones in any format, and faulty ones."""
 
 import hashlib
 import os
@@ -88,7 +88,7 @@ def test_labels_as_matlab_stores_them(make_card, card_text, tmp_path, cube, labe
     np.testing.assert_array_equal(np.array([0, 3, 7])[load_scene(path).labels], labels)
 
 
-def test_the_digest_follows_data_and_classes_alone(make_card, card_text, cube):
+def test_the_digest_follows_only_data_and_classes(make_card, card_text, cube):
     digest = load_scene(make_card()).digest
     assert load_scene(make_card(card_text.replace("#00ff00", "#ff0000"))).digest == digest
     assert load_scene(make_card("title = 'x'\n" + card_text)).digest == digest
@@ -130,7 +130,7 @@ def spoilt(array, place, value, dtype=None):
         ),
         (
             lambda c, g: {"labels": spoilt(g, (1, 2), -1, np.int16)},
-            r"labels\.npy: found the label -1 at row 1, column 2 \(1 pixels.*0, 3, 7",
+            r"labels\.npy: found the label -1 at row 1, column 2 \(1 such pixels.*0, 3, 7",
         ),
         (
             lambda c, g: {"labels": spoilt(g, (4, 0), 5)},
@@ -182,7 +182,7 @@ def test_a_missing_file_of_an_own_card(make_card, tmp_path):
     ("mask", "offset", "message"),
     [
         (np.zeros((9, 9), np.uint8), "", "found 9 x 9 pixels, expected them to hold the scene"),
-        (np.zeros((9, 9), np.uint8), "[4, 0]", "6 x 5 from row 4, column 0 on"),
+        (np.zeros((9, 9), np.uint8), "[4, 0]", "6 x 5 from row 4, column 0"),
         (np.full((6, 5), -2), "", "found -2, expected class numbers of 0 or more"),
     ],
 )

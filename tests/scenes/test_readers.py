@@ -1,4 +1,4 @@
-"""Every format gives back what was written, and says in one line what is wrong with it."""
+"""Round trips of every format, and one line for every fault of a file."""
 
 import sys
 from pathlib import Path
@@ -14,14 +14,14 @@ from hypothesis.extra import numpy as hnp
 from spectral.io import envi
 
 from snnquant.errors import InputError
-from snnquant.scenes.readers import read_array
+from snnquant.scenes.readers import READERS, content_files, read_array, register_reader
 
 DTYPES = ["uint8", "int16", "uint16", "int32", "uint32", "float32", "float64"]
 FORMATS = ["mat5", "mat73", "npy", "npz", "envi", "geotiff"]
 
 
 def write(array, folder: Path, form: str) -> tuple[Path, str | None]:
-    """Write an array in a format, other axes and interleaves included; path and variable."""
+    """Write an array in a format, with its axes and interleaves; return path and variable."""
     if form == "mat5":
         path = folder / "a.mat"
         scipy.io.savemat(path, {"a": array, "other": np.zeros((2, 3))}, do_compression=True)
@@ -67,7 +67,7 @@ def write(array, folder: Path, form: str) -> tuple[Path, str | None]:
 
 
 def attempt(path: Path, variable: str | None):
-    """The array or the one-line complaint; any other exception fails the test."""
+    """Return the array or the message of an `InputError`; other exceptions fail the test."""
     try:
         return read_array(path, variable), None
     except InputError as error:
@@ -113,7 +113,7 @@ def test_a_file_cut_short_is_refused_or_whole(form, tmp_path_factory, share):
         assert "\n" not in complaint
 
 
-@pytest.mark.parametrize("form", ["mat5", "npy", "npz", "envi", "geotiff"])
+@pytest.mark.parametrize("form", FORMATS)
 @settings(deadline=None, max_examples=60)
 @given(data=st.data())
 def test_a_corrupted_file_raises_nothing_but_input_errors(form, tmp_path_factory, data):
@@ -197,7 +197,7 @@ def test_missing_empty_and_unknown_files(tmp_path):
     with pytest.raises(InputError, match="found an empty file"):
         read_array(tmp_path / "empty.mat")
     (tmp_path / "page.mat").write_text("<!DOCTYPE html>")
-    with pytest.raises(InputError, match=r"<!DOCTYP.*expected a \.mat"):
+    with pytest.raises(InputError, match=r"<!DOCTYP.*expected a file of .* MAT 5 \(\.mat\)"):
         read_array(tmp_path / "page.mat")
 
 
@@ -213,3 +213,77 @@ def test_geotiff_without_rasterio_names_the_extra(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "rasterio", None)
     with pytest.raises(InputError, match=r"pip install 'snnquant\[geo\]'"):
         read_array(path)
+
+
+@pytest.fixture
+def register(monkeypatch):
+    """Return the decorator of the registry; what it registers is gone after the test."""
+    known = {reader.name: reader for reader in READERS}
+    monkeypatch.setattr(READERS, "_entries", known)
+    return register_reader
+
+
+def answers(value):
+    """Return a reader that finds this value in every file."""
+    return lambda path, variable: np.array([[value]])
+
+
+def test_a_reader_for_the_suffix_goes_before_others_of_the_signature(register, tmp_path):
+    np.save(tmp_path / "a.npy", np.zeros((2, 2)))
+    (tmp_path / "a.npy").rename(tmp_path / "a.cube")
+    register("by suffix", suffixes=(".cube",), signatures=(b"\x93NUMPY",))(answers(1))
+    register("later", suffixes=(".other",), signatures=(b"\x93NUMPY",))(answers(2))
+    assert read_array(tmp_path / "a.cube") == [[1]]
+
+
+def test_of_alike_readers_the_last_registered_reads(register, tmp_path):
+    np.save(tmp_path / "a.npy", np.zeros((2, 2)))
+    register("mine", suffixes=(".npy",), signatures=(b"\x93NUMPY",))(answers(1))
+    assert read_array(tmp_path / "a.npy") == [[1]]
+
+
+def test_a_signature_goes_before_a_suffix(register, tmp_path):
+    np.save(tmp_path / "a.npy", np.zeros((2, 2)))
+    register("by suffix", suffixes=(".npy", ".txt"))(answers(1))
+    np.testing.assert_array_equal(read_array(tmp_path / "a.npy"), np.zeros((2, 2)))
+    (tmp_path / "A.TXT").write_text("anything")
+    assert read_array(tmp_path / "A.TXT") == [[1]]
+
+
+def test_a_signature_may_stand_further_down(register, tmp_path):
+    register("deep", signatures=(b"DEEP",), offsets=(0, 5000))(answers(1))
+    (tmp_path / "a.bin").write_bytes(b"?" * 5000 + b"DEEP")
+    assert read_array(tmp_path / "a.bin") == [[1]]
+    (tmp_path / "a.bin").write_bytes(b"?" * 4999 + b"DEEP")
+    with pytest.raises(InputError, match=r"found b'\?\?.*expected a file of .* deep"):
+        read_array(tmp_path / "a.bin")
+
+
+def test_a_reader_needs_a_mark_and_a_new_name(register):
+    with pytest.raises(InputError, match="'plain': found no mark, expected suffixes or signatures"):
+        register("plain")(answers(1))
+    with pytest.raises(InputError, match="'ENVI': registered twice"):
+        register("ENVI", suffixes=(".hdr",))(answers(1))
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (ModuleNotFoundError("No module named 'tiles'", name="tiles"), "tiles is missing"),
+        (KeyError("bands"), r"found damage \(KeyError: 'bands'\), expected a whole mine file"),
+        (OSError("line 1\nline 2"), r"found damage \(line 1 line 2\)"),
+        (InputError("found 3 axes, expected 2"), "a.txt: found 3 axes, expected 2"),
+    ],
+)
+def test_whatever_a_reader_raises_is_one_line_with_the_file(register, tmp_path, error, message):
+    @register("mine", suffixes=(".txt",), files=lambda path: 1 / 0)
+    def read(path, variable):
+        raise error
+
+    (tmp_path / "a.txt").write_text("anything")
+    with pytest.raises(InputError, match=message) as caught:
+        read_array(tmp_path / "a.txt")
+    assert str(caught.value).startswith(str(tmp_path / "a.txt"))
+    assert "\n" not in str(caught.value)
+    with pytest.raises(InputError, match="found damage"):
+        content_files(tmp_path / "a.txt")

@@ -1,4 +1,4 @@
-"""Synthetic scenes: the same name, the same scene; sound at any size."""
+"""Synthetic scenes are a function of their name, and sound at any size."""
 
 import numpy as np
 import pytest
@@ -29,7 +29,7 @@ def test_the_same_name_gives_the_same_scene(name):
 
 @settings(deadline=None, max_examples=30)
 @given(name=NAMES)
-def test_rows_worked_on_at_a_time_leave_no_trace(name):
+def test_the_rows_processed_at_a_time_change_nothing(name):
     whole = load_scene(name)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(synthetic, "_CHUNK_VALUES", 1)

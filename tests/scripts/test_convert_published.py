@@ -1,4 +1,4 @@
-"""The table of published networks: what is done, what is skipped, what the page says."""
+"""Tests of the table of published networks: conversions, skipped ones, the page."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ import torch
 from snnquant.pipeline.run import Run
 from snnquant.scenes import load_scene
 
-SCRIPT = Path(__file__).parents[2] / "scripts" / "convert_published.py"
+SCRIPT = Path(__file__).parents[2] / "scripts" / "study" / "convert_published.py"
 
 
 @pytest.fixture
 def script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """The script as a module, at work in a folder of its own."""
+    """The script as a module, working in its own folder."""
     monkeypatch.chdir(tmp_path)
     spec = importlib.util.spec_from_file_location("convert_published", SCRIPT)
     assert spec is not None
@@ -33,7 +33,7 @@ def script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 
 
 def result(oa: float, trained: float | None = None) -> dict[str, Any]:
-    """What is recorded of a conversion whose CNN has an OA of 0.9."""
+    """Return the record of a conversion whose CNN has an OA of 0.9."""
     own = {"oa": oa, "aa": oa, "kappa": oa}
     found = {
         "cpu_seconds": 30,
@@ -105,7 +105,7 @@ def test_an_snn_gets_half_the_epochs_of_its_cnn_and_a_second_one_its_own(
 
 
 @pytest.mark.slow
-def test_the_table_fills_itself_skips_what_is_done_and_goes_on(
+def test_the_table_fills_itself_skips_what_is_done_and_resumes(
     script: ModuleType,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,

@@ -1,4 +1,4 @@
-"""The study's script on a small study: what it runs, what it skips, what it writes."""
+"""Tests of the study's script on a small study: runs, skipped runs, files."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 STUDY = """
 [[study]]
 title = "Steps"
-text = "What T does."
+text = "Time steps."
 scenes = ["synthetic:20x20x16"]
 axis = "time_steps"
 rows = [
@@ -39,12 +40,19 @@ def study(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def records(folder: Path) -> dict[str, dict]:
-    return {file.name: json.loads(file.read_text()) for file in folder.glob("results/runs/*.json")}
+def records(folder: Path) -> dict[str, dict[str, Any]]:
+    lines = (folder / "results" / "runs.jsonl").read_text().splitlines()
+    found = [json.loads(line) for line in lines]
+    return {record.pop("name"): record for record in found}
+
+
+def write_records(folder: Path, found: dict[str, dict[str, Any]]) -> None:
+    lines = (json.dumps({"name": name, **record}) + "\n" for name, record in found.items())
+    (folder / "results" / "runs.jsonl").write_text("".join(lines))
 
 
 @pytest.mark.slow
-def test_a_study_runs_skips_what_is_done_and_goes_on(study: Path) -> None:
+def test_a_study_runs_skips_what_is_done_and_resumes(study: Path) -> None:
     done = call(study, "--seeds", 1, "--jobs", 2)
     assert done.returncode == 0, done.stderr
     assert "0 of 2 runs are done" in done.stdout
@@ -71,16 +79,17 @@ def test_a_study_runs_skips_what_is_done_and_goes_on(study: Path) -> None:
     )
     assert json.loads(again.stdout) | {"run": ""} == record["metrics"] | {"run": ""}
 
-    # One record gone: that run alone is made again, and ends alike.
-    (study / "results" / "runs" / name).unlink()
+    # One record gone: only that run is repeated, with the same result, and the other record stays.
+    write_records(study, {key: value for key, value in found.items() if key != name})
     assert "1 of 2 runs are done" in call(study, "--seeds", 1, "--list").stdout
     assert name not in records(study)  # --list ran nothing
     assert call(study, "--seeds", 1).returncode == 0
-    assert records(study)[name]["metrics"] == record["metrics"]
+    assert records(study).keys() == found.keys()
+    assert all(records(study)[key]["metrics"] == found[key]["metrics"] for key in found)
 
     # A record of another configuration does not count as done.
     changed = record | {"config": record["config"].replace("snn_epochs = 2", "snn_epochs = 9")}
-    (study / "results" / "runs" / name).write_text(json.dumps(changed))
+    write_records(study, records(study) | {name: changed})
     listed = call(study, "--seeds", 1, "--list").stdout
     assert "1 of 2 runs are done" in listed
     assert record["command"] in listed
@@ -126,7 +135,7 @@ def test_an_option_out_of_range_is_one_line(option: str, value: str, study: Path
     assert not (study / "results").exists()
 
 
-def test_a_scene_that_is_not_there_is_said_and_left_out(study: Path) -> None:
+def test_an_unavailable_scene_is_reported_and_left_out(study: Path) -> None:
     file = study / "study.toml"
     file.write_text(file.read_text().replace("scenes = [", 'scenes = ["nowhere.toml", '))
     done = call(study, "--list", "--seeds", 2)
@@ -136,7 +145,7 @@ def test_a_scene_that_is_not_there_is_said_and_left_out(study: Path) -> None:
     assert done.stdout.count("snnquant run --scene synthetic:20x20x16") == 4
 
 
-def test_a_scene_that_is_asked_for_must_be_there(study: Path) -> None:
+def test_a_scene_that_is_asked_for_must_be_available(study: Path) -> None:
     done = call(study, "--list", "--scenes", "nowhere.toml", "synthetic:16x16x12")
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1

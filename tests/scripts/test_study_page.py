@@ -1,4 +1,4 @@
-"""The study's page: figures that it works out of records."""
+"""Tests of the study's page: figures computed from records."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ ROOT = Path(__file__).parents[2]
 
 
 def page_script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("study_page", ROOT / "scripts" / "study_page.py")
+    file = ROOT / "scripts" / "study" / "page.py"
+    spec = importlib.util.spec_from_file_location("study_page", file)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)

@@ -152,7 +152,7 @@ REFUSALS = {
     "run --quantization toy --toy.bits 9": "--toy.bits: found 9, expected 2 to 8",
     "run --quantization toy --toy.bits 2.5": "--toy.bits: found 2.5, expected a whole number",
     "train --quantization=toy --toy.rounding up": 'Invalid value "up" for --toy.rounding',
-    "convert missing.pt --quantization toy --toy.bits x": 'Invalid value for --toy.bits: unable to convert "x"',
+    "convert none.pt --quantization toy --toy.bits x": "Invalid value for --toy.bits: unable to",
     "run --config table.toml": "toy",
     "run --config number.toml": "--quantization: found 5, expected text",
     "evaluate unknown": "quantization method: found 'nope', expected one of uniform, toy",

@@ -1,6 +1,6 @@
-"""The loops that numba compiles, and Triton's kernels, against the same in torch's operations.
+"""Loops that numba compiles, and Triton's kernels, against torch's operations.
 
-The kernels run on a CUDA device, else in Triton's interpreter: in a process of their own, because
+The kernels run on a CUDA device, else in Triton's interpreter: in a separate process, because
 Triton reads `TRITON_INTERPRET` when it is imported.
 """
 
@@ -20,18 +20,26 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from snnquant.spiking import LIF, LIFParameters, LIFState, Surrogate, lif_sequence
-from snnquant.spiking.backends.torch_ops import LIFSequence, spikes_without_gradient
+from snnquant.spiking import (
+    LIF,
+    LIFParameters,
+    LIFState,
+    Reset,
+    Surrogate,
+    backends,
+    lif_sequence,
+    sequence,
+)
+from snnquant.spiking.backends import torch_ops
+from snnquant.spiking.backends.autograd import Backend
 
-lif = importlib.import_module("snnquant.spiking.lif")
-
-RESETS = ("delayed", "same_step", "zero")
+RESETS = tuple(Reset)
 SURROGATES = ("triangle", "arctan", "boxcar")
 INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
 GPU = torch.cuda.is_available() and not INTERPRETED
-needs_triton = pytest.mark.skipif(not lif.TRITON, reason="Triton is not installed")
+needs_triton = pytest.mark.skipif(not backends.TRITON, reason="Triton is not installed")
 LOOPS = pytest.param(
-    "loops", marks=pytest.mark.skipif(not lif.NUMBA, reason="numba is not installed")
+    "loops", marks=pytest.mark.skipif(not backends.NUMBA, reason="numba is not installed")
 )
 KERNELS = pytest.param(
     "kernels",
@@ -46,30 +54,30 @@ KERNELS = pytest.param(
 each_way = pytest.mark.parametrize("way", [LOOPS, KERNELS])
 
 
-def functions(way: str) -> tuple[Any, Any]:
-    """The autograd function of a way to compute a sequence, and the one without a graph."""
-    if way == "loops":
-        from snnquant.spiking.backends import numba_sequence
+MODULES = {"loops": "numba_loops", "kernels": "triton_kernels", "operations": "torch_ops"}
 
-        return numba_sequence.CompiledSequence, numba_sequence.run
-    if way == "kernels":
-        from snnquant.spiking.backends import triton_kernels
 
-        return triton_kernels.KernelSequence, triton_kernels.run
-    return LIFSequence, spikes_without_gradient
+def module_of(way: str) -> Any:
+    """Import the backend, which may need a library that is not installed."""
+    return importlib.import_module(f"snnquant.spiking.backends.{MODULES[way]}")
+
+
+def functions(way: str) -> Backend:
+    """Return the backend."""
+    backend: Backend = module_of(way).BACKEND
+    return backend
 
 
 def block_of(way: str) -> int:
-    """Neurons that it takes through all steps at once."""
-    module = importlib.import_module(f"snnquant.spiking.{way}")
-    block: int = module.BLOCK
+    """Return the neurons that run through all steps at once."""
+    block: int = module_of(way).BLOCK
     return block
 
 
 @pytest.fixture
 def take(monkeypatch: pytest.MonkeyPatch):
-    """Make every sequence be computed in a way."""
-    return lambda way: monkeypatch.setattr(lif, "_fastest", lambda current: functions(way))
+    """Make every sequence use one backend."""
+    return lambda way: monkeypatch.setattr(sequence, "backend_for", lambda _: functions(way))
 
 
 def device_of(way: str) -> str:
@@ -77,7 +85,7 @@ def device_of(way: str) -> str:
 
 
 def outcome(way: str, leaves: list[Tensor], reset: str, kind: str, repeats: bool):
-    """Spikes, last potential and the gradients of current, leak, threshold and first state."""
+    """Return spikes, last potential and the gradients of current, leak, threshold and state."""
     current, leak, threshold, potential, spikes, *outer = leaves
     if repeats:
         current = current[:1]
@@ -85,7 +93,7 @@ def outcome(way: str, leaves: list[Tensor], reset: str, kind: str, repeats: bool
     given = inputs[0].expand(len(outer[0]), *current.shape[1:])
     state = LIFState(*inputs[3:])
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(lif, "_fastest", lambda current: functions(way))
+        patch.setattr(sequence, "backend_for", lambda _: functions(way))
         p = LIFParameters(inputs[1], inputs[2], reset)
         got, last = lif_sequence(given, p, state, Surrogate(kind, 0.6, 1.2))
         gradients = torch.autograd.grad([got, last.potential], inputs, outer, allow_unused=True)
@@ -228,7 +236,7 @@ def test_kernels_that_cannot_run_are_left_out_with_a_warning() -> None:
 
 @dataclass
 class Described:
-    """What decides how a current's sequence is computed."""
+    """The properties of a current that decide on its backend."""
 
     device: torch.device
     dtype: torch.dtype
@@ -240,30 +248,40 @@ class Described:
 
 @needs_triton
 @pytest.mark.parametrize(
-    ("device", "dtype", "steps", "agree", "kernels_run"),
+    ("device", "dtype", "steps", "allowed", "agree", "kernels_run"),
     [
-        ("cuda:1", torch.float32, 5, True, True),
-        ("cuda:0", torch.float64, 32, True, True),
-        ("cuda:0", torch.float32, 33, True, False),
-        ("cuda:0", torch.float32, 5, False, False),
-        ("cuda:0", torch.bfloat16, 5, True, False),
-        ("meta", torch.float32, 5, True, False),
+        ("cuda:1", torch.float32, 5, "1", True, True),
+        ("cuda:0", torch.float64, 32, "1", True, True),
+        ("cuda:0", torch.float32, 33, "1", True, False),
+        ("cuda:0", torch.float32, 5, "1", False, False),
+        ("cuda:0", torch.float32, 5, "0", True, False),
+        ("cuda:0", torch.float32, 5, "", True, False),
+        ("cuda:0", torch.bfloat16, 5, "1", True, False),
+        ("meta", torch.float32, 5, "1", True, False),
     ],
 )
-def test_kernels_are_chosen_on_gpus_where_they_agree(
+def test_kernels_are_chosen_on_gpus_where_allowed_and_in_agreement(
     device: str,
     dtype: torch.dtype,
     steps: int,
+    allowed: str,
     agree: bool,
     kernels_run: bool,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from snnquant.spiking.backends import triton_kernels
-
+    triton_kernels = module_of("kernels")
+    monkeypatch.setenv("SNNQUANT_TRITON", allowed)
     monkeypatch.setattr(triton_kernels, "agree", lambda device: agree)
-    sequence, run = lif._fastest(Described(torch.device(device), dtype, steps))
-    assert sequence is (triton_kernels.KernelSequence if kernels_run else lif.LIFSequence)
-    assert (run is triton_kernels.run) == kernels_run
+    current: Any = Described(torch.device(device), dtype, steps)
+    expected = triton_kernels.BACKEND if kernels_run else torch_ops.BACKEND
+    assert backends.backend_for(current) is expected
+
+
+@needs_triton
+def test_kernels_stay_out_unless_they_are_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SNNQUANT_TRITON", raising=False)
+    current: Any = Described(torch.device("cuda"), torch.float32, 5)
+    assert backends.backend_for(current) is torch_ops.BACKEND
 
 
 @needs_triton
@@ -273,7 +291,7 @@ def test_kernels_are_chosen_on_gpus_where_they_agree(
 def test_kernels_compile_without_a_fused_multiply_add(
     reset: str, kind: str, number: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The compiler needs no GPU. It refuses more than the interpreter does."""
+    """Compile without a GPU; the compiler refuses more than the interpreter does."""
     import triton
     from triton.backends.compiler import GPUTarget
     from triton.compiler import ASTSource

@@ -12,6 +12,7 @@ from snnquant.errors import InputError
 from snnquant.spiking import (
     LIFParameters,
     LIFState,
+    Reset,
     Surrogate,
     initial_state,
     lif_sequence,
@@ -19,7 +20,7 @@ from snnquant.spiking import (
     spike,
 )
 
-RESETS = ("delayed", "same_step", "zero")
+RESETS = tuple(Reset)
 FLOATS = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
 SEEDS = st.integers(0, 2**32 - 1)
 

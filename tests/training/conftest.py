@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,7 +10,6 @@ from torch import nn
 from snnquant.checkpoints import Checkpoint
 from snnquant.config import ModelConfig, NeuronConfig, QuantizationConfig, SplitConfig
 from snnquant.conversion import to_spiking
-from snnquant.errors import InputError
 from snnquant.models import build_model
 from snnquant.quantization import quantize
 from snnquant.sampling import Normalisation, Patches, make_split
@@ -94,18 +92,3 @@ def checkpoint_of(scene: Scene, network_of) -> Callable[..., Checkpoint]:
         )
 
     return build
-
-
-@pytest.fixture(scope="session")
-def refused() -> Callable[..., str]:
-    """Call a reader with a path that it must refuse in one line naming the path."""
-
-    def check(reader: Callable[[Path], object], path: Path) -> str:
-        with pytest.raises(InputError) as caught:
-            reader(path)
-        message = str(caught.value)
-        assert message.startswith(f"{path}: ")
-        assert "\n" not in message
-        return message
-
-    return check

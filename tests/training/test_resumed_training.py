@@ -167,7 +167,7 @@ def test_a_resumed_training_reports_the_epochs_before(start, tmp_path):
         {"seed": 12},
     ],
 )
-def test_the_state_of_another_recipe_is_refused(change, start, tmp_path):
+def test_the_state_of_another_training_is_refused(change, start, tmp_path):
     path = tmp_path / "state.safetensors"
     with pytest.raises(Stopped):
         start("quantized snn", path, after_epoch(0))

@@ -241,9 +241,9 @@ def test_every_patch_is_used_once_an_epoch_and_never_alone(
         return gather(patches, indices)
 
     monkeypatch.setattr(Patches, "gather", spy)
-    train(network_of("cnn", batch_norm=True), few, validation, replace(RECIPE, epochs=1), state)
-    validating = math.ceil(len(validation.indices) / RECIPE.batch_size)  # the last ones
-    assert max(len(batch) for batch in gathered[-validating:]) <= RECIPE.batch_size
+    fit(network_of("cnn", batch_norm=True), (few, validation), state, epochs=1)
+    validating = math.ceil(len(validation.indices) / CONFIG.batch_size)  # the last ones
+    assert max(len(batch) for batch in gathered[-validating:]) <= CONFIG.batch_size
     batches = gathered[:-validating]
     assert [len(batch) for batch in batches] == {
         0: [16, 16, 16],

@@ -1,4 +1,4 @@
-"""What lies between the LIF layers of a network as lists of synapses."""
+"""The layers between the LIF layers of a network as lists of synapses."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ from torch import Tensor, nn
 
 from snnquant.errors import InputError
 from snnquant.nn import INPUT
-from snnquant.nn.kinds import AVERAGE_POOLS, DROPOUTS, PADS
+from snnquant.nn.hooks import recording
+from snnquant.nn.kinds import AVERAGE_POOLS, CONVOLUTIONS, DROPOUTS, PADS
 from snnquant.nn.wiring import Concatenate, Mean, Permute, Reshape, WeightedSum
 from snnquant.spiking import LIF, SpikingNetwork
 
 OUTPUT = ""
-"""Stands for the output among the names of LIF layers; no layer has this name."""
-MOST = 10_000_000
-"""Synapses that a network may have: a simulator holds some 100 bytes for each."""
-CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+"""Name of the output among the LIF layers; no layer has it."""
+MAX_SYNAPSES = 10_000_000
+"""Limit on the synapses of a network: a simulator holds some 100 bytes for each."""
 SHAPES = (nn.Flatten, nn.Unflatten, nn.Identity, Permute, Reshape, Concatenate, *PADS, *DROPOUTS)
 Shape = tuple[int, ...]
 
 
 def synapses(network: SpikingNetwork, shapes: dict[str, Shape]) -> dict[tuple[str, str], Any]:
-    """Sparse matrices [neurons of the target, neurons of the source] by (source, target).
+    """Return sparse matrices [target neurons, source neurons] by (source, target).
 
     Sources are LIF layers, targets LIF layers and `OUTPUT`. Layers in between are multiplied
-    out. `shapes` are those of `sample_shapes`. Raises InputError for max pooling, which no synapse
-    can do, and for more than `MOST` synapses.
+    out. `shapes` are those of `sample_shapes`. Raises InputError for max pooling, which synapses
+    cannot do, and for more than `MAX_SYNAPSES` synapses.
     """
     reaching: dict[str, dict[str, Any]] = {INPUT: {}}
     found: dict[tuple[str, str], Any] = {}
@@ -55,31 +55,25 @@ def synapses(network: SpikingNetwork, shapes: dict[str, Shape]) -> dict[tuple[st
 
 
 def constant_currents(network: SpikingNetwork, x: Tensor) -> dict[str, Tensor]:
-    """What LIF layers and `OUTPUT` receive at every step without any spike, [N, neurons].
+    """Return the currents [N, neurons] of LIF layers and `OUTPUT` at every step without spikes.
 
-    That is the analog input x [N, ...] and the biases.
+    They come from the analog input x [N, ...] and the biases.
     """
     found: dict[str, Tensor] = {}
-    handles = []
-    for name, layer in network.layers.named_children():
-        if isinstance(layer, LIF):
 
-            def silence(_: nn.Module, args: Any, spikes: Tensor, name: str = name) -> Tensor:
-                found[name] = args[0][0].flatten(1)
-                return torch.zeros_like(spikes)
+    def silence(name: str, _: nn.Module, args: Any, spikes: Tensor) -> Tensor:
+        found[name] = args[0][0].flatten(1)
+        return torch.zeros_like(spikes)
 
-            handles.append(layer.register_forward_hook(silence))
-    try:
-        with torch.no_grad():
-            found[OUTPUT] = network(x).flatten(1)
-    finally:
-        for handle in handles:
-            handle.remove()
+    children = network.layers.named_children()
+    neurons = {name: layer for name, layer in children if isinstance(layer, LIF)}
+    with torch.no_grad(), recording(neurons, silence):
+        found[OUTPUT] = network(x).flatten(1)
     return found
 
 
 def _matrix(name: str, layer: nn.Module, i: int, shapes: Sequence[Shape], after: Shape) -> Any:
-    """What a layer makes of its i-th input, as a sparse matrix over values in memory's order."""
+    """Return a layer's map of its i-th input as a sparse matrix over values in memory order."""
     before = shapes[i]
     if isinstance(layer, CONVOLUTIONS):
         return _convolution(name, layer, before, after)
@@ -99,13 +93,13 @@ def _matrix(name: str, layer: nn.Module, i: int, shapes: Sequence[Shape], after:
         parts = [layer(part.view(-1, *before)).flatten(1) for part in torch.split(units, 256)]
         return sparse.vstack([sparse.csr_matrix(part.numpy()) for part in parts]).T.tocsr()
     raise InputError(
-        f"--format brian2: layer {name} is {layer}, which no synapses can be; "
+        f"--format brian2: layer {name} is {layer}, which synapses cannot express; "
         "--format onnx or snntorch takes it"
     )
 
 
 def _selection(numbers: Tensor, inputs: int) -> Any:
-    """The matrix that picks input number k where `numbers` holds k from 1, and nothing for 0."""
+    """Return the matrix that picks input k where `numbers` holds k from 1, and nothing for 0."""
     columns = numbers.flatten().long().numpy()
     rows = np.flatnonzero(columns)
     shape = (len(columns), inputs)
@@ -113,7 +107,7 @@ def _selection(numbers: Tensor, inputs: int) -> Any:
 
 
 def _convolution(name: str, layer: Any, before: Shape, after: Shape) -> Any:
-    """Every weight of a convolution at every place of its output."""
+    """Return every weight of a convolution at every place of its output."""
     kernel, dilation, groups = layer.kernel_size, layer.dilation, layer.groups
     weight = layer.weight.detach().numpy()
     _require_few(name, weight.size * math.prod(after[1:]))
@@ -139,14 +133,14 @@ def _convolution(name: str, layer: Any, before: Shape, after: Shape) -> Any:
     values = weight.reshape(groups, after[0] // groups, before[0] // groups, 1, -1)
     rows = np.arange(math.prod(after)).reshape(groups, after[0] // groups, 1, places, 1)
     columns, values, rows = np.broadcast_arrays(columns, values, rows)
-    there = (columns > 0) & (values != 0)
-    entries = (values[there], (rows[there], columns[there] - 1))
+    present = (columns > 0) & (values != 0)
+    entries = (values[present], (rows[present], columns[present] - 1))
     return sparse.csr_matrix(entries, (math.prod(after), math.prod(before)))
 
 
 def _require_few(name: str, count: int) -> None:
-    if count > MOST:
+    if count > MAX_SYNAPSES:
         raise InputError(
             f"--format brian2: found {count:,} synapses up to layer {name}, expected at most "
-            f"{MOST:,}; --format onnx or snntorch takes it"
+            f"{MAX_SYNAPSES:,}; --format onnx or snntorch takes it"
         )

@@ -1,8 +1,9 @@
-"""Runs the spiking layers of a network in Brian2, written by snnquant.
+"""Simulation of a network's spiking layers in Brian2, written by snnquant.
 
-Needs numpy and brian2 alone. The .npz file beside this one holds synapses, neurons and some pixels:
-what the analog input and the biases bring to every neuron at each step. Prints how often the
-layers spike and the class for every pixel, and writes all spikes to a file ending in _spikes.npz.
+It needs only numpy and brian2. The .npz file beside this one holds synapses, neurons and some
+pixels: the current of the analog input and the biases into every neuron at each step. The script
+prints the class and the spikes per layer of every pixel, and writes all spikes to a file ending in
+_spikes.npz.
 """
 
 from __future__ import annotations
@@ -14,15 +15,13 @@ from typing import Any
 import brian2 as b2
 import numpy as np
 
-RESETS = {"delayed": "o = 1", "same_step": "v -= V", "zero": "v = 0"}
-"""What a spike does at once; o takes the threshold off in the next step."""
 SLOTS = ("update", "threshold", "synapses", "reset")
-"""What a layer does in a time step, before the next layer does the same."""
+"""The phases of a layer in a time step, before those of the next layer."""
 STEP = 1 * b2.ms
 
 
 def build(data: Mapping[str, Any]) -> tuple[Any, list[Any], Any]:
-    """The network, the monitors of its layers' spikes, and that of the output's sums.
+    """Build the network, the monitors of its layers' spikes, and that of the output's sums.
 
     It runs the time steps of one pixel after those of another.
     """
@@ -36,7 +35,7 @@ def build(data: Mapping[str, Any]) -> tuple[Any, list[Any], Any]:
             current.shape[1],
             "v : 1\ng : 1\no : 1",
             threshold="v > V",
-            reset=RESETS[str(data["reset"][k])],
+            reset=str(data["reset"][k]),
             namespace={
                 "c": b2.TimedArray(current, dt=pixel),
                 "leak": float(data["leak"][k]),
@@ -72,7 +71,7 @@ def build(data: Mapping[str, Any]) -> tuple[Any, list[Any], Any]:
 
 
 def simulate(data: Mapping[str, Any]) -> dict[str, Any]:
-    """Spikes [pixels, steps, neurons] of each layer by its name, and `logits` [pixels, classes]."""
+    """Return spikes [pixels, steps, neurons] per layer, and `logits` [pixels, classes]."""
     network, monitors, sums = build(data)
     steps, pixels = int(data["time_steps"]), len(data["current_0"])
     network.run(pixels * steps * STEP)
@@ -86,7 +85,7 @@ def simulate(data: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def main(script: Path) -> None:
-    """Simulate, print a line a pixel, and write what was found."""
+    """Simulate, print a line per pixel, and write the spikes."""
     with np.load(script.with_suffix(".npz")) as file:
         data = dict(file)
     found = simulate(data)

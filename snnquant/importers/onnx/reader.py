@@ -1,7 +1,8 @@
-"""A CNN that was trained elsewhere, from an ONNX file, read so that nothing in it is ever run.
+"""A CNN from an ONNX file, read without running anything in it.
 
-ONNX is a graph of operators with their weights. Those that a CNN is made of become layers
-(`onnx_layers`); what computes shapes alone is worked out at once; all else is refused by name.
+ONNX is a graph of operators with their weights. The operators of CNNs become layers (see
+`operators`), those that only compute shapes are computed at once, and all others are refused by
+name.
 """
 
 from __future__ import annotations
@@ -17,22 +18,28 @@ from numpy.typing import NDArray
 
 from snnquant.checkpoints.checks import regular_file_size, require_numbers
 from snnquant.errors import InputError
-from snnquant.importers.onnx.graph import GraphReader, node_name
-from snnquant.importers.onnx.operators import Refused
-from snnquant.io import require_extra
+from snnquant.importers.onnx.nodes import NodeReader, node_name
+from snnquant.io import one_line, require_extra
 from snnquant.nn import GraphNetwork
+from snnquant.nn.builders import Refused
 
-MOST_NODES = 5_000
+MAX_NODES = 5_000
 ANY_BATCH = 7919
-"""Stands for a batch of any size: no axis of a network has just this length."""
+"""Batch size that stands for any: no axis of a network has just this length."""
 
 
 @dataclass(frozen=True, eq=False)
 class OnnxCNN:
-    """An ONNX file's graph with its constants; `shape` is that of a sample, None where it is open.
+    """An ONNX file's graph with its constants.
 
-    `batch` is the length of the first axis, 1 in a file that was written for one sample. `size` is
-    the file's in bytes, with those of its weights beside it.
+    Attributes:
+        path: The file.
+        model: The parsed `onnx.ModelProto`.
+        constants: The graph's tensors by name, floating point as float32.
+        input: Name of the graph's input.
+        shape: Shape of one sample; None for an axis that may have any length.
+        batch: Length of the first axis, 1 in a file that was written for one sample.
+        size: Bytes of the file and of the files of weights beside it.
     """
 
     path: Path
@@ -44,11 +51,19 @@ class OnnxCNN:
     size: int
 
     def network(self, shape: tuple[int, ...]) -> tuple[GraphNetwork, list[tuple[str, str]]]:
-        """The network for samples of a shape, and pairs of (tensor in the file, its layer's).
+        """Build the network for samples of a shape.
 
-        Raises InputError, which names the node and its operator, for what cannot be read.
+        Args:
+            shape: Shape of one sample, which fits `self.shape`.
+
+        Returns:
+            The network in evaluation mode, and pairs of (name of a tensor in the file, its name in
+            the network).
+
+        Raises:
+            InputError: For a node that no layer computes; the line names it and its operator.
         """
-        reader = GraphReader(self.model, self.constants, 4 * self.size)
+        reader = NodeReader(self.model, self.constants, 4 * self.size)
         reader.begin(self.input, (self.batch, *shape))
         for node in self.model.graph.node:
             try:
@@ -56,7 +71,7 @@ class OnnxCNN:
             except Refused as error:
                 raise InputError(f"{self.path}: {node_name(node)}: {error}") from None
             except Exception as error:  # an operator's numbers may be anything
-                found = f"cannot be computed on its inputs ({_one_line(error)})"
+                found = f"cannot be computed on its inputs ({one_line(error)})"
                 raise InputError(f"{self.path}: {node_name(node)}: {found}") from None
         try:
             return reader.finish(self.model.graph.output[0].name)
@@ -67,9 +82,37 @@ class OnnxCNN:
 def read_onnx(path: Path) -> OnnxCNN:
     """Read an ONNX file, and the files of weights beside it that it names.
 
-    Raises InputError, one line, for what is no regular file, damaged, larger in memory than its
-    files are, weights outside the file's folder or not finite, more than one input or output, and
-    without the extra.
+    Args:
+        path: The file; nothing in it is run.
+
+    Returns:
+        The graph, whose `network` builds the CNN for a shape of patches.
+
+    Raises:
+        InputError: One line, for what is no regular file, damaged, larger in memory than its files
+            are, for weights outside the file's folder or not finite, for more than one input or
+            output, and without the extra `onnx`.
+
+    Example:
+        >>> import tempfile
+        >>> import onnx
+        >>> from onnx import TensorProto, helper
+        >>> from snnquant.importers.onnx.reader import read_onnx
+        >>> patches = helper.make_tensor_value_info("patches", TensorProto.FLOAT, ["n", 30])
+        >>> logits = helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["n", 30])
+        >>> node = helper.make_node("Relu", ["patches"], ["logits"])
+        >>> graph = helper.make_graph([node], "cnn", [patches], [logits])
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     file = Path(folder) / "cnn.onnx"
+        ...     onnx.save(helper.make_model(graph), file)
+        ...     onnx_cnn = read_onnx(file)
+        >>> onnx_cnn.shape
+        (30,)
+        >>> network, pairs = onnx_cnn.network(onnx_cnn.shape)
+        >>> network.layers
+        Sequential(
+          (logits): ReLU()
+        )
     """
     (onnx,) = require_extra("onnx", "onnx")
     size = regular_file_size(path)
@@ -78,11 +121,11 @@ def read_onnx(path: Path) -> OnnxCNN:
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror or error})") from None
     except Exception as error:  # the parser's own exceptions differ by its version
-        raise InputError(f"{path}: damaged, expected an ONNX file ({_one_line(error)})") from None
+        raise InputError(f"{path}: damaged, expected an ONNX file ({one_line(error)})") from None
     graph = model.graph
-    if not 0 < len(graph.node) <= MOST_NODES:
+    if not 0 < len(graph.node) <= MAX_NODES:
         found = f"found a graph of {len(graph.node):,} nodes"
-        raise InputError(f"{path}: {found}, expected an ONNX file of 1 to {MOST_NODES:,}")
+        raise InputError(f"{path}: {found}, expected an ONNX file of 1 to {MAX_NODES:,}")
     stored = {tensor.name for tensor in graph.initializer}
     inputs = [value for value in graph.input if value.name not in stored]
     if len(inputs) != 1 or len(graph.output) != 1:
@@ -100,7 +143,7 @@ def read_onnx(path: Path) -> OnnxCNN:
 
 
 def _constants(path: Path, onnx: Any, model: Any, size: int) -> tuple[dict[str, NDArray[Any]], int]:
-    """The graph's tensors as arrays, floating point as float32, and the bytes of all files.
+    """Read the graph's tensors as arrays, floating point as float32, and count all files' bytes.
 
     Nothing is read before it is known to be inside the folder and no larger than stated.
     """
@@ -136,14 +179,14 @@ def _constants(path: Path, onnx: Any, model: Any, size: int) -> tuple[dict[str, 
     except InputError:
         raise
     except Exception as error:  # a tensor's fields may contradict each other in any way
-        raise InputError(f"{path}: damaged, expected ONNX's tensors ({_one_line(error)})") from None
+        raise InputError(f"{path}: damaged, expected ONNX's tensors ({one_line(error)})") from None
     weights = {n: torch.from_numpy(v) for n, v in constants.items() if v.dtype == np.float32}
     require_numbers(path, weights, sum(tensor.nbytes for tensor in weights.values()))
     return constants, size
 
 
 def _file_of(path: Path, tensor: Any) -> Path:
-    """The file beside `path` that holds a tensor; InputError, without `path`, for one elsewhere."""
+    """Find the file beside `path` that holds a tensor; InputError, without `path`, for others."""
     location = next((entry.value for entry in tensor.external_data if entry.key == "location"), "")
     folder = path.parent.resolve()
     try:
@@ -154,7 +197,3 @@ def _file_of(path: Path, tensor: Any) -> Path:
         found = f"found weights in {location[:100]!r}"
         raise InputError(f"{found}, expected a file in the ONNX file's own folder, no link or path")
     return file
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200] or type(error).__name__

@@ -1,4 +1,4 @@
-"""Loops over places and time steps that numba compiles; nothing here knows about networks."""
+"""Loops over places and time steps that numba compiles, independent of networks."""
 
 from __future__ import annotations
 
@@ -22,10 +22,12 @@ from snnquant.inference.integer.vectors import (
     store,
     where,
 )
+from snnquant.spiking import Reset
 
 LEAK_BITS = 15
-"""A leak of 1 is 2^15."""
-RESETS = {"delayed": 0, "same_step": 1, "zero": 2}
+"""Fractional bits of a leak: 1 is 2^15."""
+RESETS = {Reset.DELAYED: 0, Reset.SAME_STEP: 1, Reset.ZERO: 2}
+"""Numbers of the resets that `_fire` computes; `Layout.neurons` refuses all others."""
 ABREAST = 8
 """Filters whose sums `first_layer` keeps in registers, one vector each."""
 TOGETHER = 4
@@ -37,13 +39,13 @@ _DELAYED, _SAME_STEP, _ZERO = RESETS.values()
 Words = NDArray[np.int32]
 Longs = NDArray[np.int64]
 _compiled = numba.njit(nogil=True, cache=True, error_model="numpy")
-# What is called for every place becomes part of its caller: a call would count references to each
-# array, which is a locked write to memory that the cores share.
+# Functions called for every place are inlined: a call would count references to each array, which
+# is a locked write to memory that the cores share.
 _part = numba.njit(nogil=True, cache=True, error_model="numpy", forceinline=True)
 
 
-class Spikes(NamedTuple):
-    """Who spikes at the places of tiles [N, H, W]: lists of codes, in one array.
+class SpikeLists(NamedTuple):
+    """The spiking neurons at the places of tiles [N, H, W]: lists of codes, in one array.
 
     Those of step t of place q, counted row by row, are events[bounds[i] : bounds[i + 1]] with
     i = q T + t.
@@ -55,8 +57,8 @@ class Spikes(NamedTuple):
     steps: int
 
 
-class Cells(NamedTuple):
-    """L neurons of a place, a whole number of vectors; what is not a neuron has no threshold."""
+class NeuronTable(NamedTuple):
+    """L neurons of a place, in whole vectors; entries that are no neurons have no threshold."""
 
     factor: Words
     bias: Words
@@ -66,8 +68,8 @@ class Cells(NamedTuple):
     reset: int
 
 
-class Filters(NamedTuple):
-    """K filters over pairs of bands, `ABREAST` together: weights [K / 8, h, w, taps, 8].
+class FirstLayerTable(NamedTuple):
+    """The K filters of the first layer over pairs of bands: weights [K / 8, h, w, taps, 8].
 
     Lane d of the sums of tap i is the product with the pair taps[i] + d of a pixel.
     """
@@ -78,11 +80,11 @@ class Filters(NamedTuple):
     columns: int
 
 
-class Rows(NamedTuple):
-    """What a spike adds: a row of weights [h w, R, S], int16 or int32, for each place of a window.
+class WeightRows(NamedTuple):
+    """The rows of weights [h w, R, S] that spikes add, per place of a window, int16 or int32.
 
-    A code is ``row << shift | block``: the row goes to the sums from 16 block on. Where `shift` is
-    0 all rows go to the first of them, and S is a whole number of `TOGETHER` vectors.
+    A code is ``row << shift | block``: the row is added to the sums from 16 block on. Where `shift`
+    is 0 all rows are added to the first sums, and S is a whole number of `TOGETHER` vectors.
     """
 
     table: NDArray[Any]
@@ -97,9 +99,9 @@ class Rows(NamedTuple):
 def encode(
     x: NDArray[np.float32], scale: float, limit: int, padding: int, starts: Longs, pairs: Words
 ) -> None:
-    """Codes of x [P, B] as pairs [P, V] of those of band starts[v] - padding and the next.
+    """Fill `pairs` [P, V] with the codes of x [P, B] at band starts[v] - padding and the next.
 
-    Codes are rounded to the nearest, ties to even, and cut off at the limit; they are 0 outside.
+    Codes are rounded to nearest, ties to even, and clipped at the limit; they are 0 outside.
     """
     scale32, limit32 = np.float32(scale), np.float32(limit)
     codes = np.zeros(max(starts.max() + 2, x.shape[1] + padding), np.int16)
@@ -116,49 +118,49 @@ def encode(
 def _fire(
     sums: NDArray[Any],
     step: int,
-    cells: Cells,
+    neurons: NeuronTable,
     codes: Words,
     potential: Words,
     at: int,
     lists: Words,
     ends: Longs,
 ) -> None:
-    """Steps of the neurons of a place, whose codes go to one list [T, L + 16] a step, up to `ends`.
+    """Run the steps of a place's neurons; write the codes of spikes to one list per step.
 
-    Their potentials are those from `at` on, their sums those from 0, `step`, 2 `step`, ... on. With
-    the current I = factor sum + bias and floor(leak u / 2^15) for the leak, the recurrences are
-    those of `snnquant.spiking.lif`; the last spike, which the delayed reset takes off, is told by
-    u > V.
+    `lists` [T, L + 16] are filled up to `ends`. Potentials start at `at`, sums at 0, `step`,
+    2 `step`, ... With the current I = factor sum + bias and floor(leak u / 2^15) for the leak, the
+    recurrences are those of `snnquant.spiking.lif`; u > V recovers the last spike, which the
+    delayed reset subtracts.
     """
-    zero, low, bits, leak = fill(0), fill(_ONE - 1), fill(LEAK_BITS), fill(cells.leak)
+    zero, low, bits, leak = fill(0), fill(_ONE - 1), fill(LEAK_BITS), fill(neurons.leak)
     for t in range(len(ends)):
         ends[t] = t * lists.shape[1]
     for n in range(0, len(codes), LANES):
-        u, limit, code = load(potential, at + n), load(cells.threshold, n), load(codes, n)
-        factor, bias = load(cells.factor, n), load(cells.bias, n)
+        u, limit, code = load(potential, at + n), load(neurons.threshold, n), load(codes, n)
+        factor, bias = load(neurons.factor, n), load(neurons.bias, n)
         current = load(sums, n) * factor + bias
         spike = u > limit
         for t in range(len(ends)):
             if step:
                 current = load(sums, t * step + n) * factor + bias
             decayed = u
-            if cells.leak != _ONE:  # of two halves of u, so that no product leaves 32 bits
+            if neurons.leak != _ONE:  # of two halves of u, so that no product leaves 32 bits
                 decayed = (u >> bits) * leak + ((u & low) * leak >> bits)
             u = decayed + current
-            if cells.reset == _DELAYED:
+            if neurons.reset == _DELAYED:
                 u = u - where(spike, limit, zero)
             spike = u > limit
             ends[t] = append(lists, ends[t], code, spike)
-            if cells.reset == _SAME_STEP:
+            if neurons.reset == _SAME_STEP:
                 u = u - where(spike, limit, zero)
-            elif cells.reset == _ZERO:
+            elif neurons.reset == _ZERO:
                 u = where(spike, zero, u)
         store(potential, at + n, u)
 
 
 @_part
-def _note(lists: Words, ends: Longs, spikes: Spikes, place: int) -> None:
-    """Put the lists of a place behind those of the place before it."""
+def _note(lists: Words, ends: Longs, spikes: SpikeLists, place: int) -> None:
+    """Append the lists of a place to those of the place before it."""
     for t in range(len(ends)):
         start, end = t * lists.shape[1], spikes.bounds[place * len(ends) + t]
         for n in range(0, ends[t] - start, LANES):
@@ -170,15 +172,15 @@ def _note(lists: Words, ends: Longs, spikes: Spikes, place: int) -> None:
 def first_layer(
     pairs: Words,
     shape: tuple[int, int, int],
-    filters: Filters,
-    cells: Cells,
+    table: FirstLayerTable,
+    neurons: NeuronTable,
     codes: Words,
     depth: int,
-    out: Spikes,
+    out: SpikeLists,
 ) -> None:
-    """Spikes, all steps, of neurons [K, depth] at all places, from pixels that stay the same.
+    """Run all steps of neurons [K, depth] at all places, on pixels that stay the same.
 
-    `pairs` [N H W, V] are those of `encode`.
+    `pairs` [N H W, V] are those of `encode`; `out` is filled.
     """
     samples, height, width = shape
     steps, length = out.steps, len(codes)
@@ -186,14 +188,14 @@ def first_layer(
     lists, ends = np.empty((steps, length + LANES), np.int32), np.empty(steps, np.int64)
     out.bounds[0] = place = 0
     for sample in range(samples):
-        for y in range(height - filters.rows + 1):
-            for x in range(width - filters.columns + 1):
+        for y in range(height - table.rows + 1):
+            for x in range(width - table.columns + 1):
                 corner = (sample * height + y) * width + x
-                for group in range(len(filters.weights)):
+                for group in range(len(table.weights)):
                     for d in range((depth - 1) // LANES * LANES, -1, -LANES):
-                        _dots(pairs, corner, width, d, filters, group, depth, sums)
-                potential[:, :] = cells.start
-                _fire(sums, 0, cells, codes, potential, 0, lists, ends)
+                        _dots(pairs, corner, width, d, table, group, depth, sums)
+                potential[:, :] = neurons.start
+                _fire(sums, 0, neurons, codes, potential, 0, lists, ends)
                 _note(lists, ends, out, place)
                 place += 1
 
@@ -204,19 +206,19 @@ def _dots(
     corner: int,
     width: int,
     d: int,
-    filters: Filters,
+    table: FirstLayerTable,
     group: int,
     depth: int,
     sums: Words,
 ) -> None:
-    """Sums d..d+15 of eight filters over the window with a corner pixel."""
+    """Compute sums d..d+15 of eight filters over the window at a corner pixel."""
     s0 = s1 = s2 = s3 = s4 = s5 = s6 = s7 = fill(0)
-    weights = filters.weights
+    weights = table.weights
     k = group * (weights.size // len(weights))
-    for i in range(filters.rows):
-        for j in range(filters.columns):
+    for i in range(table.rows):
+        for j in range(table.columns):
             pixel = (corner + i * width + j) * pairs.shape[1] + d
-            for tap in filters.taps:
+            for tap in table.taps:
                 x = load(pairs, pixel + tap)
                 s0 = dot(s0, x, spread(weights, k))
                 s1 = dot(s1, x, spread(weights, k + 1))
@@ -234,8 +236,8 @@ def _dots(
 
 
 @_part
-def _corner(spikes: Spikes, weights: Rows, position: int) -> int:
-    """The first place of the window at a position."""
+def _corner(spikes: SpikeLists, weights: WeightRows, position: int) -> int:
+    """Return the first place of the window at a position."""
     _, height, width = spikes.shape
     across = width - weights.columns + 1
     sample, place = divmod(position, (height - weights.rows + 1) * across)
@@ -245,11 +247,17 @@ def _corner(spikes: Spikes, weights: Rows, position: int) -> int:
 
 @_part
 def _add_up(
-    spikes: Spikes, corner: int, first: int, count: int, weights: Rows, sums: NDArray[Any], at: int
+    spikes: SpikeLists,
+    corner: int,
+    first: int,
+    count: int,
+    weights: WeightRows,
+    sums: NDArray[Any],
+    at: int,
 ) -> None:
     """Add the rows of all spikes in the window at a corner, of `count` steps from `first` on.
 
-    The sums are those from `at` on.
+    They are added to the sums from `at` on.
     """
     table, length = weights.table, weights.table.shape[2]
     start = 0
@@ -276,7 +284,7 @@ def _scatter(
     sums: NDArray[Any],
     at: int,
 ) -> None:
-    """Add the rows of events begin..end-1, in table from `start` on, where their codes say."""
+    """Add the rows of events begin..end-1, in table from `start` on, at their codes' blocks."""
     low = (1 << shift) - 1
     for n in range(0, length, 2 * LANES):
         for e in range(begin, end):
@@ -295,7 +303,7 @@ def _gather(
     sums: NDArray[Any],
     at: int,
 ) -> None:
-    """The same for rows that all go to the first sums, of which four vectors stay in registers."""
+    """Add rows that all go to the first sums, of which four vectors stay in registers."""
     each = 4 * LANES // table.itemsize
     for n in range(0, length, TOGETHER * each):
         to = at + n
@@ -315,19 +323,19 @@ def _gather(
 
 @_compiled
 def spiking_layer(
-    spikes: Spikes,
+    spikes: SpikeLists,
     positions: Longs,
     first: int,
-    weights: Rows,
-    cells: Cells,
+    weights: WeightRows,
+    neurons: NeuronTable,
     codes: Words,
     states: Words,
-    out: Spikes,
+    out: SpikeLists,
 ) -> None:
-    """Spikes of the neurons at positions [P] of a tile in as many steps as `out` has.
+    """Run the neurons at positions [P] of a tile for as many steps as `out` has, and fill it.
 
-    They are steps `first`, first + 1, ... of `spikes`. Potentials are kept in states [P, L]; where
-    there are none, [0, L], every position starts anew.
+    These are steps `first`, first + 1, ... of `spikes`. Potentials are kept in states [P, L]; with
+    empty states [0, L] every position starts anew.
     """
     length = len(codes)
     sums = np.zeros((out.steps, weights.sums), weights.table.dtype)
@@ -340,18 +348,18 @@ def spiking_layer(
         for t in range(out.steps):
             _add_up(spikes, corner, first + t, 1, weights, sums, t * weights.sums)
         if len(states):
-            _fire(sums, weights.sums, cells, codes, states, p * length, lists, ends)
+            _fire(sums, weights.sums, neurons, codes, states, p * length, lists, ends)
         else:
-            scratch[:, :] = cells.start
-            _fire(sums, weights.sums, cells, codes, scratch, 0, lists, ends)
+            scratch[:, :] = neurons.start
+            _fire(sums, weights.sums, neurons, codes, scratch, 0, lists, ends)
         _note(lists, ends, out, p)
 
 
 @_compiled
 def read_out(
-    spikes: Spikes, positions: Longs, first: int, count: int, weights: Rows, totals: Words
+    spikes: SpikeLists, positions: Longs, first: int, count: int, weights: WeightRows, totals: Words
 ) -> None:
-    """Sums [P, K] at positions [P] over `count` steps from `first` on."""
+    """Fill `totals` [P, K] with the sums at positions [P] over `count` steps from `first` on."""
     sums = np.zeros(weights.sums, weights.table.dtype)
     for p in range(len(positions)):
         sums[:] = 0

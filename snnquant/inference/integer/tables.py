@@ -1,4 +1,4 @@
-"""Synapses and neurons of the fixed-point network as the tables that the engine's loops read."""
+"""Tables of synapses and neurons that the integer engine's loops read."""
 
 from __future__ import annotations
 
@@ -7,21 +7,22 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from snnquant.inference.integer.fixed_point import Integers, Neurons, Synapse
+from snnquant.inference.integer.fixed_point_network import Integers, Neurons, Synapse
 from snnquant.inference.integer.kernels import (
     ABREAST,
     RESETS,
     TOGETHER,
-    Cells,
-    Filters,
+    FirstLayerTable,
     Longs,
-    Rows,
+    NeuronTable,
+    WeightRows,
 )
 from snnquant.inference.integer.vectors import LANES
+from snnquant.spiking import unknown_reset
 
-_NEVER = 2**31 - 1
+_UNREACHED = 2**31 - 1
 SHORT = 2**15
-"""Sums below fit into 16 bits."""
+"""Sums below this fit into 16 bits."""
 
 
 def _up(number: int, multiple: int) -> int:
@@ -30,49 +31,51 @@ def _up(number: int, multiple: int) -> int:
 
 @dataclass(frozen=True)
 class Layout:
-    """Where the neurons [depth, K] of a place are among the `length` ones that loops go through."""
+    """The slots of a place's neurons [depth, K] among the `length` that loops run through."""
 
     slots: Longs
     length: int
 
     @classmethod
     def by_channel(cls, synapse: Synapse) -> Layout:
-        """All depths of a channel, then those of the next; K goes up to eights."""
+        """Lay out all depths of a channel, then the next; K is padded to a multiple of 8."""
         channels, depth = len(synapse.codes), synapse.depth
         slots = np.arange(depth)[:, None] + depth * np.arange(channels)
         return cls(slots, _up(_up(channels, ABREAST) * depth, LANES))
 
     @classmethod
     def by_depth(cls, synapse: Synapse) -> Layout:
-        """All channels of a depth, in whole vectors, then those of the next."""
+        """Lay out all channels of a depth, in whole vectors, then the next."""
         channels = len(synapse.codes)
         across = _up(channels, LANES)
         slots = across * np.arange(synapse.depth)[:, None] + np.arange(channels)
         return cls(slots, synapse.depth * across)
 
-    def cells(self, neurons: Neurons) -> Cells:
-        """Neurons that are one a channel, in their places."""
+    def neurons(self, neurons: Neurons) -> NeuronTable:
+        """Return neurons given per channel in their slots; raise InputError for their reset."""
+        if neurons.reset not in RESETS:
+            raise unknown_reset(neurons.reset, "integer engine", tuple(RESETS))
 
         def at_slots(numbers: Integers, elsewhere: int) -> Integers:
             row = np.full(self.length, elsewhere, np.int32)
             row[self.slots] = numbers
             return row
 
-        return Cells(
+        return NeuronTable(
             at_slots(1 << neurons.shift, 0),
             at_slots(neurons.bias, 0),
-            at_slots(neurons.threshold, _NEVER),
+            at_slots(neurons.threshold, _UNREACHED),
             at_slots(neurons.start, 0),
             neurons.leak,
             RESETS[neurons.reset],
         )
 
 
-def filters_of(synapse: Synapse) -> tuple[Filters, Longs]:
-    """The first synapse, and where the pairs of bands that it reads start, for `encode`.
+def first_layer_table(synapse: Synapse) -> tuple[FirstLayerTable, Longs]:
+    """Return the first synapse's table, and the first bands of the pairs it reads, for `encode`.
 
-    What a tap reads at depth d starts at band stride d + offset: offsets that differ by strides
-    read one run of pairs, shifted.
+    A tap reads at depth d from band stride d + offset: offsets that differ by strides read one run
+    of pairs, shifted.
     """
     channels, span, rows, columns, _ = synapse.codes.shape
     offsets = np.arange(0, span, 2)
@@ -84,13 +87,13 @@ def filters_of(synapse: Synapse) -> tuple[Filters, Longs]:
     weights[:channels, :, :, :span] = synapse.codes[..., 0].transpose(0, 2, 3, 1)
     grouped = weights.reshape(-1, ABREAST, rows, columns, len(offsets), 2)
     words = np.ascontiguousarray(grouped.transpose(0, 2, 3, 4, 1, 5)).view(np.int32)[..., 0]
-    return Filters(words, which * run + shifts, rows, columns), starts.ravel()
+    return FirstLayerTable(words, which * run + shifts, rows, columns), starts.ravel()
 
 
-def rows_of(synapse: Synapse, layout: Layout, steps: int) -> tuple[Rows, Integers]:
-    """What a spike of each of the neurons before a synapse adds, and the codes [L] of the neurons.
+def weight_rows(synapse: Synapse, layout: Layout, steps: int) -> tuple[WeightRows, Integers]:
+    """Return the rows that spikes of the neurons before a synapse add, and the neurons' codes [L].
 
-    `steps` are added up before the sums are looked at. Neurons whose rows are equal share them.
+    `steps` are added up before the sums are read. Neurons whose rows are equal share them.
     """
     channels, _, rows, columns, _ = synapse.codes.shape
     inputs, depth = layout.slots.size, synapse.depth
@@ -108,22 +111,22 @@ def rows_of(synapse: Synapse, layout: Layout, steps: int) -> tuple[Rows, Integer
         kinds.reshape(len(kinds), rows * columns, reach).transpose(1, 0, 2)
     )
     sums = int(starts.max()) * LANES + reach
-    return Rows(places, max(sums, depth * across), shift, rows, columns), codes
+    return WeightRows(places, max(sums, depth * across), shift, rows, columns), codes
 
 
 def _whole_rows(
     synapse: Synapse, inputs: int, across: int, dtype: np.dtype[np.generic]
 ) -> tuple[NDArray[np.generic], Longs]:
-    """Weights [inputs, C, h w, reach] to the outputs that a depth reaches, and the first of these.
+    """Return weights [inputs, C, h w, reach] to the outputs that a depth reaches, and the first.
 
-    Channels of an output take up `across`.
+    Channels of an output take `across` values.
     """
     channels, span, rows, columns, _ = synapse.codes.shape
     tap = np.arange(inputs)[:, None] + synapse.padding - synapse.stride * np.arange(synapse.depth)
     reached = (tap >= 0) & (tap < span)
-    starts, most = reached.argmax(1), int(reached.sum(1).max())
-    most += most * across % (2 * LANES) > 0  # rows are added by two vectors
-    shape = (inputs, synapse.codes.shape[-1], rows, columns, most, across)
+    starts, widest = reached.argmax(1), int(reached.sum(1).max())
+    widest += widest * across % (2 * LANES) > 0  # rows are added by two vectors
+    shape = (inputs, synapse.codes.shape[-1], rows, columns, widest, across)
     table = np.zeros(shape, dtype)
     for z in range(inputs):
         for i, d in enumerate(reached[z].nonzero()[0]):

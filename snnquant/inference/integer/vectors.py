@@ -1,9 +1,9 @@
 """Vectors of sixteen 32-bit integers in functions that numba compiles.
 
 LLVM has such vectors for every processor: one register of AVX-512, two of AVX2, four of NEON. numba
-finds them in loops only where it can prove enough; the loops of
+vectorises a loop only where it can prove enough; the loops of
 `snnquant.inference.integer.kernels` keep sums in registers across loops and append the places of
-spikes to a list, which it does not find. Indices are not checked.
+spikes to a list, which it cannot vectorise. Indices are not checked.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _BITS = ir.VectorType(ir.IntType(1), LANES)
 
 
 class Vector(types.Type):
-    """Sixteen int32, or as many truth values."""
+    """A numba type of sixteen int32 or sixteen booleans."""
 
     def __init__(self, name: str, form: Any) -> None:
         self.form = form
@@ -43,12 +43,12 @@ _mask = Vector("bool x 16", _BITS)
 
 
 def _intrinsic(function: Callable[..., Any]) -> Any:
-    """What compiled code sees of it has other parameters, and types of its own."""
+    """Wrap `intrinsic` untyped: compiled callers see another signature and numba's types."""
     return intrinsic(function)
 
 
 def _address(context: Any, builder: Any, signature: Any, arguments: Any, form: Any) -> Any:
-    """Of the values from an index on, the first two arguments being an array and the index."""
+    """Return the address of a value; the first two arguments are an array and an index."""
     view: Any = cgutils.create_struct_proxy(signature.args[0])  # type: ignore[no-untyped-call]
     data = view(context, builder, arguments[0]).data
     return builder.bitcast(builder.gep(data, [arguments[1]]), form.as_pointer())
@@ -67,7 +67,7 @@ def _sixteen(builder: Any, word: Any) -> Any:
 
 @_intrinsic
 def load(typing: Any, array: Any, index: Any) -> Any:
-    """Values index..index+15 of a contiguous array of int16 or int32."""
+    """Load values index..index+15 of a contiguous array of int16 or int32."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         form = ir.VectorType(ir.IntType(array.dtype.bitwidth), LANES)
@@ -80,7 +80,7 @@ def load(typing: Any, array: Any, index: Any) -> Any:
 
 @_intrinsic
 def store(typing: Any, array: Any, index: Any, vector: Any) -> Any:
-    """Write 64 bytes from value `index` of a contiguous array of int16 or int32 on."""
+    """Store 64 bytes at value `index` of a contiguous array of int16 or int32."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         address = _address(context, builder, signature, arguments, _WORDS)
@@ -92,7 +92,7 @@ def store(typing: Any, array: Any, index: Any, vector: Any) -> Any:
 
 @_intrinsic
 def load_words(typing: Any, array: Any, index: Any) -> Any:
-    """The 64 bytes from value `index` of an array of int16 or int32 on, as they are."""
+    """Load the 64 bytes at value `index` of an array of int16 or int32, unconverted."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         address = _address(context, builder, signature, arguments, _WORDS)
@@ -103,9 +103,9 @@ def load_words(typing: Any, array: Any, index: Any) -> Any:
 
 @_intrinsic
 def append(typing: Any, array: Any, index: Any, vector: Any, mask: Any) -> Any:
-    """Write the lanes that a mask has to an array from an index on; returns the index behind them.
+    """Write a mask's lanes to an array from an index on; return the index after the last.
 
-    What follows in the array, up to index + 15, is overwritten too.
+    The rest of the array up to index + 15 is overwritten too.
     """
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -126,10 +126,10 @@ def append(typing: Any, array: Any, index: Any, vector: Any, mask: Any) -> Any:
 
 @_intrinsic
 def add_to(typing: Any, target: Any, to: Any, source: Any, start: Any) -> Any:
-    """target[to + n] += source[start + n] for n < 32, of two arrays of int16 or two of int32.
+    """Add source[start + n] to target[to + n] for n < 32, both of int16 or both of int32.
 
-    In two halves: a processor passes what is just being stored on to the next load of the same
-    values, but not to one of some of them and some others.
+    In two halves: a processor forwards a store to the next load of exactly the same values, not to
+    a load that overlaps it.
     """
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -148,7 +148,7 @@ def add_to(typing: Any, target: Any, to: Any, source: Any, start: Any) -> Any:
 
 @_intrinsic
 def add_words(typing: Any, like: Any, a: Any, b: Any) -> Any:
-    """a + b, whose words are numbers of the type of an array: an int32, or two int16, each."""
+    """Add a and b, whose words are numbers of an array's type: one int32, or two int16."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         bits = like.dtype.bitwidth
@@ -161,7 +161,7 @@ def add_words(typing: Any, like: Any, a: Any, b: Any) -> Any:
 
 @_intrinsic
 def fill(typing: Any, value: Any) -> Any:
-    """The same int32 sixteen times."""
+    """Repeat an int32 sixteen times."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         return _sixteen(builder, context.cast(builder, arguments[0], value, types.int32))
@@ -171,7 +171,7 @@ def fill(typing: Any, value: Any) -> Any:
 
 @_intrinsic
 def spread(typing: Any, array: Any, index: Any) -> Any:
-    """One value of an array of int32, sixteen times."""
+    """Repeat one value of an array of int32 sixteen times."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         address = _address(context, builder, signature, arguments, _WORD)
@@ -182,7 +182,7 @@ def spread(typing: Any, array: Any, index: Any) -> Any:
 
 @_intrinsic
 def pair(typing: Any, array: Any, index: Any) -> Any:
-    """The int32 that two neighbours of an array of int16 make."""
+    """Load two neighbours of an array of int16 as one int32."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         return builder.load(_address(context, builder, signature, arguments, _WORD), align=2)
@@ -192,7 +192,7 @@ def pair(typing: Any, array: Any, index: Any) -> Any:
 
 @_intrinsic
 def where(typing: Any, mask: Any, a: Any, b: Any) -> Any:
-    """Lanes of a where the mask has them, else those of b."""
+    """Select lanes of a where the mask is set, else of b."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         return builder.select(*arguments)
@@ -202,7 +202,7 @@ def where(typing: Any, mask: Any, a: Any, b: Any) -> Any:
 
 @_intrinsic
 def dot(typing: Any, total: Any, a: Any, b: Any) -> Any:
-    """total + low(a) low(b) + high(a) high(b), the lanes of a and b being two int16 each."""
+    """Return total + low(a) low(b) + high(a) high(b), with two int16 per lane of a and b."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         halves = ir.VectorType(ir.IntType(16), 2 * LANES)

@@ -8,33 +8,30 @@ from typing import Any
 from numpy.typing import NDArray
 
 from snnquant.errors import InputError
-from snnquant.scenes.readers.common import reading, refuse_variable
+from snnquant.scenes.readers.formats import register_reader
 
 
-def read(path: Path, variable: str | None) -> NDArray[Any]:
+def header_and_binary(path: Path) -> list[Path]:
+    """Return a header and its binary file, which has the same name and another suffix, or none."""
+    return [path, Path(_open(path).filename)]
+
+
+@register_reader("ENVI", suffixes=(".hdr",), signatures=(b"ENVI",), files=header_and_binary)
+def read_envi(path: Path, variable: str | None) -> NDArray[Any]:
     """Map an image into memory as [rows, columns, bands]; see `read_array`."""
-    refuse_variable(path, variable, "ENVI")
     image = _open(path)
-    with reading(path, "ENVI", TypeError):
-        # spectral's load() would make float32 of everything, labels and 64-bit numbers included.
-        array: NDArray[Any] | None = image.open_memmap(interleave="bip", writable=False)
-    if array is None:  # what spectral answers where the file is shorter than its header says
+    # spectral's load() would make float32 of everything, labels and 64-bit numbers included.
+    array: NDArray[Any] | None = image.open_memmap(interleave="bip", writable=False)
+    if array is None:  # spectral's answer where the file is shorter than its header says
         raise InputError(f"{path}: {image.filename} is truncated, expected {image.shape} values")
     return array
 
 
-def data_file(path: Path) -> Path:
-    """The binary file of a header, which has the same name and another suffix, or none."""
-    return Path(_open(path).filename)
-
-
 def _open(path: Path) -> Any:
-    from spectral import SpyException
     from spectral.io import envi
 
-    with reading(path, "ENVI", SpyException, KeyError, TypeError, AttributeError):
-        # Absolute, or spectral would look for the name in other folders as well.
-        image = envi.open(str(path.resolve()))
-        if not isinstance(image, envi.SpyFile):
-            raise InputError(f"{path}: found a spectral library, expected an image")
+    # Absolute, or spectral would look for the name in other folders as well.
+    image = envi.open(str(path.resolve()))
+    if not isinstance(image, envi.SpyFile):
+        raise InputError(f"{path}: found a spectral library, expected an image")
     return image

@@ -9,24 +9,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from snnquant.errors import InputError
-from snnquant.scenes.readers.common import reading, refuse_variable
+from snnquant.io import require_extra
+from snnquant.scenes.readers.formats import register_reader
+
+# Little and big endian, and the same for BigTIFF.
+_SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
-def read(path: Path, variable: str | None) -> NDArray[Any]:
+@register_reader("GeoTIFF", suffixes=(".tif", ".tiff"), signatures=_SIGNATURES)
+def read_geotiff(path: Path, variable: str | None) -> NDArray[Any]:
     """Read an image as [rows, columns, bands]; see `read_array`."""
-    refuse_variable(path, variable, "a GeoTIFF file")
-    try:
-        import rasterio
-        from rasterio.errors import NotGeoreferencedWarning, RasterioError
-    except ImportError as error:
-        raise InputError(
-            f"{path}: found a GeoTIFF file but no rasterio, expected it to be installed: "
-            "pip install 'snnquant[geo]'"
-        ) from error
-    with reading(path, "GeoTIFF", RasterioError), warnings.catch_warnings():
+    rasterio, errors = require_extra("geo", "rasterio", "rasterio.errors")
+    with warnings.catch_warnings():
         # Where the scene lies on Earth does not matter here.
-        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        warnings.simplefilter("ignore", errors.NotGeoreferencedWarning)
         with rasterio.open(path, driver="GTiff") as image:
             array: NDArray[Any] = np.moveaxis(image.read(), 0, -1)
     return array

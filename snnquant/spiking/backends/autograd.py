@@ -1,31 +1,46 @@
-"""A LIF sequence as an autograd function of a forward and a backward that computes it anew."""
+"""A LIF sequence as an autograd function of a forward and a backward that recomputes it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from snnquant.spiking.backends.layout import Order
+from snnquant.spiking.lif import Reset
 
 Given = tuple[Tensor, Tensor, Tensor, Tensor, Tensor]
 """Current [T, N, ...], leak, threshold, potential and spikes [N, ...] before the first step."""
+
+
+class Backend(NamedTuple):
+    """Two functions that compute a LIF sequence, the spikes bit for bit the same in all backends.
+
+    Both take (current [T, N, ...], leak, threshold, potential, spikes, reset), of one dtype, the
+    first a surrogate too, and return the spikes [T, N, ...] and the last potential [N, ...].
+    Potential and spikes are the state before the first step, [N, ...]. Both raise `InputError` for
+    a reset that they do not compute.
+    """
+
+    sequence: Any
+    """A `torch.autograd.Function`."""
+    without_gradient: Callable[..., tuple[Tensor, Tensor]]
 
 
 def recomputing(
     run: Callable[..., tuple[Tensor, Tensor]],
     run_back: Callable[..., tuple[Tensor, Tensor]],
 ) -> type[torch.autograd.Function]:
-    """`torch_ops.LIFSequence`, argument by argument, that keeps only what it is given.
+    """Return a `Backend.sequence` that keeps only its arguments for the backward.
 
-    `run(*given, reset)` gives the spikes and the last potential; `run_back(given, outer, last,
-    gradient, reset, surrogate)` the gradients of leak and threshold. It finds the gradients of the
-    spikes in `outer` [T, M] and of the last potential in `last` [M], all in the `Order` of the
-    current; it leaves that of the first potential in `last` and fills `gradient` [T, M], that of
-    the current.
+    `run(*given, reset)` returns the spikes and the last potential; `run_back(given, grad_out, last,
+    gradient, reset, surrogate)` the gradients of leak and threshold. The latter reads the gradients
+    of the spikes in `grad_out` [T, M] and of the last potential in `last` [M], all in the `Order`
+    of the current; it leaves that of the first potential in `last` and fills `gradient` [T, M],
+    that of the current.
     """
 
     class Recomputing(torch.autograd.Function):
@@ -44,14 +59,15 @@ def recomputing(
             given: Given = ctx.saved_tensors
             current, _, threshold, *_ = given
             order, size = Order(current), (len(current), current[0].numel())
-            outer = current.new_zeros(size) if grad_spikes is None else order.steps(grad_spikes)
+            grad_out = current.new_zeros(size) if grad_spikes is None else order.steps(grad_spikes)
             last = current.new_zeros(size[1]) if grad_u is None else order.copied(grad_u)
-            gradient = torch.empty_like(outer)
-            shared = run_back(given, outer, last, gradient, ctx.reset, ctx.surrogate)
-            grad_current = order.undone(gradient)
+            gradient = torch.empty_like(grad_out)
+            shared = run_back(given, grad_out, last, gradient, ctx.reset, ctx.surrogate)
+            grad_current = order.restore(gradient)
             grad_spikes = None
-            if ctx.reset == "delayed" and ctx.needs_input_grad[4]:
+            # Of the resets that `run_back` takes, only this one reads the spikes of the state.
+            if ctx.reset == Reset.DELAYED and ctx.needs_input_grad[4]:
                 grad_spikes = -threshold * grad_current[0]
-            return grad_current, *shared, order.undone(last[None])[0], grad_spikes, None, None
+            return grad_current, *shared, order.restore(last[None])[0], grad_spikes, None, None
 
     return Recomputing

@@ -1,4 +1,4 @@
-"""Sequences [T, N, ...] as contiguous [T, M] and back, without a copy where one can do without."""
+"""Sequences [T, N, ...] as contiguous [T, M] and back, avoiding copies where possible."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from torch import Tensor
 class Order:
     """The order in which a current [T, N, ...] lies in memory, which its spikes keep.
 
-    A neuron does not care what its neighbours are, but the next layer may: channels that come last
+    Neurons do not depend on their neighbours, but the next layer may: channels that come last
     stay last, and nothing is copied.
     """
 
@@ -18,27 +18,27 @@ class Order:
         self.axes = [0, *sorted(range(1, current.ndim), key=lambda axis: -strides[axis])]
 
     def steps(self, x: Tensor) -> Tensor:
-        """A tensor [T, N, ...] as a contiguous [T, M]."""
+        """Return a tensor [T, N, ...] as a contiguous [T, M]."""
         return x.detach().permute(self.axes).flatten(1).contiguous()
 
     def state(self, x: Tensor) -> Tensor:
-        """A tensor [N, ...] as a contiguous [M]."""
+        """Return a tensor [N, ...] as a contiguous [M]."""
         return self.steps(x[None])[0]
 
     def shared(self, x: Tensor) -> Tensor:
-        """A tensor [N, ...] as a contiguous [M], or [1] where it is a view of one value."""
+        """Return a tensor [N, ...] as a contiguous [M], or [1] where it is a view of one value."""
         return self.state(x) if any(x.stride()) else x.detach().as_strided((1,), (1,))
 
     def copied(self, x: Tensor) -> Tensor:
-        """A tensor [N, ...] as a contiguous [M] in memory of its own."""
+        """Return a tensor [N, ...] as a contiguous [M] in its own memory."""
         source = x.detach()[None].permute(self.axes)
         return x.new_empty(source.shape).copy_(source).view(-1)
 
     def source(self, current: Tensor) -> Tensor:
-        """The current [T, M], or [1, M] where it is a view that repeats."""
+        """Return the current [T, M], or [1, M] where it is a view that repeats."""
         return self.steps(current[:1] if current.stride(0) == 0 else current)
 
-    def undone(self, x: Tensor) -> Tensor:
-        """A tensor [T, M] as [T, N, ...] again."""
+    def restore(self, x: Tensor) -> Tensor:
+        """Return a tensor [T, M] as [T, N, ...] again."""
         shape = [len(x), *(self.shape[axis] for axis in self.axes[1:])]
         return x.view(shape).permute([self.axes.index(axis) for axis in range(len(shape))])

@@ -1,13 +1,15 @@
 """Work shared between the threads that torch computes with.
 
-Threads of one's own would compete with torch's, which go on spinning for a while after every
-operation: on two cores loops in a pool of two take as long as in one. So where torch runs on GNU's
-OpenMP, as its Linux builds do, the loops run on that library's threads; elsewhere on a pool.
+A separate thread pool would compete with torch's, whose threads keep spinning for a while after
+every operation: on two cores loops in a pool of two take as long as in one. So where torch runs on
+GNU's OpenMP, as its Linux builds do, the loops run on that library's threads, called through
+ctypes; elsewhere, and where the environment variable ``SNNQUANT_OPENMP`` is 0, on a pool.
 """
 
 from __future__ import annotations
 
 import ctypes
+import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
@@ -16,17 +18,18 @@ from typing import Any, TypeVar
 import torch
 
 Part = TypeVar("Part")
+OPENMP_VARIABLE = "SNNQUANT_OPENMP"
 _CALL = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
 
 
 def in_threads(work: Callable[[int], Part], parts: int) -> list[Part]:
-    """work(0) .. work(parts - 1), each on one of torch's threads; it should release the GIL.
+    """Run work(0) .. work(parts - 1) on torch's threads; it should release the GIL.
 
-    Raises what one of them raises, after the others have ended.
+    Raises the exception of one of them after the others have ended.
     """
     if parts == 1:
         return [work(0)]
-    parallel = _openmp()
+    parallel = None if os.environ.get(OPENMP_VARIABLE) == "0" else _openmp()
     if parallel is None:
         return list(_pool(parts).map(work, range(parts)))
     todo: Iterator[int] = iter(range(parts))
@@ -34,7 +37,7 @@ def in_threads(work: Callable[[int], Part], parts: int) -> list[Part]:
     errors: list[BaseException] = []
 
     def take(_: Any) -> None:
-        # The team may be smaller than asked for: whoever is free takes the next part.
+        # The team may be smaller than asked for: whichever thread is free takes the next part.
         try:
             for part in todo:
                 done[part] = work(part)
@@ -49,7 +52,7 @@ def in_threads(work: Callable[[int], Part], parts: int) -> list[Part]:
 
 @cache
 def _openmp() -> Any:
-    """GOMP_parallel of the library that torch itself is linked with; None where there is none."""
+    """Return GOMP_parallel of the library that torch itself is linked with, or None without it."""
     try:
         function: Any = ctypes.CDLL(torch._C.__file__).GOMP_parallel
     except (OSError, AttributeError):

@@ -1,0 +1,66 @@
+"""Timing in turn, ratios with their quartiles, and the files of docs/results."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from snnquant.io import replacing
+
+RESULTS = Path(__file__).parents[2] / "docs" / "results"
+Times = dict[str, list[tuple[float, float]]]
+
+
+def interleave(works: dict[str, Callable[[], object]], rounds: int) -> Times:
+    """Measure wall and processor seconds of each, in turn; the first round warms up."""
+    times: Times = {name: [] for name in works}
+    for turn in range(rounds + 1):
+        for name, work in works.items():
+            wall, processor = time.perf_counter(), time.process_time()
+            work()
+            if turn:
+                times[name].append((time.perf_counter() - wall, time.process_time() - processor))
+    return times
+
+
+def ratio(times: Times, ours: str, reference: str) -> dict[str, float]:
+    """Return the speed-up over the reference: median and quartiles of the rounds."""
+    walls, processors = (
+        [theirs[i] / own[i] for own, theirs in zip(times[ours], times[reference], strict=True)]
+        for i in range(2)
+    )
+    low, median, high = statistics.quantiles(walls, n=4)
+    return {
+        "median": median,
+        "low": low,
+        "high": high,
+        "processor_median": statistics.median(processors),
+    }
+
+
+def fastest(times: Times, peers: dict[str, nn.Module]) -> str:
+    """Return the peer with the shortest median."""
+    return min(peers, key=lambda name: statistics.median(wall for wall, _ in times[name]))
+
+
+def per_second(times: Times, count: int) -> dict[str, float]:
+    """Return patches, or pixels, per second at the median, for `count` of them per round."""
+    return {
+        name: count / statistics.median(wall for wall, _ in rows) for name, rows in times.items()
+    }
+
+
+def publish(result: dict[str, Any], text: str, stem: str, options: argparse.Namespace) -> None:
+    """Write a result and its page to docs/results, unless quick, and print one of them."""
+    if not options.quick:
+        for end, content in (("md", text), ("json", json.dumps(result, indent=2) + "\n")):
+            with replacing(RESULTS / f"{stem}.{end}") as temporary:
+                temporary.write_text(content, encoding="utf-8")
+    print(json.dumps(result) if options.json else text)

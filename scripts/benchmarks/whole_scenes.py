@@ -1,0 +1,138 @@
+"""Time and peak memory of `snnquant map` on cubes of 10^4 to 10^7 pixels, in files.
+
+    python scripts/benchmarks/whole_scenes.py [--pixels 10000 100000 1000000] [--engine float]
+
+A network is trained for a minute on a synthetic scene; its pixels, repeated as 16-bit integers,
+make the cubes. Every map is its own process with its own peak memory. Writes
+docs/results/scenes.md and scenes.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+from snnquant.io import replacing
+from snnquant.scenes import load_scene
+
+BANDS = 103  # as many as Pavia University's
+TRAINED_ON = f"synthetic:96x96x{BANDS}"
+SCALE = 10_000  # reflectance to integers, as sensors' products have it
+RESULTS = Path(__file__).parents[2] / "docs" / "results"
+
+
+def snnquant(*arguments: str) -> tuple[float, float, float]:
+    """Run a command; return wall seconds, processor seconds and peak memory in MiB."""
+    command = [sys.executable, "-c", "import snnquant.cli; snnquant.cli.main()", *arguments]
+    start = time.perf_counter()
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    assert process.stderr is not None
+    said = process.stderr.read().decode()
+    _, status, usage = os.wait4(process.pid, 0)
+    if status:
+        sys.exit(f"snnquant {' '.join(arguments)}: {said}")
+    wall = time.perf_counter() - start
+    return wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
+
+
+def write_cube(path: Path, pixels: int) -> int:
+    """Write a nearly square cube of about `pixels` pixels, row by row; return the exact number."""
+    source = np.round(load_scene(TRAINED_ON).cube * SCALE).astype(np.int16)
+    height = math.isqrt(pixels)
+    width = pixels // height
+    across = np.tile(source, (1, -(-width // source.shape[1]), 1))[:, :width]
+    header = {"descr": "<i2", "fortran_order": False, "shape": (height, width, BANDS)}
+    # Not through a memory map: a process starts with the peak memory of the one that starts it.
+    with path.open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, header)
+        for row in range(height):
+            file.write(across[row % len(across)].tobytes())
+    return height * width
+
+
+def card(folder: Path) -> Path:
+    """Write the training scene, in the same integers as the cubes; return its card."""
+    scene = load_scene(TRAINED_ON)
+    np.save(folder / "cube.npy", np.round(scene.cube * SCALE).astype(np.int16))
+    np.save(folder / "labels.npy", scene.labels)
+    names = "".join(f'[[classes]]\nname = "{name}"\n' for name in scene.class_names)
+    text = f'[cube]\nfile = "cube.npy"\n[labels]\nfile = "labels.npy"\n{names}'
+    (folder / "field.toml").write_text(text, encoding="utf-8")
+    return folder / "field.toml"
+
+
+def as_table(result: dict[str, object], rows: list[dict[str, float]]) -> str:
+    """Return the page of docs/results."""
+    lines = [
+        "# Whole scenes",
+        "",
+        f"`python scripts/benchmarks/whole_scenes.py --engine {result['engine']}`: the trained "
+        f"SNN of cnn32h, T = 5, 6-bit weights, {BANDS} bands of 16 bits "
+        f"in a .npy file, {result['threads']} threads. Seconds and memory are those of the whole "
+        "command, start included; the first map of an installation also compiles its loops. "
+        "Seconds of the processor are those that count where other programs run too.",
+        "",
+        "| pixels | file, MiB | seconds | processor seconds | pixels per processor second "
+        "| peak memory, MiB |",
+        "|---|---|---|---|---|---|",
+    ]
+    for row in rows:
+        lines.append(
+            f"| {row['pixels']:,} | {row['file_mib']:,.0f} | {row['seconds']:.1f} "
+            f"| {row['processor_seconds']:.1f} | {row['pixels'] / row['processor_seconds']:,.0f} "
+            f"| {row['peak_mib']:,.0f} |"
+        )
+    return "\n".join([*lines, ""])
+
+
+def main() -> None:
+    """Train, write cubes, map them, write the page."""
+    parser = argparse.ArgumentParser(description="Time and memory of whole scenes.")
+    sizes = [10_000, 100_000, 207_400, 1_000_000, 10_000_000]  # Pavia University has 207,400
+    parser.add_argument("--pixels", type=int, nargs="+", default=sizes)
+    parser.add_argument("--engine", choices=("integer", "float"), default="integer")
+    options = parser.parse_args()
+    rows = []
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        epochs = ("--cnn-epochs", "3", "--quantized-epochs", "1", "--snn-epochs", "3")
+        run = folder / "run"
+        snnquant("run", "--scene", str(card(folder)), "--output", str(run), *epochs)
+        for wanted in options.pixels:
+            cube = folder / "large.npy"
+            pixels = write_cube(cube, wanted)
+            wall, processor, peak = snnquant(
+                "map", str(run), "--cube", str(cube), "--engine", options.engine
+            )
+            rows.append(
+                {
+                    "pixels": pixels,
+                    "file_mib": cube.stat().st_size / 2**20,
+                    "seconds": wall,
+                    "processor_seconds": processor,
+                    "pixels_per_second": pixels / wall,
+                    "peak_mib": peak,
+                }
+            )
+            print(json.dumps(rows[-1]), flush=True)
+    threads = os.environ.get("OMP_NUM_THREADS") or len(os.sched_getaffinity(0))
+    result: dict[str, object] = {"engine": options.engine, "threads": int(threads), "rows": rows}
+    for name, text in (
+        ("scenes.json", json.dumps(result, indent=2) + "\n"),
+        ("scenes.md", as_table(result, rows)),
+    ):
+        with replacing(RESULTS / name) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,235 @@
+r"""A quantized spiking network in integers: the tables that hardware without floats would hold.
+
+The potential of a neuron after channel k, whose weights are codes times the scale :math:`s_k`, is
+counted in units of :math:`s_k 2^{-F_k}`. With the codes c, the spikes o and all numbers whole,
+
+.. math::
+    I[t] &= 2^{F_k} \sum_j c_{kj} o_j[t] + \mathrm{round}(2^{F_k} b_k / s_k) \\
+    u[t] &= \lfloor 2^{-15} L u[t-1] \rfloor + I[t] - \Theta_k o[t-1],
+    \quad o[t] = u[t] > \Theta_k
+
+with :math:`\Theta_k = \mathrm{round}(2^{F_k} V / s_k)` and :math:`L = \mathrm{round}(2^{15}
+\lambda)` (here for the delayed reset; the others are those of `snnquant.spiking.lif`).
+:math:`F_k` is as large, up to 12, as keeps every number inside 32 bits for all T steps, whatever
+the input.
+
+The first layer sees 16-bit values: normalised pixels in steps of :math:`2^{-11}`, clipped at 16
+standard deviations. The output adds up: class k's sum times
+:math:`\mathrm{round}(2^M s_k / \max s)`, plus its bias.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from snnquant.errors import InputError
+from snnquant.nn.kinds import DROPOUTS
+from snnquant.quantization import integer_weights
+from snnquant.spiking import LIF, Neuron, Reset, SpikingNetwork, require_lif
+
+INPUT_BITS = 11
+"""Fractional bits of the network's input."""
+INPUT_LIMIT = 2**15 - 129
+"""Largest code of the input that two signed bytes hold, 256 times one plus the other."""
+LEAK_BITS = 15
+"""Fractional bits of a leak."""
+FRACTION_BITS = 12
+"""Maximum of the fractional bits of a potential."""
+_MAX_REACH = 2**30
+
+Integers = NDArray[np.int32]
+
+
+@dataclass(frozen=True)
+class Synapse:
+    """A convolution, or a dense layer as a convolution over all its input, in integers.
+
+    `codes` [K, d, h, w, C] int32 are the weights' codes less their zero point, for C channels of a
+    depth (bands, or 1) in; `scale` and `bias` [K] are float64.
+    """
+
+    name: str
+    codes: Integers
+    scale: NDArray[np.float64]
+    bias: NDArray[np.float64]
+    stride: int
+    """Along the depth; 1 along rows and columns."""
+    padding: int
+    """Along the depth, on either side."""
+    depth: int
+    """Depth of the output."""
+
+
+@dataclass(frozen=True)
+class Neurons:
+    """A layer of fixed-point neurons; everything except leak and reset is per channel, [K]."""
+
+    shift: Integers
+    bias: Integers
+    threshold: Integers
+    start: Integers
+    leak: int
+    reset: Reset
+
+
+@dataclass(frozen=True)
+class FixedPointNetwork:
+    """Synapses in order, the last of which sums the classes, and the neurons after the others.
+
+    A logit is ``unit`` times the whole number ``multiplier * sum over T + output_bias``.
+    """
+
+    synapses: tuple[Synapse, ...]
+    neurons: tuple[Neurons, ...]
+    multiplier: Integers
+    output_bias: Integers
+    unit: float
+    time_steps: int
+
+
+@torch.no_grad()
+def to_fixed_point(network: SpikingNetwork, bands: int, window: int) -> FixedPointNetwork:
+    """Return the integers of a quantized network for patches [N, 1, bands, window, window].
+
+    The network is a chain of convolutions, without spatial stride or padding, and dense layers,
+    all quantized and all except the last followed by LIF neurons. Raises `InputError`, naming the
+    layer, for any other.
+    """
+    synapses: list[Synapse] = []
+    neurons: list[LIF] = []
+    shape: tuple[int, ...] = (1, bands, window, window)
+    previous = ""
+    x = torch.zeros(1, *shape)
+    for name, module in network.layers.named_children():
+        if previous and network.inputs[name] != (previous,):
+            _refuse(name, "inputs from elsewhere", "those of the layer before")
+        previous = name
+        if isinstance(module, Neuron):
+            if len(synapses) != len(neurons) + 1:
+                _refuse(name, "neurons", "a convolution or dense layer before them")
+            neurons.append(require_lif(module, name, "integer engine"))
+            continue
+        if isinstance(module, (nn.Conv2d, nn.Conv3d, nn.Linear)):
+            if len(synapses) != len(neurons):
+                _refuse(name, "a layer without spikes before it", "neurons between two layers")
+            synapses.append(_synapse(name, module, shape))
+            x = module(x)
+            shape = _with_depth(tuple(x.shape[1:]))
+        elif isinstance(module, (nn.Flatten, nn.Identity, *DROPOUTS)):
+            x = module(x)  # `shape` stays as it was: weights are laid out in that order
+        else:
+            _refuse(name, type(module).__name__, "convolutions, dense layers and neurons")
+    if len(synapses) != len(neurons) + 1:
+        _refuse(previous, "neurons", "a layer that sums the classes")
+    steps = network.time_steps
+    return FixedPointNetwork(
+        tuple(synapses),
+        tuple(
+            _neurons(synapse, lif, steps, first=synapse is synapses[0])
+            for synapse, lif in zip(synapses, neurons, strict=False)
+        ),
+        *_output(synapses[-1], steps),
+        steps,
+    )
+
+
+def _refuse(layer: str, found: str, expected: str) -> None:
+    raise InputError(f"integer engine: layer {layer}: found {found}, expected {expected}")
+
+
+def _with_depth(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the shape of a sample as [C, D, h, w]: depth 1 in 2-D, one place in dense layers."""
+    if len(shape) == 4:
+        return shape
+    return (shape[0], 1, *(shape[1:] or (1, 1)))
+
+
+def _synapse(name: str, module: nn.Module, shape: tuple[int, ...]) -> Synapse:
+    """Read a synapse; `shape` [C, D, h, w] is that of its input before any flattening."""
+    channels, depth, height, width = shape
+    codes, scale, zero_point = integer_weights(module)
+    whole = (codes.to(torch.int32) - zero_point).cpu()
+    if int(whole.abs().max()) > 127:
+        _refuse(name, "affine weights of 8 bits", "7 bits, or symmetric ones")
+    outputs = len(whole)
+    stride = padding = 0
+    if isinstance(module, nn.Conv3d):
+        stride, padding = module.stride[0], int(module.padding[0])
+        space = (*module.stride[1:], *module.padding[1:])
+        plain = space == (1, 1, 0, 0)
+        whole = whole.permute(0, 2, 3, 4, 1)
+    elif isinstance(module, nn.Conv2d):
+        plain = (*module.stride, *module.padding) == (1, 1, 0, 0)
+        whole = whole.view(outputs, channels, depth, *module.kernel_size).permute(0, 2, 3, 4, 1)
+    else:
+        plain = True
+        whole = whole.view(outputs, channels, depth, height, width).permute(0, 2, 3, 4, 1)
+    if (
+        not plain
+        or getattr(module, "groups", 1) != 1
+        or set(getattr(module, "dilation", (1,))) != {1}
+    ):
+        _refuse(name, "strides, padding, groups or dilation", "none except along the bands")
+    span = whole.shape[1]
+    stride = max(1, stride)
+    scales = scale.double().flatten().expand(outputs).clone()
+    # A channel of zeros has no scale; any value serves.
+    scales[whole.flatten(1).eq(0).all(1)] = 1.0
+    bias = getattr(module, "bias", None)
+    values = torch.zeros(outputs) if bias is None else bias
+    return Synapse(
+        name,
+        np.ascontiguousarray(whole.numpy()),
+        scales.numpy(),
+        values.double().numpy(),
+        stride,
+        padding,
+        (depth + 2 * padding - span) // stride + 1,
+    )
+
+
+def _neurons(synapse: Synapse, lif: LIF, steps: int, *, first: bool) -> Neurons:
+    """Read a layer of neurons; `first` ones sum codes up to the limit, the others 0 or 1."""
+    scale = synapse.scale * (2.0**-INPUT_BITS if first else 1.0)
+    threshold, leak = float(lif.threshold), float(lif.leak)
+    sums = np.abs(synapse.codes).reshape(len(scale), -1).sum(1) * (INPUT_LIMIT if first else 1)
+    # A bound on the potential over T steps, in units of the scale.
+    reach = (
+        steps * (sums + np.abs(synapse.bias) / scale + threshold / scale) + 2 * threshold / scale
+    )
+    bits = np.floor(np.log2(_MAX_REACH / reach))
+    if bits.min() < 0:
+        _refuse(synapse.name, "weights far below the threshold", "sums that fit into 32 bits")
+    bits = np.minimum(bits, FRACTION_BITS)
+
+    def fixed(value: NDArray[np.float64] | float) -> Integers:
+        codes: Integers = np.rint(value / scale * 2**bits).astype(np.int32)
+        return codes
+
+    return Neurons(
+        bits.astype(np.int32),
+        fixed(synapse.bias),
+        fixed(threshold),
+        fixed(lif.initial * threshold),
+        round(leak * 2**LEAK_BITS),
+        lif.reset,
+    )
+
+
+def _output(readout: Synapse, steps: int) -> tuple[Integers, Integers, float]:
+    """Return multipliers and biases that bring the classes' sums over T to one unit, and it."""
+    largest = readout.scale.max()
+    relative, biases = readout.scale / largest, readout.bias * steps / largest
+    sums = steps * np.abs(readout.codes).reshape(len(relative), -1).sum(1)
+    reach = max(1.0, (relative * sums + np.abs(biases)).max())
+    bits = min(16, int(np.floor(np.log2(_MAX_REACH / reach))))
+    return (
+        np.rint(relative * 2.0**bits).astype(np.int32),
+        np.rint(biases * 2.0**bits).astype(np.int32),
+        float(largest) / steps * 2.0**-bits,
+    )

@@ -1,0 +1,116 @@
+"""This package's own two networks as tables of convolutions, and the builder of all networks."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import NamedTuple
+
+from torch import nn
+
+from snnquant.config import ModelConfig
+from snnquant.errors import InputError
+from snnquant.models.published import PUBLISHED, build_published
+from snnquant.nn.convolutions import Conv2d, Conv3d
+
+
+class Convolution(NamedTuple):
+    """A row of a network's table; the spectral kernel is None where the bands are channels."""
+
+    filters: int
+    spectral_kernel: int | None
+    spectral_stride: int
+    spatial_kernel: int
+
+
+# Both start with a wide spectral kernel whose stride is about half of it: neighbouring bands are
+# nearly equal, so this loses little and keeps the first layer, the only one that multiplies, small.
+# The spatial kernels reduce the 5x5 window to one position in two layers; the layers after them
+# work only along the spectrum, or on the folded bands.
+OWN_TABLES: dict[str, tuple[Convolution, ...]] = {
+    "cnn3d": (
+        Convolution(16, 7, 4, 3),
+        Convolution(32, 3, 2, 3),
+        Convolution(64, 3, 2, 1),
+        Convolution(64, 3, 2, 1),
+    ),
+    "cnn32h": (
+        Convolution(8, 7, 4, 3),
+        Convolution(16, 5, 3, 1),
+        Convolution(128, None, 1, 3),
+        Convolution(128, None, 1, 1),
+    ),
+}
+
+
+def build_model(
+    config: ModelConfig, bands: int, classes: int, *, batch_norm: bool = False
+) -> nn.Sequential:
+    """Build the CNN that maps patches [N, 1, bands, window, window] to logits [N, classes].
+
+    Modules are named conv1, norm1, relu1, ..., fold, flatten, dropout, classifier. A kernel larger
+    than the rest of the spectrum or the window shrinks to it.
+
+    Args:
+        config: Name of an own or a published network, its window (pixels), principal components,
+            filters and dropout.
+        bands: Bands of the scene. Where the configuration has fewer principal components, the
+            patches have these instead.
+        classes: Number of classes.
+        batch_norm: Add a batch norm after every convolution, for training;
+            `snnquant.conversion.fold_batch_norm` merges it into the weights.
+
+    Returns:
+        The network with random weights, in training mode.
+
+    Raises:
+        InputError: Where `widths` does not name every convolution, where the window or the spectrum
+            is too small for a layer, and for a network of the user's own.
+
+    Example:
+        >>> import torch
+        >>> from snnquant.config import ModelConfig
+        >>> from snnquant.models import build_model
+        >>> cnn = build_model(ModelConfig(name="cnn3d"), bands=200, classes=16)
+        >>> cnn(torch.zeros(4, 1, 200, 5, 5)).shape
+        torch.Size([4, 16])
+    """
+    if config.is_own:
+        raise InputError(
+            f"--model: found {config.name}, which only convert takes, with its weights"
+        )
+    bands = config.inputs(bands)
+    if config.name in PUBLISHED:
+        return build_published(config, bands, classes, batch_norm=batch_norm)
+    table = OWN_TABLES[config.name]
+    widths = config.widths or tuple(row.filters for row in table)
+    if len(widths) != len(table):
+        raise InputError(
+            f"--widths: found {len(widths)} numbers, expected {len(table)} for model {config.name}"
+        )
+    modules: OrderedDict[str, nn.Module] = OrderedDict()
+    channels, depth, side = 1, bands, config.window
+    for i, (row, width) in enumerate(zip(table, widths, strict=True), start=1):
+        spatial = min(row.spatial_kernel, side)
+        side -= spatial - 1
+        if row.spectral_kernel is not None:
+            spectral = min(row.spectral_kernel, depth)
+            stride = min(row.spectral_stride, spectral)
+            depth = (depth - spectral) // stride + 1
+            modules[f"conv{i}"] = Conv3d(
+                channels, width, (spectral, spatial, spatial), (stride, 1, 1)
+            )
+            norm: nn.Module = nn.BatchNorm3d(width)
+        else:
+            if depth:
+                modules["fold"] = nn.Flatten(1, 2)
+                channels, depth = channels * depth, 0
+            modules[f"conv{i}"] = Conv2d(channels, width, spatial)
+            norm = nn.BatchNorm2d(width)
+        if batch_norm:
+            modules[f"norm{i}"] = norm
+        modules[f"relu{i}"] = nn.ReLU()
+        channels = width
+    modules["flatten"] = nn.Flatten()
+    modules["dropout"] = nn.Dropout(config.dropout)
+    modules["classifier"] = nn.Linear(channels * max(depth, 1) * side**2, classes)
+    return nn.Sequential(modules)
