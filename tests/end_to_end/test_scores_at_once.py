@@ -1,4 +1,4 @@
-"""How many patches a network is scored on at once."""
+"""The number of patches that a network is scored on at a time."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def test_scores_do_not_depend_on_how_many_patches_fit_the_memory(
     copy: Path, finished: Finished, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """At one value a layer they are scored one by one; the largest tensor shows it."""
+    """At one value per layer they are scored one by one; the largest tensor shows it."""
     largest = 0
 
     def note(module: nn.Module, inputs: Any, output: Any) -> None:

@@ -1,4 +1,4 @@
-"""The wheel alone, in an environment of its own, away from the checkout."""
+"""The wheel in its own environment, away from the checkout."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Command:
 
 
 def _data_files() -> set[str]:
-    """What belongs into the wheel beside the code."""
+    """List the files that belong into the wheel beside the code."""
     packages = [ROOT / "snnquant", ROOT / "pim_sim"]
     files = [path for package in packages for path in package.rglob("*") if path.is_file()]
     data = {
@@ -95,7 +95,7 @@ def test_help_of_both_commands(installed: Command) -> None:
     assert "Usage: pim-sim COMMAND" in installed("pim-sim", "--help")
 
 
-def test_scenes_come_along(installed: Command) -> None:
+def test_scenes_are_in_the_wheel(installed: Command) -> None:
     known = {card.stem for card in (ROOT / "datasets").glob("*.toml")}
     scenes = json.loads(installed("snnquant", "scenes", "--json"))["scenes"]
     assert {scene["name"] for scene in scenes} == known
@@ -106,7 +106,7 @@ def test_scenes_come_along(installed: Command) -> None:
     assert "2455" in card  # its pixels: the labels came with a dependency
 
 
-def test_hardware_and_costs_come_along(installed: Command) -> None:
+def test_hardware_and_costs_are_in_the_wheel(installed: Command) -> None:
     listing = installed("pim-sim", "hardware", "list")
     for file in (ROOT / "pim_sim" / "hardware").glob("*.toml"):
         assert file.stem in listing
