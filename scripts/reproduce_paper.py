@@ -26,7 +26,7 @@ import time
 import tomllib
 from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -34,13 +34,7 @@ from typing import Any
 from study.page import FIRST_SEED, options_of, typed, write_page
 from study.records import Record, Records
 
-from snnquant.config import (
-    ConversionConfig,
-    NeuronConfig,
-    QuantizationConfig,
-    read_config,
-    write_config,
-)
+from snnquant.config import RunConfig, options_before, read_config, write_config
 from snnquant.errors import InputError
 from snnquant.io import replacing
 from snnquant.scenes import load_scene
@@ -49,16 +43,6 @@ SNNQUANT = Path(sys.executable).with_name("snnquant")
 STUDY_FILE = Path(__file__).parent / "study" / "study.toml"
 WORK = Path("runs/reproduce_paper")
 """Folder of unfinished runs; finished ones are removed."""
-OF_THE_SNN = {
-    *(
-        field.name
-        for c in (QuantizationConfig, NeuronConfig, ConversionConfig)
-        for field in fields(c)
-    ),
-    *("quantized_epochs", "distillation", "snn_epochs", "snn_start", "snn_batch_norm"),
-    *("trained_neuron", "unlabelled", "spike_penalty", "hardware"),
-}
-"""Options that the 32-bit CNN does not depend on."""
 
 
 @dataclass(frozen=True)
@@ -92,17 +76,21 @@ class Job:
     @property
     def cnn(self) -> str:
         """The name of the 32-bit CNN that the run starts from."""
-        lines = self.config.splitlines()
-        own = [line for line in lines if line.partition(" ")[0] not in OF_THE_SNN]
-        return hashlib.sha256("\n".join(own).encode()).hexdigest()[:16]
+        own = json.dumps(options_before(parsed(self.config), "cnn"))
+        return hashlib.sha256(own.encode()).hexdigest()[:16]
 
 
 def completed(options: str) -> str:
     """Complete a configuration in TOML with today's defaults."""
+    return write_config(parsed(options))
+
+
+def parsed(options: str) -> RunConfig:
+    """Return the configuration of a TOML text."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "config.toml"
         file.write_text(options)
-        return write_config(read_config(file))
+        return read_config(file)
 
 
 def _spelt(value: Any) -> str:

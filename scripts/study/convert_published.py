@@ -34,7 +34,7 @@ from snnquant.io import replacing
 from snnquant.models import build_model, require_convertible
 from snnquant.pipeline.run import Run
 from snnquant.scenes.known import cards_folder
-from snnquant.training import Epoch, Recipe, train
+from snnquant.training import Epoch, Stage, train
 
 SNNQUANT = Path(sys.executable).with_name("snnquant")
 WORK = Path("runs/published")
@@ -169,16 +169,7 @@ def train_cnn(row: Row) -> dict[str, Any]:
     run = Run(WORK / row.architecture, config)
     torch.manual_seed(config.seed)
     cnn = build_model(config.model, run.scene.bands, run.scene.classes)
-    recipe = Recipe(
-        f"cnn {row.architecture}",
-        row.epochs,
-        learning_rate=1e-3,
-        batch_size=config.training.batch_size,
-        weight_decay=config.training.weight_decay,
-        distillation=0.0,
-        seed=config.seed,
-        precision=config.training.precision,
-    )
+    stage = Stage(f"cnn {row.architecture}", row.epochs, rate=1e-3)
 
     def report(epoch: Epoch) -> None:
         print(
@@ -189,7 +180,9 @@ def train_cnn(row: Row) -> dict[str, Any]:
 
     training, validation = run.samples(run.split.train), run.samples(run.split.val)
     state = row.checkpoint.with_suffix(".state")
-    train(cnn, training, validation, recipe, state, on_epoch=report)
+    train(
+        cnn, training, validation, stage, config.training, state, seed=config.seed, on_epoch=report
+    )
     with replacing(row.checkpoint) as temporary:
         torch.save(cnn.state_dict(), temporary)
     state.unlink()

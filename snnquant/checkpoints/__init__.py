@@ -2,9 +2,18 @@
 
 from snnquant.checkpoints.checkpoint import (
     Checkpoint,
+    Header,
     is_checkpoint,
     load_checkpoint,
+    read_header,
     save_checkpoint,
 )
 
-__all__ = ["Checkpoint", "is_checkpoint", "load_checkpoint", "save_checkpoint"]
+__all__ = [
+    "Checkpoint",
+    "Header",
+    "is_checkpoint",
+    "load_checkpoint",
+    "read_header",
+    "save_checkpoint",
+]

@@ -1,4 +1,4 @@
-"""A trained network with everything needed to use it on the scene that it was trained for."""
+"""Checkpoints: a trained network with everything needed to use it on its scene."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from torch import nn
+from torch import Tensor, nn
 
 from snnquant.checkpoints.checks import regular_file_size, require_numbers
-from snnquant.checkpoints.tensorfile import read_tensors, write_tensors
-from snnquant.config import ModelConfig, NeuronConfig, QuantizationConfig
+from snnquant.checkpoints.tensorfile import read_json_header, read_tensors, write_tensors
+from snnquant.config import MethodConfig, ModelConfig, NeuronConfig, read_method
 from snnquant.conversion import to_spiking
 from snnquant.errors import InputError
+from snnquant.io import one_line
 from snnquant.models import build_model
 from snnquant.nn import build_graph, parameter_count
 from snnquant.quantization import quantize
@@ -23,11 +24,39 @@ from snnquant.sampling import Normalisation
 FORMAT = 1
 
 
+@dataclass(frozen=True, kw_only=True)
+class Header:
+    """Everything that a checkpoint states about its network, without the weights."""
+
+    model: ModelConfig
+    """Shape of the network."""
+    bands: int
+    """Bands of the scene."""
+    classes: int
+    """Classes of the scene."""
+    scene_digest: str
+    """Digest of the scene that the network was trained on."""
+    split_digest: str
+    """Digest of the split that the network was trained on."""
+    quantization: MethodConfig | None = None
+    """Options of the quantization method; None for weights in floating point."""
+    neuron: NeuronConfig | None = None
+    """Options of the neurons; None for a CNN."""
+    graph: list[dict[str, Any]] | None = None
+    """CNN as data where it is the user's own, see `GraphNetwork.describe`."""
+
+    @property
+    def bits(self) -> int | None:
+        """Bits per weight; None for floating point."""
+        return self.quantization.bits if self.quantization else None
+
+
 @dataclass(frozen=True, eq=False)
 class Checkpoint:
-    """A network and what it was made from; `neuron` is None for a CNN, `quantization` for float.
+    """Network and what it was made from.
 
-    `graph` describes the CNN where its model is the user's own: see `GraphNetwork.describe`.
+    `neuron` is None for a CNN, `quantization` for weights in floating point. `graph` describes the
+    CNN where it is the user's own, see `GraphNetwork.describe`.
     """
 
     network: nn.Module
@@ -37,18 +66,39 @@ class Checkpoint:
     normalisation: Normalisation
     scene_digest: str
     split_digest: str
-    quantization: QuantizationConfig | None = None
+    quantization: MethodConfig | None = None
     neuron: NeuronConfig | None = None
     graph: list[dict[str, Any]] | None = None
 
     @property
     def bits(self) -> int | None:
-        """Bits of a weight; None for floating point."""
+        """Bits per weight; None for floating point."""
         return self.quantization.bits if self.quantization else None
 
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
-    """Write a checkpoint as safetensors with a JSON header, whole or not at all."""
+    """Write a checkpoint as safetensors with a JSON header, whole or not at all.
+
+    Args:
+        path: File to write; an older file is replaced.
+        checkpoint: Network with its configuration and normalisation.
+
+    Raises:
+        InputError: The file cannot be written.
+
+    >>> import tempfile, numpy as np
+    >>> from snnquant.checkpoints import Checkpoint, load_checkpoint, save_checkpoint
+    >>> from snnquant.config import ModelConfig
+    >>> from snnquant.models import build_model
+    >>> from snnquant.sampling import Normalisation
+    >>> model, one = ModelConfig(window=3), np.ones(20, np.float32)
+    >>> network = build_model(model, bands=20, classes=4)
+    >>> checkpoint = Checkpoint(network, model, 20, 4, Normalisation(one, one), "scene", "split")
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save_checkpoint(Path(folder) / "cnn.safetensors", checkpoint)
+    ...     load_checkpoint(Path(folder) / "cnn.safetensors").classes
+    4
+    """
     header: dict[str, Any] = {"format": FORMAT, "what": "checkpoint"}
     for name in ("model", "quantization", "neuron"):
         config = getattr(checkpoint, name)
@@ -69,72 +119,117 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
 def load_checkpoint(path: Path) -> Checkpoint:
     """Read a checkpoint and rebuild its network, in evaluation mode.
 
-    Raises InputError where `read_tensors` does, and for another format version, another kind of
-    file, weights that do not fit the stated model, or weights that are not finite.
+    Args:
+        path: File that `save_checkpoint` wrote. Nothing in it is ever executed.
+
+    Returns:
+        The checkpoint, its network on the CPU.
+
+    Raises:
+        InputError: The file is missing, damaged, of another kind or format, or its weights do not
+            fit the stated model or are not finite.
+
+    >>> load_checkpoint(Path("missing.safetensors"))
+    Traceback (most recent call last):
+    pim_sim.errors.InputError: missing.safetensors: cannot be read (No such file or directory)
     """
-    tensors, header = read_tensors(path)
-    if header.get("what") != "checkpoint" or header.get("format") != FORMAT:
-        found = f"{header.get('what')!r} of format {header.get('format')!r}"
-        raise InputError(f"{path}: found {found}, expected a checkpoint of format {FORMAT}")
+    tensors, values = read_tensors(path)
+    _require_format(path, values)
     require_numbers(path, tensors, path.stat().st_size)
     state = {k.removeprefix("network."): v for k, v in tensors.items() if k.startswith("network.")}
     try:
-        if header["model"]["widths"] is not None:
-            header["model"]["widths"] = tuple(header["model"]["widths"])
-        model = ModelConfig(**header["model"])
-        neuron = header["neuron"] and NeuronConfig(**header["neuron"])
-        quantization = header["quantization"] and QuantizationConfig(**header["quantization"])
-        bands = header["bands"]
-        mean, std = (tensors[f"normalisation.{name}"].numpy() for name in ("mean", "std"))
-        components = None
-        if model.inputs(bands) < bands:
-            components = tensors["normalisation.components"].numpy()
-            if components.shape != (bands, model.components):
-                raise InputError(f"components: found {components.shape}, expected one a band")
-        if not bands or mean.shape != (bands,) or std.shape != (bands,):
-            raise InputError(f"bands: found {bands!r}, expected one for each of {len(mean)} means")
-        numbers = sum(tensor.numel() for tensor in state.values())
-        network = _build_cnn(model, bands, header, numbers)
-        if neuron:
-            patch = torch.zeros(1, 1, model.inputs(bands), model.window, model.window)
-            network = to_spiking(network, patch, neuron)
-        if quantization:
-            quantize(network, quantization)
+        header = _header(values)
+        normalisation = _normalisation(header, tensors)
+        network = _network(header, sum(tensor.numel() for tensor in state.values()))
         network.load_state_dict(state)
-        checkpoint = Checkpoint(
-            network.eval(),
-            model,
-            bands,
-            header["classes"],
-            Normalisation(mean, std, components),
-            header["scene_digest"],
-            header["split_digest"],
-            quantization,
-            neuron,
-            header.get("graph"),
-        )
     except (KeyError, TypeError, AttributeError, InputError) as error:
-        reason = " ".join(str(error).split())
-        raise InputError(f"{path}: header not usable ({reason})") from None
+        raise InputError(f"{path}: header not usable ({one_line(error)})") from None
     except RuntimeError as error:
-        reason = " ".join(str(error).split())
-        raise InputError(f"{path}: weights do not fit model {model.name} ({reason})") from None
-    return checkpoint
+        fit = f"weights do not fit model {header.model.name}"
+        raise InputError(f"{path}: {fit} ({one_line(error)})") from None
+    return Checkpoint(network=network.eval(), normalisation=normalisation, **vars(header))
 
 
-def _build_cnn(model: ModelConfig, bands: int, header: dict[str, Any], numbers: int) -> nn.Module:
-    """The network that a header states; sizes that it makes up are never allocated."""
+def read_header(path: Path) -> Header:
+    """Read what a checkpoint states about its network, without loading its weights.
+
+    The weights are not checked against the file's digest, as `load_checkpoint` does.
+
+    Args:
+        path: File that `save_checkpoint` wrote.
+
+    Raises:
+        InputError: The file is missing or damaged, or its header is of another kind or format.
+    """
+    values = read_json_header(path)
+    _require_format(path, values)
+    try:
+        return _header(values)
+    except (KeyError, TypeError, AttributeError, InputError) as error:
+        raise InputError(f"{path}: header not usable ({one_line(error)})") from None
+
+
+def _require_format(path: Path, values: dict[str, Any]) -> None:
+    if values.get("what") != "checkpoint" or values.get("format") != FORMAT:
+        found = f"{values.get('what')!r} of format {values.get('format')!r}"
+        raise InputError(f"{path}: found {found}, expected a checkpoint of format {FORMAT}")
+
+
+def _header(values: dict[str, Any]) -> Header:
+    """Return the typed header; headers without a method's name are of uniform quantization."""
+    model, neuron, quantization = (values[name] for name in ("model", "neuron", "quantization"))
+    widths = None if model["widths"] is None else tuple(model["widths"])
+    return Header(
+        model=ModelConfig(**model | {"widths": widths}),
+        bands=values["bands"],
+        classes=values["classes"],
+        scene_digest=values["scene_digest"],
+        split_digest=values["split_digest"],
+        quantization=read_method(quantization) if quantization else None,
+        neuron=NeuronConfig(**neuron) if neuron else None,
+        graph=values.get("graph"),
+    )
+
+
+def _normalisation(header: Header, tensors: dict[str, Tensor]) -> Normalisation:
+    bands, components = header.bands, None
+    mean, std = (tensors[f"normalisation.{name}"].numpy() for name in ("mean", "std"))
+    if header.model.inputs(bands) < bands:
+        components = tensors["normalisation.components"].numpy()
+        if components.shape != (bands, header.model.components):
+            raise InputError(f"components: found {components.shape}, expected one row per band")
+    if not bands or mean.shape != (bands,) or std.shape != (bands,):
+        raise InputError(f"bands: found {bands!r}, expected one for each of {len(mean)} means")
+    return Normalisation(mean, std, components)
+
+
+def _network(header: Header, numbers: int) -> nn.Module:
+    """Return the network that a header states; `numbers` are those in the file."""
+    network, model = _cnn(header, numbers), header.model
+    if header.neuron:
+        patch = torch.zeros(1, 1, model.inputs(header.bands), model.window, model.window)
+        network = to_spiking(network, patch, header.neuron)
+    if header.quantization:
+        quantize(network, header.quantization)
+    return network
+
+
+def _cnn(header: Header, numbers: int) -> nn.Module:
+    """Return the CNN that a header states; sizes that it makes up are never allocated."""
+    model = header.model
     if model.is_own:
-        return build_graph(header["graph"], model.inputs(bands), model.window, numbers)
+        if header.graph is None:
+            raise KeyError("graph")
+        return build_graph(header.graph, model.inputs(header.bands), model.window, numbers)
     with torch.device("meta"):
-        stated = parameter_count(build_model(model, bands, header["classes"]))
+        stated = parameter_count(build_model(model, header.bands, header.classes))
     if stated > numbers:
         raise RuntimeError(f"found {numbers:,} numbers, expected {stated:,}")
-    return build_model(model, bands, header["classes"])
+    return build_model(model, header.bands, header.classes)
 
 
 def is_checkpoint(path: Path) -> bool:
-    """Whether a file is a safetensors file with our header, rather than a bare state dict."""
+    """Return whether a file is safetensors with this package's header, not a bare state dict."""
     try:
         regular_file_size(path)  # a pipe would be waited for
         with safe_open(path, framework="pt") as file:

@@ -12,18 +12,14 @@ from torch import Tensor
 from snnquant.errors import InputError
 
 NUMBERS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
-
-
 COUNTER = "num_batches_tracked"
-"""Batch norm's count of batches, the one integer of a state dict."""
-
-
+"""Batch norm's count of batches, the only integer of a state dict."""
 LONGEST_NAME = 500
-"""Characters of a tensor's name; names are printed."""
+"""Max characters of a tensor's name; names are printed."""
 
 
 def regular_file_size(path: Path) -> int:
-    """Bytes of a file; InputError for a folder, a pipe, a device, and where there is none."""
+    """Return the bytes of a file; raise `InputError` unless it is a regular one."""
     try:
         status = path.stat()
     except OSError as error:
@@ -35,10 +31,10 @@ def regular_file_size(path: Path) -> int:
 
 
 def require_numbers(path: Path, state: dict[str, Any], size: int) -> None:
-    """InputError for what is no dense tensor of finite numbers under a name that can be printed.
+    """Raise `InputError` unless all values are dense, finite tensors with printable names.
 
-    Numbers are floating-point, but for batch norm's counter. Twice the file's `size` bounds the
-    bytes: strides of 0 and shared storage make a small file hold any number of them.
+    Only floating-point tensors are accepted, except batch norm's counter. Twice the file's `size`
+    bounds the bytes: with strides of 0 and shared storage a small file holds any number of them.
     """
     held = 0
     for name, value in state.items():

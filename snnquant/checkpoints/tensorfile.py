@@ -26,7 +26,7 @@ def _digest(tensors: dict[str, Tensor], header: str) -> str:
 
 
 def write_tensors(path: Path, tensors: dict[str, Tensor], header: dict[str, Any]) -> None:
-    """Write tensors and a JSON header; InputError where the disk is full or read-only."""
+    """Write tensors and a JSON header; raise `InputError` where the file cannot be written."""
     tensors = {name: t.detach().to("cpu", copy=True).contiguous() for name, t in tensors.items()}
     digest = _digest(tensors, _canonical(header))
     # One entry: safetensors writes several in an order that changes from run to run.
@@ -36,11 +36,30 @@ def write_tensors(path: Path, tensors: dict[str, Tensor], header: dict[str, Any]
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Read what `write_tensors` wrote.
+    """Read the tensors and the header that `write_tensors` wrote; execute nothing in the file.
 
-    Raises InputError, one line, for a file that is missing, a pickle, truncated, without our header
-    or changed since it was written. Nothing in the file is ever executed.
+    Raises:
+        InputError: The file is missing, a pickle, truncated, without a header of this package or
+            changed since it was written.
     """
+    tensors, metadata = _read(path, with_tensors=True)
+    header = _parsed(path, metadata)
+    canonical = _canonical(header)
+    digest = header.pop("sha256", None)
+    if canonical != metadata["header"] or digest != _digest(tensors, _canonical(header)):
+        raise InputError(f"{path}: changed since it was written: its sha256 does not match")
+    return tensors, header
+
+
+def read_json_header(path: Path) -> dict[str, Any]:
+    """Read the header only; raise `InputError` as `read_tensors`, except for the digest."""
+    _, metadata = _read(path, with_tensors=False)
+    header = _parsed(path, metadata)
+    header.pop("sha256", None)
+    return header
+
+
+def _read(path: Path, *, with_tensors: bool) -> tuple[dict[str, Tensor], dict[str, str]]:
     try:
         with path.open("rb") as file:
             start = file.read(2)
@@ -51,9 +70,13 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            names = file.keys() if with_tensors else ()
+            return {name: file.get_tensor(name) for name in names}, metadata
     except (SafetensorError, OSError, ValueError) as error:
         raise InputError(f"{path}: damaged, expected a safetensors checkpoint ({error})") from None
+
+
+def _parsed(path: Path, metadata: dict[str, str]) -> dict[str, Any]:
     if "header" not in metadata:
         raise InputError(f"{path}: found no header, expected a checkpoint written by snnquant")
     try:
@@ -62,11 +85,7 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         raise InputError(f"{path}: header is not JSON ({error})") from None
     if not isinstance(header, dict):
         raise InputError(f"{path}: header is {type(header).__name__}, expected a JSON object")
-    canonical = _canonical(header)
-    digest = header.pop("sha256", None)
-    if canonical != metadata["header"] or digest != _digest(tensors, _canonical(header)):
-        raise InputError(f"{path}: changed since it was written: its sha256 does not match")
-    return tensors, header
+    return header
 
 
 def _canonical(header: dict[str, Any]) -> str:

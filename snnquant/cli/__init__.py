@@ -12,21 +12,25 @@ from cyclopts.config import Dict
 from rich.console import Console
 
 from snnquant.cli.examples import epilogue
+from snnquant.cli.methods import options_of_method, split_by_method
 from snnquant.errors import InputError
 from snnquant.io import exit_codes
 
 SUBCOMMANDS = {
     "run": "The whole chain: CNN, conversion, SNN under quantization, scores, prices, map.",
     "train": "Train the CNN of a scene, in 32 bits and quantized.",
-    "convert": "Convert a CNN to an SNN.",
+    "convert": "Convert a CNN to an SNN.\n\n"
+    "A run's folder is converted in place with its own options; a file starts a new run.",
     "finetune": "Train a converted SNN under quantization.",
     "evaluate": "Score and price the networks of a run.",
-    "map": "Classify every pixel of the scene.",
+    "map": "Classify every pixel of the scene.\n\n"
+    "Writes a PNG, npy and ENVI file to the run's folder. Interrupted maps resume on rerun.",
     "energy": "Operations and energy, layer by layer.",
     "workload": "Write a checkpoint's layers as the file that pim-sim reads.",
     "export": "Write a network for other programs: ONNX, NIR, snnTorch, Brian2.",
     "models": "List the available networks, our own and published ones.",
 }
+"""The line of each subcommand in `snnquant --help`, and what its own help adds to it."""
 
 app = App(
     name="snnquant",
@@ -49,24 +53,28 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = list(sys.argv[1:] if arguments is None else arguments)
     console = Console(stderr=True, soft_wrap=True, highlight=False)
     with exit_codes("snnquant", CycloptsError):
-        app.config = [*_config_file(given), _refuse_fractions]
-        app(
-            given,
-            exit_on_error=False,
-            print_error=False,
-            error_console=console,
-            result_action="return_none",
-        )
+        path = _value(given, "--config")
+        options = {} if path is None else _read_options(path)
+        method, options = split_by_method(_value(given, "--quantization"), options)
+        values = Dict(options, source=path or "", use_commands_as_keys=False)
+        app.config = [values, _refuse_fractions]
+        with options_of_method(app, given[0] if given else "", method):
+            app(
+                given,
+                exit_on_error=False,
+                print_error=False,
+                error_console=console,
+                result_action="return_none",
+            )
 
 
-def _config_file(arguments: list[str]) -> list[Dict]:
-    """Read the file given with --config, whose values the command line beats."""
+def _value(arguments: list[str], wanted: str) -> str | None:
+    """Return the value of an option that decides on the others, None where it is not given."""
     for i, argument in enumerate(arguments):
-        option, equals, path = argument.partition("=")
-        if option == "--config" and (equals or i + 1 < len(arguments)):
-            path = path if equals else arguments[i + 1]
-            return [Dict(_read_options(path), source=path, use_commands_as_keys=False)]
-    return []
+        option, equals, value = argument.partition("=")
+        if option == wanted and (equals or i + 1 < len(arguments)):
+            return value if equals else arguments[i + 1]
+    return None
 
 
 def _read_options(path: str) -> dict[str, object]:

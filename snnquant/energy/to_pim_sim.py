@@ -11,7 +11,7 @@ import torch
 from pim_sim import Hardware, Report, load_hardware, simulate
 from pim_sim.workload import Layer, Workload
 from snnquant.checkpoints import load_checkpoint
-from snnquant.config import QuantizationConfig
+from snnquant.config import MethodConfig
 from snnquant.energy.counts import LayerActivity, measure
 from snnquant.errors import InputError
 from snnquant.sampling import Patches
@@ -26,7 +26,7 @@ The network itself receives pixels in floating point."""
 def to_workload(
     name: str,
     activity: Sequence[LayerActivity],
-    quantization: QuantizationConfig,
+    quantization: MethodConfig,
     time_steps: int,
 ) -> Workload:
     """Describe the layers of a quantized SNN, with their measured input densities, for pim_sim.

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from snnquant.config import OWN_INPUTS, ModelConfig
+from snnquant.config import NETWORKS, ModelConfig
 from snnquant.models.own import build_model
 from snnquant.models.published import PUBLISHED
 from snnquant.nn.layer_table import layer_table, parameter_count
@@ -33,7 +33,7 @@ class ModelSummary:
 def summarise_models(bands: int, classes: int) -> list[ModelSummary]:
     """Summarise every network that `ModelConfig.name` may name; no weights are allocated."""
     summaries = []
-    for name in OWN_INPUTS:
+    for name in NETWORKS:
         config = ModelConfig(name=name)
         with torch.device("meta"):
             model = build_model(config, bands, classes)

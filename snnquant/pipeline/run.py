@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from snnquant.checkpoints import Checkpoint, load_checkpoint, save_checkpoint
-from snnquant.config import QuantizationConfig, RunConfig, SplitConfig, read_config, write_config
+from snnquant.config import MethodConfig, RunConfig, SplitConfig, read_config, write_config
 from snnquant.energy import find_hardware
 from snnquant.errors import InputError
 from snnquant.io import replacing
@@ -29,7 +29,7 @@ from snnquant.sampling.patches import CPU
 from snnquant.scenes import Scene, load_mask, load_scene
 from snnquant.spiking import SpikingNetwork, build_neuron
 from snnquant.stored_networks import Network
-from snnquant.training import AccumulateMeter, Epoch, Recipe, Samples, train
+from snnquant.training import AccumulateMeter, Epoch, Samples, Stage, train
 
 Progress = Callable[[str, int, int, str], None]
 """Receives the stage, how much of it is done, how much there is in all, and a remark."""
@@ -176,7 +176,7 @@ class Run:
             raise
 
     @property
-    def quantization(self) -> QuantizationConfig | None:
+    def quantization(self) -> MethodConfig | None:
         """Quantization of the weights; None at 32 bits."""
         return None if self.config.quantization.bits == 32 else self.config.quantization
 
@@ -301,18 +301,6 @@ class Run:
         """Train a network on the training pixels, with progress, history and resumable state."""
         network.to(self.device)
         settings = self.config.training
-        recipe = Recipe(
-            stage,
-            epochs,
-            rate,
-            settings.batch_size,
-            settings.weight_decay,
-            settings.distillation,
-            self.config.seed,
-            settings.spike_penalty,
-            settings.unlabelled,
-            settings.precision,
-        )
 
         def report(row: Epoch) -> None:
             remark = f"loss {row.loss:.4f}  validation OA {100 * row.validation_accuracy:.2f} %"
@@ -326,8 +314,10 @@ class Run:
             network,
             self.samples(self.split.train),
             self.samples(self.split.val),
-            recipe,
+            Stage(stage, epochs, rate),
+            settings,
             self._state(stage),
+            seed=self.config.seed,
             teacher=teacher,
             unlabelled=self._unlabelled() if teacher is not None else None,
             accumulates=accumulates,

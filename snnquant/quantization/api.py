@@ -1,80 +1,87 @@
-"""The verbs: `quantize` a model under a configuration, `freeze` it, read its `integer_weights`."""
+"""Functions on a model: `quantize` it, `freeze` it, read its `integer_weights`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from snnquant.config import QuantizationConfig
+from snnquant.config import METHODS, MethodConfig
 from snnquant.errors import InputError
-from snnquant.quantization.uniform import FixedPointLeak, FixedPointThreshold, QuantizedWeight
+from snnquant.quantization.plan import LayerPlace, Plan, Quantizer, WeightQuantizer
 
 SYNAPSES = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
-PARAMETRIZATIONS = (QuantizedWeight, FixedPointLeak, FixedPointThreshold)
-
-Handler = Callable[[nn.Module, Any], None]
-_HANDLERS: dict[type, Handler] = {}
 
 
-def register_method(config_type: type) -> Callable[[Handler], Handler]:
-    """Decorator: the function quantizes a model in place under configurations of this type."""
-
-    def register(handler: Handler) -> Handler:
-        _HANDLERS[config_type] = handler
-        return handler
-
-    return register
-
-
-def quantize(model: nn.Module, config: QuantizationConfig) -> nn.Module:
-    """Put quantizers on a model's parameters, in place, and return the model.
+def quantize(model: nn.Module, config: MethodConfig) -> nn.Module:
+    """Put the quantizers of a method on a model's parameters, in place, and return the model.
 
     The parameters stay in floating point underneath (``parametrizations.weight.original``) and
-    train straight through; ``module.weight`` reads the quantized value. How is up to the handler
-    registered for the configuration's type.
+    train through the quantizers; ``module.weight`` reads the quantized value. Biases stay in
+    floating point: a bias is a constant current, added once per step, not a synapse.
 
-    Raises `InputError` for a configuration without a handler, a model that is quantized already
-    (`freeze` it first) and a model with nothing to quantize.
+    Args:
+        model: Network in floating point with at least one convolution or dense layer.
+        config: Options of a registered method.
+
+    Returns:
+        The same model.
+
+    Raises:
+        InputError: The options are of no method, or the model is quantized already (`freeze` it
+            first) or has nothing to quantize.
+
+    >>> from torch import nn
+    >>> from snnquant.quantization import QuantizationConfig, quantize
+    >>> layer = quantize(nn.Linear(64, 1), QuantizationConfig(bits=2))
+    >>> len(layer.weight.unique())
+    3
     """
-    handler = _HANDLERS.get(type(config))
-    if handler is None:
-        known = ", ".join(t.__name__ for t in _HANDLERS)
+    if not isinstance(config, MethodConfig):
+        known = ", ".join(method.__name__ for method in METHODS)
         raise InputError(f"quantization: found {type(config).__name__}, expected one of {known}")
     if any(_quantized_parameters(module) for module in model.modules()):
         raise InputError("quantization: found a quantized model, expected one in floating point")
-    handler(model, config)
-    return model
-
-
-@register_method(QuantizationConfig)
-def _quantize_uniform(model: nn.Module, config: QuantizationConfig) -> None:
-    """Weights of convolutions and linear layers; leaks and thresholds if ``neuron_bits`` is set.
-
-    Biases stay in floating point: a bias is a constant current, added once a step, not a synapse.
-    """
-    synapses = [module for module in model.modules() if isinstance(module, SYNAPSES)]
+    plan: Plan = config.plan()
+    synapses = {name: m for name, m in model.named_modules() if isinstance(m, SYNAPSES)}
     if not synapses:
         raise InputError(
             "quantization: found no convolution or linear layer, expected at least one"
         )
-    for synapse in synapses:
-        quantizer = QuantizedWeight(synapse.weight, config)
+    for name, synapse in synapses.items():
+        quantizer = plan.weight(synapse.weight, LayerPlace(name, type(synapse).__name__))
         parametrize.register_parametrization(synapse, "weight", quantizer)
-    if config.neuron_bits is None:
+    _quantize_neurons(model, plan)
+    return model
+
+
+def _quantize_neurons(model: nn.Module, plan: Plan) -> None:
+    if not plan.neuron:
         return
     # Neurons are known by their parameters: this room and the spiking one do not import each other.
     for module in list(model.modules()):
-        if {"leak", "threshold"} <= dict(module.named_parameters(recurse=False)).keys():
-            for name, fixed_point in (("leak", FixedPointLeak), ("threshold", FixedPointThreshold)):
-                parametrize.register_parametrization(module, name, fixed_point(config.neuron_bits))
+        if plan.neuron.keys() <= dict(module.named_parameters(recurse=False)).keys():
+            for name, make in plan.neuron.items():
+                parametrize.register_parametrization(module, name, make())
 
 
 def freeze(model: nn.Module) -> nn.Module:
-    """Bake the quantized values in, in place: plain parameters again, with bit-equal outputs."""
+    """Replace quantized parameters by their values, in place: plain parameters, bit-equal outputs.
+
+    Args:
+        model: Network, quantized or not.
+
+    Returns:
+        The same model.
+
+    >>> from torch import nn
+    >>> from snnquant.quantization import QuantizationConfig, freeze, quantize
+    >>> layer = freeze(quantize(nn.Linear(8, 2), QuantizationConfig()))
+    >>> sorted(name for name, parameter in layer.named_parameters())
+    ['bias', 'weight']
+    """
     for module in list(model.modules()):
         for name in _quantized_parameters(module):
             # torch deletes the parameter's property from a class that deep copies share: without
@@ -87,46 +94,80 @@ def freeze(model: nn.Module) -> nn.Module:
 
 @torch.no_grad()
 def scale_channels(synapse: nn.Module, factors: Tensor) -> None:
-    """Multiply a synapse's weight by a factor an output channel, in place, its grid along.
+    """Multiply a synapse's weight by one factor per output channel, in place, its levels along.
 
-    `factors` are [K]. The codes stay what they are, up to the sign.
+    Args:
+        synapse: Convolution or dense layer, quantized or not.
+        factors: Factors [K].
 
-    Raises `InputError` for a weight quantized with one scale a tensor: its grid cannot follow.
+    Raises:
+        InputError: The weight's quantizer cannot follow, such as one scale per layer.
+
+    >>> import torch
+    >>> from torch import nn
+    >>> from snnquant.quantization import QuantizationConfig, quantize, scale_channels
+    >>> layer = quantize(nn.Linear(8, 2), QuantizationConfig())
+    >>> before = layer.weight.detach()
+    >>> scale_channels(layer, torch.tensor([4.0, -0.5]))
+    >>> torch.equal(layer.weight, before * torch.tensor([[4.0], [-0.5]]))
+    True
     """
     quantized = "weight" in _quantized_parameters(synapse)
-    lists: Any = synapse.parametrizations if quantized else None
-    weight: Any = lists.weight.original if quantized else synapse.weight
+    steps: Any = synapse.parametrizations.weight if quantized else None  # type: ignore[union-attr]
+    weight: Any = steps.original if quantized else synapse.weight
     column = factors.view(-1, *(1 for _ in weight.shape[1:]))
     if quantized:
-        lists.weight[0].scale_channels_(weight, column)
+        if len(steps) > 1:
+            raise InputError("weight: found several parametrizations, expected its quantizer only")
+        steps[0].scale_channels_(weight, column)
     weight.mul_(column)
 
 
 @torch.no_grad()
 def integer_weights(module: nn.Module) -> tuple[Tensor, Tensor, Tensor]:
-    """Codes, scale and zero point of a quantized module's weight.
+    """Return codes, scale and zero point of a quantized module's weight.
 
-    ``codes`` has the weight's shape, int8 (symmetric) or uint8 (affine); ``scale`` (float) and
-    ``zero_point`` (int32) are [1, 1, ...] or [K, 1, ...]. ``(codes - zero_point) * scale`` is
-    the weight that the module computes with, bit for bit.
+    ``(codes - zero_point) * scale`` is the weight that the module computes with, bit for bit.
 
-    Raises `InputError` for a module whose weight is not quantized.
+    Args:
+        module: Quantized convolution or dense layer.
+
+    Returns:
+        Codes of the weight's shape, int8 or, where none is negative, uint8; the scale (float) and
+        the zero point (int32), both [1, 1, ...] or [K, 1, ...].
+
+    Raises:
+        InputError: The weight is in floating point, or its levels are on no uniform grid.
+
+    >>> import torch
+    >>> from torch import nn
+    >>> from snnquant.quantization import QuantizationConfig, integer_weights, quantize
+    >>> layer = quantize(nn.Linear(8, 2), QuantizationConfig(bits=4))
+    >>> codes, scale, zero_point = integer_weights(layer)
+    >>> codes.dtype, torch.equal((codes - zero_point) * scale, layer.weight)
+    (torch.int8, True)
     """
     if "weight" not in _quantized_parameters(module):
         found = type(module).__name__
         raise InputError(
             f"integer_weights: found {found} in floating point, expected a quantized one"
         )
-    parametrization: Any = module.parametrizations.weight  # type: ignore[union-attr]
-    weight = parametrization.original
-    grid = parametrization[0].grid(weight)
+    steps: Any = module.parametrizations.weight  # type: ignore[union-attr]
+    weight = steps.original
+    for step in steps:  # what precedes the quantizer belongs to its input
+        if isinstance(step, WeightQuantizer):
+            break
+        weight = step(weight)
+    grid = step.grid(weight)
     dtype = torch.int8 if grid.low < 0 else torch.uint8
     return grid.codes(weight).to(dtype), grid.scale, grid.zero_point.to(torch.int32)
 
 
 def _quantized_parameters(module: nn.Module) -> list[str]:
-    """Names of a module's own parameters that `quantize` has put a quantizer on."""
+    """Return the names of a module's own parameters that `quantize` has put a quantizer on."""
     if not parametrize.is_parametrized(module):
         return []
     lists: Any = module.parametrizations
-    return [name for name, steps in lists.items() if isinstance(steps[0], PARAMETRIZATIONS)]
+    return [
+        name for name, steps in lists.items() if any(isinstance(step, Quantizer) for step in steps)
+    ]

@@ -1,4 +1,4 @@
-"""Gradient estimators: what backward does where forward rounded."""
+"""Gradient estimators: the backward pass of rounding."""
 
 from __future__ import annotations
 
@@ -23,20 +23,32 @@ class _StraightThrough(torch.autograd.Function):
 
 
 def straight_through(value: Tensor, quantized: Tensor, inside: Tensor) -> Tensor:
-    """``quantized`` forward; backward gives ``value`` the gradient where ``inside``, 0 elsewhere.
+    """Return ``quantized``; backward gives ``value`` the gradient where ``inside``, 0 elsewhere.
 
-    All three have one shape. ``quantized`` is taken as a constant.
+    Args:
+        value: Tensor in floating point.
+        quantized: Its quantized value, of the same shape, taken as a constant.
+        inside: Where the gradient passes, bool, of the same shape.
+
+    Returns:
+        ``quantized``, with the gradient of ``value``.
+
+    >>> import torch
+    >>> value = torch.tensor([0.4, 3.0], requires_grad=True)
+    >>> straight_through(value, value.detach().round().clamp(max=1), value <= 1).sum().backward()
+    >>> value.grad
+    tensor([1., 0.])
     """
     result: Tensor = _StraightThrough.apply(value, quantized, inside)  # type: ignore[no-untyped-call]
     return result
 
 
 def fake_quantize(weight: Tensor, grid: Grid) -> Tensor:
-    """The weight on its grid, in floating point, with a clipped straight-through gradient.
+    """Return the weight on its grid, in floating point, with a clipped straight-through gradient.
 
-    The gradient is 1 inside the clipping range and 0 outside; inside means that rounding alone
-    finds a code, without clipping it to low..high. The scale counts as a constant even where it
-    follows the weight (unlike Brevitas, which differentiates it).
+    The gradient is 1 inside the clipping range and 0 outside; inside means that rounding finds a
+    code without clipping it to low..high. The scale counts as a constant even where it follows the
+    weight (unlike Brevitas, which differentiates it).
     """
     with torch.no_grad():
         unclipped = grid.unclipped_codes(weight)

@@ -1,4 +1,4 @@
-"""Uniform quantizers as pure functions: a `Grid` of levels, and how one is laid over a weight.
+"""Uniform quantizers as pure functions: a `Grid` of levels and the grid of a weight.
 
     code  = clamp(round(w / scale) + zero_point, low, high)      (ties to even)
     value = (code - zero_point) * scale
@@ -15,15 +15,16 @@ import torch
 from torch import Tensor
 
 SHRINK_STEPS = 100
-"""How many ranges the least-squares search tries, from 1 / SHRINK_STEPS of the full range up."""
+"""Ranges that the least-squares search tries, from 1 / SHRINK_STEPS of the full range up."""
 
 
 @dataclass(frozen=True)
 class Grid:
-    """The levels a weight may take: ``(code - zero_point) * scale`` for low <= code <= high.
+    """Levels of a weight: ``(code - zero_point) * scale`` for low <= code <= high.
 
-    ``scale`` and ``zero_point`` broadcast against the weight: [1, 1, ...] for one a tensor,
-    [K, 1, ...] for one an output channel. The zero point is a whole number in the scale's dtype.
+    ``scale`` and ``zero_point`` broadcast against the weight: [1, 1, ...] for one per
+    tensor, [K, 1, ...] for one per output channel. The zero point is a whole number in the scale's
+    dtype.
     """
 
     scale: Tensor
@@ -32,27 +33,27 @@ class Grid:
     high: int
 
     def codes(self, weight: Tensor) -> Tensor:
-        """Code of every weight, as whole numbers in the weight's dtype and shape."""
+        """Return the code of every weight, as whole numbers in the weight's dtype and shape."""
         return self.unclipped_codes(weight).clamp_(self.low, self.high)
 
     def unclipped_codes(self, weight: Tensor) -> Tensor:
-        """Codes before those outside low..high are clipped."""
+        """Return the codes before those outside low..high are clipped."""
         return (weight / self.scale).round_().add_(self.zero_point)
 
     def values(self, codes: Tensor) -> Tensor:
-        """The levels that codes stand for."""
+        """Return the levels of codes."""
         return (codes - self.zero_point).mul_(self.scale)
 
 
 def quantize_symmetric(weight: Tensor, bits: int, *, per_channel: bool, shrink: float = 1) -> Grid:
-    """Levels -(2^(b-1) - 1) .. 2^(b-1) - 1 around 0, out to ``shrink`` times the largest weight."""
+    """Return 2^b - 1 levels around 0, out to ``shrink`` times the largest weight."""
     high = 2 ** (bits - 1) - 1
     scale = _positive(_reduce(weight.abs(), torch.amax, per_channel) * shrink / high)
     return Grid(scale, torch.zeros_like(scale), -high, high)
 
 
 def quantize_affine(weight: Tensor, bits: int, *, per_channel: bool, shrink: float = 1) -> Grid:
-    """2^b levels between ``shrink`` times the least and the largest weight, 0 among them."""
+    """Return 2^b levels between ``shrink`` times the min and max weight, 0 among them."""
     high = 2**bits - 1
     least = _reduce(weight, torch.amin, per_channel).clamp_(max=0) * shrink
     largest = _reduce(weight, torch.amax, per_channel).clamp_(min=0) * shrink
@@ -62,13 +63,13 @@ def quantize_affine(weight: Tensor, bits: int, *, per_channel: bool, shrink: flo
 
 Quantizer = Callable[..., Grid]
 QUANTIZERS: dict[str, Quantizer] = {"symmetric": quantize_symmetric, "affine": quantize_affine}
-"""The quantizers by the name of the scheme: (weight, bits, per_channel, shrink) -> Grid."""
+"""Quantizers by the name of the scheme: (weight, bits, per_channel, shrink) -> Grid."""
 
 
 def least_squares_grid(
     weight: Tensor, quantizer: Quantizer, bits: int, *, per_channel: bool
 ) -> Grid:
-    """The grid of least squared error among shrunken ranges, sought for each channel by itself."""
+    """Return the grid of min squared error among shrunken ranges, searched per channel."""
     best = quantizer(weight, bits, per_channel=per_channel)
     least_error = _squared_error(weight, best, per_channel)
     for step in range(1, SHRINK_STEPS):
@@ -90,10 +91,10 @@ def _squared_error(weight: Tensor, grid: Grid, per_channel: bool) -> Tensor:
 
 
 def _reduce(weight: Tensor, reduction: Callable[..., Tensor], per_channel: bool) -> Tensor:
-    """Reduce to [K, 1, ...], one an output channel (axis 0), or to [1, 1, ...]."""
+    """Reduce to [K, 1, ...], one value per output channel (axis 0), or to [1, 1, ...]."""
     return reduction(weight, dim=tuple(range(int(per_channel), weight.ndim)), keepdim=True)
 
 
 def _positive(scale: Tensor) -> Tensor:
-    """A channel of zeros has no range: any positive scale serves it."""
+    """Return positive scales: a channel of zeros has no range, and any scale serves it."""
     return scale.clamp_(min=torch.finfo(scale.dtype).tiny)

@@ -1,6 +1,6 @@
-"""One loop for CNN and SNN, its scores, synapse norms and the penalty on spikes."""
+"""Training: one loop for CNN and SNN, scores, synapse norms and the spike penalty."""
 
-from snnquant.training.loop import Epoch, Recipe, Samples, predict, train
+from snnquant.training.loop import Epoch, Samples, Stage, predict, train
 from snnquant.training.metrics import Scores, confusion
 from snnquant.training.spike_penalty import AccumulateMeter
 from snnquant.training.synapse_norm import SynapseNorms
@@ -8,9 +8,9 @@ from snnquant.training.synapse_norm import SynapseNorms
 __all__ = [
     "AccumulateMeter",
     "Epoch",
-    "Recipe",
     "Samples",
     "Scores",
+    "Stage",
     "SynapseNorms",
     "confusion",
     "predict",

@@ -16,46 +16,57 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from snnquant.checkpoints.tensorfile import read_tensors, write_tensors
+from snnquant.config import TrainingConfig
 from snnquant.errors import InputError
+from snnquant.io import one_line
 from snnquant.sampling import Patches
 
 WARM_UP = 0.2
-"""Share of the steps in which the learning rate rises to its peak."""
+"""Share of the steps during which the learning rate rises to its peak."""
 SMOOTHING = 3
-"""Epochs whose mean validation loss decides."""
+"""Epochs whose mean validation loss decides on the best one."""
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """What the loop needs to know; the fields are those of `TrainingConfig` for one stage."""
+class Stage:
+    """One training of a run.
 
-    stage: str
+    >>> Stage("cnn", epochs=40, rate=2e-3).name
+    'cnn'
+    """
+
+    name: str
+    """Name in the history; the random numbers of the training depend on it."""
     epochs: int
-    learning_rate: float
-    batch_size: int
-    weight_decay: float
-    distillation: float
-    seed: int
-    spike_penalty: float = 0.0
-    unlabelled: float = 0.0
-    precision: str = "float32"
+    """Epochs, each of which uses every training patch once."""
+    rate: float
+    """Peak learning rate of the one-cycle schedule."""
 
 
 @dataclass(frozen=True)
 class Samples:
-    """Labelled pixels: flat indices and class numbers from 0, both int64 [N], and their patches.
+    """Labelled pixels and their patches. Indices and classes are on the CPU on every device.
 
-    Indices and classes are on the CPU, wherever the patches are.
+    >>> import numpy as np
+    >>> from snnquant.sampling import Normalisation
+    >>> cube, one = np.ones((4, 5, 3), np.float32), np.ones(3, np.float32)
+    >>> patches = Patches(cube, 3, Normalisation(one, one))
+    >>> samples = Samples(patches, torch.tensor([0, 7]), torch.tensor([0, 1]))
+    >>> samples.patches.gather(samples.indices).shape
+    torch.Size([2, 1, 3, 3, 3])
     """
 
     patches: Patches
+    """Patches of the scene, gathered by flat pixel index."""
     indices: Tensor
+    """Flat pixel indices [N], int64."""
     classes: Tensor
+    """Class numbers from 0 [N], int64."""
 
 
 @dataclass(frozen=True)
 class Epoch:
-    """A row of the history."""
+    """Row of the history."""
 
     stage: str
     epoch: int
@@ -66,7 +77,25 @@ class Epoch:
 
 @torch.no_grad()
 def predict(network: nn.Module, patches: Patches, indices: Tensor, batch_size: int = 512) -> Tensor:
-    """Logits [N, K], on the CPU, of the pixels with flat `indices` [N], in evaluation mode."""
+    """Return the logits of pixels, computed in evaluation mode.
+
+    Args:
+        network: CNN or SNN.
+        patches: Patches of the scene.
+        indices: Flat pixel indices [N], int64.
+        batch_size: Patches per forward.
+
+    Returns:
+        Logits [N, K] on the CPU.
+
+    >>> import numpy as np
+    >>> from snnquant.sampling import Normalisation
+    >>> cube, one = np.ones((4, 5, 3), np.float32), np.ones(3, np.float32)
+    >>> patches = Patches(cube, 1, Normalisation(one, one))
+    >>> network = nn.Sequential(nn.Flatten(), nn.Linear(3, 2))
+    >>> predict(network, patches, torch.arange(20)).shape
+    torch.Size([20, 2])
+    """
     was_training = network.training
     network.eval()
     logits = [network(patches.gather(batch)) for batch in torch.split(indices, batch_size)]
@@ -78,53 +107,89 @@ def train(
     network: nn.Module,
     training: Samples,
     validation: Samples,
-    recipe: Recipe,
+    stage: Stage,
+    config: TrainingConfig,
     state_path: Path,
     *,
+    seed: int = 0,
     teacher: nn.Module | None = None,
     unlabelled: Tensor | None = None,
     accumulates: Callable[[], Tensor] | None = None,
     on_epoch: Callable[[Epoch], None] = lambda epoch: None,
 ) -> list[Epoch]:
-    """Train `network` in place and leave it with the weights of its best validation epoch.
+    """Train a network in place and leave it with the weights of its best validation epoch.
 
-    AdamW on a one-cycle schedule; the loss is cross-entropy and, with a `teacher` CNN and
-    distillation d, (1 - d) of it plus d times the divergence from the teacher's soft labels.
-    `unlabelled` are flat indices of pixels that only the teacher labels: so many of them as the
-    recipe says are drawn for each labelled one.
-    `accumulates` is what the last forward's spikes cost; the recipe's penalty times it is added.
-    Best means the lowest validation loss, a mean of the last `SMOOTHING` epochs' because a few
-    hundred pixels say little about one. Nothing ends the training early: a schedule that is cut off
-    leaves the network at a high rate.
+    AdamW on a one-cycle schedule; the loss is cross-entropy and, with a teacher and distillation d,
+    (1 - d) of it plus d times the divergence from the teacher's soft labels. Best means the lowest
+    validation loss, averaged over the last `SMOOTHING` epochs because a few hundred pixels say
+    little about one. Nothing ends the training early: a schedule that is cut off leaves the network
+    at a high rate.
 
     After every epoch the whole state goes to `state_path`. Where that file exists, training
-    continues from it, and ends bit for bit as if it had never stopped: every random number is
-    drawn from a seed made of (seed, stage, epoch). Raises InputError for another stage's file.
+    resumes from it and ends bit for bit as if it had never stopped: every random number is drawn
+    from a seed made of (seed, stage, epoch).
+
+    Args:
+        network: CNN or SNN with logits [N, K] for patches [N, 1, B, h, w].
+        training: Training pixels.
+        validation: Validation pixels, which choose the epoch.
+        stage: Name, epochs and peak learning rate.
+        config: Batch size, weight decay, distillation, spike penalty, unlabelled, precision.
+        state_path: File of the resumable state.
+        seed: Seed of batches, flips, dropout and unlabelled pixels.
+        teacher: CNN whose soft labels are distilled.
+        unlabelled: Flat indices of pixels that only the teacher labels, int64; `config.unlabelled`
+            of them are drawn per labelled pixel.
+        accumulates: Returns the relative cost of the last forward's spikes, a scalar; times
+            `config.spike_penalty` it is added to the loss.
+        on_epoch: Called with the row of every epoch, those of a resumed training included.
+
+    Returns:
+        The rows of all epochs.
+
+    Raises:
+        InputError: The loss became infinite or NaN, or `state_path` is of another training.
+
+    >>> import tempfile, numpy as np
+    >>> from snnquant.config import TrainingConfig
+    >>> from snnquant.sampling import Normalisation
+    >>> cube, one = np.ones((4, 5, 3), np.float32), np.ones(3, np.float32)
+    >>> pixels = torch.arange(20)
+    >>> samples = Samples(Patches(cube, 1, Normalisation(one, one)), pixels, pixels % 2)
+    >>> network = nn.Sequential(nn.Flatten(), nn.Linear(3, 2))
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     state = Path(folder) / "cnn.state"
+    ...     stage, config = Stage("cnn", epochs=2, rate=1e-3), TrainingConfig()
+    ...     history = train(network, samples, samples, stage, config, state)
+    >>> [row.epoch for row in history]
+    [0, 1]
     """
     optimizer = torch.optim.AdamW(
-        network.parameters(), recipe.learning_rate, weight_decay=recipe.weight_decay, fused=True
+        network.parameters(), stage.rate, weight_decay=config.weight_decay, fused=True
     )
-    loss_of = _Loss(network, teacher, recipe, accumulates)
+    settings = _settings(stage, config, seed)
+    loss_of = _Loss(network, teacher, config, accumulates)
     history: list[Epoch] = []
     best = copy.deepcopy(network.state_dict())
     if state_path.exists():
-        history, best = _restore(state_path, network, optimizer, recipe)
+        history, best = _restore(state_path, network, optimizer, settings)
         for epoch in history:
             on_epoch(epoch)
-    while len(history) < recipe.epochs:
-        loss = _one_epoch(training, unlabelled, optimizer, loss_of, len(history))
-        accuracy, validation_loss = _validate(network, validation, recipe.batch_size)
-        row = Epoch(recipe.stage, len(history), loss, accuracy, validation_loss)
-        losses = row.loss + row.validation_loss  # the last step's harm shows in validation alone
+    while len(history) < stage.epochs:
+        torch.manual_seed(_epoch_seed(seed, stage, len(history)))
+        loss = _one_epoch(training, unlabelled, optimizer, loss_of, stage, len(history))
+        accuracy, validation_loss = _validate(network, validation, config.batch_size)
+        row = Epoch(stage.name, len(history), loss, accuracy, validation_loss)
+        losses = row.loss + row.validation_loss  # the last step's harm shows only in validation
         if not math.isfinite(losses):
             raise InputError(
-                f"--learning-rate: the loss of {recipe.stage} became {losses} in epoch "
-                f"{len(history) + 1} at {recipe.learning_rate}, expected a lower rate"
+                f"--learning-rate: the loss of {stage.name} became {losses} in epoch "
+                f"{len(history) + 1} at {stage.rate}, expected a lower rate"
             )
         history.append(row)
         if _last_is_best(history):
             best = copy.deepcopy(network.state_dict())
-        _save(state_path, network, optimizer, recipe, history, best)
+        _save(state_path, network, optimizer, settings, history, best)
         on_epoch(row)
     network.load_state_dict(best)
     network.eval()
@@ -136,25 +201,25 @@ def _one_epoch(
     unlabelled: Tensor | None,
     optimizer: torch.optim.Optimizer,
     loss_of: _Loss,
+    stage: Stage,
     epoch: int,
 ) -> float:
-    """Every training patch once; the mean loss."""
-    network, recipe = loss_of.network, loss_of.recipe
-    torch.manual_seed(_seed(recipe, epoch))
+    """Train on every training patch once; return the mean loss."""
+    network, config = loss_of.network, loss_of.config
     network.train()
     clamp = getattr(network, "clamp_", lambda: None)
     # Batch norm needs two patches: one left over joins the last batch.
     count = len(training.indices)
-    steps = max(1, math.ceil((count - 1) / recipe.batch_size))
-    sizes = [recipe.batch_size] * (steps - 1) + [count - (steps - 1) * recipe.batch_size]
+    steps = max(1, math.ceil((count - 1) / config.batch_size))
+    sizes = [config.batch_size] * (steps - 1) + [count - (steps - 1) * config.batch_size]
     total = 0.0
     for step, batch in enumerate(torch.split(torch.randperm(count), sizes)):
-        progress = (epoch * steps + step) / (recipe.epochs * steps)
+        progress = (epoch * steps + step) / (stage.epochs * steps)
         for group in optimizer.param_groups:
-            group["lr"] = recipe.learning_rate * one_cycle(progress)
+            group["lr"] = stage.rate * one_cycle(progress)
         pixels = training.indices[batch]
         if unlabelled is not None:
-            drawn = torch.randint(len(unlabelled), (round(recipe.unlabelled * len(batch)),))
+            drawn = torch.randint(len(unlabelled), (round(config.unlabelled * len(batch)),))
             pixels = torch.cat([pixels, unlabelled[drawn]])
         patches = flip(training.patches.gather(pixels))
         loss = loss_of(patches, training.classes[batch].to(patches.device))
@@ -167,14 +232,14 @@ def _one_epoch(
 
 
 def one_cycle(progress: float) -> float:
-    """Learning rate over its peak at `progress` 0..1: linear warm-up, then half a cosine down."""
+    """Return the share of the peak rate at `progress` 0..1: linear warm-up, then half a cosine."""
     if progress < WARM_UP:
         return 0.04 + 0.96 * progress / WARM_UP
     return 0.5 * (1 + math.cos(math.pi * (progress - WARM_UP) / (1 - WARM_UP)))
 
 
 def flip(patches: Tensor) -> Tensor:
-    """Each patch [N, ..., h, h] mirrored or transposed at random: a field has no right side up."""
+    """Mirror or transpose each patch [N, ..., h, h] at random: a field has no right side up."""
     coins = torch.rand(3, len(patches)).lt(0.5).view(3, -1, *(1 for _ in patches.shape[1:]))
     rows, columns, diagonal = coins.to(patches.device)  # drawn on the CPU on every device
     patches = torch.where(rows, patches.flip(-2), patches)
@@ -184,19 +249,19 @@ def flip(patches: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class _Loss:
-    """What a stage minimises."""
+    """Loss that a training minimises."""
 
     network: nn.Module
     teacher: nn.Module | None
-    recipe: Recipe
+    config: TrainingConfig
     accumulates: Callable[[], Tensor] | None
 
     def __call__(self, patches: Tensor, classes: Tensor) -> Tensor:
-        """The loss of patches [N, ...]; the first of them, one a class, are labelled."""
-        lower = self.recipe.precision == "bfloat16"
+        """Return the loss of patches [N, ...], of which the first, one per class, are labelled."""
+        lower = self.config.precision == "bfloat16"
         with torch.autocast(patches.device.type, torch.bfloat16, enabled=lower):
             logits = self.network(patches)
-        logits, share = logits.float() if lower else logits, self.recipe.distillation
+        logits, share = logits.float() if lower else logits, self.config.distillation
         loss = functional.cross_entropy(logits[: len(classes)], classes)
         if self.teacher is not None and share > 0:
             with torch.no_grad():
@@ -206,19 +271,19 @@ class _Loss:
             )
             loss = (1 - share) * loss + share * divergence
         if self.accumulates is not None:
-            loss = loss + self.recipe.spike_penalty * self.accumulates()
+            loss = loss + self.config.spike_penalty * self.accumulates()
         return loss
 
 
 def _validate(network: nn.Module, samples: Samples, batch_size: int) -> tuple[float, float]:
-    """Accuracy and loss, in batches of the training's, which fit the memory."""
+    """Return accuracy and loss, in batches of the training's size, which fit the memory."""
     logits = predict(network, samples.patches, samples.indices, batch_size)
     accuracy = (logits.argmax(1) == samples.classes).double().mean().item()
     return accuracy, functional.cross_entropy(logits, samples.classes).item()
 
 
 def _last_is_best(history: list[Epoch]) -> bool:
-    """Whether no epoch before the last had a validation loss, smoothed, as low as the last's."""
+    """Return whether the last epoch is the first of the lowest smoothed validation loss."""
     losses = [row.validation_loss for row in history]
     smooth = [
         statistics.fmean(losses[max(0, i + 1 - SMOOTHING) : i + 1]) for i in range(len(losses))
@@ -226,16 +291,23 @@ def _last_is_best(history: list[Epoch]) -> bool:
     return smooth.index(min(smooth)) == len(smooth) - 1
 
 
-def _seed(recipe: Recipe, epoch: int) -> int:
-    text = f"{recipe.seed} {recipe.stage} {epoch}"
+def _epoch_seed(seed: int, stage: Stage, epoch: int) -> int:
+    text = f"{seed} {stage.name} {epoch}"
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:6], "big")
+
+
+def _settings(stage: Stage, config: TrainingConfig, seed: int) -> dict[str, Any]:
+    """Return everything that a resumed training must agree in with the interrupted one."""
+    names = ("batch_size", "weight_decay", "distillation", "spike_penalty", "unlabelled")
+    own = {"stage": stage.name, "epochs": stage.epochs, "learning_rate": stage.rate, "seed": seed}
+    return own | {name: getattr(config, name) for name in (*names, "precision")}
 
 
 def _save(
     path: Path,
     network: nn.Module,
     optimizer: torch.optim.Optimizer,
-    recipe: Recipe,
+    settings: dict[str, Any],
     history: list[Epoch],
     best: dict[str, Tensor],
 ) -> None:
@@ -243,16 +315,16 @@ def _save(
     tensors |= {f"best.{k}": v for k, v in best.items()}
     for index, state in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{index}.{key}": value for key, value in state.items()}
-    header = {"what": "training", "recipe": asdict(recipe), "history": [asdict(e) for e in history]}
+    header = {"what": "training", "recipe": settings, "history": [asdict(e) for e in history]}
     write_tensors(path, tensors, header)
 
 
 def _restore(
-    path: Path, network: nn.Module, optimizer: torch.optim.Optimizer, recipe: Recipe
+    path: Path, network: nn.Module, optimizer: torch.optim.Optimizer, settings: dict[str, Any]
 ) -> tuple[list[Epoch], dict[str, Tensor]]:
     tensors, header = read_tensors(path)
-    if header.get("what") != "training" or header.get("recipe") != asdict(recipe):
-        raise InputError(f"{path}: found another training's state, expected {recipe}")
+    if header.get("what") != "training" or header.get("recipe") != settings:
+        raise InputError(f"{path}: found another training's state, expected {settings}")
     parts: dict[str, dict[str, Tensor]] = {"network": {}, "best": {}, "optimizer": {}}
     for name, tensor in tensors.items():
         part, key = name.split(".", 1)
@@ -260,8 +332,7 @@ def _restore(
     try:
         network.load_state_dict(parts["network"])
     except RuntimeError as error:
-        reason = " ".join(str(error).split())
-        raise InputError(f"{path}: found another network's state ({reason})") from None
+        raise InputError(f"{path}: found another network's state ({one_line(error)})") from None
     state: dict[int, dict[str, Any]] = {}
     for name, tensor in parts["optimizer"].items():
         index, key = name.split(".")

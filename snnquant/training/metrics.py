@@ -1,4 +1,4 @@
-"""Scores of a classification: overall and average accuracy, kappa, accuracy of every class."""
+"""Scores of a classification: overall and average accuracy, kappa, accuracy per class."""
 
 from __future__ import annotations
 
@@ -11,10 +11,22 @@ from numpy.typing import NDArray
 def confusion(
     labels: NDArray[np.integer], predictions: NDArray[np.integer], classes: int
 ) -> NDArray[np.int64]:
-    """Counts [K, K] of pixels by true class (row) and predicted class (column).
+    """Count pixels by true class (row) and predicted class (column).
 
-    `labels` and `predictions` are [N] with classes numbered 0 to `classes` - 1; ValueError for
-    different lengths or another number.
+    Args:
+        labels: True classes [N], numbered 0 to `classes` - 1.
+        predictions: Predicted classes [N], numbered alike.
+        classes: Number of classes K.
+
+    Returns:
+        Counts [K, K].
+
+    Raises:
+        ValueError: The lengths differ, or a class number is out of range.
+
+    >>> confusion(np.array([0, 0, 1]), np.array([0, 1, 1]), 2)
+    array([[1, 1],
+           [0, 1]])
     """
     if labels.shape != predictions.shape:
         raise ValueError(f"{labels.shape} labels and {predictions.shape} predictions")
@@ -27,20 +39,31 @@ def confusion(
 
 @dataclass(frozen=True)
 class Scores:
-    """How well a classifier did on the test pixels, everything in 0..1 (kappa from -1)."""
+    """Scores of a classifier on labelled pixels, all in 0..1 (kappa from -1).
+
+    >>> Scores.from_confusion(np.array([[3, 1], [0, 4]])).oa
+    0.875
+    """
 
     oa: float
     """Overall accuracy: share of the pixels classified correctly."""
     aa: float
-    """Average accuracy: mean of the class accuracies, over classes that have test pixels."""
+    """Average accuracy: mean of the class accuracies, over classes that have pixels."""
     kappa: float
     """Agreement beyond chance: (p_o - p_e) / (1 - p_e) (Cohen 1960, Educ. Psychol. Meas. 20:37)."""
     class_accuracy: list[float | None]
-    """Share of each class's pixels classified correctly; none for a class without test pixels."""
+    """Share of each class's pixels classified correctly; None for a class without pixels."""
 
     @classmethod
     def from_confusion(cls, matrix: NDArray[np.int64]) -> Scores:
-        """Scores of a confusion matrix [K, K] (row: true class); ValueError if it is empty."""
+        """Return the scores of a confusion matrix.
+
+        Args:
+            matrix: Pixels by true class (row) and predicted class (column), [K, K].
+
+        Raises:
+            ValueError: The matrix counts no pixel.
+        """
         total, correct = int(matrix.sum()), int(matrix.trace())
         if not total:
             raise ValueError("a confusion matrix without pixels has no scores")

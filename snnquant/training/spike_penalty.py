@@ -1,4 +1,4 @@
-"""Differentiable count of accumulates, for a penalty on spikes in the loss."""
+"""Differentiable count of accumulates, for a spike penalty in the loss."""
 
 from __future__ import annotations
 
@@ -15,9 +15,12 @@ from snnquant.spiking import SpikingNetwork, spiking_layers
 class AccumulateMeter:
     """Accumulates of an SNN's last forward over the MACs of its spiking layers, differentiable.
 
-    By rate: the mean spikes of an input over all T, weighted by the dense MACs that the input
-    takes part in. 1 means one spike an input in T steps. The hooks stay for the network's life.
-    `example` is one patch [1, 1, B, h, w]. A quantized network counts like any other.
+    By rate: the mean spikes per input over all T, weighted by the dense MACs that the input takes
+    part in. 1 means one spike per input in T steps. The hooks stay for the network's life.
+
+    Args:
+        network: SNN, quantized or not.
+        example: One patch, [1, 1, B, h, w].
     """
 
     def __init__(self, network: SpikingNetwork, example: Tensor) -> None:
@@ -32,7 +35,7 @@ class AccumulateMeter:
             modules[name].register_forward_hook(self._hook(name))
 
     def __call__(self) -> Tensor:
-        """The sum over the layers of the last forward; scalar."""
+        """Return the sum over the layers of the last forward, a scalar."""
         parts = [self.rates[name] * share for name, share in self.shares.items()]
         return torch.stack(parts).sum() * self.network.time_steps
 

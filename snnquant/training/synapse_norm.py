@@ -1,4 +1,4 @@
-"""Batch norm behind the synapses of an SNN while it trains."""
+"""Batch norm after the synapses of an SNN while it trains."""
 
 from __future__ import annotations
 
@@ -15,26 +15,30 @@ from snnquant.spiking import Neuron, SpikingNetwork
 
 
 class _ChannelNorm(_BatchNorm):
-    """Batch norm over axis 1 of values [N, K, ...], with any number of axes behind it."""
+    """Batch norm over axis 1 of values [N, K, ...], with any number of further axes."""
 
     running_mean: Tensor
     running_var: Tensor
 
     def _check_input_dim(self, input: Tensor) -> None:
-        """Any number of axes will do."""
+        """Accept any number of axes."""
 
 
 class SynapseNorms:
-    """Batch norms behind every synapse of an SNN that a LIF layer follows, until they are folded.
+    """Batch norms after every synapse of an SNN that a LIF layer follows, until they are folded.
 
     They start with the mean m and the variance v that a synapse's currents have on `patches`
-    [N, ...], with scale sqrt(v + eps) and shift m: the network's function is what it was. Their
-    statistics run over patches, positions and time steps alike, so that folded they are one factor
-    and one bias an output channel (Zheng et al. 2021, threshold-dependent batch norm, whose scale
-    by the threshold is inside the synapses here).
+    [N, ...], with scale sqrt(v + eps) and shift m, which leaves the network's function unchanged.
+    Their statistics run over patches, positions and time steps alike, so that folded they are one
+    factor and one bias per output channel (Zheng et al. 2021, threshold-dependent batch norm, whose
+    scale by the threshold is inside the synapses here).
 
     A synapse without a bias, which has nowhere to put a mean, and a dense layer whose channels are
     not axis 1 get none.
+
+    Args:
+        network: SNN, changed in place.
+        patches: Patches [N, 1, B, h, w] that the first statistics come from.
     """
 
     def __init__(self, network: SpikingNetwork, patches: Tensor) -> None:
@@ -60,7 +64,11 @@ class SynapseNorms:
 
     @torch.no_grad()
     def fold(self) -> None:
-        """Merge them into their synapses, quantized or not: the same function in evaluation."""
+        """Merge the norms into their synapses, quantized or not: the same function in evaluation.
+
+        Raises:
+            InputError: The quantized weights cannot be rescaled per output channel.
+        """
         for handle in self.handles:
             handle.remove()
         synapse: Any
@@ -72,7 +80,7 @@ class SynapseNorms:
 
 
 def _before_neurons(network: SpikingNetwork) -> list[nn.Module]:
-    """The convolutions and dense layers with a LIF layer somewhere behind them."""
+    """Return the convolutions and dense layers that a LIF layer follows, at any distance."""
     feeding: set[str] = set()
     found: list[nn.Module] = []
     for name, sources in reversed(network.inputs.items()):

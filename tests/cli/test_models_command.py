@@ -7,7 +7,7 @@ import json
 import pytest
 
 from snnquant.cli import main
-from snnquant.config import OWN_INPUTS
+from snnquant.config import NETWORKS
 
 
 def test_json_is_one_object_with_every_model(capsys: pytest.CaptureFixture[str]) -> None:
@@ -17,9 +17,9 @@ def test_json_is_one_object_with_every_model(capsys: pytest.CaptureFixture[str])
     answer = json.loads(out)
     assert (answer["bands"], answer["classes"]) == (200, 16)
     rows = {row["name"]: row for row in answer["models"]}
-    assert list(rows) == list(OWN_INPUTS)
+    assert list(rows) == list(NETWORKS)
     for name, row in rows.items():
-        assert (row["window"], row["components"]) == OWN_INPUTS[name]
+        assert (row["window"], row["components"]) == NETWORKS[name]
         assert row["convertible"] is (row["refused"] is None)
         assert row["paper"]
     assert rows["hybridsn"]["parameters"] == 5_122_176
@@ -33,6 +33,6 @@ def test_the_table_fits_a_narrow_terminal(
     main(["models"])
     out, _ = capsys.readouterr()
     assert max(len(line) for line in out.splitlines()) <= 80
-    for name in OWN_INPUTS:
+    for name in NETWORKS:
         assert any(line.split()[:1] == [name] for line in out.splitlines())
     assert "5,122,176" in out

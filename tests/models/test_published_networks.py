@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from snnquant.config import OWN_INPUTS, ModelConfig
+from snnquant.config import NETWORKS, ModelConfig
 from snnquant.conversion import fold_batch_norm
 from snnquant.errors import InputError
 from snnquant.models import build_model, summarise_models
@@ -75,7 +75,7 @@ def test_hu_pools_by_a_fifth_of_its_kernel(bands, pooled):
 )
 @settings(deadline=None, max_examples=30)
 def test_any_long_spectrum_gives_logits(name, bands, classes, batch_norm):
-    window = OWN_INPUTS[name][0] if name != "hybridsn" else 9
+    window = NETWORKS[name][0] if name != "hybridsn" else 9
     config = ModelConfig(name=name, window=window)
     cnn = build_model(config, bands, classes, batch_norm=batch_norm).eval()
     x = patch(config, bands, 2)
@@ -88,7 +88,7 @@ def test_any_long_spectrum_gives_logits(name, bands, classes, batch_norm):
 
 
 def test_hamidas_strided_convolutions_are_not_rectified():
-    """Nothing but them may stand between two rectifiers."""
+    """Only these stand between two ReLUs."""
     names = [name for name, _ in build_model(ModelConfig(name="hamida"), 60, 4).named_children()]
     assert names[:5] == ["conv1", "relu_conv1", "pool1", "conv2", "relu_conv2"]
 
@@ -121,7 +121,7 @@ def test_what_leaves_nothing_for_a_layer_is_refused(name, options, bands, words)
 
 
 def test_every_network_has_its_own_window_and_components():
-    for name, (window, components) in OWN_INPUTS.items():
+    for name, (window, components) in NETWORKS.items():
         own = ModelConfig(name=name)
         assert (own.window, own.components) == (window, components)
         asked = ModelConfig(name=name, window=9, components=2)

@@ -2,20 +2,39 @@ from __future__ import annotations
 
 import copy
 import itertools
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 
-from snnquant.config import QuantizationConfig
+from snnquant.config import (
+    RunConfig,
+    TrainingConfig,
+    read_config,
+    read_method,
+    write_config,
+)
 from snnquant.errors import InputError
-from snnquant.quantization import api, freeze, integer_weights, quantize, register_method
-from snnquant.quantization.uniform import FixedPointLeak, FixedPointThreshold, QuantizedWeight
+from snnquant.quantization import (
+    METHODS,
+    LayerPlace,
+    MethodConfig,
+    Plan,
+    QuantizationConfig,
+    WeightQuantizer,
+    freeze,
+    integer_weights,
+    quantize,
+    register_method,
+    scale_channels,
+    straight_through,
+)
+from snnquant.quantization.neurons import FixedPointLeak, FixedPointThreshold
+from snnquant.quantization.uniform import QuantizedWeight
 from snnquant.spiking import LIF, SpikingNetwork
 
 X = torch.randn(3, 1, 8, 5, 5, generator=torch.Generator().manual_seed(2))
@@ -191,30 +210,105 @@ def test_quantized_neurons_train_even_from_a_leak_of_one() -> None:
     assert model.layers.lif1.threshold.item() > 0
 
 
-@contextmanager
-def registered(config_type: type) -> Iterator[None]:
-    try:
-        yield
-    finally:
-        del api._HANDLERS[config_type]
+@pytest.fixture
+def sign(monkeypatch: pytest.MonkeyPatch) -> type[MethodConfig]:
+    """A method whose weights are -1, 0 or 1, registered for one test."""
+    monkeypatch.setattr(METHODS, "_entries", dict(METHODS._entries))
+
+    class SignWeight(WeightQuantizer):
+        def forward(self, weight: Tensor) -> Tensor:
+            return straight_through(weight, weight.sign(), weight.abs() <= 1)
+
+    @register_method("sign")
+    class Sign(MethodConfig):
+        bits: int = 2
+        places: tuple[int, ...] = ()
+
+        def plan(self) -> Plan:
+            def weight(weight: Tensor, place: LayerPlace) -> WeightQuantizer:
+                seen.append(place)
+                return SignWeight(self.bits)
+
+            return Plan(weight)
+
+    seen: list[LayerPlace] = []
+    Sign.seen = seen  # type: ignore[attr-defined]
+    return Sign
 
 
-def test_a_method_of_ones_own_can_be_registered() -> None:
-    @dataclass(frozen=True)
-    class Sign:
-        pass
+def test_a_registered_method_puts_its_quantizers_on_every_weight(sign: type) -> None:
+    model = quantize(network(), sign())
+    assert [(place.name, place.kind) for place in sign.seen] == [  # type: ignore[attr-defined]
+        ("layers.conv1", "Conv3d"),
+        ("layers.conv2", "Conv3d"),
+        ("layers.linear", "Linear"),
+    ]
+    for name in SYNAPSES:
+        assert set(synapse(model, name).weight.unique().tolist()) <= {-1.0, 0.0, 1.0}
+    model(X).sum().backward()
+    assert synapse(model, "conv2").parametrizations.weight.original.grad.any()  # type: ignore[union-attr]
+    expected = model(X)
+    assert torch.equal(freeze(model)(X), expected)
+    assert isinstance(synapse(model, "conv2").weight, nn.Parameter)
 
-    with registered(Sign):
 
-        @register_method(Sign)
-        def sign(model: nn.Module, config: Sign) -> None:
-            with torch.no_grad():
-                for parameter in model.parameters():
-                    parameter.sign_()
+def test_a_method_without_a_grid_refuses_integers_and_factors(sign: type) -> None:
+    layer = quantize(nn.Linear(3, 4), sign())
+    with pytest.raises(InputError, match="SignWeight: found weights on no uniform grid"):
+        integer_weights(layer)
+    with pytest.raises(InputError, match=r"found output channels .*--no-snn-batch-norm"):
+        scale_channels(layer, torch.ones(4))
+    with pytest.raises(InputError, match=r"--quantization: found sign, .*--no-snn-batch-norm"):
+        RunConfig(quantization=sign())
+    RunConfig(quantization=sign(), training=TrainingConfig(snn_batch_norm=False))
+    RunConfig(quantization=sign(bits=32))
 
-        model = quantize(nn.Linear(3, 4), Sign())  # type: ignore[arg-type]
-    values: Tensor = model.weight  # type: ignore[assignment]
-    assert set(values.flatten().tolist()) <= {-1.0, 0.0, 1.0}
+
+def test_a_quantizer_after_another_parametrization_is_found() -> None:
+    class Halved(nn.Module):
+        def forward(self, weight: Tensor) -> Tensor:
+            return weight / 2
+
+    layer = nn.Linear(8, 3)
+    parametrize.register_parametrization(layer, "weight", Halved())
+    quantize(layer, QuantizationConfig(bits=4))
+    codes, scale, zero_point = integer_weights(layer)
+    assert torch.equal((codes - zero_point) * scale, layer.weight)
+    with pytest.raises(InputError, match="found several parametrizations"):
+        scale_channels(layer, torch.ones(3))
+    before = layer.weight.detach()
+    assert torch.equal(freeze(layer).weight, before)
+
+
+def test_options_of_a_method_are_read_and_written(sign: type, tmp_path: Path) -> None:
+    file = tmp_path / "config.toml"
+    plain = TrainingConfig(snn_batch_norm=False)
+    config = RunConfig(quantization=sign(bits=4, places=(1, 2)), training=plain)
+    file.write_text(write_config(config))
+    assert read_config(file) == config
+    assert file.read_text().endswith("\n[sign]\nbits = 4\nplaces = [1, 2]\n")
+    assert read_method({"method": "sign", "bits": 4, "places": [1, 2]}) == config.quantization
+    assert read_method({"bits": 4}) == QuantizationConfig(bits=4)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda sign: sign(bits=9), "^--sign.bits: found 9, expected 2 to 8"),
+        (lambda sign: sign(bits="4"), "^--sign.bits: found '4', expected a whole number"),
+        (lambda sign: sign(places=[1]), "^--sign.places: found"),
+        (lambda sign: sign(method="uniform"), "^--quantization: found 'uniform', expected sign"),
+        (lambda sign: QuantizationConfig(method="sign"), "^--quantization: found 'sign'"),
+        (lambda sign: read_method({"method": "other"}), "found 'other', expected one of uniform"),
+        (lambda sign: read_method({"method": ["sign"]}), "^--quantization: found"),
+        (lambda sign: register_method("sign")(type("A", (MethodConfig,), {})), "registered twice"),
+        (lambda sign: register_method("a-b")(type("A", (MethodConfig,), {})), "an identifier"),
+        (lambda sign: register_method("again")(sign), "found @dataclass"),
+    ],
+)
+def test_wrong_options_of_a_method_are_refused(call, message: str, sign: type) -> None:  # type: ignore[no-untyped-def]
+    with pytest.raises(InputError, match=message):
+        call(sign)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,6 @@ import pytest
 import torch
 from torch import nn
 
-from snnquant.checkpoints import Checkpoint
 from snnquant.config import ModelConfig, NeuronConfig, QuantizationConfig, SplitConfig
 from snnquant.conversion import to_spiking
 from snnquant.models import build_model
@@ -68,27 +67,5 @@ def network_of(scene: Scene) -> Callable[..., nn.Module]:
         if quantization:
             quantize(network, quantization)
         return network.eval()
-
-    return build
-
-
-@pytest.fixture(scope="session")
-def checkpoint_of(scene: Scene, network_of) -> Callable[..., Checkpoint]:
-    """A checkpoint of one of CONFIGS."""
-
-    def build(kind: str, seed: int = 0) -> Checkpoint:
-        random = np.random.default_rng(seed)
-        mean = random.normal(size=scene.bands).astype(np.float32)
-        std = random.uniform(0.5, 2, scene.bands).astype(np.float32)
-        return Checkpoint(
-            network_of(kind, seed),
-            MODEL,
-            scene.bands,
-            scene.classes,
-            Normalisation(mean, std),
-            scene.digest,
-            f"split {seed}",
-            *CONFIGS[kind],
-        )
 
     return build

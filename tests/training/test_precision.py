@@ -11,7 +11,7 @@ from snnquant.conversion import to_spiking
 from snnquant.errors import InputError
 from snnquant.models import build_model
 from snnquant.nn.convolutions import Conv2d, Conv3d
-from snnquant.training.loop import Recipe, _Loss
+from snnquant.training.loop import _Loss
 
 STEP = 2.0**-8
 """Largest relative error of a rounding to 8 significant bits."""
@@ -55,8 +55,8 @@ def test_losses_and_gradients_stay_close_and_are_of_float32(spiking: bool) -> No
         network = to_spiking(network, x[:1], NeuronConfig())
     losses, gradients = [], []
     for precision in ("float32", "bfloat16"):
-        recipe = Recipe("snn", 1, 1e-3, 32, 0.0, 0.0, 0, precision=precision)
-        loss = _Loss(network, None, recipe, None)(x, classes)
+        config = TrainingConfig(distillation=0.0, precision=precision)
+        loss = _Loss(network, None, config, None)(x, classes)
         network.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         assert loss.dtype == torch.float32

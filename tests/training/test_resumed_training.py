@@ -3,28 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
 
-from snnquant.checkpoints import save_checkpoint
-from snnquant.checkpoints.tensorfile import read_tensors
+from snnquant.checkpoints.tensorfile import read_tensors, write_tensors
+from snnquant.config import TrainingConfig
 from snnquant.errors import InputError
-from snnquant.training import Epoch, Recipe, Samples, train
+from snnquant.training import Epoch, Samples, Stage, train
 
 EPOCHS = 4
-RECIPE = Recipe(
-    stage="snn",
-    epochs=EPOCHS,
-    learning_rate=0.02,
-    batch_size=32,
-    weight_decay=1e-3,
-    distillation=0.5,
-    seed=11,
-)
+STAGE = Stage("snn", EPOCHS, rate=0.02)
+CONFIG = TrainingConfig(batch_size=32, weight_decay=1e-3, distillation=0.5)
 KINDS = ["cnn with batch norm", "quantized snn", "quantized neurons"]
 
 
@@ -49,9 +42,11 @@ def start(samples: tuple[Samples, Samples], network_of) -> Callable[..., nn.Modu
         plain, batch_norm = kind.removesuffix(" with batch norm"), "batch norm" in kind
         network = network_of(plain, next(starts) if path.exists() else 0, batch_norm)
         teacher = network_of("cnn", 1)
-        recipe = replace(RECIPE, **changes)
-        history = train(network, *samples, recipe, path, teacher=teacher, on_epoch=stop(network))
-        return network, history
+        stage = replace(STAGE, **{k: v for k, v in changes.items() if k in vars(STAGE)})
+        config = replace(CONFIG, **{k: v for k, v in changes.items() if k in vars(CONFIG)})
+        seed, look = changes.get("seed", 11), stop(network)
+        both = {"seed": seed, "teacher": teacher, "on_epoch": look}
+        return network, train(network, *samples, stage, config, path, **both)
 
     return run
 
@@ -118,7 +113,7 @@ def test_stopped_within_an_epoch(kind, step, start, unbroken, tmp_path):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_stopped_again_and_again(kind, start, unbroken, tmp_path):
-    """What was read from the file is trained on in place: the file itself must not change."""
+    """Training changes in place what was read: the file itself must not change."""
     path = tmp_path / "state.safetensors"
     for epoch in range(EPOCHS - 1):
         with pytest.raises(Stopped):
@@ -161,9 +156,9 @@ def test_a_resumed_training_reports_the_epochs_before(start, tmp_path):
 @pytest.mark.parametrize(
     "change",
     [
-        {"stage": "cnn"},
+        {"name": "cnn"},
         {"epochs": EPOCHS + 1},
-        {"learning_rate": 0.01},
+        {"rate": 0.01},
         {"batch_size": 31},
         {"weight_decay": 0.0},
         {"distillation": 0.4},
@@ -171,12 +166,12 @@ def test_a_resumed_training_reports_the_epochs_before(start, tmp_path):
         {"seed": 12},
     ],
 )
-def test_the_state_of_another_recipe_is_refused(change, start, tmp_path):
+def test_the_state_of_another_training_is_refused(change, start, tmp_path):
     path = tmp_path / "state.safetensors"
     with pytest.raises(Stopped):
         start("quantized snn", path, after_epoch(0))
     before = path.read_bytes()
-    assert set(change) <= set(asdict(RECIPE))
+    assert set(change) <= {*vars(STAGE), *vars(CONFIG), "seed"}
     with pytest.raises(InputError) as caught:
         start("quantized snn", path, **change)
     assert str(caught.value).startswith(f"{path}: found another training's state")
@@ -192,9 +187,9 @@ def test_the_state_of_another_network_is_refused(start, tmp_path, refused):
     assert "found another network's state" in message
 
 
-def test_a_checkpoint_is_no_training_state(start, tmp_path, checkpoint_of, refused):
+def test_a_checkpoint_is_no_training_state(start, tmp_path, refused):
     path = tmp_path / "state.safetensors"
-    save_checkpoint(path, checkpoint_of("quantized snn"))
+    write_tensors(path, {"network.weight": torch.ones(3)}, {"what": "checkpoint", "format": 1})
     refused(lambda file: start("quantized snn", file), path)
 
 

@@ -13,25 +13,26 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional
 
-from snnquant.config import ModelConfig, NeuronConfig
+from snnquant.config import ModelConfig, NeuronConfig, TrainingConfig
 from snnquant.conversion import to_spiking
 from snnquant.errors import InputError
 from snnquant.models import build_model
 from snnquant.sampling import Normalisation, Patches
-from snnquant.training import Epoch, Recipe, Samples, predict, train
+from snnquant.training import Epoch, Samples, Stage, predict, train
 from snnquant.training.loop import flip, one_cycle
 
-RECIPE = Recipe(
-    stage="cnn",
-    epochs=4,
-    learning_rate=5e-3,
-    batch_size=16,
-    weight_decay=0.0,
-    distillation=0.0,
-    seed=3,
-)
-STILL = replace(RECIPE, epochs=1, learning_rate=1e-30)
-"""A rate below float32's resolution: the loss is that of the network as it came."""
+STAGE = Stage("cnn", epochs=4, rate=5e-3)
+STILL = {"epochs": 1, "rate": 1e-30}
+"""A rate below float32's resolution: the loss is that of the network before training."""
+CONFIG = TrainingConfig(batch_size=16, weight_decay=0.0, distillation=0.0)
+
+
+def fit(network: nn.Module, samples, state: Path, *, seed: int = 3, **changes) -> list[Epoch]:
+    """Train with STAGE and CONFIG, some of whose fields are changed."""
+    own = {name: changes.pop(name) for name in ("epochs", "rate") if name in changes}
+    known = {name: changes.pop(name) for name in vars(CONFIG) if name in changes}
+    stage, config = replace(STAGE, **own), replace(CONFIG, **known)
+    return train(network, *samples, stage, config, state, seed=seed, **changes)
 
 
 @pytest.fixture
@@ -67,7 +68,7 @@ def test_the_loss_falls_on_a_separable_toy(spiking, toy, state):
     network: nn.Module = toy_network()
     if spiking:
         network = to_spiking(network, torch.zeros(1, 1, 6, 1, 1), NeuronConfig(time_steps=4))
-    history = train(network, *toy, replace(RECIPE, epochs=15, learning_rate=0.02), state)
+    history = fit(network, toy, state, epochs=15, rate=0.02)
     assert [row.epoch for row in history] == list(range(15))
     assert {row.stage for row in history} == {"cnn"}
     assert history[-1].loss < 0.3 * history[0].loss
@@ -84,11 +85,10 @@ def best_epoch(losses: list[float]) -> int:
 @pytest.mark.parametrize("seed", range(3))
 def test_the_best_epochs_weights_are_the_ones_left(seed, samples, network_of, state):
     network, validation = network_of("cnn", seed), samples[1]
-    restless = replace(RECIPE, epochs=6, learning_rate=0.3, seed=seed)
     seen: list[float] = []
 
     def look(row: Epoch) -> None:
-        logits = predict(network, validation.patches, validation.indices, restless.batch_size)
+        logits = predict(network, validation.patches, validation.indices, CONFIG.batch_size)
         correct = (logits.argmax(1) == validation.classes).double().mean().item()
         loss = functional.cross_entropy(logits, validation.classes).item()
         assert (row.validation_accuracy, row.validation_loss) == (correct, loss)
@@ -96,7 +96,7 @@ def test_the_best_epochs_weights_are_the_ones_left(seed, samples, network_of, st
         states.append(copy.deepcopy(network.state_dict()))
 
     states: list[dict[str, torch.Tensor]] = []
-    history = train(network, *samples, restless, state, on_epoch=look)
+    history = fit(network, samples, state, seed=seed, epochs=6, rate=0.3, on_epoch=look)
     assert len(history) == len(seen) == 6
     best = best_epoch(seen)
     for name, tensor in network.state_dict().items():
@@ -108,15 +108,15 @@ def test_the_best_epoch_is_not_always_the_last(samples, network_of, tmp_path):
     best = []
     for seed in range(3):
         network = network_of("cnn", seed)
-        restless = replace(RECIPE, epochs=6, learning_rate=0.3, seed=seed)
-        history = train(network, *samples, restless, tmp_path / f"{seed}.safetensors")
+        state = tmp_path / f"{seed}.safetensors"
+        history = fit(network, samples, state, seed=seed, epochs=6, rate=0.3)
         best.append(best_epoch([row.validation_loss for row in history]))
     assert min(best) < 5
 
 
 @pytest.mark.parametrize("kind", ["snn", "quantized neurons"])
 def test_leaks_and_thresholds_stay_in_their_range(kind, samples, network_of, state):
-    """At this rate a step is longer than the range is wide."""
+    """One step at this rate is longer than the range is wide."""
     network = network_of(kind)
     neurons = [(n, p) for n, p in network.named_parameters() if "leak" in n or "threshold" in n]
     assert len(neurons) == 8
@@ -128,13 +128,13 @@ def test_leaks_and_thresholds_stay_in_their_range(kind, samples, network_of, sta
             assert "threshold" in name or parameter.item() <= 1
             ends.append(parameter.item() in (0, 1))
 
-    train(network, *samples, replace(RECIPE, learning_rate=1.0), state, on_epoch=look)
+    fit(network, samples, state, rate=1.0, on_epoch=look)
     assert any(ends)
 
 
 def test_no_epoch_is_left_out_though_none_gets_better(toy, state):
     network = toy_network()
-    assert len(train(network, *toy, replace(STILL, epochs=50), state)) == 50
+    assert len(fit(network, toy, state, epochs=50, rate=1e-30)) == 50
     assert same(network, toy_network())
 
 
@@ -143,8 +143,8 @@ def test_the_same_seed_trains_the_same_network(samples, network_of, tmp_path):
     histories = []
     for number, (network, seed) in enumerate(zip(networks, (5, 5, 6), strict=True)):
         torch.manual_seed(number)  # what was drawn before must not matter
-        recipe = replace(RECIPE, epochs=2, seed=seed)
-        histories.append(train(network, *samples, recipe, tmp_path / f"{number}.safetensors"))
+        state = tmp_path / f"{number}.safetensors"
+        histories.append(fit(network, samples, state, seed=seed, epochs=2))
     assert same(networks[0], networks[1])
     assert histories[0] == histories[1]
     assert not same(networks[0], networks[2])
@@ -160,8 +160,7 @@ def test_the_loss_is_cross_entropy_and_the_teachers_divergence(share, toy, state
         ours, theirs = network(patches).softmax(1), teacher(patches).softmax(1)
     entropy = -ours[torch.arange(len(ours)), samples.classes].log().mean()
     divergence = (theirs * (theirs / ours).log()).sum(1).mean()
-    recipe = replace(STILL, distillation=share)
-    (row,) = train(network, *toy, recipe, state, teacher=teacher)
+    (row,) = fit(network, toy, state, **STILL, distillation=share, teacher=teacher)
     expected = (1 - share) * entropy + share * divergence
     assert row.loss == pytest.approx(float(expected), rel=1e-5)
     for name, tensor in teacher.state_dict().items():
@@ -183,8 +182,9 @@ def test_unlabelled_pixels_add_the_teachers_divergence_alone(many, toy, state):
     labelled, unlabelled = (
         (q * (q / p).log()).sum(1).mean() for p, q in zip(ours, theirs, strict=True)
     )
-    recipe = replace(STILL, distillation=0.5, unlabelled=many)
-    (row,) = train(network, *toy, recipe, state, teacher=teacher, unlabelled=alone)
+    config = replace(CONFIG, distillation=0.5, unlabelled=many)
+    stage = replace(STAGE, **STILL)
+    (row,) = train(network, *toy, stage, config, state, teacher=teacher, unlabelled=alone)
     expected = 0.5 * entropy + 0.5 * (labelled + many * unlabelled) / (1 + many)
     assert row.loss == pytest.approx(float(expected), rel=1e-5)
 
@@ -194,16 +194,15 @@ def test_the_penalty_times_the_accumulates_is_added(penalty, toy, tmp_path):
     price = torch.tensor(0.25, requires_grad=True)
     losses = []
     for number, accumulates in enumerate((None, lambda: price)):
-        recipe = replace(STILL, spike_penalty=penalty)
-        state = tmp_path / f"{number}.safetensors"
-        (row,) = train(toy_network(), *toy, recipe, state, accumulates=accumulates)
+        state, cost = tmp_path / f"{number}.safetensors", {"accumulates": accumulates}
+        (row,) = fit(toy_network(), toy, state, **STILL, spike_penalty=penalty, **cost)
         losses.append(row.loss)
     assert losses[1] - losses[0] == pytest.approx(penalty * 0.25, abs=1e-6)
 
 
 def test_without_a_teacher_the_loss_is_cross_entropy_alone(toy, tmp_path):
     rows = [
-        train(toy_network(), *toy, replace(STILL, distillation=d), tmp_path / f"{d}.safetensors")
+        fit(toy_network(), toy, tmp_path / f"{d}.safetensors", **STILL, distillation=d)
         for d in (0.0, 0.5)
     ]
     assert rows[0] == rows[1]
@@ -212,7 +211,7 @@ def test_without_a_teacher_the_loss_is_cross_entropy_alone(toy, tmp_path):
 @pytest.mark.parametrize("kind", ["cnn", "quantized cnn"])
 def test_a_rate_that_diverges_is_refused_by_its_option(kind, samples, network_of, state):
     with pytest.raises(InputError) as caught:
-        train(network_of(kind), *samples, replace(RECIPE, learning_rate=1e36), state)
+        fit(network_of(kind), samples, state, rate=1e36)
     assert str(caught.value).startswith("--learning-rate: the loss of cnn became ")
     assert "\n" not in str(caught.value)
     assert not state.exists()
@@ -221,9 +220,8 @@ def test_a_rate_that_diverges_is_refused_by_its_option(kind, samples, network_of
 def test_weights_that_the_last_step_ruins_are_never_kept(toy, state):
     """The loss of an epoch is of the weights before each step, so validation has to notice."""
     network = toy_network()
-    recipe = replace(RECIPE, epochs=1, batch_size=200, learning_rate=1e37)
     with pytest.raises(InputError, match="--learning-rate"):
-        train(network, *toy, recipe, state)
+        fit(network, toy, state, epochs=1, rate=1e37, batch_size=200)
     assert not state.exists()
 
 
@@ -243,9 +241,9 @@ def test_every_patch_is_used_once_an_epoch_and_never_alone(
         return gather(patches, indices)
 
     monkeypatch.setattr(Patches, "gather", spy)
-    train(network_of("cnn", batch_norm=True), few, validation, replace(RECIPE, epochs=1), state)
-    validating = math.ceil(len(validation.indices) / RECIPE.batch_size)  # the last ones
-    assert max(len(batch) for batch in gathered[-validating:]) <= RECIPE.batch_size
+    fit(network_of("cnn", batch_norm=True), (few, validation), state, epochs=1)
+    validating = math.ceil(len(validation.indices) / CONFIG.batch_size)  # the last ones
+    assert max(len(batch) for batch in gathered[-validating:]) <= CONFIG.batch_size
     batches = gathered[:-validating]
     assert [len(batch) for batch in batches] == {
         0: [16, 16, 16],
@@ -257,7 +255,7 @@ def test_every_patch_is_used_once_an_epoch_and_never_alone(
 
 def test_a_single_training_pixel_trains_a_network_without_batch_norm(toy, state):
     training = Samples(toy[0].patches, toy[0].indices[:1], toy[0].classes[:1])
-    assert len(train(toy_network(), training, toy[1], replace(RECIPE, epochs=2), state)) == 2
+    assert len(fit(toy_network(), (training, toy[1]), state, epochs=2)) == 2
 
 
 @given(count=st.integers(1, 5000), place=st.floats(0, 1, exclude_max=True))

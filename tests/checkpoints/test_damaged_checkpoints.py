@@ -13,7 +13,13 @@ from hypothesis import strategies as st
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from snnquant.checkpoints import Checkpoint, is_checkpoint, load_checkpoint, save_checkpoint
+from snnquant.checkpoints import (
+    Checkpoint,
+    is_checkpoint,
+    load_checkpoint,
+    read_header,
+    save_checkpoint,
+)
 from snnquant.checkpoints.tensorfile import read_tensors, write_tensors
 from snnquant.errors import InputError
 from snnquant.importers import load_state_dict
@@ -225,3 +231,23 @@ def test_a_missing_file_a_folder_and_an_empty_file_are_refused(reader, name, tmp
     refused(reader, path)
     assert not is_checkpoint(path)
     refused(reader, path / "below a file")
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"PK", b"\x80\x02", b"\x02\0\0\0\0\0\0\0{}", b"\x02\0\0\0\0\0\0\0[]"]
+)
+def test_headers_of_other_files_are_refused(content, tmp_path, refused):
+    path = tmp_path / "network.safetensors"
+    refused(read_header, path)
+    path.write_bytes(content)
+    refused(read_header, path)
+
+
+def test_headers_of_other_kinds_are_refused(tmp_path, refused, saved):
+    path = tmp_path / "network.safetensors"
+    write_tensors(path, {"network.weight": torch.ones(3)}, {"what": "training"})
+    assert "'training'" in refused(read_header, path)
+    path.write_bytes(saved[1])
+    tensors, header = read_tensors(path)
+    write_tensors(path, tensors, header | {"quantization": {"bits": 99}})
+    assert "--bits: found 99" in refused(read_header, path)

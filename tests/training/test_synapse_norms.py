@@ -28,7 +28,7 @@ def spiking(seed: int, model: str = "cnn32h") -> tuple[SpikingNetwork, torch.Ten
 
 
 def currents(network: SpikingNetwork, patches: torch.Tensor) -> list[torch.Tensor]:
-    """Input of every LIF layer."""
+    """Record the input of every LIF layer."""
     seen: list[torch.Tensor] = []
     neurons = [layer for layer in network.layers if isinstance(layer, LIF)]
     handles = [n.register_forward_pre_hook(lambda m, x: seen.append(x[0])) for n in neurons]
@@ -108,7 +108,7 @@ def test_the_readout_and_synapses_without_bias_get_none():
     assert list(norms.norms) == [layers["second"]]
 
 
-def test_one_scale_a_tensor_cannot_be_folded_into():
+def test_one_scale_per_tensor_cannot_be_folded_into():
     snn, patches = spiking(3)
     quantize(snn, QuantizationConfig(granularity="tensor"))
     norms = SynapseNorms(snn, patches)

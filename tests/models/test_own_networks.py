@@ -100,7 +100,7 @@ def test_layer_table_leaves_the_model_as_it_was(training: bool):
 @given(bands=st.integers(1, 220), window=WINDOWS)
 @settings(deadline=None, max_examples=20)
 def test_networks_neither_pad_nor_pool(name, bands, window):
-    """Padding would add pixels that no one measured, pooling after spikes values that are none."""
+    """Padding would add pixels that were not measured; pooling after spikes gives no spikes."""
     cnn = build_model(ModelConfig(name=name, window=window), bands, 3)
     kinds = (nn.Conv3d, nn.Conv2d, nn.Linear, nn.ReLU, nn.Flatten, nn.Dropout)
     assert all(isinstance(module, kinds) for module in cnn)
@@ -208,7 +208,7 @@ def test_parameter_count_of_a_hand_worked_network():
 
 @pytest.mark.parametrize("name", NAMES)
 def test_parameter_count_of_quantized_and_spiking_networks(name: str):
-    """A quantized weight counts once; an SNN has a leak and a threshold more a layer."""
+    """A quantized weight counts once; an SNN adds a leak and a threshold per layer."""
     cnn = build_model(ModelConfig(name=name), 60, 7)
     weights = sum(
         torch.Size(row.weight_shape).numel() + row.weight_shape[0]

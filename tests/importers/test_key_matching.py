@@ -1,4 +1,4 @@
-"""Which tensor is which, where a state dict has other names than the network."""
+"""Matching of tensors where a state dict has other names than the network."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def same(one: nn.Module, other: nn.Module) -> bool:
 
 
 def renamed(state: dict[str, Tensor], pattern: str) -> OrderedDict[str, Tensor]:
-    """The state dict with layers named by their number, in the same order."""
+    """Return the state dict with layers named by their number, in the same order."""
     layers = list(dict.fromkeys(key.rpartition(".")[0] for key in state))
     result: OrderedDict[str, Tensor] = OrderedDict()
     for key, value in state.items():
@@ -80,7 +80,7 @@ def test_prefixes_and_any_order_of_the_own_names(prefix, seed):
 
 
 def test_names_of_the_pytorch_versions_in_circulation():
-    """conv1, pool1, ..., fc: all but the last are ours, whose shape is the classifier's alone."""
+    """conv1, pool1, ..., fc: only the last differs, and only the classifier has its shape."""
     source, target = network("hamida"), network("hamida", seed=1)
     state = {k.replace("classifier", "fc"): v for k, v in source.state_dict().items()}
     key_map = load_matching(target, dict(sorted(state.items())), ordered=False)
@@ -106,8 +106,8 @@ def test_other_precisions_become_float32(dtype):
         assert torch.equal(value, state[key].float())
 
 
-def test_a_bias_that_is_not_there_is_zero_and_a_batch_norm_left_out():
-    """As in ports that put batch norm behind some convolutions alone, these without a bias."""
+def test_a_missing_bias_is_zero_and_a_missing_batch_norm_left_out():
+    """Some ports have batch norm only after some convolutions, and these have no bias."""
     source, target = network("hybridsn", True), network("hybridsn", True, seed=1)
     state = source.state_dict()
     del state["conv1.bias"]
@@ -159,7 +159,7 @@ def test_what_does_not_match_is_refused_and_changes_nothing(change, says):
     ("names", "accepted"), [(["block2", "block10"], True), (["strided", "middle"], False)]
 )
 def test_a_format_without_order_is_not_guessed_at(names, accepted):
-    """pool2 and conv3 of this network have one shape: which is which, order alone can say."""
+    """pool2 and conv3 of this network have the same shape: only their order tells them apart."""
     source, target = network("hamida"), network("hamida", seed=1)
     state = {}
     for key, value in source.state_dict().items():

@@ -1,4 +1,4 @@
-"""Networks as data: what is described is built again, and nothing else is."""
+"""Graphs of layers: their wiring, and their form as data; all else is refused."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from snnquant.conversion.rewriting import rewrite
 from snnquant.errors import InputError
-from snnquant.nn import INPUT, GraphNetwork, build_graph
+from snnquant.nn import INPUT, Graph, GraphNetwork, build_graph
 from snnquant.nn.convolutions import Conv3d
 from snnquant.nn.wiring import Sum
 
@@ -86,6 +86,35 @@ def test_a_layer_without_a_name_here_is_refused():
     graph = GraphNetwork({"odd": nn.Softplus()}, {"odd": [INPUT]})
     with pytest.raises(InputError, match="layer odd: found Softplus"):
         graph.describe()
+
+
+def test_a_layer_takes_the_outputs_that_its_inputs_name_else_the_one_before():
+    layers = {"first": Sum([0.5]), "second": Sum([2.0]), "total": Sum([1.0, 1.0, -1.0])}
+    graph = Graph(layers, {"total": ["first", INPUT, "second"]})
+    assert graph.inputs["first"] == (INPUT,)
+    assert graph.inputs["second"] == ("first",)
+    x = torch.rand(3, 2)
+    torch.testing.assert_close(graph(x), 0.5 * x)  # 0.5 x + x - 2 (0.5 x)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "says"),
+    [
+        ({"first": ["second"]}, "layer first: found input 'second', expected an earlier layer"),
+        ({"second": ["second"]}, "layer second: found input 'second', expected an earlier layer"),
+        ({"second": []}, "layer second: found no input, expected an earlier layer"),
+        ({"third": ["first"]}, "inputs: found 'third', expected one of the layers"),
+    ],
+)
+def test_inputs_that_are_no_earlier_layers_are_refused(inputs, says):
+    with pytest.raises(InputError, match=says):
+        Graph({"first": nn.ReLU(), "second": nn.ReLU()}, inputs)
+
+
+@pytest.mark.parametrize("name", [INPUT, "half", "forward", "a.b"])
+def test_reserved_names_of_layers_are_refused(name):
+    with pytest.raises(InputError, match=f"layer {name}: found a name that is reserved"):
+        Graph({name: nn.ReLU()})
 
 
 def _row(rows: list[dict[str, Any]], kind: str) -> dict[str, Any]:

@@ -1,0 +1,63 @@
+"""Options: frozen dataclasses, read by the command line and stored in every run.
+
+On the command line and in TOML files every option stands by its own flat name (`--bits`,
+`bits = 6`); in Python the options are grouped by the room that reads them. Torch is not imported
+here, so that `snnquant --help` stays fast. `python -m snnquant.config` prints all options as
+Markdown.
+"""
+
+from snnquant.config.methods import (
+    DEFAULT_METHOD,
+    METHODS,
+    MethodConfig,
+    QuantizationConfig,
+    find_method,
+    read_method,
+    register_method,
+)
+from snnquant.config.networks import NETWORKS, NetworkInput
+from snnquant.config.options import FLAT, GROUPS, Option, options_of
+from snnquant.config.parts import (
+    ConversionConfig,
+    ModelConfig,
+    NeuronConfig,
+    SplitConfig,
+    TrainingConfig,
+)
+from snnquant.config.run import (
+    RunConfig,
+    options_before,
+    read_config,
+    run_config_type,
+    write_config,
+)
+from snnquant.config.table import OptionRow, markdown, option_table
+
+__all__ = [
+    "DEFAULT_METHOD",
+    "FLAT",
+    "GROUPS",
+    "METHODS",
+    "NETWORKS",
+    "ConversionConfig",
+    "MethodConfig",
+    "ModelConfig",
+    "NetworkInput",
+    "NeuronConfig",
+    "Option",
+    "OptionRow",
+    "QuantizationConfig",
+    "RunConfig",
+    "SplitConfig",
+    "TrainingConfig",
+    "find_method",
+    "markdown",
+    "option_table",
+    "options_before",
+    "options_of",
+    "read_config",
+    "read_method",
+    "register_method",
+    "run_config_type",
+    "write_config",
+]

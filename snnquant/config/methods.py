@@ -1,0 +1,200 @@
+"""Quantization methods by name: the registry that everything learns of a method from.
+
+A method is one class, its options and how it puts quantizers on a network:
+
+    from snnquant.quantization import LayerPlace, MethodConfig, Plan, register_method
+
+    @register_method("toy")
+    class Toy(MethodConfig):
+        bits: int = 2
+        \"\"\"Bits of a weight.\"\"\"
+
+        def plan(self) -> Plan:
+            return Plan(weight=lambda weight, place: ToyWeight(self.bits))
+
+The file is imported by the command line where the environment variable SNNQUANT_PLUGINS or an entry
+point of the group `snnquant.plugins` names it. `--quantization toy --toy.bits 2` and, in TOML,
+`quantization = "toy"` with a table `[toy]` select it. This file imports no torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Annotated, Any, Literal, TypeVar, dataclass_transform, get_type_hints
+
+from cyclopts import Parameter
+
+from pim_sim.registry import Registry
+from snnquant.config.options import require, require_types
+from snnquant.errors import InputError
+
+DEFAULT_METHOD = "uniform"
+"""Method where none is named. Its options stand without a prefix: `--bits`, `--scheme`, ..."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MethodConfig:
+    """Base of the options of a quantization method.
+
+    Subclasses are decorated with `register_method`, which makes them frozen dataclasses. They add
+    fields, each with a default, and override `plan`.
+    """
+
+    method: Annotated[str, Parameter(name="--quantization")] = ""
+    """Quantization method. Options of a method other than uniform are --METHOD.OPTION."""
+    bits: int = 32
+    """Bits per weight, 2 to 8; 32 keeps floating point."""
+
+    def __post_init__(self) -> None:
+        name, prefix = type(self).method, _prefix(type(self).method)
+        require_types(self, prefix)
+        require(self.method == name, "--quantization", repr(self.method), name)
+        known = 2 <= self.bits <= 8 or self.bits == 32
+        self.require(known, "bits", "2 to 8, or 32")
+
+    def require(self, condition: bool, field: str, expected: str) -> None:
+        """Raise `InputError`, which names the option of a field, where a condition does not hold.
+
+        Args:
+            condition: Whether the field's value is allowed.
+            field: Name of the field.
+            expected: Words for the allowed values.
+
+        Raises:
+            InputError: The condition is false.
+        """
+        flag = f"--{_prefix(self.method)}{field.replace('_', '-')}"
+        require(condition, flag, getattr(self, field), expected)
+
+    def plan(self) -> Any:
+        """Return the `snnquant.quantization.Plan` of quantizers for a network."""
+        raise NotImplementedError(f"{type(self).__name__}.plan")
+
+    def require_channel_scales(self) -> None:
+        """Raise `InputError` unless the weights of an output channel can be multiplied by a factor.
+
+        The batch norms of the SNN's training are folded in this way. Methods whose weights follow
+        any factor override this and `WeightQuantizer.scale_channels_`.
+        """
+        raise InputError(
+            f"--quantization: found {self.method}, whose output channels cannot be rescaled, "
+            "expected --no-snn-batch-norm beside it"
+        )
+
+
+METHODS: Registry[type[MethodConfig]] = Registry("quantization method")
+"""Every quantization method by name."""
+
+Method = TypeVar("Method", bound=MethodConfig)
+
+
+def _prefix(method: str) -> str:
+    return "" if method == DEFAULT_METHOD else f"{method}."
+
+
+@dataclass_transform(frozen_default=True, kw_only_default=True)
+def register_method(name: str) -> Callable[[type[Method]], type[Method]]:
+    """Make the decorated class the quantization method `name`: a frozen dataclass of its options.
+
+    Args:
+        name: Name of the method, an identifier: `--quantization NAME`, and the prefix of its
+            options, `--NAME.OPTION`.
+
+    Returns:
+        The decorator of a subclass of `MethodConfig`.
+
+    Raises:
+        InputError: The name is no identifier or is taken.
+
+    >>> from snnquant.quantization import METHODS, MethodConfig, register_method
+    >>> @register_method("coarse")
+    ... class Coarse(MethodConfig):
+    ...     bits: int = 3
+    >>> Coarse(), Coarse(bits=4).method
+    (Coarse(method='coarse', bits=3), 'coarse')
+    >>> _ = METHODS._entries.pop("coarse")  # only an example
+    """
+
+    def add(cls: type[Method]) -> type[Method]:
+        if "__dataclass_fields__" in vars(cls):
+            raise InputError(f"method {name!r}: found @dataclass, which register_method applies")
+        if not name.isidentifier():
+            raise InputError(f"quantization method: found {name!r}, expected an identifier")
+        # The base's field again, with the name as its default.
+        hint = get_type_hints(MethodConfig, include_extras=True)["method"]
+        cls.__annotations__ = {"method": hint} | vars(cls).get("__annotations__", {})
+        cls.method = name
+        made = dataclass(frozen=True, kw_only=True)(cls)
+        METHODS.register(name)(made)
+        return made
+
+    return add
+
+
+@register_method(DEFAULT_METHOD)
+class QuantizationConfig(MethodConfig):
+    """Uniform quantization of the weights and, on request, of leaks and thresholds.
+
+    Raises:
+        InputError: A value is of the wrong type or out of range.
+
+    >>> from snnquant.config import QuantizationConfig
+    >>> QuantizationConfig(bits=4, scheme="affine").bits
+    4
+    """
+
+    bits: int = 6
+    """Bits per weight, 2 to 8; 32 keeps floating point, nothing is quantized then."""
+    scheme: Literal["symmetric", "affine"] = "symmetric"
+    """symmetric: 2^b - 1 levels around 0; affine: 2^b levels from the min to the max weight."""
+    granularity: Literal["channel", "tensor"] = "channel"
+    """channel: one scale per output channel; tensor: one scale per layer."""
+    clip: Literal["max", "mse"] = "max"
+    """max: the range follows the largest weight; mse: the range of least squared error, fixed."""
+    neuron_bits: int | None = None
+    """Fixed-point bits of leak and threshold, 2 to 16; by default both stay in floating point."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.neuron_bits is not None:
+            self.require(2 <= self.neuron_bits <= 16, "neuron_bits", "2 to 16")
+
+    def plan(self) -> Any:
+        """Return the quantizers of uniform quantization."""
+        # By name, as subcommands are: options must be read without torch.
+        return import_module("snnquant.quantization.uniform").plan(self)
+
+    def require_channel_scales(self) -> None:
+        """Raise `InputError` where one scale serves a whole layer."""
+        if self.granularity != "channel":
+            raise InputError(
+                "--granularity: found tensor, expected channel, or --no-snn-batch-norm: batch norm "
+                "cannot be folded into one scale per tensor"
+            )
+
+
+def find_method(name: object) -> type[MethodConfig]:
+    """Return the method of a name; raise `InputError`, which lists all names, for another one."""
+    if not isinstance(name, str):
+        raise InputError(f"--quantization: found {name!r}, expected text")
+    return METHODS.get(name)
+
+
+def read_method(values: dict[str, Any]) -> MethodConfig:
+    """Return the options of a method that are stored as a dictionary.
+
+    Args:
+        values: Values by field; `method` may be missing, which means uniform.
+
+    Raises:
+        InputError: The method is unknown, or a value is not allowed.
+        TypeError: A field is unknown.
+
+    >>> read_method({"bits": 4}).bits
+    4
+    """
+    method = find_method(values.get("method", DEFAULT_METHOD))
+    fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+    return method(**fields)
