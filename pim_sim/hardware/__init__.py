@@ -3,9 +3,9 @@
 from pim_sim.hardware.adc import ADC
 from pim_sim.hardware.bit_line_array import Array, BitLineArray
 from pim_sim.hardware.cells import CELLS, READS, Cell, ReadLaw, Step
+from pim_sim.hardware.description import Digital, Hardware, Mapping, Memory, Noise, Packing
 from pim_sim.hardware.engine import Engine
 from pim_sim.hardware.macro import CellArray, Converter, Input, Logic, Macro, WeightSigns
-from pim_sim.hardware.parts import Digital, Hardware, Mapping, Memory, Noise, Packing
 from pim_sim.hardware.toml_files import HARDWARE, MACROS, load_hardware, load_macro
 
 __all__ = [

@@ -13,8 +13,8 @@ from pim_sim.errors import InputError
 from pim_sim.hardware.adc import ADC
 from pim_sim.hardware.bit_line_array import Array, BitLineArray
 from pim_sim.hardware.cells import Cell
+from pim_sim.hardware.description import Digital, Hardware, Mapping, Memory, Noise
 from pim_sim.hardware.macro import CellArray, Converter, Input, Logic, Macro
-from pim_sim.hardware.parts import Digital, Hardware, Mapping, Memory, Noise
 from pim_sim.schema import build_part, check_keys, check_table, refuse, shown
 
 Built = TypeVar("Built")

@@ -9,9 +9,9 @@ from pim_sim.technology.adc_survey import (
     survey_fit,
     typical_energy_pj,
 )
+from pim_sim.technology.components import CostRow, component_costs, cost
 from pim_sim.technology.node import GATES, Node, sram_cell_um2
 from pim_sim.technology.scaling import energy_ratio
-from pim_sim.technology.table import CostRow, component_costs, cost
 
 __all__ = [
     "GATES",

@@ -14,7 +14,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from pim_sim.technology.table import component_costs, cost
+from pim_sim.technology.components import component_costs, cost
 
 _TRANSISTORS_PER_GATE = 4  # two inputs, two transistors each
 
