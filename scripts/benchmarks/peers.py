@@ -11,7 +11,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from snnquant.spiking import LIF, SpikingNetwork
+from snnquant.spiking import LIF, Reset, SpikingNetwork
 from snnquant.spiking.snntorch_adapter import to_snntorch
 
 PEERS = Path(sys.prefix) / "benchmark_peers"
@@ -98,7 +98,7 @@ def same_step(snn: SpikingNetwork) -> SpikingNetwork:
     twin = copy.deepcopy(snn)
     for layer in twin.layers:
         if isinstance(layer, LIF):
-            layer.reset = "same_step"
+            layer.reset = Reset.SAME_STEP
     return twin
 
 

@@ -19,15 +19,18 @@ from snnquant.io import exit_codes
 SUBCOMMANDS = {
     "run": "The whole chain: CNN, conversion, SNN under quantization, scores, prices, map.",
     "train": "Train the CNN of a scene, in 32 bits and quantized.",
-    "convert": "Convert a CNN to an SNN.",
+    "convert": "Convert a CNN to an SNN.\n\n"
+    "A run's folder is converted in place with its own options; a file starts a new run.",
     "finetune": "Train a converted SNN under quantization.",
     "evaluate": "Score and price the networks of a run.",
-    "map": "Classify every pixel of the scene.",
+    "map": "Classify every pixel of the scene.\n\n"
+    "Writes a PNG, npy and ENVI file to the run's folder. Interrupted maps resume on rerun.",
     "energy": "Operations and energy, layer by layer.",
     "workload": "Write a checkpoint's layers as the file that pim-sim reads.",
     "export": "Write a network for other programs: ONNX, NIR, snnTorch, Brian2.",
     "models": "List the available networks, our own and published ones.",
 }
+"""The line of each subcommand in `snnquant --help`, and what its own help adds to it."""
 
 app = App(
     name="snnquant",

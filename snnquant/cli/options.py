@@ -14,7 +14,7 @@ from cyclopts import Parameter
 
 from snnquant.cli.progress import show_progress
 from snnquant.config import FLAT, RunConfig
-from snnquant.config.options import OUTPUT
+from snnquant.config.options import OUTPUT, section
 from snnquant.errors import InputError
 from snnquant.stored_networks import Network
 
@@ -24,7 +24,10 @@ if TYPE_CHECKING:
     from snnquant.pipeline.run import Progress, Run
     from snnquant.report import RunMetrics
 
-Json = Annotated[bool, Parameter(negative="", group=OUTPUT)]
+Json = Annotated[
+    bool,
+    Parameter(negative="", help="Print one JSON object and nothing else on stdout.", group=OUTPUT),
+]
 Device = Annotated[
     Literal["auto", "cpu", "cuda"],
     Parameter(help="Where torch computes; auto: on a CUDA device if available.", group=OUTPUT),
@@ -40,18 +43,17 @@ DEFAULT_CONFIG = RunConfig()
 class RunOptions:
     """Destination of a run and origin of its configuration."""
 
-    output: Annotated[Path | None, Parameter(group=OUTPUT)] = None
+    output: Path | None = None
     """New folder of the run; by default runs/SCENE-MODEL-SPLIT-seedN."""
-    config: Annotated[Path | None, Parameter(group=OUTPUT)] = None
+    config: Path | None = None
     """TOML file of options, such as a run's config.toml; the command line beats it."""
-    resume: Annotated[Path | None, Parameter(group=OUTPUT)] = None
+    resume: Path | None = None
     """Folder of a run to resume; its own configuration holds and no other option is allowed."""
     device: Device = "auto"
     json: Json = False
-    """Print the metrics as one JSON object and nothing else on stdout."""
 
 
-SharedOptions = Annotated[RunOptions, FLAT]
+SharedOptions = Annotated[RunOptions, section(OUTPUT)]
 DEFAULT_OPTIONS = RunOptions()
 
 

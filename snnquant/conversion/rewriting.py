@@ -112,7 +112,7 @@ def rewrite(cnn: nn.Module, example: Tensor) -> tuple[ReferenceCNN, list[Match]]
     layers, inputs, origins = rewriter.layers, rewriter.inputs, rewriter.origins
     reference = ReferenceCNN(layers, inputs, origins, tuple(example.shape[1:])).eval()
     different = {name: 1.0 + i for i, name in enumerate(reference.activations())}
-    spike_scales(reference, different)  # refuses what mixes spikes of several thresholds
+    spike_scales(reference, different)  # refuses layers that mix spikes of several thresholds
     with torch.no_grad():
         found = reference(example[torch.arange(BATCH) % len(example)])
     off = (found - expected).abs().max() if found.shape == expected.shape else torch.nan

@@ -183,7 +183,7 @@ def build_published(
 
     `bands` are those that the network takes. A convolution named conv1 is followed by norm_conv1
     (batch norm, where asked) and relu_conv1. Dropout follows every hidden dense layer, or stands
-    before the classifier where there is none.
+    before the classifier where there is no such layer.
 
     Raises InputError where `widths` does not name every convolution, where the window or the
     spectrum is too small for a layer, and where a network of one pixel's spectrum gets more.

@@ -73,7 +73,7 @@ def mean(ndim: int, axes: Sequence[int], keep: bool) -> nn.Module:
     """Make the mean over `axes` of values of `ndim` axes."""
     reduced = sorted(axis % ndim for axis in axes)
     if not reduced or reduced[0] == 0:
-        raise Refused(f"found the axes {reduced}, expected those of a sample")
+        raise Refused(f"found the axes {reduced}, expected some without 0, the batch")
     return Mean(reduced, keep)
 
 

@@ -36,7 +36,7 @@ class Graph(nn.Module):
             named takes the output of the layer before it.
 
     Raises:
-        InputError: For an input that is no earlier layer.
+        InputError: For an input that is no earlier layer, and for a reserved name of a layer.
 
     Example:
         >>> import torch
@@ -127,7 +127,7 @@ def build_graph(rows: Any, bands: int, window: int, max_parameters: int) -> Grap
         InputError: For rows that describe no network, for one of more parameters, and for one that
             does not run on these patches, or only with a vast memory.
     """
-    with torch.device("meta"):  # what a file makes up is sized before anything is allocated
+    with torch.device("meta"):  # a file may state any size: nothing is allocated yet
         sized = _built(rows)
         if sum(parameter.numel() for parameter in sized.parameters()) > max_parameters:
             raise InputError(
@@ -147,6 +147,8 @@ def _with_predecessors(
     wiring: dict[str, tuple[str, ...]] = {}
     before = INPUT
     for name in names:
+        if name == INPUT or "." in name or hasattr(nn.Sequential, name):
+            raise InputError(f"layer {name}: found a name that is reserved, expected another")
         sources = tuple(inputs.get(name, (before,)))
         if not sources:
             raise InputError(f"layer {name}: found no input, expected an earlier layer")
@@ -205,7 +207,7 @@ def _require_runs(network: GraphNetwork, patch: Tensor) -> None:
     try:
         with recording(layers, lambda *call: sizes.append(call[-1].numel())):
             network.eval()(patch)
-    except Exception as error:  # whatever a layer says about a wrong shape
+    except Exception as error:  # layers raise any of them for a wrong shape
         found = tuple(patch.shape)
         raise InputError(
             f"graph: does not run on patches of shape {found} ({one_line(error)})"

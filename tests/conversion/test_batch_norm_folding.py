@@ -18,7 +18,7 @@ PRECISION = {torch.float64: 1e-12, torch.float32: 1e-5}
 
 
 def with_random_statistics(model: nn.Sequential, seed: int) -> nn.Sequential:
-    """The model with statistics and scales of its batch norms far from 0 and 1, some negative."""
+    """Return the model with random statistics and scales in its batch norms, some negative."""
     random = torch.Generator().manual_seed(seed)
     for module in model:
         if isinstance(module, (nn.BatchNorm2d, nn.BatchNorm3d)):
@@ -144,7 +144,7 @@ class Branching(nn.Module):
     "kind",
     ["output needed", "convolution twice", "norm twice", "rectified between", "no statistics"],
 )
-def test_a_norm_that_is_not_the_convolutions_alone_stays(kind):
+def test_a_norm_stays_where_the_convolutions_output_goes_elsewhere_too(kind):
     torch.manual_seed(0)
     model = Branching(kind)
     if model.norm.running_mean is not None:

@@ -47,7 +47,7 @@ def synapses(model: nn.Sequential) -> list[nn.Module]:
 
 @torch.no_grad()
 def activations(cnn: nn.Sequential, x: Tensor) -> tuple[list[Tensor], Tensor]:
-    """What goes into every ReLU, and the logits."""
+    """Return the pre-activations of every ReLU, and the logits."""
     before = []
     for module in cnn:
         if isinstance(module, nn.ReLU):
@@ -58,7 +58,7 @@ def activations(cnn: nn.Sequential, x: Tensor) -> tuple[list[Tensor], Tensor]:
 
 @torch.no_grad()
 def firing_rates(snn: SpikingNetwork, x: Tensor) -> tuple[list[Tensor], Tensor]:
-    """Spikes a step of every neuron of every LIF layer, and the logits."""
+    """Return the spikes per step of every neuron of every LIF layer, and the logits."""
     rates: list[Tensor] = []
     handles = [
         lif.register_forward_hook(lambda module, inputs, spikes: rates.append(spikes.mean(0)))
@@ -71,7 +71,7 @@ def firing_rates(snn: SpikingNetwork, x: Tensor) -> tuple[list[Tensor], Tensor]:
 
 
 def spiking(cnn: nn.Module, neuron: NeuronConfig, thresholds: list[float]) -> SpikingNetwork:
-    """The CNN with these thresholds, one a layer in order."""
+    """Convert the CNN with these thresholds, one per layer in order."""
     reference, _ = rewrite(cnn, patches(1))
     snn = reference.spiking(neuron)
     set_thresholds(snn, reference, dict(zip(reference.activations(), thresholds, strict=True)))
@@ -125,7 +125,7 @@ def test_the_first_layer_is_a_clipped_relu_within_half_a_spike(steps, threshold,
 def test_rates_approach_the_relus_as_one_over_time_steps(name: str, seed: int):
     """Thresholds at the maxima, so nothing is clipped: T x error / V stays bounded as T grows.
 
-    Behind the first layer spikes come unevenly, which costs more than half a spike: over seeds
+    After the first layer spikes come unevenly, which costs more than half a spike: over seeds
     0 to 3 the mean was 0.05 to 0.52 spikes and the largest error 2.5.
     """
     cnn, x = network(name, seed), patches(seed=seed)
@@ -145,8 +145,8 @@ def test_rates_approach_the_relus_as_one_over_time_steps(name: str, seed: int):
     assert logit_errors[128] < logit_errors[32] / 2
 
 
-def test_only_the_first_synapses_behind_a_spike_carry_its_threshold():
-    """What comes out of them is in the CNN's units again, so a second layer has nothing to undo."""
+def test_only_the_first_synapses_after_a_spike_carry_its_threshold():
+    """Their outputs are in the CNN's units again, so a second layer has nothing to undo."""
     torch.manual_seed(0)
     cnn = nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 5), nn.Linear(5, 3))
     x = torch.randn(32, 6)
@@ -176,7 +176,7 @@ def test_a_layer_that_never_fires_gets_a_small_threshold():
 
 
 def by_hash(seed: int, levels: int):
-    """A score that depends on every threshold and on nothing that a search could follow."""
+    """Return a score that depends on every threshold and on nothing that a search could follow."""
 
     def accuracy(snn: nn.Module) -> float:
         text = f"{seed} {[lif.threshold.item() for lif in lifs(snn)]}"
@@ -201,7 +201,7 @@ def test_convert_is_no_worse_than_its_best_single_factor(seed: int, levels: int)
 @given(wanted=st.lists(st.sampled_from(SCALES), min_size=4, max_size=4))
 @settings(deadline=None, max_examples=15)
 def test_convert_finds_the_factor_of_every_layer(wanted):
-    """Layers that do not interact are searched one by one: the right answer is always reached."""
+    """Layers that do not interact are searched one by one, so the optimum is always reached."""
     cnn, x = network(), patches(4)
     targets = [p * s for p, s in zip(percentiles(cnn, x), wanted, strict=True)]
 
@@ -267,7 +267,7 @@ def test_convert_leaves_cnn_and_patches_as_they_are(training: bool):
 
 
 class Rectified(nn.Module):
-    """A ReLU with nothing but a mean between it and the spikes that it receives."""
+    """A ReLU with only a mean between it and the spikes that it receives."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -279,7 +279,7 @@ class Rectified(nn.Module):
 
 
 @torch.no_grad()
-def test_a_threshold_behind_spikes_is_counted_in_these():
+def test_a_threshold_after_spikes_is_counted_in_these():
     torch.manual_seed(0)
     cnn, x = Rectified(), torch.randn(6, 1, 4, 4)
     reference, _ = rewrite(cnn, x)
@@ -297,7 +297,7 @@ def test_a_threshold_behind_spikes_is_counted_in_these():
 )
 @settings(deadline=None, max_examples=25)
 def test_the_threshold_of_least_error_is_no_worse_than_any_other(seed, steps, initial, scale):
-    """Against the spikes that a neuron really gives for a constant current."""
+    """The reference is the spikes of a real neuron for a constant current."""
     values = torch.randn(400, generator=torch.Generator().manual_seed(seed)) * scale
 
     def error(threshold: float) -> float:

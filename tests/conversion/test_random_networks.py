@@ -1,4 +1,4 @@
-"""Random small CNNs: what the SNN's mean output may differ by, from theory, and a plain loop."""
+"""Random small CNNs: the SNN against a bound from theory and against a plain loop."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ AVERAGE = {
 
 
 class Block(nn.Module):
-    """Convolution, batch norm, ReLU in one of its forms, and what may come around them."""
+    """Convolution, batch norm, ReLU in one of its forms, and layers that may surround them."""
 
     def __init__(self, axes: int, channels: int, spec: dict[str, object]) -> None:
         super().__init__()
@@ -130,7 +130,7 @@ SIDE = 4
 
 
 def pools_fit(blocks: list[dict[str, object]]) -> bool:
-    """Whether torch takes every average pooling: it wants two positions, padding not counted."""
+    """Check that torch takes every average pooling: it needs two positions without padding."""
     side = SIDE
     for spec in blocks:
         if spec["stride"] == 2 and spec["around"] not in ("residual", "cat"):
@@ -152,7 +152,7 @@ NETWORKS = {
 def build(
     axes: int, blocks: list[dict[str, object]], head: str, seed: int
 ) -> tuple[nn.Module, Tensor]:
-    """A network in float64 with random statistics in its batch norms, and inputs for it."""
+    """Build a network in float64 with random statistics in its batch norms, and inputs for it."""
     torch.manual_seed(seed)
     network = RandomNetwork(axes, blocks, head).double().eval()
     for module in network.modules():
@@ -165,13 +165,14 @@ def build(
 
 
 def error_bound(reference: ReferenceCNN, thresholds: dict[str, float]) -> float:
-    r"""c of the bound |mean output - CNN's| <= c / T, by induction over the graph.
+    r"""Compute c of the bound |mean output - CNN's| <= c / T, by induction over the graph.
 
     Let a value's sum over t steps stay within D of t times its CNN's value at every t. Then for an
     integrate-and-fire neuron that starts at V/2 the largest sum of currents so far stays within D
-    of t times the positive part, the count of spikes is that by V rounded (and at most one a step,
-    as clipping at V has it), and V times the count stays within D + V. A synapse passes D on times
-    the absolute weights of an output; a maximum of counts, a mean and a change of shape as it is.
+    of t times the positive part, the count of spikes is that by V rounded (and at most one per
+    step, as clipping at V has it), and V times the count stays within D + V. A synapse passes D on
+    times the absolute weights of an output; a maximum of counts, a mean and a change of shape pass
+    it on as it is.
     """
     bounds = {INPUT: 0.0}
     for name, layer in reference.layers.named_children():
@@ -226,7 +227,7 @@ def test_low_thresholds_clip_as_the_cnn_clipped_there(axes, blocks, head, seed, 
 
 
 def plain_loop(snn: SpikingNetwork, x: Tensor) -> Tensor:
-    """Every layer at every step, one after the other, with the neuron's equations written out."""
+    """Run every layer at every step, one after another, with the neuron's equations written out."""
     potentials: dict[str, Tensor] = {}
     spikes: dict[str, Tensor] = {}
     sums: dict[str, Tensor] = {}

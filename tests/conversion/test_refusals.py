@@ -1,4 +1,4 @@
-"""What has no spiking form: one line that names the operation, its line of source and a remedy."""
+"""Refusals: one line that names the operation, its line of source and what to do about it."""
 
 from __future__ import annotations
 
@@ -146,7 +146,7 @@ class Needy(TwoInputs):
         return torch.relu(x + y)
 
 
-def test_arguments_behind_the_first_take_their_defaults_or_are_refused():
+def test_arguments_after_the_first_take_their_defaults_or_are_refused():
     reference, _ = rewrite(TwoInputs(), EXAMPLE)
     assert [*reference.inputs] == ["conv", "lif", "mul"]
     with pytest.raises(InputError, match=r"Needy: does not run on inputs of shape .*missing 1"):
@@ -154,7 +154,7 @@ def test_arguments_behind_the_first_take_their_defaults_or_are_refused():
 
 
 class InPlace(nn.Module):
-    """The sum reads what the ReLU has overwritten: no graph of values says so."""
+    """The sum reads a value that the ReLU has overwritten, which no graph of values shows."""
 
     def forward(self, x: Tensor) -> Tensor:
         y = x * 1.0

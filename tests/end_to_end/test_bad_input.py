@@ -1,4 +1,4 @@
-"""Whatever is wrong with the input: exit 2, one line that says what, and nothing left behind."""
+"""Wrong input: exit 2, one line that says what is wrong, and nothing left on disk."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from scipy.io import savemat
 if TYPE_CHECKING:
     from tests.end_to_end.conftest import Command, Contents, Refused, Start
 
-# --- verbs, options and their values -------------------------------------------------------------
+# --- subcommands, options and their values -------------------------------------------------------
 
 
 @pytest.mark.parametrize(

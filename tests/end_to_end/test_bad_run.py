@@ -1,4 +1,4 @@
-"""Whatever is wrong with a run or a checkpoint: exit 2, one line, and nothing left behind."""
+"""A wrong run or checkpoint: exit 2, one line, and nothing left on disk."""
 
 from __future__ import annotations
 
@@ -66,13 +66,13 @@ def test_resume_beside_other_options(
     assert "other options" in line
 
 
-@pytest.mark.parametrize("verb", [["run", "--resume"], ["evaluate"], ["finetune"], ["map"]])
-def test_folder_that_is_no_run(refused: Refused, tmp_path: Path, verb: list[str]) -> None:
+@pytest.mark.parametrize("subcommand", [["run", "--resume"], ["evaluate"], ["finetune"], ["map"]])
+def test_folder_that_is_no_run(refused: Refused, tmp_path: Path, subcommand: list[str]) -> None:
     (tmp_path / "empty").mkdir()
-    assert "away" in refused(*verb, "away")
-    assert "config.toml" in refused(*verb, "empty")
+    assert "away" in refused(*subcommand, "away")
+    assert "config.toml" in refused(*subcommand, "empty")
     (tmp_path / "file").write_text("mine")
-    assert "file" in refused(*verb, "file")
+    assert "file" in refused(*subcommand, "file")
 
 
 @pytest.mark.parametrize(
@@ -103,11 +103,11 @@ def test_run_whose_options_were_changed(refused: Refused, copy: Path) -> None:
     assert "cnn.safetensors" in refused("evaluate", copy, progress=True)
 
 
-@pytest.mark.parametrize("verb", ["evaluate", "energy", "finetune", "convert", "map"])
-def test_verbs_before_their_time(refused: Refused, copy: Path, verb: str) -> None:
+@pytest.mark.parametrize("subcommand", ["evaluate", "energy", "finetune", "convert", "map"])
+def test_subcommands_before_their_time(refused: Refused, copy: Path, subcommand: str) -> None:
     for path in copy.glob("*.safetensors"):
         path.unlink()
-    assert "expected" in refused(verb, copy, progress=True)
+    assert "expected" in refused(subcommand, copy, progress=True)
 
 
 # --- checkpoints ---------------------------------------------------------------------------------
@@ -194,7 +194,7 @@ def test_damaged_checkpoint_in_a_run(
 
 
 @pytest.mark.parametrize("damage", [_another_model, _with_a_flipped_bit, _truncated, _emptied])
-def test_damaged_checkpoint_brought_along(
+def test_damaged_checkpoint_to_import(
     refused: Refused, copy: Path, quick: tuple[str, ...], damage: Any
 ) -> None:
     damage(copy / "cnn.safetensors")

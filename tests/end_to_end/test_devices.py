@@ -45,7 +45,7 @@ CONFIG = RunConfig(
     ),
 )
 ALONE = "SNNQUANT_TEST_ALONE"
-"""Variable of the environment that says that a process runs one test alone."""
+"""Variable of the environment that marks a process that runs a single test."""
 STAGES: tuple[Callable[[Run], Any], ...] = (
     stages.train_cnn,
     stages.quantize_cnn,
@@ -69,7 +69,7 @@ def other_device() -> torch.device:
 
 @pytest.fixture
 def valueless(monkeypatch: pytest.MonkeyPatch) -> FakeTensorMode:
-    """Tensors with shapes and devices alone: what asks for values gets some, on the CPU alone.
+    """Tensors with only shapes and devices: what asks for values gets some, on the CPU only.
 
     Operations on tensors of several devices raise, as they would with real ones.
     """
@@ -164,10 +164,10 @@ def test_no_stage_mixes_devices(
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a CUDA device")
-@pytest.mark.parametrize("verb", ["run", "train", "convert", "finetune", "evaluate", "map"])
-def test_cuda_where_there_is_none(refused: Refused, copy: Path, verb: str) -> None:
-    arguments = [] if verb in ("run", "train") else [copy]
-    assert refused(verb, *arguments, "--device", "cuda") == (
+@pytest.mark.parametrize("subcommand", ["run", "train", "convert", "finetune", "evaluate", "map"])
+def test_cuda_where_there_is_none(refused: Refused, copy: Path, subcommand: str) -> None:
+    arguments = [] if subcommand in ("run", "train") else [copy]
+    assert refused(subcommand, *arguments, "--device", "cuda") == (
         "--device: found cuda, expected cpu or auto: torch sees no CUDA device here"
     )
 

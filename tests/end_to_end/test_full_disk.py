@@ -1,4 +1,4 @@
-"""A disk that fills up: exit 2, one line, whole files only, and a run that can be gone on with."""
+"""A disk that fills up: exit 2, one line, whole files only, and a run that can be resumed."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @contextlib.contextmanager
 def _files_up_to(size: int) -> Iterator[None]:
-    """Have the kernel refuse what goes beyond `size` bytes a file: a full disk without rights."""
+    """Have the kernel refuse files above `size` bytes: a full disk that needs no rights."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
     try:

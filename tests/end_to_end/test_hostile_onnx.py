@@ -171,7 +171,7 @@ FILES: dict[str, tuple[Write | Any, str]] = {
     "a sigmoid": (_between(make("Sigmoid", ["r"], ["b"], name="gate")), "'gate' (Sigmoid)"),
     "a leaky ReLU": (_between(make("LeakyRelu", ["d"], ["b"], name="leaky")), "leaky"),
     "a branch": (_between(_if("v")), "'choice' (If)"),
-    "an operator of one's own": (
+    "a custom operator": (
         _between(make("Shell", ["r"], ["b"], domain="evil", name="run")),
         "'run' (evil.Shell)",
     ),

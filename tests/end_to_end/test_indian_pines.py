@@ -1,4 +1,4 @@
-"""The main job on real scenes: `make run`'s command, and others that have to be at hand."""
+"""The main job on real scenes: the command of `make run`, and other scenes where available."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ CNNS = {"cnn_fp32", "cnn_quantized"}
 
 @pytest.fixture(scope="module")
 def indian_pines(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
-    """What `make run` does, minutes long."""
+    """The run of `make run`, which takes minutes."""
     folder = tmp_path_factory.mktemp("indian_pines")
     command = [sys.executable, "-c", "from snnquant.cli import main; main()"]
     done = subprocess.run(
@@ -84,7 +84,7 @@ def test_the_run_directory_is_whole(indian_pines: Any) -> None:
 
 @pytest.fixture
 def data_folder() -> Path:
-    """The folder of scenes that the package cannot bring along."""
+    """The folder of scenes that the package does not contain."""
     value = os.environ.get("SNNQUANT_DATA")
     if not value:
         pytest.skip("SNNQUANT_DATA is not set")
@@ -92,7 +92,7 @@ def data_folder() -> Path:
 
 
 @pytest.mark.parametrize("scene", ["salinas_a", "pavia_university_subset"])
-def test_scenes_at_hand(data_folder: Path, snnquant: Command, tmp_path: Path, scene: str) -> None:
+def test_available_scenes(data_folder: Path, snnquant: Command, tmp_path: Path, scene: str) -> None:
     epochs = ("--cnn-epochs", 6, "--quantized-epochs", 2, "--snn-epochs", 6)
     outcome = snnquant("run", "--scene", scene, *epochs, "--output", tmp_path / "run", "--json")
     assert outcome.code == 0, outcome.err

@@ -137,9 +137,9 @@ def test_channels_last_as_keras_writes_them(
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("verb", ["run", "train"])
-def test_an_onnx_file_cannot_be_trained(verb: str, refused: Refused) -> None:
-    assert "only convert takes" in refused(verb, *SCENE, "--model", "my_cnn.onnx")
+@pytest.mark.parametrize("subcommand", ["run", "train"])
+def test_an_onnx_file_cannot_be_trained(subcommand: str, refused: Refused) -> None:
+    assert "only convert takes" in refused(subcommand, *SCENE, "--model", "my_cnn.onnx")
 
 
 @pytest.mark.slow

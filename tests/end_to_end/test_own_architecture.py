@@ -165,9 +165,11 @@ def test_a_network_without_a_spiking_form(here: Path, snnquant: Command) -> None
     assert not (here / "runs").exists()
 
 
-@pytest.mark.parametrize("verb", ["run", "train"])
-def test_a_class_of_ones_own_cannot_be_trained(here: Path, refused: Refused, verb: str) -> None:
-    line = refused(verb, *SCENE, "--model", "net.py:Net")
+@pytest.mark.parametrize("subcommand", ["run", "train"])
+def test_a_class_of_ones_own_cannot_be_trained(
+    here: Path, refused: Refused, subcommand: str
+) -> None:
+    line = refused(subcommand, *SCENE, "--model", "net.py:Net")
     assert "only convert takes" in line
 
 

@@ -37,7 +37,7 @@ def unbroken(snnquant: Command, tmp_path_factory: pytest.TempPathFactory) -> Pat
 def stop_in(
     start_snnquant: Start, tmp_path: Path
 ) -> Iterator[Callable[[str, signal.Signals], tuple[Path, int, str]]]:
-    """Start a run, and send it a signal when a stage has its first epoch behind it."""
+    """Start a run, and send it a signal after the first epoch of a stage."""
     started: list[subprocess.Popen[str]] = []
 
     def stop(stage: str, what: signal.Signals) -> tuple[Path, int, str]:

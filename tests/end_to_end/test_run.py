@@ -1,4 +1,4 @@
-"""The whole chain on a synthetic scene: what it prints and leaves, and its verbs one by one."""
+"""The whole chain on a synthetic scene: its output and files, and its subcommands one by one."""
 
 from __future__ import annotations
 
@@ -154,6 +154,8 @@ def test_at_32_bits_nothing_is_quantized(
     folder = tmp_path / "float"
     outcome = snnquant("run", *quick, "--bits", 32, "--output", folder)
     assert "SNN trained, 32-bit" in " ".join(outcome.out.replace("\n", " ").split())
+    *_, headline, _, _, last = outcome.out.splitlines()
+    assert (headline, last.split()[:3]) == ("next:", ["snnquant", "export", str(folder)])
     metrics = json.loads((folder / "metrics.json").read_text())
     assert metrics.keys() & {"cnn_quantized", "pim"} == set()
     assert not (folder / "cnn_quantized.safetensors").exists()
@@ -193,8 +195,8 @@ def test_a_random_start_forgets_the_converted_cnn(
     assert snnquant("train", *quick[:-2], *options).code == 0
     text = (folder / "config.toml").read_text()
     (folder / "config.toml").write_text(text.replace("0.002", "1e-30"))
-    for verb in ("convert", "finetune"):
-        assert snnquant(verb, folder).code == 0
+    for subcommand in ("convert", "finetune"):
+        assert snnquant(subcommand, folder).code == 0
     cnn, snn = (
         load_checkpoint(folder / f"{name}.safetensors").network.state_dict()
         for name in ("cnn", "snn")
@@ -238,10 +240,10 @@ def test_blocks_leave_no_training_pixel_in_a_test_window(
     assert f"{100 * split['coordinates_only_oa']:.2f}" in (folder / "report.html").read_text()
 
 
-# --- the verbs one by one ------------------------------------------------------------------------
+# --- the subcommands one by one ------------------------------------------------------------------
 
 
-def test_verbs_in_turn_end_like_a_run(
+def test_subcommands_in_turn_end_like_a_run(
     finished: Finished, snnquant: Command, results: Results, quick: tuple[str, ...], tmp_path: Path
 ) -> None:
     folder = tmp_path / "steps"
@@ -274,9 +276,9 @@ def test_energy_by_layer_adds_up_to_the_metrics(finished: Finished, snnquant: Co
                 "conv4",
                 "classifier",
             ]
-    table = snnquant("energy", finished.folder)
-    assert table.code == 0
-    assert "conv4" in table.out
+    shown = snnquant("energy", finished.folder)
+    assert shown.code == 0
+    assert "conv4" in shown.out
 
 
 def test_map_of_another_network(copy: Path, snnquant: Command) -> None:
@@ -295,7 +297,7 @@ def test_pim_sim_prices_the_run_alike(
         assert ratio[quantity] == finished.metrics["pim"][quantity]
 
 
-# --- CNNs that are brought along -----------------------------------------------------------------
+# --- imported CNNs -------------------------------------------------------------------------------
 
 
 def test_convert_a_checkpoint(

@@ -1,4 +1,4 @@
-"""How many patches a network is scored on at once."""
+"""The number of patches that a network is scored on at a time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every ONNX operator that is read, against onnxruntime on the same file."""
+"""Every supported ONNX operator, against onnxruntime on the same file."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def written(
 
 
 def check(nodes: Any, tensors: Mapping[str, Any], shape: Any, opset: int = 17) -> None:
-    """Read for any batch and for one sample, the network gives what onnxruntime gives."""
+    """Compare the network with onnxruntime, read for any batch and for one sample."""
     for batch, samples in (("n", 3), (1, 1)):
         with tempfile.TemporaryDirectory() as folder:
             file = written(nodes, tensors, shape, opset, batch, Path(folder))
@@ -71,7 +71,7 @@ integers = st.integers(1, 3)
 
 @st.composite
 def windows(draw: Any, one_sided: bool) -> tuple[int, dict[str, Any]]:
-    """Axes, and the attributes that convolutions and pools have."""
+    """Draw a number of axes and the attributes of convolutions and pools."""
     axes = draw(st.integers(1, 3))
     several = st.lists(integers, min_size=axes, max_size=axes)
     attributes: dict[str, Any] = {"kernel_shape": draw(several), "strides": draw(several)}
@@ -339,7 +339,7 @@ def test_a_layer_that_the_output_does_not_need_is_left_out(tmp_path: Path) -> No
 @settings(deadline=None, max_examples=200)
 @given(st.lists(st.tuples(st.floats(0, 1), st.binary(max_size=4), st.integers(0, 4)), min_size=1))
 def test_any_damage_is_one_line_or_none(changes: list[tuple[float, bytes, int]]) -> None:
-    """Bytes taken out of a file and others put in: it is read, or refused, and nothing else."""
+    """A file with bytes removed and others inserted is read or refused in a line."""
     nodes = [*CHAIN, onnx.helper.make_node("Relu", ["y"], ["z"], name="last")]
     with tempfile.TemporaryDirectory() as folder:
         file = written(nodes, {"rest": np.array([4, -1]), **NORM}, CUBE, 17, "n", Path(folder))

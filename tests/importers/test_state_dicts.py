@@ -1,4 +1,4 @@
-"""PyTorch and safetensors state dicts brought along from elsewhere."""
+"""PyTorch and safetensors state dicts from other programs."""
 
 from __future__ import annotations
 

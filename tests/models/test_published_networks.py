@@ -88,7 +88,7 @@ def test_any_long_spectrum_gives_logits(name, bands, classes, batch_norm):
 
 
 def test_hamidas_strided_convolutions_are_not_rectified():
-    """Nothing but them may stand between two rectifiers."""
+    """Only these stand between two ReLUs."""
     names = [name for name, _ in build_model(ModelConfig(name="hamida"), 60, 4).named_children()]
     assert names[:5] == ["conv1", "relu_conv1", "pool1", "conv2", "relu_conv2"]
 

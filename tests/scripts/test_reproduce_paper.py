@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import runpy
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 ROOT = Path(__file__).parents[2]
+Done = subprocess.CompletedProcess[str]
 STUDY = """
 [[study]]
 title = "Steps"
@@ -25,12 +28,14 @@ rows = [
 WIDTHS = "widths = [2, 2, 4, 4], cnn_epochs = 2, quantized_epochs = 1, snn_epochs = 2"
 
 
-def call(folder: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
-    script = [sys.executable, ROOT / "scripts" / "reproduce_paper.py", "--study", "study.toml"]
-    command = [*script, "--output", "results", *arguments]
-    return subprocess.run(
-        [str(word) for word in command], cwd=folder, capture_output=True, text=True, timeout=600
-    )
+def _command(*arguments: object) -> list[str]:
+    script = [ROOT / "scripts" / "reproduce_paper.py", "--study", "study.toml"]
+    return [str(word) for word in (*script, "--output", "results", *arguments)]
+
+
+def call(folder: Path, *arguments: object) -> Done:
+    command = [sys.executable, *_command(*arguments)]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=600)
 
 
 @pytest.fixture
@@ -38,6 +43,26 @@ def study(tmp_path: Path) -> Path:
     """A folder with a small study."""
     (tmp_path / "study.toml").write_text(STUDY.replace("WIDTHS", WIDTHS))
     return tmp_path
+
+
+@pytest.fixture
+def call_here(
+    study: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., Done]:
+    """Call the script in this process, which saves the seconds that torch takes to load."""
+
+    def run(*arguments: object) -> Done:
+        words, code = _command(*arguments), 0
+        monkeypatch.chdir(study)
+        monkeypatch.syspath_prepend(str(ROOT / "scripts"))
+        monkeypatch.setattr(sys, "argv", words)
+        try:
+            runpy.run_path(words[0], run_name="__main__")
+        except SystemExit as stop:
+            code = int(stop.code or 0)
+        return Done(words, code, *capsys.readouterr())
+
+    return run
 
 
 def records(folder: Path) -> dict[str, dict[str, Any]]:
@@ -114,11 +139,13 @@ def test_an_unknown_option_in_the_study_is_one_line(study: Path) -> None:
         ('[[study]]\ntitle = "a"\ntext = ""\nscenes = []\nrows = [{}]\n', "without label"),
     ],
 )
-def test_a_file_that_is_no_study_is_one_line(text: str | None, words: str, study: Path) -> None:
+def test_a_file_that_is_no_study_is_one_line(
+    text: str | None, words: str, study: Path, call_here: Callable[..., Done]
+) -> None:
     (study / "study.toml").unlink()
     if text is not None:
         (study / "study.toml").write_text(text)
-    done = call(study)
+    done = call_here()
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert "--study study.toml: " in done.stderr
     assert words in done.stderr
@@ -128,25 +155,31 @@ def test_a_file_that_is_no_study_is_one_line(text: str | None, words: str, study
 @pytest.mark.parametrize(
     ("option", "value"), [("--jobs", "0"), ("--seeds", "-1"), ("--studies", "Bytes")]
 )
-def test_an_option_out_of_range_is_one_line(option: str, value: str, study: Path) -> None:
-    done = call(study, option, value)
+def test_an_option_out_of_range_is_one_line(
+    option: str, value: str, study: Path, call_here: Callable[..., Done]
+) -> None:
+    done = call_here(option, value)
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert f"{option}: found " in done.stderr
     assert not (study / "results").exists()
 
 
-def test_an_unavailable_scene_is_reported_and_left_out(study: Path) -> None:
+def test_an_unavailable_scene_is_reported_and_left_out(
+    study: Path, call_here: Callable[..., Done]
+) -> None:
     file = study / "study.toml"
     file.write_text(file.read_text().replace("scenes = [", 'scenes = ["nowhere.toml", '))
-    done = call(study, "--list", "--seeds", 2)
+    done = call_here("--list", "--seeds", 2)
     assert done.returncode == 0
     assert "nowhere.toml is left out" in done.stderr
     assert "0 of 4 runs are done" in done.stdout
     assert done.stdout.count("snnquant run --scene synthetic:20x20x16") == 4
 
 
-def test_a_scene_that_is_asked_for_must_be_available(study: Path) -> None:
-    done = call(study, "--list", "--scenes", "nowhere.toml", "synthetic:16x16x12")
+def test_a_scene_that_is_asked_for_must_be_available(
+    study: Path, call_here: Callable[..., Done]
+) -> None:
+    done = call_here("--list", "--scenes", "nowhere.toml", "synthetic:16x16x12")
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
     assert "nowhere.toml" in done.stderr

@@ -17,7 +17,7 @@ from snnquant.nn import INPUT
 from snnquant.nn.hooks import recording
 from snnquant.nn.kinds import AVERAGE_POOLS, CONVOLUTIONS, DROPOUTS, PADS
 from snnquant.nn.wiring import Concatenate, Mean, Permute, Reshape, WeightedSum
-from snnquant.spiking import LIF, SpikingNetwork
+from snnquant.spiking import Neuron, SpikingNetwork
 
 OUTPUT = ""
 """Name of the output among the LIF layers; no layer has it."""
@@ -38,7 +38,7 @@ def synapses(network: SpikingNetwork, shapes: dict[str, Shape]) -> dict[tuple[st
     found: dict[tuple[str, str], Any] = {}
     for name, sources in network.inputs.items():
         layer = network.layers.get_submodule(name)
-        if isinstance(layer, LIF):
+        if isinstance(layer, Neuron):
             found |= {(spikes, name): matrix for spikes, matrix in reaching[sources[0]].items()}
             reaching[name] = {name: sparse.identity(math.prod(shapes[name]), format="csr")}
             continue
@@ -66,7 +66,7 @@ def constant_currents(network: SpikingNetwork, x: Tensor) -> dict[str, Tensor]:
         return torch.zeros_like(spikes)
 
     children = network.layers.named_children()
-    neurons = {name: layer for name, layer in children if isinstance(layer, LIF)}
+    neurons = {name: layer for name, layer in children if isinstance(layer, Neuron)}
     with torch.no_grad(), recording(neurons, silence):
         found[OUTPUT] = network(x).flatten(1)
     return found

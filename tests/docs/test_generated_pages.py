@@ -1,0 +1,47 @@
+"""Tests that the generated pages are those of today's code."""
+
+from __future__ import annotations
+
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from snnquant.config import option_table
+
+DOCS = Path(__file__).parents[2] / "docs"
+
+
+@pytest.fixture(scope="module")
+def generate() -> ModuleType:
+    """The script docs/generate.py as a module."""
+    spec = spec_from_file_location("docs_generate", DOCS / "generate.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_pages_are_up_to_date(generate: ModuleType) -> None:
+    for name, text in generate.pages().items():
+        written = (DOCS / name).read_text(encoding="utf-8")
+        assert written == text, f"docs/{name} is out of date: run `make docs`"
+
+
+def test_every_option_has_help_and_a_row(generate: ModuleType) -> None:
+    page = generate.options_page()
+    for row in option_table():
+        assert row.help, row.flag
+        assert page.count(f"| `{row.flag}` | ") == 1
+
+
+def test_examples_are_replaced_by_their_files(generate: ModuleType, tmp_path: Path) -> None:
+    page = "a\n<!-- docs/generate.py: OPTIONS -->\n```python\nold\n```\nb\n```python\nkept\n```\n"
+    new = generate.with_examples(page)
+    assert generate.OPTIONS.strip() in new
+    assert "old" not in new
+    assert "kept" in new
+    assert new.endswith("```\nb\n```python\nkept\n```\n")
+    assert generate.with_examples(new) == new
