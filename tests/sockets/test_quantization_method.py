@@ -154,7 +154,7 @@ REFUSALS = {
     "train --quantization=toy --toy.rounding up": 'Invalid value "up" for --toy.rounding',
     "convert none.pt --quantization toy --toy.bits x": "Invalid value for --toy.bits: unable to",
     "run --config table.toml": "toy",
-    "run --config number.toml": "--quantization: found 5, expected text",
+    "run --config number.toml": "quantization: found 5, expected text",
     "evaluate unknown": "quantization method: found 'nope', expected one of uniform, toy",
     "evaluate field": "unknown option 'toy.levels'",
 }
