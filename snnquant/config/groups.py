@@ -12,9 +12,9 @@ from typing import Annotated, Any, Literal
 from cyclopts import Parameter
 
 from snnquant.config.networks import IMPORTED, NETWORKS
-from snnquant.config.options import ABLATION, Stage, require, require_types
+from snnquant.config.options import ABLATION, UsedFrom, require, require_types
 
-_CNN_QUANTIZED, _SNN = Stage("cnn_quantized"), Stage("snn")
+_CNN_QUANTIZED, _SNN = UsedFrom("cnn_quantized"), UsedFrom("snn")
 _ABLATION = Parameter(group=ABLATION)
 
 
@@ -34,13 +34,13 @@ class SplitConfig:
     """
 
     protocol: Annotated[Literal["random", "blocks", "mask"], Parameter(name="--split")] = "random"
-    """random: stratified by class; blocks: whole blocks, a guard band between; mask: the card's."""
+    """Protocol. random: stratified by class; blocks: blocks and a guard band; mask: the card's."""
     train_fraction: float = 0.4
-    """Share of the labelled pixels for training, validation included; unused with a mask."""
+    """Share of labelled pixels for training, validation included, 0 to 1; unused with a mask."""
     validation_fraction: float = 0.1
-    """Share of the training pixels held out for every choice that is made."""
+    """Share of the training pixels held out for every choice that is made, 0 to 1."""
     block_size: int = 16
-    """Side of a spatial block in pixels; blocks only."""
+    """Side of a spatial block in pixels, at least 2; blocks only."""
 
     def __post_init__(self) -> None:
         require_types(self)
@@ -61,7 +61,7 @@ class ModelConfig:
     """
 
     name: Annotated[str, Parameter(name=("--model", "--architecture"))] = "cnn32h"
-    """Network, one that `snnquant models` lists; for convert also FILE.py:CLASS."""
+    """Network: one that `snnquant models` lists; for convert also FILE.py:CLASS."""
     window: int = None  # type: ignore[assignment]
     """Side of the square patch around a pixel, odd, in pixels; by default the network's own."""
     components: int = None  # type: ignore[assignment]
@@ -69,7 +69,7 @@ class ModelConfig:
     widths: Annotated[tuple[int, ...] | None, Parameter(consume_multiple=True, negative="")] = None
     """Filters of each convolution; by default the network's own."""
     dropout: float = 0.2
-    """Share of the last hidden values dropped in training."""
+    """Share of the last hidden values dropped in training, 0 to below 1."""
 
     def __post_init__(self) -> None:
         # The network's own values are filled in at once: a stored option always says all.
@@ -118,9 +118,9 @@ class NeuronConfig:
     time_steps: int = 5
     """Time steps T per classification."""
     reset: Literal["delayed", "same_step", "zero"] = "delayed"
-    """delayed: subtract V one step after the spike (ACE-SNN); same_step: at once; zero: to 0."""
+    """Reset. delayed: V is subtracted a step later (ACE-SNN); same_step: at once; zero: to 0."""
     initial: float = 0.5
-    """Membrane potential before the first step, in thresholds; 0.5 centres the rounding (QCFS)."""
+    """Membrane potential before the first step, in thresholds, 0 to 1; 0.5 centres the rounding."""
     surrogate: Literal["triangle", "arctan", "boxcar"] = "triangle"
     """Surrogate for the derivative of the spike in training."""
     surrogate_scale: float = 1.0
@@ -150,7 +150,7 @@ class ConversionConfig:
     calibration: Literal["percentile", "maximum", "mse"] = "percentile"
     """Thresholds. percentile: 99.7 % of pre-activations, scaled on validation; mse: min error."""
     correction: Literal["none", "bias"] = "none"
-    """bias: shift each channel's bias by its mean conversion error; helps with few time steps."""
+    """Correction. bias: shift each channel's bias by its mean error; helps with few steps."""
 
     def __post_init__(self) -> None:
         require_types(self)
@@ -174,11 +174,11 @@ class TrainingConfig:
     snn_epochs: Annotated[int, _SNN] = 80
     """Epochs of the SNN, which starts from the converted CNN."""
     batch_size: int = 64
-    """Patches per training step."""
+    """Patches per training step, at least 2."""
     learning_rate: float = 2e-3
-    """Peak rate of the one-cycle schedule of CNN and SNN; the quantized CNN uses a tenth of it."""
+    """Peak of the one-cycle schedule of CNN and SNN, at most 1; a tenth for the quantized CNN."""
     weight_decay: float = 0.4
-    """AdamW's decay of every parameter; batch norm keeps the function as weights shrink."""
+    """AdamW's decay of every parameter, 0 to 1 / rate; batch norm keeps the function meanwhile."""
     distillation: Annotated[float, _CNN_QUANTIZED] = 0.9
     """Weight of the CNN's soft labels in the loss of SNN and quantized CNN, 0 to 1."""
     unlabelled: Annotated[float, _CNN_QUANTIZED] = 0.0
@@ -190,11 +190,11 @@ class TrainingConfig:
     trained_neuron: Annotated[Literal["both", "leak", "threshold", "neither"], _SNN, _ABLATION] = (
         "both"
     )
-    """Neuron parameters trained besides the weights: leak and threshold, one of them, neither."""
+    """Neuron parameters trained beside the weights: leak and threshold, one of them, or neither."""
     spike_penalty: Annotated[float, _SNN] = 0.0
     """Weight in the SNN's loss of its accumulates over the dense CNN's; 0: spikes are free."""
     precision: Literal["float32", "bfloat16"] = "float32"
-    """bfloat16: factors of dense layers have 8 significant bits in training, sums 24 as before."""
+    """Precision of training. bfloat16: factors of dense layers have 8 significant bits, sums 24."""
 
     def __post_init__(self) -> None:
         require_types(self)

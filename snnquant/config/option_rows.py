@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from snnquant.config.methods import METHODS
 from snnquant.config.options import GROUPS, Option, described, options_of
-from snnquant.config.run import RunConfig, run_config_type
+from snnquant.config.run_config import RunConfig, run_config_type
 
 
 @dataclass(frozen=True)

@@ -11,23 +11,23 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, cast
 from cyclopts import Parameter
 
 from snnquant.config import options
-from snnquant.config.methods import DEFAULT_METHOD, MethodConfig, QuantizationConfig, find_method
-from snnquant.config.options import (
-    STAGES,
-    Option,
-    Stage,
-    StageName,
-    options_of,
-    require,
-    require_types,
-    section,
-)
-from snnquant.config.parts import (
+from snnquant.config.groups import (
     ConversionConfig,
     ModelConfig,
     NeuronConfig,
     SplitConfig,
     TrainingConfig,
+)
+from snnquant.config.methods import DEFAULT_METHOD, MethodConfig, QuantizationConfig, find_method
+from snnquant.config.options import (
+    STAGES,
+    Option,
+    StageName,
+    UsedFrom,
+    options_of,
+    require,
+    require_types,
+    section,
 )
 from snnquant.errors import InputError
 
@@ -53,17 +53,17 @@ class RunConfig:
     """Scene: a scene card's name, the path of a card (.toml), or synthetic:HxWxB."""
     seed: Annotated[int, Parameter(group=options.SPLIT)] = 0
     """Seed of the split, the initial weights and the order of the patches."""
-    hardware: Annotated[str, Parameter(group=options.OUTPUT), Stage("evaluation")] = "sram_65nm"
+    hardware: Annotated[str, Parameter(group=options.OUTPUT), UsedFrom("evaluation")] = "sram_65nm"
     """In-memory hardware that the first layer is simulated on: a name or a TOML file."""
     split: Annotated[SplitConfig, section(options.SPLIT)] = field(default_factory=SplitConfig)
     model: Annotated[ModelConfig, section(options.NETWORK)] = field(default_factory=ModelConfig)
-    quantization: Annotated[AnyMethod, section(options.QUANTIZATION), Stage("cnn_quantized")] = (
+    quantization: Annotated[AnyMethod, section(options.QUANTIZATION), UsedFrom("cnn_quantized")] = (
         field(default_factory=QuantizationConfig)
     )
-    neuron: Annotated[NeuronConfig, section(options.NEURON), Stage("conversion")] = field(
+    neuron: Annotated[NeuronConfig, section(options.NEURON), UsedFrom("conversion")] = field(
         default_factory=NeuronConfig
     )
-    conversion: Annotated[ConversionConfig, section(options.CONVERSION), Stage("conversion")] = (
+    conversion: Annotated[ConversionConfig, section(options.CONVERSION), UsedFrom("conversion")] = (
         field(default_factory=ConversionConfig)
     )
     training: Annotated[TrainingConfig, section(options.TRAINING)] = field(
@@ -92,7 +92,7 @@ def run_config_type(method: type[MethodConfig]) -> type[RunConfig]:
     if name in {option.name.partition(".")[0] for option in options_of(RunConfig)}:
         raise InputError(f"quantization method: found the name {name!r} of an option")
     below = section(options.QUANTIZATION, f"--{name}")
-    hint = Annotated[method, below, Stage("cnn_quantized")]  # type: ignore[valid-type]
+    hint = Annotated[method, below, UsedFrom("cnn_quantized")]  # type: ignore[valid-type]
     own = ("quantization", hint, field(default_factory=method))
     space = {"__module__": __name__}
     made = make_dataclass(
