@@ -87,6 +87,8 @@ def _read_options(path: str) -> dict[str, object]:
     for name in values:
         if name in app:  # cyclopts would pass over it
             raise InputError(f"--config {path}: found the subcommand {name!r}, expected options")
+    if not isinstance(method := values.get("quantization", ""), str):
+        raise InputError(f"--config {path}: quantization: found {method!r}, expected text")
     return values
 
 

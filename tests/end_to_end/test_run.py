@@ -192,7 +192,7 @@ def test_a_random_start_forgets_the_converted_cnn(
     """With a rate too small to matter, thresholds are 1 and the weights are not the CNN's."""
     folder = tmp_path / "run"
     options = ("--bits", 32, "--snn-start", "random", "--output", folder)
-    assert snnquant("train", *quick[:-2], *options).code == 0
+    assert snnquant("train", *quick, *options).code == 0
     text = (folder / "config.toml").read_text()
     (folder / "config.toml").write_text(text.replace("0.002", "1e-30"))
     for subcommand in ("convert", "finetune"):

@@ -73,6 +73,7 @@ def test_a_cube_of_other_bands_is_refused(copy: Path, snnquant: Command, tmp_pat
     assert "other.npy: found 15 bands, expected the 16" in outcome.err
 
 
+@pytest.mark.slow
 def test_integers_give_nearly_the_same_map_and_stopping_early_too(
     copy: Path, snnquant: Command
 ) -> None:
