@@ -12,10 +12,9 @@ import ast
 import re
 from pathlib import Path
 
-from snnquant.report.run_folder import run_folder_page
-
 from snnquant.config import markdown
 from snnquant.io import replacing
+from snnquant.report.run_folder import run_folder_page
 
 DOCS = Path(__file__).parent
 EXAMPLE = re.compile(r"(<!-- (\S+\.py)(?:: (\w+))? -->\n```python\n).*?(?=^```$)", re.M | re.S)

@@ -1,4 +1,4 @@
-"""What a network asks of the hardware: a frozen dataclass a layer, kept as JSON.
+"""Workloads: what a network demands of the hardware, one frozen dataclass per layer, kept as JSON.
 
 The file is ``{"schema": 1, "name": ..., "layers": [{...}, ...]}``; the fields of a layer are those
 of `Layer`. Reading is strict: an unknown or missing field, a wrong type, an impossible geometry or
@@ -13,24 +13,26 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Literal, get_args
 
-from pim_sim.atomic import replacing
-from pim_sim.checks import (
+from pim_sim.errors import InputError
+from pim_sim.io import write_json
+from pim_sim.schema import (
     check_choice,
+    check_flag,
     check_integer,
     check_keys,
     check_number,
     check_table,
     check_text,
     refuse,
+    set_field,
     shown,
 )
-from pim_sim.errors import InputError
 
 SCHEMA = 1
 LayerKind = Literal["conv3d", "conv2d", "linear"]
 
 _SPATIAL_AXES: dict[str, int] = {"conv3d": 3, "conv2d": 2, "linear": 0}
-_MOST_BITS = 64
+_MAX_BITS = 64
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +43,17 @@ class Layer:
     them, with, along each spatial axis (as in torch, dilation 1 and one group),
     ``positions = floor((input + 2*padding - kernel) / stride) + 1``.
 
-    Raises `InputError`, one line naming layer and field, when a value cannot be.
+    Args:
+        Every field below; shapes are channels first, without a batch axis.
+
+    Raises:
+        InputError: a value is impossible; one line names layer and field.
+
+    >>> layer = Layer(name="fc", kind="linear", input_shape=(64,), weight_shape=(10, 64), stride=(),
+    ...               padding=(), weight_bits=6, input_bits=8, signed=True, time_steps=5,
+    ...               input_density=1.0, repeats_input=True)
+    >>> layer.macs, layer.outputs, layer.applications
+    (640, 10, 1)
     """
 
     name: str
@@ -53,7 +65,7 @@ class Layer:
     weight_shape: tuple[int, ...]
     """torch's layout: (filters, C, kD, kH, kW), (filters, C, kH, kW) or (filters, features)."""
     stride: tuple[int, ...]
-    """One number a spatial axis; () for linear."""
+    """One number per spatial axis; () for linear."""
     padding: tuple[int, ...]
     """Zeros added at either end of each spatial axis; () for linear."""
     weight_bits: int
@@ -61,13 +73,13 @@ class Layer:
     input_bits: int
     """Bits of an input value; 1 for spikes."""
     signed: bool
-    """Whether the weights take both signs."""
+    """True if the weights take both signs."""
     time_steps: int
-    """Steps T of one classification; 1 for a network that does not spike."""
+    """Time steps T of one classification; 1 for a network without spikes."""
     input_density: float
-    """Mean share of non-zero input values a step, 0 to 1."""
+    """Mean share of non-zero input values per step, 0 to 1."""
     repeats_input: bool
-    """Whether the input is the same at every step, so that the layer is computed once for all T."""
+    """True if the input is the same at every step, so that the layer is computed once for all T."""
 
     def __post_init__(self) -> None:
         check_text("layer name", self.name)
@@ -82,16 +94,15 @@ class Layer:
         axes = _SPATIAL_AXES[self.kind]
         sizes = {"input_shape": 1 + axes, "weight_shape": 2 + axes, "stride": axes, "padding": axes}
         for field, length in sizes.items():
-            least = 0 if field == "padding" else 1
-            object.__setattr__(self, field, _sizes(field, getattr(self, field), length, least))
-        check_integer("weight_bits", self.weight_bits, 1, _MOST_BITS)
-        check_integer("input_bits", self.input_bits, 1, _MOST_BITS)
+            low = 0 if field == "padding" else 1
+            set_field(self, field, _sizes(field, getattr(self, field), length, low))
+        check_integer("weight_bits", self.weight_bits, 1, _MAX_BITS)
+        check_integer("input_bits", self.input_bits, 1, _MAX_BITS)
         check_integer("time_steps", self.time_steps, 1)
         density = check_number("input_density", self.input_density, 0.0, 1.0)
-        object.__setattr__(self, "input_density", density)
+        set_field(self, "input_density", density)
         for field in ("signed", "repeats_input"):
-            if not isinstance(getattr(self, field), bool):
-                raise refuse(field, getattr(self, field), "true or false")
+            check_flag(field, getattr(self, field))
 
     def _check_geometry(self) -> None:
         channels = self.input_shape[0]
@@ -127,7 +138,7 @@ class Layer:
 
     @property
     def positions(self) -> int:
-        """Output positions a filter is applied at (D * H * W of the output); 1 for linear."""
+        """Output positions of a filter (D * H * W of the output); 1 for linear."""
         return math.prod(self.output_shape[1:])
 
     @property
@@ -137,7 +148,7 @@ class Layer:
 
     @property
     def inputs(self) -> int:
-        """Input values of one application of the layer, padding left out."""
+        """Input values of one application of the layer, without padding."""
         return math.prod(self.input_shape)
 
     @property
@@ -147,12 +158,12 @@ class Layer:
 
     @property
     def macs(self) -> int:
-        """Multiply-accumulates of one application; products with padding zeros are counted too."""
+        """Multiply-accumulates of one application, products with padding zeros included."""
         return self.outputs * self.fan_in
 
     @property
     def applications(self) -> int:
-        """How often the layer is computed to classify one pixel: once, or once a time step."""
+        """Times the layer is computed to classify one pixel: once, or once per time step."""
         return 1 if self.repeats_input else self.time_steps
 
 
@@ -160,17 +171,27 @@ class Layer:
 class Workload:
     """The weight layers of a network, first layer first.
 
-    Raises `InputError` when there is no layer, or two share a name.
+    Args:
+        Both fields below.
+
+    Raises:
+        InputError: no layer is given, or two share a name.
+
+    >>> fc = Layer(name="fc", kind="linear", input_shape=(64,), weight_shape=(10, 64), stride=(),
+    ...            padding=(), weight_bits=6, input_bits=8, signed=True, time_steps=1,
+    ...            input_density=1.0, repeats_input=True)
+    >>> Workload(name="demo", layers=(fc,)).layers[0].name
+    'fc'
     """
 
     name: str
-    """What the layers belong to, for example the run and its scene."""
+    """Name of the network, for example the run and its scene."""
     layers: tuple[Layer, ...]
-    """In the order in which data passes them."""
+    """Layers in the order in which data passes them."""
 
     def __post_init__(self) -> None:
         check_text("name", self.name)
-        object.__setattr__(self, "layers", tuple(self.layers))
+        set_field(self, "layers", tuple(self.layers))
         if not self.layers:
             raise refuse("layers", [], "at least one layer")
         names = [layer.name for layer in self.layers]
@@ -179,7 +200,18 @@ class Workload:
 
     @classmethod
     def from_json(cls, path: str | Path) -> Workload:
-        """Read and check a workload file; `InputError` names file, layer and field."""
+        """Read and check a workload file.
+
+        Args:
+            path: JSON file, as written by `to_json` or by ``snnquant run``.
+
+        Returns:
+            The workload.
+
+        Raises:
+            InputError: the file cannot be read or a value is wrong; one line names file, layer
+                and field.
+        """
         try:
             text = Path(path).read_text(encoding="utf-8")
             return _workload(json.loads(text, object_pairs_hook=_no_repeated_key))
@@ -190,22 +222,18 @@ class Workload:
         except json.JSONDecodeError as error:
             raise InputError(f"{path}: line {error.lineno}: not JSON: {error.msg}") from None
         except (ValueError, RecursionError) as error:
-            # not UTF-8, an integer of thousands of digits, or nested without end
-            raise InputError(f"{path}: not JSON that can be read: {shown(str(error))}") from None
+            # not UTF-8, an integer of thousands of digits, or endless nesting
+            raise InputError(f"{path}: not JSON: {shown(str(error))}") from None
 
     def to_json(self, path: str | Path) -> None:
-        """Write the file `from_json` reads, whole or not at all; `InputError` if it cannot be."""
-        content = {"schema": SCHEMA, **asdict(self)}
-        with replacing(path) as file:
-            file.write(json.dumps(content, indent=2) + "\n")
+        """Write the file that `from_json` reads; `InputError` as `write_json`."""
+        write_json(path, {"schema": SCHEMA, **asdict(self)})
 
 
-def _sizes(field: str, value: object, length: int, least: int) -> tuple[int, ...]:
+def _sizes(field: str, value: object, length: int, low: int) -> tuple[int, ...]:
     if not isinstance(value, list | tuple) or len(value) != length:
         raise refuse(field, value, f"a list of {length} whole numbers")
-    return tuple(
-        check_integer(f"{field}[{place}]", item, least) for place, item in enumerate(value)
-    )
+    return tuple(check_integer(f"{field}[{place}]", item, low) for place, item in enumerate(value))
 
 
 def _no_repeated_key(pairs: list[tuple[str, object]]) -> dict[str, object]:
@@ -219,7 +247,7 @@ def _no_repeated_key(pairs: list[tuple[str, object]]) -> dict[str, object]:
 
 def _workload(content: object) -> Workload:
     table = check_table(content, "the file")
-    # the version comes first: a file of another schema must not be blamed for its fields
+    # the version comes first, so that a file of another schema is not blamed for its fields
     if type(table.get("schema", SCHEMA)) is not int or table.get("schema", SCHEMA) != SCHEMA:
         raise refuse("schema", table["schema"], f"{SCHEMA}, the version this program reads")
     check_keys(table, ("schema", *(field.name for field in fields(Workload))))
@@ -236,3 +264,14 @@ def _layer(index: int, entry: object) -> Layer:
     except InputError as error:
         raise InputError(f"layer {shown(table.get('name', index))}: {error}") from None
     return Layer(**table)  # type: ignore[arg-type]  # Layer checks every type itself
+
+
+def ceil_div(amount: int, share: int) -> int:
+    """Return the number of shares that hold an amount: words, rows, columns or steps.
+
+    Exact for whole numbers of any size; arrays of whole numbers in floating point give arrays.
+
+    >>> ceil_div(27, 16)
+    2
+    """
+    return -(-amount // share)

@@ -3,7 +3,7 @@
     python scripts/simulate_pim.py runs/my_run [sram_65nm]
     python scripts/simulate_pim.py workload.json my_hardware.toml
 
-The same functions as `pim-sim run`; change what is printed here to study something else.
+The same functions as `pim-sim run`, as a start for studies in Python.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 from pim_sim import InputError, Workload, load_hardware, simulate
-from pim_sim.summary import summarise
+from pim_sim.cli.text import summarise
 
 
 def main() -> None:

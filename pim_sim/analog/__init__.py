@@ -1,4 +1,4 @@
-"""What analog computation does to accuracy: a layer as the hardware computes it, in torch.
+"""Accuracy on analog columns: a layer as the hardware computes it, in torch.
 
 from pim_sim.analog import AnalogConfig, monte_carlo
 
@@ -7,9 +7,9 @@ found = monte_carlo(network, "conv1", config, inputs, evaluate, chips=20)
 print(found.mean, found.interval())
 """
 
-from pim_sim.analog.config import AnalogConfig
-from pim_sim.analog.layer import AnalogLayer, analog_layer
-from pim_sim.analog.study import ChipAccuracy, analog, finetune, monte_carlo, sweep
+from pim_sim.analog.analog_config import AnalogConfig
+from pim_sim.analog.analog_layer import AnalogLayer, analog_layer
+from pim_sim.analog.monte_carlo import ChipAccuracy, analog, finetune, monte_carlo, sweep
 from pim_sim.hardware import Noise
 
 __all__ = [

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from pim_sim.checks import refuse
 from pim_sim.errors import InputError
+from pim_sim.schema import refuse
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Range:
 
     @classmethod
     def of(cls, values: Tensor, percentile: float, what: str) -> Range:
-        """The range that holds a share ``percentile`` (in percent) of the values' magnitudes.
+        """Return the range of a share ``percentile`` (in percent) of the values' magnitudes.
 
         Raises `InputError` for values that are not finite, or all zero up to that share.
         """
@@ -32,25 +32,25 @@ class Range:
         limit = magnitudes.kthvalue(rank).values.item()
         if limit <= 0:
             raise InputError(
-                f"calibration: found zeros alone in {percentile:g} % of the {what}, expected a "
+                f"calibration: found only zeros in {percentile:g} % of the {what}, expected a "
                 "signal to lay a range over"
             )
         return cls(limit, bool((values < 0).any()))
 
     def top(self, bits: int, what: str) -> int:
-        """Largest code of ``bits`` bits; `InputError` where the sign takes the only one."""
+        """Return the largest code of ``bits`` bits; `InputError` where the sign takes all."""
         if self.signed and bits < 2:
             raise refuse(what, bits, "at least 2 bits for values of both signs")
         return int(2 ** (bits - self.signed)) - 1
 
 
 def rounded(value: Tensor) -> Tensor:
-    """The nearest whole number, ties to even; the gradient passes straight through."""
+    """Round to the nearest whole number, ties to even; the gradient passes straight through."""
     return value + (torch.round(value) - value).detach()
 
 
 def digits(codes: Tensor, bits: int, bits_per_digit: int) -> list[Tensor]:
-    """Digits of base ``2^bits_per_digit`` of whole numbers, the least significant first.
+    """Return digits of base ``2^bits_per_digit`` of whole numbers, the least significant first.
 
     Every digit carries the number's sign: ``codes = sum_s digit_s * base^s``, for magnitudes below
     ``2^bits``. The gradient of that sum with respect to ``codes`` is 1 (it passes through the

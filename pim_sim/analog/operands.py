@@ -5,15 +5,15 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from pim_sim.analog.config import AnalogConfig
+from pim_sim.analog.analog_config import AnalogConfig
 from pim_sim.analog.converters import Range, digits, rounded
 
 Parts = list[tuple[Tensor, Tensor]]
-"""What each part counts for, and the part itself as a share of full: an operand is their sum."""
+"""Weight of each part, and the part itself as a share of full: an operand is their sum."""
 
 
 def input_steps(x: Tensor, found: Range, config: AnalogConfig) -> Parts:
-    """The drives of an input [N, ...], one a step, the least significant bits first.
+    """Return the drives of an input [N, ...], one per step, the least significant bits first.
 
     Beyond the DAC's range an input is clipped, and so is its gradient.
     """
@@ -28,9 +28,9 @@ def input_steps(x: Tensor, found: Range, config: AnalogConfig) -> Parts:
 
 
 def weight_columns(weight: Tensor, config: AnalogConfig) -> tuple[Parts, Tensor | None]:
-    """The cells of a weight [K, ...], one tensor a column, and what an offset adds to each weight.
+    """Return the cells of a weight [K, ...], one tensor per column, and the offset of each weight.
 
-    What a column counts for and the offset are [K, 1, ...]. Each filter's largest weight, or with
+    The weight of a column and the offset are [K, 1, ...]. Each filter's largest weight, or with
     an offset the span from minus to plus that, is a full cell.
     """
     bits, per_column = config.weight_bits, config.weight_bits_per_column
@@ -48,7 +48,7 @@ def weight_columns(weight: Tensor, config: AnalogConfig) -> tuple[Parts, Tensor 
 
 
 def row_groups(weight: Tensor, rows: int | None) -> list[Tensor]:
-    """Masks [1, C, ...] of the products of [K, C, ...] summed at once, at most ``rows`` each.
+    """Return masks [1, C, ...] of products of [K, C, ...] summed at once, at most ``rows`` each.
 
     Rows come in torch's order and are shared evenly among as few groups as hold them.
     """
@@ -60,7 +60,7 @@ def row_groups(weight: Tensor, rows: int | None) -> list[Tensor]:
 
 
 def _parts(codes: Tensor, unit: Tensor, bits: int, per_part: int) -> Parts:
-    """Digits of codes whose last place counts for ``unit``."""
+    """Return the digits of codes whose last place has the weight ``unit``."""
     full = 2**per_part - 1
     return [
         (unit * full * 2 ** (per_part * place), digit / full)

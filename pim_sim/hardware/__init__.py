@@ -1,17 +1,37 @@
 """Hardware descriptions: strict TOML files and the frozen dataclasses they become."""
 
 from pim_sim.hardware.adc import ADC
-from pim_sim.hardware.files import HARDWARE, load_hardware
-from pim_sim.hardware.parts import Array, Digital, Hardware, Mapping, Memory, Noise
+from pim_sim.hardware.bit_line_array import Array, BitLineArray
+from pim_sim.hardware.cells import CELLS, READS, Cell, ReadLaw, Step
+from pim_sim.hardware.description import Digital, Hardware, Mapping, Memory, Noise, Packing
+from pim_sim.hardware.engine import Engine
+from pim_sim.hardware.macro import CellArray, Converter, Input, Logic, Macro, WeightSigns
+from pim_sim.hardware.toml_files import HARDWARE, MACROS, load_hardware, load_macro
 
 __all__ = [
     "ADC",
+    "CELLS",
     "HARDWARE",
+    "MACROS",
+    "READS",
     "Array",
+    "BitLineArray",
+    "Cell",
+    "CellArray",
+    "Converter",
     "Digital",
+    "Engine",
     "Hardware",
+    "Input",
+    "Logic",
+    "Macro",
     "Mapping",
     "Memory",
     "Noise",
+    "Packing",
+    "ReadLaw",
+    "Step",
+    "WeightSigns",
     "load_hardware",
+    "load_macro",
 ]

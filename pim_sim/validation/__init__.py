@@ -1,23 +1,21 @@
-"""The macro model against measured chips: fitted to all of them, and to all but one."""
+"""The macro model against measured chips: fitted to all of them, and to all except one."""
 
-from pim_sim.validation.chips import Chip, Figure, measured_chips
-from pim_sim.validation.draw import draw_parity
-from pim_sim.validation.fit import Validation, fit_scales, validate
-from pim_sim.validation.references import Reference, summarise_references
-from pim_sim.validation.survey import SurveyRow, check_survey, summarise_survey, survey_to_dict
+from pim_sim.validation.measured_chips import Chip, Figure, measured_chips
+from pim_sim.validation.references import Reference, references
+from pim_sim.validation.scale_fit import Prediction, Validation, fit_scales, validate
+from pim_sim.validation.survey_check import SurveyRow, check_survey, survey_to_dict
 
 __all__ = [
     "Chip",
     "Figure",
+    "Prediction",
     "Reference",
     "SurveyRow",
     "Validation",
     "check_survey",
-    "draw_parity",
     "fit_scales",
     "measured_chips",
-    "summarise_references",
-    "summarise_survey",
+    "references",
     "survey_to_dict",
     "validate",
 ]

@@ -1,40 +1,51 @@
-"""What single laws and rows of the component table say, beside numbers from elsewhere.
+"""Single laws and rows of the component table beside numbers from other sources.
 
 A row for calibration is equal by construction: the law has its constants from that very source,
-and the row shows that they were carried over right. A row for a check was not used to make what it
-is compared with.
+and the row shows that they were copied correctly. A row for a check comes from a source that the
+law was not made from.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from pim_sim.components import CostRow, component_costs, cost, energy_ratio
-from pim_sim.components.survey import typical_energy_pj
-from pim_sim.digital import add_pj, digital_costs
+from pim_sim.cost_model import (
+    LayerOnMultipliers,
+    Setup,
+    add_pj,
+    configured_for,
+    cycle_time_ns,
+    lay_out,
+)
 from pim_sim.hardware import load_hardware
-from pim_sim.hardware.adc import accelergy_energy_pj
-from pim_sim.macro.pricing import cycle_time_ns, fitted, use
-from pim_sim.validation.chips import Chip, Figure
-from pim_sim.validation.layer import INDIAN_PINES
+from pim_sim.technology import (
+    CostRow,
+    accelergy_energy_pj,
+    component_costs,
+    cost,
+    energy_ratio,
+    typical_energy_pj,
+)
+from pim_sim.validation.first_layer import INDIAN_PINES
+from pim_sim.validation.measured_chips import Chip, Figure
 from pim_sim.workload import Layer
 
 
 @dataclass(frozen=True, kw_only=True)
 class Reference:
-    """One number from elsewhere and what is said here instead."""
+    """One number from another source beside the number here."""
 
     quantity: str
     law: str
-    """What here gives `ours`, in words."""
+    """Law or row that gives `ours`, in words."""
     unit: str
     reference: float
     ours: float
     use: Literal["calibration", "check"]
     source: str
-    """Where `reference` is from."""
+    """Source of `reference`."""
 
     @property
     def factor(self) -> float:
@@ -43,7 +54,7 @@ class Reference:
 
 
 def references(chips: Sequence[Chip]) -> tuple[Reference, ...]:
-    """Every row; converters inside ``chips`` are those whose energy was printed."""
+    """Return every row; converters inside ``chips`` are those whose energy was printed."""
     return (
         *_counts(),
         *_hardware_constants(),
@@ -54,20 +65,8 @@ def references(chips: Sequence[Chip]) -> tuple[Reference, ...]:
     )
 
 
-def summarise_references(rows: Iterable[Reference]) -> str:
-    """The rows as text for the terminal."""
-    title = "Laws and table against other sources"
-    lines = [f"{title:78}{'reference':>10}{'ours':>10}{'factor':>8}"]
-    for row in rows:
-        label = f"{row.quantity}, {row.unit}: {row.law}"
-        lines.append(
-            f"  {label:76}{row.reference:10.6g}{row.ours:10.6g}{row.factor:8.3f}  {row.use}"
-        )
-    return "\n".join(lines)
-
-
 def _counts() -> Iterator[Reference]:
-    """20 filters of 3x3x3 fit 3 x 3 x 198 times into 5x5x200: 1,782 positions of 540 products."""
+    """Count by hand: 20 filters of 3x3x3 have 3 x 3 x 198 positions in 5x5x200."""
     for quantity, stated, ours in (
         ("products of the first layer", 962_280, INDIAN_PINES.macs),
         ("outputs of the first layer", 35_640, INDIAN_PINES.outputs),
@@ -84,7 +83,7 @@ def _counts() -> Iterator[Reference]:
 
 
 def _hardware_constants() -> Iterator[Reference]:
-    """Constants of a shipped file that are copies of rows of the table."""
+    """Compare constants of a shipped file that are copies of rows of the table."""
     hardware = load_hardware("sram_45nm")
     for row, ours in (
         (cost("int_multiply", family="horowitz", bits=8), hardware.digital.multiply_energy_pj),
@@ -95,15 +94,12 @@ def _hardware_constants() -> Iterator[Reference]:
 
 
 def _memories() -> Iterator[Reference]:
-    """CACTI's reads at 45 nm, which the shipped files scale: to other nodes, and by family."""
+    """Compare CACTI's reads at 45 nm, which the shipped files scale: by node, and by family."""
     at_45 = cost("sram_read_32kb", family="cacti", node_nm=45)
     horowitz_v = cost("sram_read_32kb", family="horowitz").voltage_v
-    for name in ("rram_65nm", "rram_22nm"):
-        macro = load_hardware(name).macro
-        assert macro is not None
-        # the scaling of scripts/make_technologies.py, at the supply it gives to each node
-        ratio = energy_ratio(45, horowitz_v, macro.node_nm, macro.supply_v)
-        row = cost("sram_read_32kb", family="cacti", node_nm=macro.node_nm)
+    for node_nm, supply_v in ((65, 1.0), (22, 0.8)):  # as the shipped files of these nodes
+        ratio = energy_ratio(45, horowitz_v, node_nm, supply_v)
+        row = cost("sram_read_32kb", family="cacti", node_nm=node_nm)
         yield _of_row(row, "45 nm scaled by Stillmaker", at_45.value * ratio, "check")
     for size in (8, 32, 1024):
         row = cost(f"sram_read_{size}kb", family="horowitz")
@@ -112,7 +108,7 @@ def _memories() -> Iterator[Reference]:
 
 
 def _arithmetic() -> Iterator[Reference]:
-    """Horowitz's integers from each other, by how the digital side scales with bits."""
+    """Compare Horowitz's integers with each other, by the digital side's scaling with bits."""
     hardware = load_hardware("sram_45nm")
     for known, asked in ((8, 32), (32, 8)):
         multiply, add = (
@@ -125,7 +121,8 @@ def _arithmetic() -> Iterator[Reference]:
             add_energy_pj=add,
         )
         one = _one_product(asked)
-        products = digital_costs(one, replace(hardware, digital=digital))["multiplies"]
+        mapped = LayerOnMultipliers(Setup(one, hardware), digital)
+        products = mapped.costs()["multiplies"]
         # the sum of one product of b by c bits has b + c bits
         added = add_pj(_one_product(asked // 2), digital)
         for name, ours in (("int_multiply", products.energy_pj), ("int_add", added)):
@@ -134,7 +131,7 @@ def _arithmetic() -> Iterator[Reference]:
 
 
 def _one_product(bits: int) -> Layer:
-    """A layer of one multiplication of ``bits`` by ``bits``."""
+    """Return a layer of one multiplication of ``bits`` by ``bits``."""
     return Layer(
         name="one product",
         kind="linear",
@@ -152,7 +149,7 @@ def _one_product(bits: int) -> Layer:
 
 
 def _bounds() -> Iterator[Reference]:
-    """Accelergy's totals; the law carries that package's constants."""
+    """Compare Accelergy's totals; the law carries that package's constants."""
     for row in component_costs():
         if row.name == "adc_conversion":
             ours = accelergy_energy_pj(row.bits, row.node_nm, 1e8)
@@ -160,7 +157,7 @@ def _bounds() -> Iterator[Reference]:
 
 
 def _converters_in(chips: Sequence[Chip]) -> Iterator[Reference]:
-    """Converters of measured chips, which neither law was fitted to."""
+    """Compare converters of measured chips, which neither law was fitted to."""
     for chip in chips:
         for figure in chip.figures:
             if figure.parts == ("converters",):
@@ -168,10 +165,9 @@ def _converters_in(chips: Sequence[Chip]) -> Iterator[Reference]:
 
 
 def _converter(chip: Chip, figure: Figure) -> Iterator[Reference]:
-    macro = fitted(figure.macro, figure.input_bits, figure.weight_bits)
-    assert macro.converter is not None
-    bits, node = macro.converter.bits, macro.node_nm
-    conversions = use(macro, figure.input_bits, figure.weight_bits).conversions
+    macro = configured_for(figure.macro, figure.input_bits, figure.weight_bits)
+    bits, node = macro.adc_bits, macro.node_nm
+    conversions = lay_out(macro, figure.input_bits, figure.weight_bits).conversions
     rate_hz = 1e9 * macro.conversions_in_turn / cycle_time_ns(macro)
     for law, ours in (
         ("accelergy law, a lower bound", accelergy_energy_pj(bits, node, rate_hz)),

@@ -1,9 +1,9 @@
-"""Designs per second of `pim-sim sweep` for one layer on one core, beside zigzag-dse if installed.
+"""Designs per second of `pim-sim sweep` for one layer, beside zigzag-dse where installed.
 
     python scripts/benchmarks/sweeps.py
 
 zigzag-dse (MIT; pip install zigzag-dse six) searches a mapping for every design, which this
-simulator lays out by rule, so the two do different work; the time per design is printed.
+simulator lays out by rule, so the two do different work; the time per design is shown.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 
 from pim_sim import load_hardware
 from pim_sim.sweep import sweep
-from pim_sim.validation.layer import INDIAN_PINES
+from pim_sim.validation.first_layer import INDIAN_PINES
 
 AXES = {
     "macro.array.rows": [16, 27, 32, 64, 128, 256, 512],
@@ -33,11 +33,11 @@ def ours(hardware: str) -> None:
     start = time.perf_counter()
     points = len(sweep(INDIAN_PINES, load_hardware(hardware), AXES))
     seconds = time.perf_counter() - start
-    print(f"{hardware:16}{points:10,} designs{seconds:8.2f} s{points / seconds:14,.0f} a second")
+    print(f"{hardware:16}{points:10,} designs{seconds:8.2f} s{points / seconds:14,.0f} per second")
 
 
 def zigzag() -> None:
-    """The same layer as a matrix product on zigzag-dse's own analog array, one design."""
+    """Price the same layer as a matrix product on zigzag-dse's own analog array, one design."""
     import numpy as np
     import onnx
     import zigzag as package
@@ -70,11 +70,11 @@ def zigzag() -> None:
             loma_show_progress_bar=False,
         )
         seconds = time.perf_counter() - start
-    print(f"{'zigzag-dse':16}{1:10,} design {seconds:8.2f} s{1 / seconds:14,.2f} a second")
+    print(f"{'zigzag-dse':16}{1:10,} design {seconds:8.2f} s{1 / seconds:14,.2f} per second")
 
 
 def main() -> None:
-    """Every technology kind, then zigzag-dse."""
+    """Time every technology kind, then zigzag-dse."""
     for kind in ("bit_line_6t_28nm", "bit_line_8t_28nm", "charge_28nm", "c2c_22nm", "rram_22nm"):
         ours(kind)
     if importlib.util.find_spec("zigzag") is None:

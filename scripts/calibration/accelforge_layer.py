@@ -1,11 +1,11 @@
-"""What AccelForge says of the first layer on Indian Pines on its model of Wang's macro, at 8 bits.
+"""AccelForge's price of the first layer on Indian Pines on its Wang macro, at 8 bits.
 
     python3.12 -m venv other && other/bin/pip install accelforge
     other/bin/python scripts/calibration/accelforge_layer.py
 
-Its figures stand in `pim_sim/validation/layer.py`. AccelForge (MIT) needs Python 3.12 and, to draw
-a mapping, `dot` of Graphviz; where the wheel of hwcomponents-neurosim asks for a newer glibc than
-the machine has, `pip install --force-reinstall --no-deps --no-binary hwcomponents-neurosim
+Its figures stand in `pim_sim/validation/first_layer.py`. AccelForge (MIT) needs Python 3.12 and, to
+draw a mapping, `dot` of Graphviz; where the wheel of hwcomponents-neurosim asks for a newer glibc
+than the machine's, `pip install --force-reinstall --no-deps --no-binary hwcomponents-neurosim
 hwcomponents-neurosim` builds it. Printed with accelforge 1.0.467, hwcomponents 1.0.114,
 hwcomponents-adc 1.0.21 and hwcomponents-neurosim 1.0.43.
 """

@@ -1,9 +1,10 @@
-"""Fit the typical converter to Murmann's ADC survey and write pim_sim/components/survey.json.
+"""Fit the typical converter to Murmann's ADC survey and write pim_sim/technology/adc_survey.json.
 
     SNNQUANT_DATA=folder python scripts/calibration/fit_adc_survey.py
 
 The folder holds adc_survey_1997_2017.csv: B. Murmann's ADC Performance Survey (BSD-3,
-github.com/bmurmann/ADC-survey), the converters to 2017. `pim_sim.components.survey` has the law.
+github.com/bmurmann/ADC-survey), the converters to 2017. `pim_sim.technology.adc_survey` has the
+law.
 """
 
 from __future__ import annotations
@@ -15,28 +16,28 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pim_sim.components.survey import read_survey, survey_features
+from pim_sim.technology import read_survey, survey_features
 
-TARGET = Path(__file__).parents[2] / "pim_sim" / "components" / "survey.json"
+TARGET = Path(__file__).parents[2] / "pim_sim" / "technology" / "adc_survey.json"
 CUTS = (2012, 2013, 2014)
-"""Last years of the fits whose misses on all later converters give the percentiles."""
+"""Last years of the fits whose errors on all later converters give the percentiles."""
 
 
 def conditions_and_energies(path: Path) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """(effective bits, rate, node, year) and ln energy of every row that has all of them."""
+    """Return (effective bits, rate, node, year) and ln energy of every complete row."""
     rows = np.array(read_survey(path))
     return rows[:, :4], np.log(rows[:, 4])
 
 
 def features(conditions: NDArray[np.float64], last_year: float) -> NDArray[np.float64]:
-    """The terms of the law, one row a converter."""
+    """Return the terms of the law, one row per converter."""
     return np.array(
         [survey_features(enob, f, node, min(year, last_year)) for enob, f, node, year in conditions]
     )
 
 
 def fit(path: Path) -> dict[str, object]:
-    """Coefficients on all rows; percentiles from fits to the rows of a year, on those after it.
+    """Fit coefficients on all rows, and percentiles from fits to the rows up to a year.
 
     Converters stopped improving at some year: the one that leaves the smallest squares.
     """

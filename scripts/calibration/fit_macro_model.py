@@ -1,8 +1,8 @@
-"""Fit the macro model's scale factors to the measured chips; write pim_sim/macro/calibration.json.
+"""Fit the macro model's scale factors to the measured chips; write its calibration.json.
 
     python scripts/calibration/fit_macro_model.py
 
-`pim-sim validate` says how well the fit does, on the chips and on each chip left out of it.
+`pim-sim validate` prints the errors of the fit, on the chips and on each chip left out of it.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 
-from pim_sim.macro.calibration import CALIBRATION_FILE
+from pim_sim.cost_model import CALIBRATION_FILE
 from pim_sim.validation import fit_scales, measured_chips
 
 
@@ -20,7 +20,7 @@ def main() -> None:
     scales = {name: round(value, 6) for name, value in asdict(fit_scales(chips)).items()}
     content = {
         "source": "scripts/calibration/fit_macro_model.py, fitted to "
-        + ", ".join(c.name for c in chips),
+        + ", ".join(chip.name for chip in chips),
         "scales": scales,
     }
     CALIBRATION_FILE.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")

@@ -1,10 +1,10 @@
-"""Write pim_sim/components/costs.csv, the table of component costs with the source of every row.
+"""Write pim_sim/technology/costs.csv, the table of component costs with the source of every row.
 
     python scripts/calibration/make_component_costs.py
 
-With the extra `live` installed (Python 3.12 or newer) hwcomponents-adc and CACTI print their rows
-anew. Without it the converters follow the same law, which `pim_sim` carries and tests against, and
-CACTI's numbers are those that it printed.
+With the extra `live` installed (Python 3.12 or newer) hwcomponents-adc and CACTI recompute their
+rows. Without it the converters follow the same law, which `pim_sim` carries and tests, and CACTI's
+numbers are its printed ones.
 """
 
 from __future__ import annotations
@@ -12,11 +12,12 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
-from pim_sim import InputError
-from pim_sim.components import live_cost
-from pim_sim.hardware.adc import accelergy_energy_pj
+from live import live_cost
 
-TARGET = Path(__file__).parents[2] / "pim_sim" / "components" / "costs.csv"
+from pim_sim import InputError
+from pim_sim.technology import accelergy_energy_pj
+
+TARGET = Path(__file__).parents[2] / "pim_sim" / "technology" / "costs.csv"
 FIELDS = [
     "name", "family", "value", "unit", "node_nm", "voltage_v", "bits", "kind", "valid", "source",
 ]  # fmt: skip
@@ -35,7 +36,7 @@ Row = tuple[str, str, float, str, float, float, int, str, str, str]
 
 
 def arithmetic() -> list[Row]:
-    """Adders and multipliers of one family."""
+    """Return adders and multipliers of one family."""
     pj = {
         "int_add": {8: 0.03, 32: 0.1},
         "int_multiply": {8: 0.2, 32: 3.1},
@@ -61,7 +62,7 @@ def arithmetic() -> list[Row]:
 
 
 def memories() -> list[Row]:
-    """Reads of 64 bits from SRAM of several sizes (the size in KB stands in the name)."""
+    """Return reads of 64 bits from SRAM of several sizes (in KB, in the name)."""
     horowitz = {8: 10.0, 32: 20.0, 1024: 100.0}
     cacti = {(8, 45): 6.14, (32, 45): 17.04, (1024, 45): 93.52, (32, 65): 30.1, (32, 22): 3.79}
     dram = "64 bits from DRAM, the middle of 1.3 to 2.6 nJ; it does not follow the logic's node"
@@ -91,7 +92,7 @@ def memories() -> list[Row]:
 
 
 def gates() -> list[Row]:
-    """What a macro is built of."""
+    """Return gates, wires, cells and capacitors of a macro."""
     cells = {5: 0.021, 7: 0.027, 10: 0.042, 16: 0.07, 22: 0.1, 28: 0.127, 40: 0.242, 65: 0.525,
              130: 2.4}  # fmt: skip
     any_node = "3 to 250 nm, in proportion to the node"
@@ -123,7 +124,7 @@ def gates() -> list[Row]:
 
 
 def converters() -> list[Row]:
-    """Conversions at 100 MS/s."""
+    """Return conversions at 100 MS/s."""
     return [
         ("adc_conversion", "accelergy", round(_live_pj("adc_conversion", node, bits,
          accelergy_energy_pj(bits, node, 1e8)), 5), "pJ", node, 0, bits,
@@ -134,7 +135,7 @@ def converters() -> list[Row]:
 
 
 def _live_pj(name: str, node_nm: int, bits: int, printed: float) -> float:
-    """The row's energy by the tool behind it where that is installed, or as it was printed."""
+    """Return the row's energy by its own tool where installed, or as printed."""
     try:
         return live_cost(name, node_nm=node_nm, bits=bits).value
     except InputError:

@@ -1,12 +1,12 @@
 # ruff: noqa: E501 (lines of the files it writes)
-"""Write the technology files of pim_sim/hardware from the table of component costs.
+"""Write the files of pim_sim/hardware/technologies from the table of component costs.
 
     python scripts/calibration/make_technologies.py
 
 Each file pairs one kind of macro with multipliers and a memory of the same node and supply. The
 digital numbers are of one family: Horowitz's at 45 nm, scaled by Stillmaker & Baas, beside CACTI's
 memory, scaled likewise, so that no node is mixed with another. sram_65nm, sram_45nm and ace_snn are
-written by hand and left alone.
+written by hand.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
-from pim_sim.components import cost, energy_ratio
+from pim_sim.technology import cost, energy_ratio
 
-FOLDER = Path(__file__).parents[2] / "pim_sim" / "hardware"
+FOLDER = Path(__file__).parents[2] / "pim_sim" / "hardware" / "technologies"
 KT_J = 1.380649e-23 * 300
 CAPACITOR_MISMATCH = 0.0085  # of 1 fF; Tripathi & Murmann, TCSI 61(8), 2014 (recalled)
 
 
 @dataclass(frozen=True)
 class Technology:
-    """One file: its macro's tables and what its header says."""
+    """One file: its macro's tables and its header."""
 
     name: str
     node_nm: int
@@ -79,7 +79,7 @@ columns = 256             # columns of cells (chosen)
 
 [macro.input]
 encoding = "bit_serial"   # as Jia
-bits_per_step = 1         # bits a step, as Jia
+bits_per_step = 1         # bits per step, as Jia
 """,
     "c2c": """cell = "c2c"
 rows = 64                 # rows summed at once, as Wang
@@ -123,7 +123,7 @@ CONVERTER_BITS = {"6t": 7, "8t": 7, "charge": 7, "c2c": 8, "rram": 7}
 
 
 def text(tech: Technology) -> str:
-    """The file of one technology."""
+    """Return the file of one technology."""
     ratio = energy_ratio(45, 0.9, tech.node_nm, tech.supply_v)
     how = f"x {ratio:.3f} (Stillmaker, 45 nm 0.9 V to {tech.node_nm} nm {tech.supply_v:g} V)"
     slower = tech.node_nm / 45
@@ -134,7 +134,7 @@ def text(tech: Technology) -> str:
     )
     bits = CONVERTER_BITS[tech.macro]
     thermal, mismatch = noise(bits, tech.supply_v)
-    return f"""# Written by scripts/calibration/make_technologies.py from the component costs; do not edit.
+    return f"""# Written by scripts/calibration/make_technologies.py from the table of component costs; do not edit.
 # "chosen" marks a size that a designer picks; the energies of the macro follow from the capacitances
 # and the scales fitted to measured chips (pim-sim validate).
 schema = 1
@@ -143,7 +143,7 @@ node_nm = {tech.node_nm}              # nm; of everything in this file
 supply_v = {tech.supply_v:g}            # V; usual supply of the node
 
 [memory]
-word_bits = 64            # bits a read, as the CACTI run below
+word_bits = 64            # bits per read, as the CACTI run below
 banks = 4                 # banks, as sram_65nm (chosen)
 read_energy_pj = {memory.value * ratio:.4g}    # pJ, CACTI's 64-bit read of 8 KB at 45 nm, 6.14 pJ {how}
 read_time_ns = {1.06 * slower:.4g}      # ns, access of the same run, 1.06 ns, in proportion to the node
@@ -174,7 +174,7 @@ capacitor = {mismatch:.4g}  # share: 0.85 % of 1 fF (Tripathi & Murmann, TCSI 61
 
 
 def noise(bits: int, supply_v: float) -> tuple[float, float]:
-    """Thermal noise of the summed capacitors in converter steps, and mismatch of one of them."""
+    """Return thermal noise of the summed capacitors in converter steps, and mismatch of one."""
     unit_ff = cost("unit_capacitor").value
     rms_v = math.sqrt(KT_J / (ROWS * unit_ff * 1e-15))
     return rms_v / (supply_v / 2**bits), CAPACITOR_MISMATCH / math.sqrt(unit_ff)

@@ -1,4 +1,4 @@
-"""What analog columns do to the accuracy of a run's SNN: tables of overall accuracy over chips.
+"""Accuracy of a run's SNN on analog columns: tables of overall accuracy over chips.
 
     python scripts/study/analog_accuracy.py runs/my_run [sram_65nm] [--pixels 500] [--chips 10]
     python scripts/study/analog_accuracy.py runs/my_run --parameter adc_bits --pixels 6000
@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import json
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -25,8 +24,8 @@ from torch import Tensor, nn
 
 from pim_sim import Workload, load_hardware
 from pim_sim.analog import AnalogConfig, ChipAccuracy, analog, finetune, monte_carlo, sweep
-from pim_sim.atomic import replacing
-from pim_sim.sweep.accuracy import conditions
+from pim_sim.io import write_json
+from pim_sim.sweep import conditions
 from snnquant.errors import InputError
 from snnquant.pipeline.run import Run
 from snnquant.spiking import SpikingNetwork
@@ -41,7 +40,7 @@ FIXED: dict[str, list[float]] = {
     "droop": [0.1, 0.2, 0.5, 1],
     "clip": [8, 4, 2, 1],
 }
-"""Parameters that are the same on every chip, so that two chips say it all."""
+"""Parameters that are the same on every chip, so that two chips are enough."""
 DRAWN: dict[str, list[float]] = {
     "thermal_lsb": [0.5, 1, 2, 4],
     "offset_lsb": [0.5, 1, 2, 4],
@@ -54,7 +53,7 @@ KINDS = ["bit_line_6t_65nm", "bit_line_8t_28nm", "charge_65nm", "c2c_22nm", "rra
 
 @dataclass(frozen=True)
 class Bench:
-    """A run's SNN with what it is measured on."""
+    """A run's SNN with its calibration and test pixels."""
 
     run: Run
     network: SpikingNetwork
@@ -65,7 +64,7 @@ class Bench:
 
     @classmethod
     def of(cls, path: Path, pixels: int) -> Bench:
-        """The trained SNN of a run and so many of its test pixels, drawn at random."""
+        """Load the trained SNN of a run and so many of its test pixels, drawn at random."""
         run = Run.open(path)
         checkpoint = run.load("snn_trained")
         network, bits = checkpoint.network, checkpoint.bits
@@ -77,12 +76,12 @@ class Bench:
         return cls(run, network, bits, inputs, test)
 
     def accuracy(self, network: nn.Module) -> float:
-        """Overall accuracy on the test pixels, 0 to 1."""
+        """Return the overall accuracy on the test pixels, 0 to 1."""
         logits = predict(network, self.test.patches, self.test.indices)
         return (logits.argmax(1) == self.test.classes).double().mean().item()
 
     def config(self, hardware: str) -> AnalogConfig:
-        """The first layer as a hardware file says."""
+        """Return the first layer as a hardware file describes it."""
         found = load_hardware(hardware)
         return AnalogConfig.of_hardware(found, input_bits=INPUT_BITS, weight_bits=self.bits)
 
@@ -97,18 +96,20 @@ def measure_grid(bench: Bench, hardware: str, chips: int, percentile: float, tar
         found = monte_carlo(bench.network, LAYER, config, bench.inputs, bench.accuracy, chips=chips)
         point = {"adc_bits": bits, "rows": rows, "oa": found.mean, "interval": found.interval()}
         points.append(point)
-        print(f"{bits} bits, {rows} rows: {said(found)}", flush=True)
+        print(f"{bits} bits, {rows} rows: {in_percent(found)}", flush=True)
     content = {
         "schema": 1,
         "network": f"{bench.run.scene.name} {bench.run.config.model.name}",
         "pixels": len(bench.test.classes),
         "chips": chips,
         "percentile": percentile,
-        "conditions": conditions(layer, load_hardware(hardware)),
+        "conditions": {
+            name: np.asarray(value).item()
+            for name, value in conditions(layer, load_hardware(hardware)).items()
+        },
         "points": points,
     }
-    with replacing(target) as file:
-        file.write(json.dumps(content, indent=1, default=int) + "\n")
+    write_json(target, content)
 
 
 def study(bench: Bench, hardware: str, chips: int, parameter: str | None) -> None:
@@ -126,14 +127,17 @@ def study(bench: Bench, hardware: str, chips: int, parameter: str | None) -> Non
         for name, values in swept.items():
             drawn = chips if name in DRAWN else 2
             found = sweep(network, LAYER, config, inputs, accuracy, name, values, chips=drawn)
-            print(f"  {name:13}" + "   ".join(f"{v:g}: {said(oa)}" for v, oa in found), flush=True)
+            print(
+                f"  {name:13}" + "   ".join(f"{v:g}: {in_percent(oa)}" for v, oa in found),
+                flush=True,
+            )
     if parameter is not None:
         return
     print("\nhardware, ranges over 100 and 99 %")
     for name in [hardware, *KINDS]:
         configs = [config_of(name).with_value("percentile", share) for share in (100, 99)]
         both = [monte_carlo(network, LAYER, c, inputs, accuracy, chips=chips) for c in configs]
-        print(f"  {name:20}" + "   ".join(map(said, both)), flush=True)
+        print(f"  {name:20}" + "   ".join(map(in_percent, both)), flush=True)
 
     config = base.with_value("adc_bits", 4)
     before = monte_carlo(network, LAYER, config, inputs, accuracy, chips=chips, seed=1000)
@@ -143,11 +147,14 @@ def study(bench: Bench, hardware: str, chips: int, parameter: str | None) -> Non
         network.train()
         finetune(network, layer, batches(run, epochs=2), optimizer)
     after = monte_carlo(network, LAYER, config, inputs, accuracy, chips=chips, seed=1000)
-    print(f"\n4-bit ADC over the whole range: {said(before)}, tuned for 2 epochs {said(after)}")
+    print(
+        f"\n4-bit ADC over the whole range: {in_percent(before)}, "
+        f"tuned for 2 epochs {in_percent(after)}"
+    )
 
 
 def batches(run: Run, epochs: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """Training pixels in another order every epoch."""
+    """Yield training pixels in another order every epoch."""
     train = run.samples(run.split.train)
     for epoch in range(epochs):
         order = torch.randperm(len(train.indices), generator=torch.Generator().manual_seed(epoch))
@@ -155,8 +162,8 @@ def batches(run: Run, epochs: int) -> Iterator[tuple[Tensor, Tensor]]:
             yield train.patches.gather(train.indices[batch]), train.classes[batch]
 
 
-def said(found: ChipAccuracy) -> str:
-    """Mean in percent and, where chips differ, half of its 95 % interval over chips."""
+def in_percent(found: ChipAccuracy) -> str:
+    """Return the mean in percent and, where chips differ, half of its 95 % interval."""
     if len(set(found.oa)) == 1:
         return f"{100 * found.mean:.1f}"
     low, high = found.interval()

@@ -6,6 +6,13 @@ here, so that `snnquant --help` stays fast. `python -m snnquant.config` prints a
 Markdown.
 """
 
+from snnquant.config.groups import (
+    ConversionConfig,
+    ModelConfig,
+    NeuronConfig,
+    SplitConfig,
+    TrainingConfig,
+)
 from snnquant.config.methods import (
     DEFAULT_METHOD,
     METHODS,
@@ -16,22 +23,15 @@ from snnquant.config.methods import (
     register_method,
 )
 from snnquant.config.networks import NETWORKS, NetworkInput
+from snnquant.config.option_rows import OptionRow, markdown, option_table
 from snnquant.config.options import FLAT, GROUPS, Option, options_of
-from snnquant.config.parts import (
-    ConversionConfig,
-    ModelConfig,
-    NeuronConfig,
-    SplitConfig,
-    TrainingConfig,
-)
-from snnquant.config.run import (
+from snnquant.config.run_config import (
     RunConfig,
     options_before,
     read_config,
     run_config_type,
     write_config,
 )
-from snnquant.config.table import OptionRow, markdown, option_table
 
 __all__ = [
     "DEFAULT_METHOD",

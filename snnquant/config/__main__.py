@@ -1,5 +1,5 @@
 """Print every option of a run as Markdown: `python -m snnquant.config`."""
 
-from snnquant.config.table import markdown
+from snnquant.config.option_rows import markdown
 
 print(markdown(), end="")

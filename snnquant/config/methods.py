@@ -148,11 +148,11 @@ class QuantizationConfig(MethodConfig):
     bits: int = 6
     """Bits per weight, 2 to 8; 32 keeps floating point, nothing is quantized then."""
     scheme: Literal["symmetric", "affine"] = "symmetric"
-    """symmetric: 2^b - 1 levels around 0; affine: 2^b levels from the min to the max weight."""
+    """Levels. symmetric: 2^b - 1 around 0; affine: 2^b from the min to the max weight."""
     granularity: Literal["channel", "tensor"] = "channel"
-    """channel: one scale per output channel; tensor: one scale per layer."""
+    """Scales. channel: one per output channel; tensor: one per layer."""
     clip: Literal["max", "mse"] = "max"
-    """max: the range follows the largest weight; mse: the range of least squared error, fixed."""
+    """Range. max: it follows the largest weight; mse: the one of least squared error, fixed."""
     neuron_bits: int | None = None
     """Fixed-point bits of leak and threshold, 2 to 16; by default both stay in floating point."""
 

@@ -6,7 +6,7 @@ a whole class and overridden by single fields:
 
     batch_size: int = 64
     \"\"\"Patches per training step.\"\"\"
-    spike_penalty: Annotated[float, Stage("snn")] = 0.0
+    spike_penalty: Annotated[float, UsedFrom("snn")] = 0.0
     \"\"\"Weight of the accumulates in the SNN's loss.\"\"\"
 """
 
@@ -52,10 +52,10 @@ def section(group: Group, name: str = "*") -> Parameter:
 
 
 @dataclass(frozen=True)
-class Stage:
-    """Annotation of an option: the first stage whose result depends on it.
+class UsedFrom:
+    """Annotation of options: the first stage of a run whose result depends on them.
 
-    >>> Stage("snn").name
+    >>> UsedFrom("snn").name
     'snn'
     """
 
@@ -120,7 +120,7 @@ def _walk(
             if isinstance(extra, Parameter):
                 names = tuple(extra.name or names)
                 own_group = next((g.name for g in _groups(extra)), own_group)
-            elif isinstance(extra, Stage):
+            elif isinstance(extra, UsedFrom):
                 own_stage = extra.name
         name = next(iter(names), field.name).removeprefix("--")
         own_path = (*path, field.name)

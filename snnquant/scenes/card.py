@@ -81,7 +81,7 @@ class Card:
     name: str
     """The file's name without ".toml"."""
     own: bool
-    """Whether it was given by path: its files lie relative to its folder."""
+    """True for a card given by path, whose files lie relative to its folder."""
     title: str
     cube: DataFile
     labels: DataFile

@@ -24,7 +24,7 @@ from snnquant.config import (
     options_of,
     write_config,
 )
-from snnquant.config.options import ABLATION, NEURON, OUTPUT, STAGES, Stage, section
+from snnquant.config.options import ABLATION, NEURON, OUTPUT, STAGES, UsedFrom, section
 from snnquant.models import build_model
 
 ORDER = [
@@ -76,17 +76,17 @@ def test_single_options_may_leave_the_group_and_the_stage_of_their_class() -> No
     @dataclass(frozen=True, kw_only=True)
     class Inner:
         plain: int = 1
-        other: Annotated[float, section(ABLATION, "--renamed"), Stage("snn")] = 2.0
+        other: Annotated[float, section(ABLATION, "--renamed"), UsedFrom("snn")] = 2.0
 
     @dataclass(frozen=True, kw_only=True)
     class Outer:
-        inner: Annotated[Inner, section(NEURON), Stage("conversion")] = Inner()
+        inner: Annotated[Inner, section(NEURON), UsedFrom("conversion")] = Inner()
         below: Annotated[Inner, section(OUTPUT, "--below")] = Inner()
         choice: Literal["a", "b"] = "a"
 
     # Annotations are text here, and local classes are not found by their names.
     Outer.__annotations__ = {
-        "inner": Annotated[Inner, section(NEURON), Stage("conversion")],
+        "inner": Annotated[Inner, section(NEURON), UsedFrom("conversion")],
         "below": Annotated[Inner, section(OUTPUT, "--below")],
         "choice": Literal["a", "b"],
     }

@@ -46,11 +46,12 @@ def test_workload_of_a_checkpoint_is_that_of_its_run_except_for_densities(
 
 
 def test_pim_sim_prices_a_checkpoint_as_its_run(
-    run: Path, capsys: pytest.CaptureFixture[str]
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     by_run = _answer(capsys, "--run", str(run))
-    network = str(run / "snn.safetensors")
-    by_checkpoint = _answer(capsys, "--checkpoint", network, "--scene", SCENE)
+    file = str(tmp_path / "workload.json")
+    snnquant(["workload", str(run / "snn.safetensors"), file, "--scene", SCENE])
+    by_checkpoint = _answer(capsys, "--workload", file)
     for part in ("digital", "in_memory", "ratio", "breakdown", "utilisation"):
         assert by_checkpoint[part] == by_run[part]
 
@@ -66,12 +67,14 @@ def test_pim_sim_prices_a_checkpoint_as_its_run(
     ],
 )
 def test_checkpoint_that_cannot_be_priced_is_one_line(
-    file: str, scene: str, named: str, run: Path, capsys: pytest.CaptureFixture[str]
+    file: str, scene: str, named: str, run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     capsys.readouterr()
+    target = tmp_path / "workload.json"
     with pytest.raises(SystemExit) as stop:
-        pim_sim(["run", "--checkpoint", str(run / file), "--scene", scene])
+        snnquant(["workload", str(run / file), str(target), "--scene", scene])
     output, line = capsys.readouterr()
     assert (stop.value.code, output, line.count("\n")) == (2, "", 1)
-    assert line.startswith("pim-sim: ")
+    assert line.startswith("snnquant: ")
+    assert not target.exists()
     assert named in line

@@ -1,31 +1,23 @@
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from dataclasses import asdict, replace
 
 import pytest
 from hypothesis import strategies as st
 
 from pim_sim import Hardware, Layer
 from pim_sim.cli import main
-from pim_sim.hardware import ADC, Array, Digital, Memory
+from pim_sim.hardware import ADC, Array, BitLineArray, Digital, Memory
+from pim_sim.validation.first_layer import INDIAN_PINES
 
 
 def _indian_pines_layer() -> dict[str, object]:
-    """20 filters of 3x3x3 on one 5x5 patch of 200 bands, no padding, as in a file."""
-    return {
-        "name": "conv1",
-        "kind": "conv3d",
-        "input_shape": [1, 200, 5, 5],
-        "weight_shape": [20, 1, 3, 3, 3],
-        "stride": [1, 1, 1],
-        "padding": [0, 0, 0],
-        "weight_bits": 6,
-        "input_bits": 6,
-        "signed": True,
-        "time_steps": 5,
-        "input_density": 1.0,
-        "repeats_input": True,
-    }
+    """Return 20 filters of 3x3x3 on a 5x5 patch of 200 bands at 6 bits, as in a file."""
+    layer = replace(INDIAN_PINES, weight_bits=6, input_bits=6, time_steps=5)
+    table: dict[str, object] = json.loads(json.dumps(asdict(layer)))
+    return table
 
 
 @pytest.fixture
@@ -45,7 +37,7 @@ def conv1() -> Layer:
 
 @pytest.fixture(scope="session")
 def toy() -> Hardware:
-    """A 2x2 array with round numbers, for sums on paper."""
+    """Return a 2x2 array with round numbers, for sums on paper."""
     return Hardware(
         name="toy",
         description="round numbers",
@@ -58,17 +50,19 @@ def toy() -> Hardware:
             add_energy_pj=1,
             multiply_time_ns=1,
         ),
-        array=Array(
-            rows=2,
-            columns=2,
-            weight_bits_per_column=2,
-            input_bits_per_step=2,
-            functional_read_energy_pj=1,
-            functional_read_time_ns=3,
-            accumulate_energy_pj=0.5,
-            accumulate_time_ns=2,
+        engine=BitLineArray(
+            array=Array(
+                rows=2,
+                columns=2,
+                weight_bits_per_column=2,
+                input_bits_per_step=2,
+                functional_read_energy_pj=1,
+                functional_read_time_ns=3,
+                accumulate_energy_pj=0.5,
+                accumulate_time_ns=2,
+            ),
+            adc=ADC(bits=2, energy_law="stated", time_law="stated", energy_pj=10, time_ns=5),
         ),
-        adc=ADC(bits=2, energy_law="stated", time_law="stated", energy_pj=10, time_ns=5),
     )
 
 
@@ -99,13 +93,13 @@ def _layers(draw: st.DrawFn) -> Layer:
 
 @pytest.fixture(scope="session")
 def layers() -> st.SearchStrategy[Layer]:
-    """Any small layer that can be."""
+    """Strategy of small layers of any geometry."""
     return _layers()
 
 
 @pytest.fixture
 def one_line_refusal(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
-    """Runs `pim-sim` on wrong input; the one line it leaves on stderr, with exit code 2."""
+    """Run `pim-sim` on wrong input; return its one line on stderr, with exit code 2."""
 
     def refused(*arguments: str) -> str:
         with pytest.raises(SystemExit) as stop:

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from pim_sim.cli import main
-from pim_sim.components.survey import typical_energy_pj
 from pim_sim.errors import InputError
+from pim_sim.technology import typical_energy_pj
 from pim_sim.validation import check_survey
 
 HEADER = "year,technology_um,sndr_plot_db,fs_nyquist_hz,energy_per_conversion_pj\n"

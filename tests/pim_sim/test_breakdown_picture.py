@@ -46,6 +46,7 @@ def test_picture_has_every_component_as_long_as_it_costs(
 def test_picture_that_cannot_be_written_is_one_line(
     workload: str, tmp_path: Path, one_line_refusal: Callable[..., str]
 ) -> None:
-    target = str(tmp_path / "nowhere" / "breakdown.svg")
+    (tmp_path / "file").touch()
+    target = str(tmp_path / "file" / "breakdown.svg")
     line = one_line_refusal("run", "--workload", workload, "--svg", target)
     assert f"{target}: cannot be written" in line

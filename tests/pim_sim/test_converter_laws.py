@@ -4,9 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pim_sim.components.survey import typical_energy_pj
 from pim_sim.hardware import ADC
-from pim_sim.hardware.adc import accelergy_energy_pj, zigzag_time_ns
+from pim_sim.technology import accelergy_energy_pj, typical_energy_pj, zigzag_time_ns
 
 # Totals that hwcomponents-adc printed at 100 MS/s, pJ, by bits and node.
 PRINTED = {

@@ -8,9 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pim_sim import Hardware, InputError, Layer, Workload, load_hardware, simulate, simulate_layer
+from pim_sim.cost_model import Design, place
 from pim_sim.hardware import Array
-from pim_sim.mapping import place
-from pim_sim.results import Design
 
 
 def _linear(features: int, outputs: int, bits: int) -> Layer:
@@ -30,17 +29,17 @@ def _linear(features: int, outputs: int, bits: int) -> Layer:
     )
 
 
-UPKEEP = ("weight_loading", "leakage")
+OVERHEADS = ("weight_loading", "leakage")
 
 
 def _energies(design: Design) -> dict[str, float]:
-    """Of all that computes; upkeep has tests of its own."""
-    return {k: cost.energy_pj for k, cost in design.components.items() if k not in UPKEEP}
+    """Return the energies without those of loading and leakage, which have their own tests."""
+    return {k: cost.energy_pj for k, cost in design.components.items() if k not in OVERHEADS}
 
 
 def _delays(design: Design) -> dict[str, float]:
     costs = {name: cost.delay_ns for name, cost in design.components.items() if cost.delay_ns}
-    return {name: delay for name, delay in costs.items() if name not in UPKEEP}
+    return {name: delay for name, delay in costs.items() if name not in OVERHEADS}
 
 
 def test_two_by_two_layer_on_paper(toy: Hardware) -> None:
@@ -83,7 +82,7 @@ def test_two_by_two_layer_on_paper(toy: Hardware) -> None:
         (report.digital, 8 + 4 + 2 * (4 * 8.8 + 5 * 13.8), 34.3, 4),
         (report.in_memory, 2 * 4 + 4, 31.3, 20),
     ):
-        loading, leakage = (design.components[name] for name in UPKEEP)
+        loading, leakage = (design.components[name] for name in OVERHEADS)
         assert (loading.energy_pj, loading.delay_ns) == pytest.approx((load, 2 / 21_025))
         assert (leakage.energy_pj, leakage.delay_ns) == pytest.approx((cells * delay * 1e-8, 0))
         total = design.total
@@ -166,7 +165,7 @@ def test_weight_wider_than_a_row_is_refused(toy: Hardware) -> None:
 def test_placement_equals_filling_rows_one_filter_at_a_time(
     data: st.DataObject, layers: st.SearchStrategy[Layer], columns: int, toy: Hardware
 ) -> None:
-    array = replace(toy.array, rows=24, columns=columns, weight_bits_per_column=4)
+    array = replace(toy.engine.array, rows=24, columns=columns, weight_bits_per_column=4)
     layer = data.draw(layers)
     placement = place(layer, array)
     rows = list(_rows_filled_plainly(layer, array))
@@ -180,7 +179,7 @@ def test_placement_equals_filling_rows_one_filter_at_a_time(
 
 
 def _rows_filled_plainly(layer: Layer, array: Array) -> Iterable[int]:
-    """Weights in each word row; a sum shares its row only where it fits whole."""
+    """Yield the weights of each word row; a sum shares its row only where it fits whole."""
     capacity = array.columns // -(-layer.weight_bits // array.weight_bits_per_column)
     held = 0
     for _ in range(layer.filters):

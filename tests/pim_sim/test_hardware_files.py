@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from pim_sim import InputError, load_hardware
-from pim_sim.components import energy_ratio
 from pim_sim.hardware import HARDWARE
+from pim_sim.technology import energy_ratio
 
 SOURCED = HARDWARE.file("sram_65nm").read_text(encoding="utf-8")
 
@@ -21,7 +21,7 @@ def _line_of(field: str) -> str:
 
 
 def _numbers_of(table: dict[str, Any]) -> int:
-    """Numbers in a table and the tables in it; a truth is none."""
+    """Count the numbers in a table and the tables in it; a flag is none."""
     return sum(
         _numbers_of(value) if isinstance(value, dict) else type(value) in (int, float)
         for value in table.values()
@@ -56,18 +56,18 @@ def test_shipped_numbers_follow_the_rules_their_comments_name() -> None:
     assert energy_ratio(45, 0.9, 65, 1.0) == pytest.approx(energy)
     at_65, at_45 = load_hardware("sram_65nm"), load_hardware("sram_45nm")
     assert at_65.digital.add_energy_pj == pytest.approx(0.03 * energy, rel=1e-3)
-    assert at_45.array.accumulate_energy_pj == pytest.approx(
-        at_65.array.accumulate_energy_pj / energy, rel=1e-3
+    assert at_45.engine.array.accumulate_energy_pj == pytest.approx(
+        at_65.engine.array.accumulate_energy_pj / energy, rel=1e-3
     )
     assert at_45.digital.multiply_time_ns == pytest.approx(
         at_65.digital.multiply_time_ns / delay, rel=2e-3
     )
     for hardware in (at_65, at_45):
         a_bit = hardware.memory.read_energy_pj / hardware.memory.word_bits
-        assert hardware.array.functional_read_energy_pj == pytest.approx(a_bit)
+        assert hardware.engine.array.functional_read_energy_pj == pytest.approx(a_bit)
 
 
-def test_file_of_ones_own_is_read_by_its_path(tmp_path: Path) -> None:
+def test_file_of_the_user_is_read_by_its_path(tmp_path: Path) -> None:
     path = tmp_path / "mine.toml"
     path.write_text(SOURCED.replace("banks = 4", "banks = 8"), encoding="utf-8")
     assert load_hardware(path).name == "mine"
@@ -84,7 +84,7 @@ time_ns = 8.0    # ns, measured
 def test_adc_may_state_its_own_numbers(tmp_path: Path) -> None:
     path = tmp_path / "mine.toml"
     path.write_text(SOURCED.partition("energy_law")[0] + ADC_STATED, encoding="utf-8")
-    adc = load_hardware(path).adc
+    adc = load_hardware(path).engine.adc
     assert adc.conversion_energy_pj(node_nm=7, time_ns=1) == 2.0
     assert adc.conversion_time_ns(node_nm=7, shared_columns=1) == 8.0
 

@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 from pim_sim import InputError, Layer, load_hardware
 from pim_sim.cli import main
 from pim_sim.sweep import sweep
-from pim_sim.sweep.explore import undominated
-from pim_sim.sweep.parts import code_digest, compute_part, read_summary
+from pim_sim.sweep.on_dask import code_digest, compute_part, read_summary
+from pim_sim.sweep.pareto import undominated
 from pim_sim.sweep.points import Grid
 
 distributed = pytest.importorskip("distributed")
@@ -55,8 +55,8 @@ def workload(workload_table: dict[str, Any], tmp_path: Path) -> str:
 def answer(
     workload: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> Callable[..., dict[str, Any]]:
-    """Runs `pim-sim sweep` with the axes above, in parts of 7 points, for its JSON."""
-    monkeypatch.setattr("pim_sim.sweep.large.PART_POINTS", 7)
+    """Run `pim-sim sweep` with the axes above, in parts of 7 points; return its JSON."""
+    monkeypatch.setattr("pim_sim.sweep.on_dask.PART_POINTS", 7)
 
     def run(*options: str) -> dict[str, Any]:
         axes = [part for axis in AXES for part in ("--axis", axis)]
@@ -130,7 +130,7 @@ def test_large_sweep_says_and_holds_what_the_small_one_does(
     assert rows == lines[1:]
 
 
-def test_stopped_sweep_goes_on_and_computes_nothing_twice(
+def test_stopped_sweep_resumes_and_computes_nothing_twice(
     answer: Callable[..., dict[str, Any]], address: str, tmp_path: Path
 ) -> None:
     folder = tmp_path / "points"
@@ -181,7 +181,8 @@ def test_missing_package_is_one_line_that_names_the_extra(
     monkeypatch.setitem(sys.modules, package, None)
     options = ["sweep", "--workload", workload, "--axis", "adc.bits=4:6"]
     line = one_line_refusal(*options, "--parquet", str(tmp_path / "points"))
-    assert f"{package}: pip install 'snnquant[sweep]'" in line
+    assert f"{package}: not installed" in line
+    assert "pip install 'snnquant[sweep]'" in line
 
 
 def test_options_that_do_not_go_together_are_one_line(
@@ -201,7 +202,7 @@ def test_scheduler_that_cannot_be_had_is_one_line(
     monkeypatch: pytest.MonkeyPatch,
     one_line_refusal: Callable[..., str],
 ) -> None:
-    monkeypatch.setattr("pim_sim.sweep.large.WAIT_S", 1)
+    monkeypatch.setattr("pim_sim.sweep.on_dask.WAIT_S", 1)
     options = ["sweep", "--workload", workload, "--axis", "adc.bits=4:6"]
     options += ["--parquet", str(tmp_path / "points"), "--scheduler"]
     assert "--scheduler tcp://127.0.0.1:1:" in one_line_refusal(*options, "tcp://127.0.0.1:1")

@@ -11,24 +11,24 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pim_sim.cli import main
-from pim_sim.macro import (
+from pim_sim.cost_model import Scales, price
+from pim_sim.hardware import (
+    CELLS,
     MACROS,
     CellArray,
     Converter,
     Input,
     Logic,
     Macro,
-    Scales,
     load_macro,
-    price,
 )
-from pim_sim.macro.technology import Technology, sram_cell_um2
+from pim_sim.technology import Node, sram_cell_um2
 
 ONES = Scales()
 
 
 def _macro(**changes: Any) -> Macro:
-    """A charge-domain macro of 2 rows and 2 columns at 28 nm and 1 V, priced on paper."""
+    """Build a charge-domain macro of 2 rows and 2 columns at 28 nm and 1 V, for sums on paper."""
     parts: dict[str, Any] = {
         "name": "paper",
         "description": "two by two",
@@ -89,8 +89,8 @@ def test_decisions_of_each_converter_on_paper(kind: Any, decisions: float) -> No
 def test_step_lasts_as_long_as_its_input_and_conversions_in_turn(kind: Any, turns: int) -> None:
     # 28 nm at 0.9 V: a decision of 0.00653 x 2 + 0.640 ns, an input of 20 gates of 0.0478 ns; one
     # converter for two columns converts twice
-    alone = _macro(cycle_ns=None, supply_v=0.9, converter=Converter(bits=3, kind=kind, count=1))
-    assert price(alone, 1, 1).cycle_ns == pytest.approx(2 * turns * 0.65306 + 0.956)
+    single = _macro(cycle_ns=None, supply_v=0.9, converter=Converter(bits=3, kind=kind, count=1))
+    assert price(single, 1, 1).cycle_ns == pytest.approx(2 * turns * 0.65306 + 0.956)
 
 
 def test_copies_add_throughput_and_area_and_share_nothing() -> None:
@@ -183,12 +183,9 @@ def test_printed_throughput_and_area_come_out_where_the_chip_files_give_the_cycl
     assert 1 / 1.5 < price(load_macro("jia_2020"), 1, 1).area_mm2 / (2.91 + 0.497) < 1.5
 
 
-CELLS = ["sram_6t", "sram_8t", "charge", "c2c", "rram", "digital"]
-
-
 @st.composite
 def _macros(draw: st.DrawFn) -> Macro:
-    cell = draw(st.sampled_from(CELLS))
+    cell = draw(st.sampled_from(CELLS.names()))
     merged = draw(st.sampled_from([1, 2, 4]))
     encodings = ["bit_serial", "dac", "pulse_count", "pulse_width"]
     return Macro(
@@ -197,7 +194,7 @@ def _macros(draw: st.DrawFn) -> Macro:
         node_nm=draw(st.floats(5, 180)),
         supply_v=draw(st.floats(0.5, 1.5)),
         array=CellArray(
-            cell=cell,  # type: ignore[arg-type]
+            cell=cell,
             rows=draw(st.integers(2, 512)),
             columns=16 * merged * draw(st.integers(1, 8)) * 2,
             columns_merged=merged,
@@ -244,8 +241,8 @@ def test_longer_columns_share_a_conversion_among_more_products(macro: Macro) -> 
 
 
 def test_supply_slows_and_nodes_shrink_cells() -> None:
-    assert Technology(28, 0.9).slowdown == pytest.approx(1)
-    assert Technology(28, 0.7).slowdown > 1.2
+    assert Node(28, 0.9).slowdown == pytest.approx(1)
+    assert Node(28, 0.7).slowdown > 1.2
     assert sram_cell_um2(65) == pytest.approx(0.525)
     assert 0.127 < sram_cell_um2(32) < 0.242
 

@@ -16,7 +16,7 @@ from pim_sim.analog import AnalogConfig
 from pim_sim.cli import main
 from pim_sim.hardware import HARDWARE
 from pim_sim.sweep import pareto, sweep
-from pim_sim.sweep.accuracy import MeasuredAccuracy, conditions
+from pim_sim.sweep.measured_accuracy import MeasuredAccuracy, conditions
 
 POINTS = {(4, 8): 0.5, (4, 32): 0.7, (6, 8): 0.8, (6, 32): 0.9}
 

@@ -58,14 +58,14 @@ def test_command_and_library_answer_the_same(
     assert json.loads(capsys.readouterr().out) == json.loads(json.dumps(report))
 
 
-def test_text_shows_both_readings_of_the_published_percentages(
+def test_text_shows_both_readings_and_every_component(
     run_dir: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     main(["run", "--run", str(run_dir)])
     text = capsys.readouterr().out
-    assert "1.30 x 1.07 = 1.39" in text
-    assert "1 - 0.70 x 0.93 = 34.9%" in text
-    for part in ("energy, nJ", "delay, us", "EDP, nJ us", "digital: multiplies", "70.3%"):
+    assert "ACE-SNN" not in text
+    quantities = ("energy, nJ", "delay, us", "EDP, nJ us")
+    for part in ("factor", "saved", *quantities, "digital: multiplies", "70.3%"):
         assert part in text
 
 
@@ -88,7 +88,8 @@ def test_breakdown_is_written_as_a_table(
 def test_breakdown_that_cannot_be_written_is_one_line(
     run_dir: Path, tmp_path: Path, one_line_refusal: Callable[..., str]
 ) -> None:
-    path = str(tmp_path / "nowhere" / "breakdown.csv")
+    (tmp_path / "file").touch()
+    path = str(tmp_path / "file" / "breakdown.csv")
     assert f"{path}: cannot be written" in one_line_refusal(
         "run", "--run", str(run_dir), "--csv", path
     )
@@ -112,17 +113,15 @@ def test_shipped_hardware_is_listed_shown_and_passes_its_check(
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [
-        (["run"], "one of --run DIR, --workload FILE and"),
-        (["run", "--run", "a", "--workload", "b"], "one of --run DIR, --workload FILE and"),
+        (["run"], "one of --run DIR and --workload FILE"),
+        (["run", "--run", "a", "--workload", "b"], "one of --run DIR and --workload FILE"),
         (["run", "--run"], "--run"),
-        (["run", "--checkpoint", "a"], "--checkpoint and --scene: found one"),
-        (["run", "--workload", "a", "--scene", "b"], "--checkpoint and --scene: found one"),
+        (["run", "--checkpoint", "a"], "--checkpoint"),
         (["run", "--rum", "a"], "--rum"),
         (["run", "a"], "'a'"),
         (["run", "--run", "nowhere"], "nowhere/workload.json: No such file"),
         (["run", "--workload", "."], "Is a directory"),
         (["simulate"], "simulate"),
-        (["--version"], "--version"),
         (["hardware", "show"], "argument"),
         (["hardware", "show", "sram_66nm"], "or one of ace_snn, bit_line_6t_28nm"),
         (["hardware", "check", "nowhere.toml"], "nowhere.toml: No such file"),
@@ -141,26 +140,20 @@ def test_unknown_hardware_of_a_good_run_is_one_line(
     assert "sram_66nm" in one_line_refusal("run", "--run", str(run_dir), "--hardware", "sram_66nm")
 
 
-def test_installed_command_runs_without_torch_numpy_or_network(run_dir: Path) -> None:
+def test_command_runs_without_torch_or_network(run_dir: Path) -> None:
     code = (
         "import socket, sys\n"
         "def refuse(*_, **__): raise AssertionError('network')\n"
         "socket.socket = socket.create_connection = refuse\n"
         "from pim_sim.cli import main\n"
         f"main(['run', '--run', {str(run_dir)!r}, '--json'])\n"
-        "heavy = {'torch', 'numpy', 'scipy', 'rich', 'snnquant'} & set(sys.modules)\n"
+        "heavy = {'torch', 'scipy', 'snnquant', 'distributed', 'pyarrow'} & set(sys.modules)\n"
         "print(sorted(heavy), file=sys.stderr)\n"
     )
     done = _python("-c", code)
     assert done.returncode == 0, done.stderr
     assert done.stderr == "[]\n"
     assert json.loads(done.stdout)["layer"]["name"] == "conv1"
-
-
-@pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["hardware", "--help"]])
-def test_help_is_printed_and_done(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    main(arguments)
-    assert "Usage: pim-sim" in capsys.readouterr().out
 
 
 def test_wrong_input_of_the_process_is_exit_2_without_traceback(run_dir: Path) -> None:
@@ -191,7 +184,7 @@ def _command_writing_to(stdout: int | IO[str], run_dir: Path) -> subprocess.Comp
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full, a full disk")
-def test_full_disk_behind_stdout_is_one_line(run_dir: Path) -> None:
+def test_full_disk_of_stdout_is_one_line(run_dir: Path) -> None:
     with Path("/dev/full").open("w") as full:
         done = _command_writing_to(full, run_dir)
     assert done.returncode == 2

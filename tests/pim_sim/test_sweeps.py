@@ -15,13 +15,13 @@ from hypothesis import strategies as st
 
 from pim_sim import InputError, Layer, load_hardware, simulate_layer
 from pim_sim.cli import main
-from pim_sim.hardware import HARDWARE
-from pim_sim.macro.energy import Scales
-from pim_sim.sweep import Sweep, pareto, parse_axis, region, sweep, tornado
-from pim_sim.sweep.axes import Design, checked
+from pim_sim.cost_model import Scales, Setup
+from pim_sim.hardware import HARDWARE, Macro
+from pim_sim.sweep import Sweep, pareto, parse_axis, parse_claim, regions, sweep, tornado
+from pim_sim.sweep.axes import checked
 from pim_sim.sweep.points import RESULTS
 
-MACROS = [name for name in HARDWARE.names() if load_hardware(name).macro is not None]
+MACROS = [name for name in HARDWARE.names() if isinstance(load_hardware(name).engine, Macro)]
 
 
 @settings(deadline=None, max_examples=60)
@@ -30,7 +30,7 @@ MACROS = [name for name in HARDWARE.names() if load_hardware(name).macro is not 
     name=st.sampled_from(MACROS),
     packing=st.sampled_from(["none", "duplicate", "shifted"]),
 )
-def test_every_point_equals_the_design_simulated_alone(
+def test_every_point_equals_its_single_design(
     data: st.DataObject, layers: st.SearchStrategy[Layer], name: str, packing: str
 ) -> None:
     layer, hardware = data.draw(layers), load_hardware(name)
@@ -48,21 +48,21 @@ def test_every_point_equals_the_design_simulated_alone(
     swept = sweep(layer, hardware, axes)
     assert swept.impossible == 0
     at = data.draw(st.integers(0, len(swept) - 1))
-    design = Design(layer, hardware, Scales())
+    design = Setup(layer, hardware, Scales())
     for axis, values in swept.axes.items():
         design = checked(design, axis, values[at].item())
-    alone = simulate_layer(design.layer, design.hardware)
-    assert swept.results["energy_pj"][at] == pytest.approx(alone.in_memory.total.energy_pj)
-    assert swept.results["delay_ns"][at] == pytest.approx(alone.in_memory.total.delay_ns)
-    assert swept.results["digital_energy_pj"][at] == pytest.approx(alone.digital.total.energy_pj)
-    assert swept.results["digital_delay_ns"][at] == pytest.approx(alone.digital.total.delay_ns)
-    assert swept.results["area_mm2"][at] == pytest.approx(alone.in_memory.area_mm2)
-    assert swept.results["edp_factor"][at] == pytest.approx(alone.comparison.edp.factor)
+    single = simulate_layer(design.layer, design.hardware)
+    assert swept.results["energy_pj"][at] == pytest.approx(single.in_memory.total.energy_pj)
+    assert swept.results["delay_ns"][at] == pytest.approx(single.in_memory.total.delay_ns)
+    assert swept.results["digital_energy_pj"][at] == pytest.approx(single.digital.total.energy_pj)
+    assert swept.results["digital_delay_ns"][at] == pytest.approx(single.digital.total.delay_ns)
+    assert swept.results["area_mm2"][at] == pytest.approx(single.in_memory.area_mm2)
+    assert swept.results["edp_factor"][at] == pytest.approx(single.comparison.edp.factor)
 
 
 @settings(deadline=None, max_examples=60)
 @given(data=st.data())
-def test_bit_line_points_equal_the_design_simulated_alone(
+def test_bit_line_points_equal_their_single_design(
     data: st.DataObject, layers: st.SearchStrategy[Layer]
 ) -> None:
     layer, hardware = data.draw(layers), load_hardware("sram_65nm")
@@ -76,19 +76,19 @@ def test_bit_line_points_equal_the_design_simulated_alone(
     }
     swept = sweep(layer, hardware, axes)
     at = data.draw(st.integers(0, len(swept) - 1))
-    design = Design(layer, hardware, Scales())
+    design = Setup(layer, hardware, Scales())
     for axis, values in swept.axes.items():
         design = checked(design, axis, values[at].item())
-    alone = simulate_layer(design.layer, design.hardware)
-    assert swept.results["energy_factor"][at] == pytest.approx(alone.comparison.energy.factor)
-    assert swept.results["delay_factor"][at] == pytest.approx(alone.comparison.delay.factor)
-    assert swept.results["area_mm2"][at] == pytest.approx(alone.in_memory.area_mm2)
+    single = simulate_layer(design.layer, design.hardware)
+    assert swept.results["energy_factor"][at] == pytest.approx(single.comparison.energy.factor)
+    assert swept.results["delay_factor"][at] == pytest.approx(single.comparison.delay.factor)
+    assert swept.results["area_mm2"][at] == pytest.approx(single.in_memory.area_mm2)
 
 
 def test_combinations_that_hold_no_weight_are_counted_and_left_out(conv1: Layer) -> None:
     axes = {"array.columns": [2, 3, 256], "array.weight_bits_per_column": [1, 2, 6]}
     swept = sweep(conv1, load_hardware("sram_65nm"), axes)
-    # 6-bit weights of 6, 3 and 1 columns: 2 columns hold the last alone, 3 the last two
+    # 6-bit weights of 6, 3 and 1 columns: 2 columns hold only the last, 3 the last two
     assert (len(swept), swept.impossible) == (6, 3)
     narrow = {"macro.array.columns": [6, 5], "macro.array.rows": [8]}
     swept = sweep(conv1, load_hardware("charge_28nm"), narrow)
@@ -104,9 +104,9 @@ def test_counts_beyond_64_bits_do_not_wrap() -> None:
     )  # fmt: skip
     hardware = load_hardware("c2c_22nm")
     swept = sweep(layer, hardware, {"macro.array.rows": [64], "macro.converter.bits": [8]})
-    alone = simulate_layer(layer, hardware).in_memory.total
-    assert swept.results["energy_pj"][0] == pytest.approx(alone.energy_pj)
-    assert swept.results["delay_ns"][0] == pytest.approx(alone.delay_ns)
+    single = simulate_layer(layer, hardware).in_memory.total
+    assert swept.results["energy_pj"][0] == pytest.approx(single.energy_pj)
+    assert swept.results["delay_ns"][0] == pytest.approx(single.delay_ns)
 
 
 def test_moving_the_node_moves_both_sides(conv1: Layer) -> None:
@@ -144,13 +144,15 @@ def test_pareto_front_is_what_no_point_beats(costs: list[tuple[int, ...]]) -> No
 def test_regions_hold_the_points_that_reach_all_three_factors(conv1: Layer) -> None:
     axes = {"array.columns": [64, 256, 1024], "digital.multiply_energy_pj": [0.1, 0.9, 2.0]}
     swept = sweep(conv1, load_hardware("sram_65nm"), axes)
-    factors, savings = region(swept)
-    assert factors.factors == pytest.approx({"energy": 1.3, "delay": 1.07, "edp": 1.38})
-    assert savings.factors == pytest.approx({"energy": 1 / 0.7, "delay": 1 / 0.93, "edp": 1 / 0.62})
+    factors, savings = regions(swept, parse_claim("ace_snn"))
+    assert factors.claim.factors == pytest.approx({"energy": 1.3, "delay": 1.07, "edp": 1.38})
+    by_savings = {"energy": 1 / 0.7, "delay": 1 / 0.93, "edp": 1 / 0.62}
+    assert savings.claim.factors == pytest.approx(by_savings)
     for found in (factors, savings):
         for i in range(len(swept)):
             reached = all(
-                swept.results[f"{name}_factor"][i] >= least for name, least in found.factors.items()
+                swept.results[f"{name}_factor"][i] >= needed
+                for name, needed in found.claim.factors.items()
             )
             assert found.mask[i] == reached
     assert 0 < savings.mask.sum() <= factors.mask.sum() < len(swept)
@@ -159,12 +161,56 @@ def test_regions_hold_the_points_that_reach_all_three_factors(conv1: Layer) -> N
     assert (low, high) == (held.min(), held.max())
 
 
+def test_claim_in_factors_is_searched_for(
+    workload: str, capsys: pytest.CaptureFixture[str], conv1: Layer
+) -> None:
+    axes = ["array.columns=64,256,1024", "digital.multiply_energy_pj=0.1,0.9,2.0"]
+    options = ["sweep", "--workload", workload, *(p for axis in axes for p in ("--axis", axis))]
+    main([*options, "--claim", "energy=2.5,delay=1.0", "--json"])
+    (found,) = json.loads(capsys.readouterr().out)["region"]
+    assert found["factors"] == {"energy": 2.5, "delay": 1.0}
+    results = sweep(conv1, load_hardware("sram_65nm"), dict(map(parse_axis, axes))).results
+    reached = (results["energy_factor"] >= 2.5) & (results["delay_factor"] >= 1.0)
+    assert found["points"] == reached.sum() > 0
+    main([*options, "--claim", "energy=2.5,delay=1.0"])
+    assert "claim read as factors (energy / delay 2.50 / 1.00)" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("claim", "named"),
+    [
+        ("ace", "--claim: found 'ace', expected energy=FACTOR"),
+        ("area=2", "--claim: found 'area', expected each of energy, delay, edp at most once"),
+        ("energy=2,energy=3", "found 'energy'"),
+        ("energy=", "--claim energy: found '', expected a factor such as 1.30"),
+        ("energy=-1", "--claim energy: found '-1'"),
+        ("energy=nan", "--claim energy: found 'nan'"),
+    ],
+)
+def test_bad_claim_is_one_line(
+    claim: str, named: str, workload: str, one_line_refusal: Callable[..., str]
+) -> None:
+    options = ["--workload", workload, "--axis", "adc.bits=4:6", "--claim", claim]
+    assert named in one_line_refusal("sweep", *options)
+
+
+def test_published_percentages_in_both_readings() -> None:
+    # 30 / 7 / 38 % fit each other as factors, 1.30 x 1.07 = 1.39; as savings 1 - 0.70 x 0.93 is
+    # 34.9 %, not 38
+    factors, savings = (claim.factors for claim in parse_claim("ace_snn"))
+    assert factors["energy"] * factors["delay"] == pytest.approx(factors["edp"], rel=0.01)
+    saved = 1 - 1 / (savings["energy"] * savings["delay"])
+    assert saved == pytest.approx(0.349)
+    assert 1 - 1 / savings["edp"] == pytest.approx(0.38)
+
+
 def test_tornado_moves_one_axis_at_a_time(conv1: Layer) -> None:
     hardware = load_hardware("sram_65nm")
     axes = {"adc.bits": [4, 6, 8], "digital.multiply_energy_pj": [0.1, 3.0]}
     rows = tornado(conv1, hardware, axes)
     assert [name for name, _, _ in rows] == ["digital.multiply_energy_pj", "adc.bits"]
-    finest = replace(hardware, adc=replace(hardware.adc, bits=8))  # type: ignore[type-var]
+    adc = replace(hardware.engine.adc, bits=8)
+    finest = replace(hardware, engine=replace(hardware.engine, adc=adc))
     assert rows[1][1] == pytest.approx(simulate_layer(conv1, finest).comparison.energy.factor)
 
 
@@ -208,7 +254,7 @@ def test_command_writes_every_point_and_prints_the_best(
     with target.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     assert answer["points"] == len(rows) == 10
-    assert [part.name for part in tmp_path.iterdir() if part.suffix == ".tmp"] == []
+    assert {part.name for part in tmp_path.iterdir()} == {"workload.json", target.name}
     least = min(float(row["energy_pj"]) for row in rows)
     assert answer["pareto"][0]["energy_pj"] == pytest.approx(least)
     assert {entry["reading"] for entry in answer["region"]} == {"factors", "savings"}
@@ -255,7 +301,7 @@ def test_picture_marks_what_reaches_the_figures(
     root = ElementTree.parse(target).getroot()
     circles = root.findall("{http://www.w3.org/2000/svg}circle")
     swept = sweep(conv1, load_hardware("sram_65nm"), dict(map(parse_axis, axes)))
-    for found, radius in zip(region(swept), ("3", "6"), strict=True):
+    for found, radius in zip(regions(swept, parse_claim("ace_snn")), ("3", "6"), strict=True):
         columns, energies = (swept.axes[axis.partition("=")[0]][found.mask] for axis in axes[:2])
         squares = set(zip(columns.tolist(), energies.tolist(), strict=True))
         assert sum(circle.get("r") == radius for circle in circles) == len(squares) > 0
@@ -279,7 +325,8 @@ def test_picture_that_cannot_be_drawn_is_one_line(
 def test_file_that_cannot_be_written_is_one_line(
     workload: str, tmp_path: Path, one_line_refusal: Callable[..., str]
 ) -> None:
-    target = str(tmp_path / "nowhere" / "points.csv")
+    (tmp_path / "file").touch()
+    target = str(tmp_path / "file" / "points.csv")
     options = ["--workload", workload, "--axis", "adc.bits=4:6", "--csv", target]
     assert f"{target}: cannot be written" in one_line_refusal("sweep", *options)
 

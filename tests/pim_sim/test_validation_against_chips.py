@@ -7,8 +7,7 @@ from dataclasses import asdict, replace
 import pytest
 
 from pim_sim.cli import main
-from pim_sim.macro import Scales
-from pim_sim.macro.calibration import calibrated
+from pim_sim.cost_model import Scales, calibrated
 from pim_sim.validation import Chip, fit_scales, measured_chips, validate
 
 FITTED = [chip for chip in measured_chips() if chip.used_for("fit")]
@@ -73,7 +72,7 @@ def test_layer_agrees_with_another_simulator_and_its_converters_on_paper() -> No
     assert (layer["macs"], layer["outputs"]) == (962_280, 35_640)
     assert 1 / 1.5 < layer["energy_nj"] / layer["accelforge_energy_nj"] < 1.5
     # two tiles of 16 columns take 3,564 cycles of 4.6 ns; Wang's 41.5 fJ a product and 64 rows are
-    # 2.66 pJ a conversion: 94.7 nJ for 35,640 (fitted, so within 5 %)
+    # 2.66 pJ per conversion: 94.7 nJ for 35,640 (fitted, so within 5 %)
     assert layer["delay_us"] == pytest.approx(3_564 * 4.6e-3)
     assert layer["parts_nj"]["converters"] == pytest.approx(94.7, rel=0.05)
     assert sum(layer["parts_nj"].values()) == pytest.approx(layer["energy_nj"])

@@ -10,8 +10,9 @@ from xml.etree import ElementTree
 import pytest
 
 from pim_sim.cli import main
-from pim_sim.components import component_costs
-from pim_sim.validation import Reference, Validation, draw_parity, measured_chips, validate
+from pim_sim.cli.charts import draw_parity
+from pim_sim.technology import component_costs
+from pim_sim.validation import Reference, Validation, measured_chips, validate
 from pim_sim.validation.references import references
 
 ROOT = Path(__file__).parents[2]
@@ -44,7 +45,7 @@ def _one(rows: tuple[Reference, ...], quantity: str, law: str) -> Reference:
         ("int multiply, 8 bits", "digital law from 32", 0.2, 3.1 / 16),
         ("int add, 32 bits", "digital law from 8", 0.1, 0.03 * 4),
         ("int add, 8 bits", "digital law from 32", 0.03, 0.1 / 4),
-        # 1.79 pJ a column of 2,304 rows; 41.51 fJ a product of 64 rows
+        # 1.79 pJ per column of 2,304 rows; 41.51 fJ per product of 64 rows
         ("converter of jia_2020", "accelergy", 1.79, 6.494),
         ("converter of wang_2022", "accelergy", 41.51 * 64e-3, 0.8472),
     ],
@@ -175,5 +176,6 @@ def test_shipped_picture_is_the_one_that_the_command_draws(
 def test_picture_that_cannot_be_written_is_one_line(
     tmp_path: Path, one_line_refusal: Callable[..., str]
 ) -> None:
-    target = str(tmp_path / "nowhere" / "parity.svg")
+    (tmp_path / "file").touch()
+    target = str(tmp_path / "file" / "parity.svg")
     assert f"{target}: cannot be written" in one_line_refusal("validate", "--svg", target)

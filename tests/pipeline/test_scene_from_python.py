@@ -14,10 +14,10 @@ import pytest
 from snnquant.cli import main
 from snnquant.config import RunConfig, SplitConfig
 from snnquant.errors import InputError
-from snnquant.pipeline import stages
+from snnquant.pipeline import evaluation, stages
 from snnquant.pipeline.run import Run
 from snnquant.report import RunMetrics
-from snnquant.sampling import Split
+from snnquant.sampling import Split, split_without_test
 from snnquant.scenes import Scene, load_scene
 
 
@@ -137,3 +137,16 @@ def test_an_unknown_network_is_named(copied: Callable[[], Run]) -> None:
     for call in calls:
         with pytest.raises(InputError, match=r"^network: found 'snn', expected one of cnn_fp32, "):
             call("snn")
+
+
+def test_a_run_without_test_pixels_trains_and_has_no_scores(
+    config: RunConfig, scene: Scene, tmp_path: Path
+) -> None:
+    split = split_without_test(scene, 0.2, seed=0)
+    run = Run.create(config, tmp_path / "run", scene=scene, split=split)
+    stages.train_cnn(run)
+    again = Run.open(tmp_path / "run")
+    assert again.split.digest == split.digest
+    with pytest.raises(InputError, match=r"run: found no test pixel in its split, expected at "):
+        evaluation.evaluate(again)
+    assert not (tmp_path / "run" / "metrics.json").exists()

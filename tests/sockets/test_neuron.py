@@ -19,14 +19,12 @@ from snnquant.checkpoints.tensorfile import read_tensors, write_tensors
 from snnquant.config import NeuronConfig, read_config
 
 PLUGIN = '''
-"""A neuron whose potential falls to a quarter at a spike, and LIF under another name."""
+"""A neuron whose potential falls to a quarter at a spike."""
 
 import torch
 from torch import nn
 
-from snnquant.spiking import LIF, NEURONS, Neuron, Surrogate, spike
-
-NEURONS.register("lif_again")(LIF)
+from snnquant.spiking import NEURONS, Neuron, Surrogate, spike
 
 
 @NEURONS.register("fraction")
@@ -54,6 +52,11 @@ class Fraction(Neuron):
         self.leak.fill_(1.0)
         self.threshold.fill_(1.0)
 '''
+SECOND_NAME = """
+from snnquant.spiking import LIF
+
+NEURONS.register("lif_again")(LIF)
+"""
 OPTIONS = (
     *("--scene", "synthetic:24x24x16", "--widths", "4", "4", "8", "8"),
     *("--batch-size", "32", "--quantized-epochs", "1"),
@@ -82,7 +85,7 @@ Call = Callable[..., list[Any]]
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Make a folder with the plugin, the only file that the neuron model needs."""
     folder = tmp_path_factory.mktemp("neuron")
-    (folder / "plugin.py").write_text(PLUGIN)
+    (folder / "plugin.py").write_text(PLUGIN + SECOND_NAME)
     return folder
 
 
@@ -190,7 +193,7 @@ def test_without_its_file_the_run_and_its_checkpoint_are_refused(
 
 def test_an_unknown_name_is_refused_before_anything_is_written(folder: Path, call: Call) -> None:
     ((code, out, err),) = call(["run", *OPTIONS, "--neuron", "glif", "--output", "none"])
-    expected = "snnquant: neuron: found 'glif', expected one of lif, lif_again, fraction\n"
+    expected = "snnquant: neuron: found 'glif', expected one of lif, fraction, lif_again\n"
     assert (code, out, err) == (2, "", expected)
     assert not (folder / "none").exists()
 

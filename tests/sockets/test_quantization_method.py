@@ -105,8 +105,8 @@ def test_the_other_subcommands_take_the_run(folder: Path) -> None:
     )
     first = json.loads((folder / "metrics.json").read_text())
     assert json.loads(evaluated.out) == first
-    layers = [row for row in json.loads(energy.out) if row["network"] == "snn_trained"]
-    assert len(layers) == 5
+    rows = json.loads(energy.out)["layers"]
+    assert len([row for row in rows if row["network"] == "snn_trained"]) == 5
     assert (mapped.code, exported.code) == (0, 0), mapped.err + exported.err
     assert (folder / "run" / "map.png").exists()
 
@@ -154,7 +154,7 @@ REFUSALS = {
     "train --quantization=toy --toy.rounding up": 'Invalid value "up" for --toy.rounding',
     "convert none.pt --quantization toy --toy.bits x": "Invalid value for --toy.bits: unable to",
     "run --config table.toml": "toy",
-    "run --config number.toml": "--quantization: found 5, expected text",
+    "run --config number.toml": "quantization: found 5, expected text",
     "evaluate unknown": "quantization method: found 'nope', expected one of uniform, toy",
     "evaluate field": "unknown option 'toy.levels'",
 }

@@ -48,7 +48,7 @@ class Reader:
     offsets: tuple[int, ...] = (0,)
     """Places at which a signature may stand."""
     named: bool = False
-    """Whether a file holds arrays by name; otherwise a variable is refused."""
+    """True if a file holds arrays by name; otherwise a variable is refused."""
     files: Callable[[Path], list[Path]] = _only_itself
     """Lists all files that the array at a path consists of."""
 

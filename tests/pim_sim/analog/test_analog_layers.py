@@ -22,7 +22,7 @@ NOISY = Noise(thermal_lsb=0.5, offset_lsb=0.5, gain=0.02, capacitor=0.02, inl_ls
 
 @st.composite
 def _layers(draw: st.DrawFn) -> tuple[nn.Module, Tensor]:
-    """A convolution of any geometry or a linear layer, and inputs for it."""
+    """Draw a convolution of any geometry or a linear layer, and inputs for it."""
     torch.manual_seed(draw(st.integers(0, 2**31)))
     axes, bias = draw(st.integers(0, 3)), draw(st.booleans())
     if axes == 0:
@@ -296,7 +296,7 @@ def test_a_configuration_that_cannot_be_is_refused(fields: dict[str, object], wo
     ("module", "config", "inputs", "words"),
     [
         (nn.ReLU(), AnalogConfig(), torch.ones(1, 2), "layer: found 'ReLU'"),
-        (nn.Linear(2, 1), AnalogConfig(), torch.zeros(1, 2), "zeros alone"),
+        (nn.Linear(2, 1), AnalogConfig(), torch.zeros(1, 2), "only zeros"),
         (nn.Linear(2, 1), AnalogConfig(), torch.full((1, 2), math.nan), "not finite"),
         (nn.Linear(2, 1), AnalogConfig(input_bits=1), torch.tensor([[1.0, -1]]), "input_bits"),
         (nn.Linear(1, 2), AnalogConfig(adc_bits=1), torch.tensor([[1.0], [-1]]), "adc_bits"),

@@ -35,7 +35,7 @@ def _batches(count: int, size: int, seed: int) -> Iterator[tuple[Tensor, Tensor]
 
 @pytest.fixture
 def task() -> Task:
-    """A small trained network, calibration inputs and its overall accuracy on test data."""
+    """Train a small network; return it with calibration inputs and its test accuracy."""
     torch.manual_seed(0)
     network = nn.Sequential()
     network.add_module("conv1", nn.Conv1d(1, 8, 5, stride=2))

@@ -1,0 +1,50 @@
+"""The command line: ``pim-sim run``, ``sweep``, ``macro``, ``validate`` and ``hardware``.
+
+Exit codes are those of `pim_sim.io.exit_codes`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from cyclopts import App, CycloptsError
+
+from pim_sim.cli.commands import check, list_hardware, macro, run, show, sweep, validate
+from pim_sim.cli.examples import epilogue
+from pim_sim.io import exit_codes
+
+
+def _version() -> str:
+    from importlib.metadata import version  # the package of both commands
+
+    return version("snnquant")
+
+
+app = App(
+    name="pim-sim",
+    help="Energy and delay of a network's first layer, digital and in memory.",
+    help_epilogue=epilogue("pim-sim"),
+    version=_version,
+    version_flags=["--version"],
+    result_action="return_value",
+    suppress_keyboard_interrupt=False,  # `main` reports Ctrl-C
+)
+hardware_app = App(
+    name="hardware",
+    help="List, show and check hardware files.",
+    help_epilogue=epilogue("hardware"),
+)
+for command in (run, sweep, macro, validate):
+    app.command(command, help_epilogue=epilogue(command.__name__))
+app.command(hardware_app)
+hardware_app.default(list_hardware)
+hardware_app.command(list_hardware, name="list")
+hardware_app.command(show)
+hardware_app.command(check)
+app.register_install_completion_command(help="Install completion for this shell.")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and exit with the codes of `pim_sim.io.exit_codes`."""
+    with exit_codes("pim-sim", CycloptsError):
+        app(arguments, exit_on_error=False, print_error=False)

@@ -1,0 +1,257 @@
+"""The subcommands; each imports its rooms when it is called, so that help stays fast."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Group, Parameter
+
+from pim_sim.errors import InputError
+
+if TYPE_CHECKING:
+    from pim_sim.sweep import Exploration
+    from pim_sim.workload import Workload
+
+WORKLOAD = Group("Workload", sort_key=1)
+DESIGN = Group("Design", sort_key=2)
+SEARCH = Group("Search", sort_key=3)
+LARGE = Group("Large sweeps", sort_key=4)
+OUTPUT = Group("Output", sort_key=5)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """The options that name a workload, one of them."""
+
+    run_dir: Annotated[Path | None, Parameter(name="--run", group=WORKLOAD)] = None
+    """Run directory; its workload.json is read."""
+    workload: Annotated[Path | None, Parameter(group=WORKLOAD)] = None
+    """Workload file, as `snnquant workload` writes it for a checkpoint."""
+
+    def read(self) -> Workload:
+        """Read the workload; `InputError` for no source, for both, or for an unusable one."""
+        from pim_sim.workload import Workload
+
+        if self.run_dir is not None and self.workload is None:
+            return Workload.from_json(self.run_dir / "workload.json")
+        if self.workload is not None and self.run_dir is None:
+            return Workload.from_json(self.workload)
+        raise InputError("give one of --run DIR and --workload FILE")
+
+
+From = Annotated[Source, Parameter(name="*")]
+Technology = Annotated[str, Parameter(group=DESIGN)]
+File = Annotated[Path | None, Parameter(group=OUTPUT)]
+AsJson = Annotated[bool, Parameter(name="--json", negative=(), group=OUTPUT)]
+NO_SOURCE = Source()
+
+
+def run(
+    *,
+    source: From = NO_SOURCE,
+    hardware: Technology = "sram_65nm",
+    csv: File = None,
+    svg: File = None,
+    as_json: AsJson = False,
+) -> None:
+    """Simulate the first layer of a run or a workload file, digital and in memory.
+
+    Parameters
+    ----------
+    hardware
+        Known name, or a path ending in .toml.
+    csv
+        File for the breakdown, one line per component of each design.
+    svg
+        File for the breakdown as a picture.
+    as_json
+        Print one JSON object and nothing else.
+    """
+    from pim_sim.cli.text import summarise, write_breakdown
+    from pim_sim.cost_model import simulate
+    from pim_sim.hardware import load_hardware
+
+    report = simulate(source.read(), load_hardware(hardware))
+    if csv is not None:
+        write_breakdown(report, csv)
+    if svg is not None:
+        from pim_sim.cli.charts import draw_breakdown
+
+        draw_breakdown(report, svg)
+    print(json.dumps(report.to_dict()) if as_json else summarise(report))
+
+
+def sweep(
+    *,
+    axis: Annotated[list[str], Parameter(negative=(), group=DESIGN)],
+    source: From = NO_SOURCE,
+    hardware: Technology = "sram_65nm",
+    claim: Annotated[str, Parameter(group=SEARCH)] = "ace_snn",
+    accuracy: Annotated[Path | None, Parameter(group=SEARCH)] = None,
+    parquet: Annotated[Path | None, Parameter(group=LARGE)] = None,
+    scheduler: Annotated[str | None, Parameter(group=LARGE)] = None,
+    csv: File = None,
+    svg: File = None,
+    as_json: AsJson = False,
+) -> None:
+    """Compute the first layer at every combination of fields of its hardware.
+
+    Parameters
+    ----------
+    axis
+        NAME=VALUE,VALUE,... or NAME=LOW:HIGH[:STEP], once per field; names are fields of the
+        hardware file, like macro.array.rows, of the layer, like layer.weight_bits, or of the
+        scales, like scales.converter.
+    hardware
+        Known name, or a path ending in .toml.
+    claim
+        Improvement to search for: factors like energy=1.30,delay=1.07,edp=1.38, or the name of a
+        published claim, read as factors and as savings.
+    accuracy
+        File of overall accuracy measured over ADC bits and rows, to choose by; by default an
+        estimated error of quantization.
+    parquet
+        Folder for the points of a large sweep, computed on Dask; rerun the same command to resume.
+    scheduler
+        Address of a Dask scheduler, for --parquet; by default the cores of this machine.
+    csv
+        File for all points, one line each.
+    svg
+        File for a picture of the first two axes, with the designs that reach the claim.
+    as_json
+        Print one JSON object and nothing else.
+    """
+    from pim_sim.cli.charts import draw_regions
+    from pim_sim.cli.text import summarise_exploration
+    from pim_sim.hardware import load_hardware
+    from pim_sim.sweep import MeasuredAccuracy, explore, explore_large, parse_claim, write_csv
+
+    claims = parse_claim(claim)
+    measured = MeasuredAccuracy.from_json(accuracy) if accuracy is not None else None
+    layer, found = source.read().layers[0], load_hardware(hardware)
+    result: Exploration
+    if parquet is None:
+        if scheduler is not None:
+            raise InputError(f"--scheduler: found {scheduler!r} without --parquet FOLDER")
+        explored = explore(layer, found, axis, accuracy=measured, claims=claims)
+        if svg is not None:
+            draw_regions(explored, svg)
+        if csv is not None:
+            write_csv(explored.points, csv)
+        result = explored.result
+    elif csv is not None or svg is not None:
+        raise InputError("--parquet: found --csv or --svg beside it, expected one of them")
+    else:
+        result = explore_large(
+            layer, found, axis, parquet, scheduler=scheduler, accuracy=measured, claims=claims
+        )
+    print(json.dumps(result.to_dict()) if as_json else summarise_exploration(result))
+
+
+def macro(
+    file: str | None = None,
+    *,
+    input_bits: int = 8,
+    weight_bits: int = 8,
+    as_json: AsJson = False,
+) -> None:
+    """Price one compute-in-memory macro at full use, or list those of the package.
+
+    Parameters
+    ----------
+    file
+        Path ending in .toml, or a known name.
+    input_bits
+        Bits of an input value.
+    weight_bits
+        Bits of a weight.
+    as_json
+        Print one JSON object and nothing else.
+    """
+    from pim_sim.cli.text import summarise_price
+    from pim_sim.cost_model import price
+    from pim_sim.hardware import MACROS, load_macro
+
+    if file is None:
+        for name in MACROS.names():
+            print(f"{name:20}{load_macro(name).description}")
+        return
+    described = load_macro(file)
+    try:
+        priced = price(described, input_bits, weight_bits)
+    except InputError as error:
+        raise InputError(f"{file}: {error}") from None
+    print(json.dumps(priced.to_dict()) if as_json else summarise_price(described, priced))
+
+
+def validate(
+    *,
+    adc_survey: Path | None = None,
+    svg: File = None,
+    as_json: AsJson = False,
+) -> None:
+    """Check the model against measured chips, left out of the fit one by one, and its laws.
+
+    Parameters
+    ----------
+    adc_survey
+        B. Murmann's ADC survey as CSV, to check the converter laws against row by row.
+    svg
+        File for a picture of measured against predicted energy.
+    as_json
+        Print one JSON object and nothing else.
+    """
+    from pim_sim.cli.charts import draw_parity
+    from pim_sim.cli.text import summarise_references, summarise_survey, summarise_validation
+    from pim_sim.validation import check_survey, survey_to_dict
+    from pim_sim.validation import validate as validate_model
+
+    survey = check_survey(adc_survey) if adc_survey else ()
+    result = validate_model()
+    if svg is not None:
+        draw_parity(result, svg)
+    if as_json:
+        rows = {"adc_survey": survey_to_dict(survey)} if survey else {}
+        print(json.dumps(result.to_dict() | rows))
+        return
+    print(f"{summarise_validation(result)}\n\n{summarise_references(result.references)}")
+    if survey:
+        print(f"\n{summarise_survey(survey)}")
+
+
+def list_hardware() -> None:
+    """List the hardware files of the package."""
+    from pim_sim.hardware import HARDWARE, load_hardware
+
+    for name in HARDWARE.names():
+        print(f"{name:20}{load_hardware(name).description}")
+
+
+def show(name: str) -> None:
+    """Print a hardware file, with the unit and source of every number.
+
+    Parameters
+    ----------
+    name
+        Known name, or a path ending in .toml.
+    """
+    from pim_sim.hardware import HARDWARE, load_hardware
+
+    load_hardware(name)  # prints only files that pass their check
+    print(HARDWARE.file(name).read_text(encoding="utf-8"), end="")
+
+
+def check(file: str) -> None:
+    """Check a hardware file.
+
+    Parameters
+    ----------
+    file
+        Path ending in .toml, or a known name.
+    """
+    from pim_sim.hardware import load_hardware
+
+    print(f"{file}: {load_hardware(file).description}")

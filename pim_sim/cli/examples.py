@@ -1,0 +1,58 @@
+"""Worked examples at the end of every subcommand's help."""
+
+from __future__ import annotations
+
+EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
+    "pim-sim": (
+        ("the first layer of a run, digital and in memory", "run --run runs/my_run"),
+        ("the options of a subcommand", "sweep --help"),
+        ("tab completion in your shell", "--install-completion"),
+    ),
+    "run": (
+        ("the first layer of a run", "run --run runs/my_run"),
+        (
+            "a workload file on another technology, for another program",
+            "run --workload workload.json --hardware c2c_22nm --json",
+        ),
+        (
+            "your own hardware, with table and picture",
+            "run --run runs/my_run --hardware my.toml --csv parts.csv --svg parts.svg",
+        ),
+    ),
+    "sweep": (
+        (
+            "two fields of the hardware",
+            "sweep --run runs/my_run --axis adc.bits=4:8 --axis array.columns=64:512:64",
+        ),
+        (
+            "designs that reach your own claim",
+            "sweep --run runs/my_run --axis adc.bits=4:8 --claim energy=1.30,delay=1.07",
+        ),
+        (
+            "a large sweep, resumed by the same command",
+            "sweep --run runs/my_run --axis array.rows=8:1024 --parquet points",
+        ),
+    ),
+    "macro": (
+        ("the macros of the package", "macro"),
+        ("one of them at 4 bits", "macro wang_2022 --input-bits 4 --weight-bits 4"),
+        ("your own macro, for another program", "macro my_macro.toml --json"),
+    ),
+    "validate": (
+        ("errors by chip, laws and tables", "validate"),
+        ("measured against predicted energy as a picture", "validate --svg parity.svg"),
+        ("the converter laws by survey", "validate --adc-survey adc_survey_1997_2017.csv"),
+    ),
+    "hardware": (
+        ("the technologies of the package", "hardware"),
+        ("one of them as a start for your own", "hardware show sram_65nm > my.toml"),
+        ("your own", "hardware check my.toml"),
+    ),
+}
+"""Three per subcommand: the purpose, and the arguments of `pim-sim`."""
+
+
+def epilogue(subcommand: str) -> str:
+    """Return the examples of a subcommand in Markdown."""
+    lines = [f"# {purpose}\npim-sim {call}" for purpose, call in EXAMPLES[subcommand]]
+    return "Examples:\n```text\n" + "\n".join(lines) + "\n```"

@@ -1,0 +1,243 @@
+"""Results as text for the terminal, and the breakdown of a report as a table."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pim_sim.cost_model import Design, Placement, Price, Report
+from pim_sim.hardware import Macro
+from pim_sim.io import replacing
+from pim_sim.technology import survey_fit
+
+if TYPE_CHECKING:  # rooms that a single design does not need
+    from pim_sim.sweep import Exploration
+    from pim_sim.validation import Reference, SurveyRow, Validation
+
+MAX_SHOWN = 20
+"""Designs of a Pareto front that are printed."""
+
+
+def summarise(report: Report) -> str:
+    """Return totals, both readings of "better by", the breakdown, the layout and uncertainty."""
+    sections = (_heading, _totals, _breakdown, _layout, _uncertainty)
+    return "\n\n".join("\n".join(section(report)) for section in sections)
+
+
+def _heading(report: Report) -> Iterable[str]:
+    layer = report.layer
+    shape = "x".join(map(str, layer.weight_shape))
+    yield f"Layer {layer.name} ({layer.kind} {shape}) on {report.hardware}"
+    yield (
+        f"{layer.macs:,} multiply-accumulates, {layer.outputs:,} outputs, "
+        f"{layer.weight_bits}-bit weights, {layer.input_bits}-bit inputs"
+    )
+    steps = f"{layer.time_steps} time step{'s' if layer.time_steps > 1 else ''}"
+    yield f"computed {layer.applications} x for {steps} of one classification"
+
+
+def _totals(report: Report) -> Iterable[str]:
+    digital, in_memory = report.digital.total, report.in_memory.total
+    ratio = report.comparison
+    yield f"{'':14}{'digital':>12}{'in memory':>12}{'factor':>9}{'saved':>9}"
+    for name, first, second, versus in (
+        ("energy, nJ", digital.energy_pj / 1e3, in_memory.energy_pj / 1e3, ratio.energy),
+        ("delay, us", digital.delay_ns / 1e3, in_memory.delay_ns / 1e3, ratio.delay),
+        ("EDP, nJ us", digital.edp / 1e6, in_memory.edp / 1e6, ratio.edp),
+    ):
+        yield f"{name:14}{first:12,.4g}{second:12,.4g}{versus.factor:9.3f}{versus.saved:9.1%}"
+    yield f"{'area, mm2':14}{report.digital.area_mm2:12,.4g}{report.in_memory.area_mm2:12,.4g}"
+
+
+def _breakdown(report: Report) -> Iterable[str]:
+    yield f"{'where it goes':32}{'energy, nJ':>12}{'share':>8}{'delay, us':>12}"
+    for title, design in (("digital", report.digital), ("in memory", report.in_memory)):
+        yield from _components(title, design)
+
+
+def _components(title: str, design: Design) -> Iterable[str]:
+    total = design.total
+    for name, cost in design.components.items():
+        label = f"{title}: {name.replace('_', ' ')}"
+        share = cost.energy_pj / total.energy_pj
+        yield (f"{label:32}{cost.energy_pj / 1e3:12,.4g}{share:8.1%}{cost.delay_ns / 1e3:12,.4g}")
+
+
+def _layout(report: Report) -> Iterable[str]:
+    used, layout = report.utilisation, report.utilisation.layout
+    if isinstance(layout, Placement):
+        yield (
+            f"In memory: {layout.columns_per_group} columns per sum, {layout.groups_per_row} sums "
+            f"per functional read, {layout.word_rows} word rows on {_arrays(layout.arrays)};"
+        )
+        yield f"{layout.reads:,} functional reads, {layout.conversions:,} conversions"
+    else:
+        yield (
+            f"In memory: {_arrays(layout.arrays)}, {layout.copies} cop"
+            f"{'ies' if layout.copies > 1 else 'y'} of the weights, {layout.windows} output "
+            f"position{'s' if layout.windows > 1 else ''} at once;"
+        )
+        yield f"{layout.activations:,} steps, {layout.conversions:,} conversions"
+    yield (
+        f"{used.rows:.1%} of the rows and {used.columns:.1%} of the columns used, "
+        f"{used.products_per_conversion:.4g} products per conversion, "
+        f"{used.input_drives:.4g} drives per input value"
+    )
+
+
+def _arrays(count: int) -> str:
+    return f"{count} array{'s' if count > 1 else ''}"
+
+
+def _uncertainty(report: Report) -> Iterable[str]:
+    found = report.uncertainty
+    bounds = [
+        f"{name} {low:.2f} to {high:.2f}"
+        for name, (low, high) in (
+            ("energy", found.energy),
+            ("delay", found.delay),
+            ("EDP", found.edp),
+        )
+    ]
+    yield f"80 % interval of the factors: {', '.join(bounds)}; energy is decided by"
+    for constant, low, high in found.decided_by:
+        yield f"  {constant.name.replace('_', ' ')}: factor {low:.2f} to {high:.2f}"
+    network = report.network
+    yield (
+        f"Network: {network.digital_first_pj / 1e3:,.4g} nJ with the first layer digital, "
+        f"{network.in_memory_first_pj / 1e3:,.4g} nJ with it in memory"
+    )
+
+
+def write_breakdown(report: Report, path: Path) -> None:
+    """Write the breakdown as CSV, one line per component; `InputError` as `replacing`."""
+    with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(("hardware", "design", "component", "energy_pj", "delay_ns"))
+        for name, design in report.designs.items():
+            for part, cost in design.components.items():
+                writer.writerow((report.hardware, name, part, cost.energy_pj, cost.delay_ns))
+
+
+def summarise_price(macro: Macro, price: Price) -> str:
+    """Return a macro's figures and its energy by component."""
+    lines = [
+        f"{macro.name}: {macro.description}",
+        "",
+        f"{price.tops_per_watt:.4g} TOPS/W, {price.tops:.4g} TOPS, "
+        f"{price.tops_per_mm2:.4g} TOPS/mm2 ({price.area_mm2:.4g} mm2)",
+        f"{price.energy_per_mac_fj:.4g} fJ per multiply-accumulate, "
+        f"{price.cycle_ns:.4g} ns per step",
+        "",
+    ]
+    for name, energy in price.breakdown_fj.items():
+        share = energy / price.energy_per_mac_fj
+        lines.append(f"{name.replace('_', ' '):20}{energy:10.4g} fJ{share:8.1%}")
+    return "\n".join(lines)
+
+
+def summarise_validation(result: Validation) -> str:
+    """Return factor errors by chip, and every prediction made without its chip."""
+    lines = [f"{'factor error of TOPS/W':26}{'calibrated':>12}{'left out':>12}"]
+    for name, error in result.calibrated.items():
+        lines.append(f"{name:26}{error:12.3f}{result.left_out[name]:12.3f}")
+    lines += [f"{'geometric mean':38}{result.left_out_geomean:12.3f}", ""]
+    for title, rows in (
+        ("Predicted with the scales of the other chips", result.predictions),
+        ("Never fitted to", result.checks),
+    ):
+        lines.append(f"{title + ', fJ per MAC':58}{'measured':>10}{'model':>10}{'factor':>8}")
+        for row in rows:
+            label = f"{row.chip}, {row.condition}"
+            figures = f"{row.measured_fj:10.4g}{row.predicted_fj:10.4g}{row.factor_error:8.2f}"
+            lines += [f"  {label:56}{figures}" + f"  {' + '.join(row.parts)}".replace("_", " ")]
+        lines.append("")
+    lines += _layer_beside_accelforge(result.layer)
+    return "\n".join(lines)
+
+
+def _layer_beside_accelforge(layer: dict[str, Any]) -> Iterable[str]:
+    yield f"First layer on Indian Pines ({layer['macs']:,} products) at 8 bits on Wang's macro"
+    yield f"  {'':18}{'ours':>10}{'AccelForge':>12}"
+    theirs = layer["accelforge_parts_nj"]
+    for name, energy in layer["parts_nj"].items():
+        other = f"{theirs[name]:12.1f}" if name in theirs else f"{'-':>12}"
+        yield f"  {name.replace('_', ' ') + ', nJ':18}{energy:10.1f}{other}"
+    yield f"  {'energy, nJ':18}{layer['energy_nj']:10.1f}{layer['accelforge_energy_nj']:12.1f}"
+    yield f"  {'delay, us':18}{layer['delay_us']:10.1f}{layer['accelforge_delay_us']:12.1f}"
+
+
+def summarise_exploration(result: Exploration) -> str:
+    """Return counts, the Pareto front, the effects of the axes and the regions of a claim."""
+    sections = (_counts, _front, _effects, _regions)
+    return "\n\n".join("\n".join(section(result)) for section in sections)
+
+
+def _counts(result: Exploration) -> Iterable[str]:
+    yield (
+        f"{result.designs:,} designs, {result.impossible:,} impossible; "
+        f"{result.computed:,} computed at {result.computed / result.seconds:,.0f} per second"
+    )
+
+
+def _front(result: Exploration) -> Iterable[str]:
+    measured = "oa" in result.front[0]
+    worth = "measured OA" if measured else "estimated error of quantization"
+    yield f"Pareto front of energy, delay, area and {worth}: {len(result.front)} designs"
+    for row in result.front[:MAX_SHOWN]:
+        design = ", ".join(f"{name.rpartition('.')[2]} {row[name]}" for name in result.axes)
+        yield (
+            f"  {row['energy_pj'] / 1e3:9.4g} nJ {row['delay_ns'] / 1e3:9.4g} us "
+            f"{row['area_mm2']:8.3g} mm2 "
+            f"{row['oa' if measured else 'quantization_error']:6.1%}  {design}"
+        )
+    if len(result.front) > MAX_SHOWN:
+        yield f"  and {len(result.front) - MAX_SHOWN} more (--json has them)"
+
+
+def _effects(result: Exploration) -> Iterable[str]:
+    yield "Energy factor with one axis moved, the others as in the file"
+    for name, low, high in result.effects:
+        yield f"  {name:32}{low:8.3f} to {high:.3f}"
+
+
+def _regions(result: Exploration) -> Iterable[str]:
+    for found in result.regions:
+        quantities = " / ".join(name.replace("edp", "EDP") for name in found["factors"])
+        needs = " / ".join(f"{factor:.2f}" for factor in found["factors"].values())
+        yield (
+            f"{found['claim']} read as {found['reading']} ({quantities} {needs}): "
+            f"{found['points']:,} designs"
+        )
+        for name, bounds in found["bounds"].items():
+            words = isinstance(bounds[0], str)
+            yield f"  {name:32}{', '.join(bounds) if words else f'{bounds[0]} to {bounds[1]}'}"
+
+
+def summarise_references(rows: Iterable[Reference]) -> str:
+    """Return laws and table rows beside other sources."""
+    title = "Laws and table against other sources"
+    lines = [f"{title:78}{'reference':>10}{'ours':>10}{'factor':>8}"]
+    for row in rows:
+        label = f"{row.quantity}, {row.unit}: {row.law}"
+        lines.append(
+            f"  {label:76}{row.reference:10.6g}{row.ours:10.6g}{row.factor:8.3f}  {row.use}"
+        )
+    return "\n".join(lines)
+
+
+def summarise_survey(rows: Sequence[SurveyRow]) -> str:
+    """Return the rows of the ADC survey by band; the typical law was fitted to 2017."""
+    lines = [
+        f"ADC survey, fitted to: {survey_fit()['source'].partition(';')[0]}",
+        f"{'effective bits':16}{'converters':>11}{'miss of the median':>20}"
+        f"{'in the 80 % interval':>22}{'above the bound':>17}",
+    ]
+    for row in rows:
+        lines.append(
+            f"{row.enob:16}{row.converters:>11}{row.typical_factor:>20.2f}{row.inside:>22.0%}"
+            f"{row.above_bound:>17.0%}"
+        )
+    return "\n".join(lines)

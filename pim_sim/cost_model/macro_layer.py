@@ -1,0 +1,143 @@
+"""A layer on the macros of a chip: energy and delay of one application, by component."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from pim_sim.cost_model.costs import (
+    ARRAY_ENERGY,
+    CONTROL_SHARE,
+    CONVERTER_ENERGY,
+    DAC_ENERGY,
+    LOGIC_ENERGY,
+    STEP_TIME,
+    Cost,
+    total_delay_ns,
+)
+from pim_sim.cost_model.loading_and_leakage import (
+    input_cells,
+    input_reads,
+    leakage,
+    macro_loading,
+    output_writes,
+)
+from pim_sim.cost_model.macro_energy import near_memory_fj, step_energies
+from pim_sim.cost_model.macro_layout import Tiling, configured_for, lay_out, tile
+from pim_sim.cost_model.macro_price import area_mm2, step_time_ns
+from pim_sim.cost_model.mapped_layer import Setup, Utilisation
+from pim_sim.cost_model.scales import Scales
+from pim_sim.hardware import Macro, Mapping, Memory
+from pim_sim.schema import unchecked
+from pim_sim.workload import Layer
+
+
+@dataclass(frozen=True)
+class LayerOnMacros:
+    """A layer on macros that compute in memory, as many as keep all of its weights."""
+
+    setup: Setup
+    engine: Macro
+
+    @cached_property
+    def layout(self) -> Tiling:
+        """Layout on the macros; `InputError` where their columns do not hold one weight."""
+        return tile(self.setup.layer, self.engine, self.setup.hardware.mapping)
+
+    def costs(self) -> dict[str, Cost]:
+        """Return the cost of one application by component."""
+        layer, hardware = self.setup.layer, self.setup.hardware
+        memory, mapping = hardware.memory, hardware.mapping
+        costs = macro_costs(layer, self.engine, memory, mapping, self.layout, self.setup.scales)
+        cells = self._leaking_cells() + input_cells(layer)
+        return {
+            **costs,
+            "weight_loading": macro_loading(layer, hardware, self.engine, self.layout),
+            "leakage": leakage(cells, self.engine.supply_v, total_delay_ns(costs)),
+        }
+
+    def area_mm2(self) -> float:
+        """Return the area of all macros of the chip, or of those that the layer takes."""
+        return area_mm2(self.engine) * self._macros
+
+    def utilisation(self) -> Utilisation:
+        """Return the use of the macros."""
+        return Utilisation(
+            rows=self.layout.row_utilisation,
+            columns=self.layout.column_utilisation,
+            products_per_conversion=self.layout.rows_summed,
+            input_drives=self.layout.input_drives,
+            layout=self.layout,
+        )
+
+    @property
+    def _macros(self) -> float:
+        macros: float = np.maximum(self.engine.copies, 1.0 * self.layout.arrays)
+        return macros
+
+    def _leaking_cells(self) -> float:
+        return self.engine.array.cells * self._macros if self.engine.array.kind.volatile else 0
+
+
+class LayerOnDigitalMacros(LayerOnMacros):
+    """A layer on digital macros in place of the multipliers, which exchange weights they lack."""
+
+    def area_mm2(self) -> float:
+        """Return the area of the macros of the chip."""
+        return area_mm2(self.engine) * self.engine.copies
+
+
+def macro_costs(
+    layer: Layer,
+    macro: Macro,
+    memory: Memory,
+    mapping: Mapping,
+    tiling: Tiling,
+    scales: Scales,
+) -> dict[str, Cost]:
+    """Return the cost of one application of ``layer``, laid out by `tile`, by component.
+
+    Energies follow the macro model (`pim_sim.cost_model.macro_energy`): cells, adders and
+    converters work for the products and outputs of the layer only, rows are driven as often as the
+    layout drives them. Beside them: reads of every input value, and writes of every output sum. A
+    step lasts as long as its slowest stage where the stages are pipelined, and as all of them where
+    not; the delay stands with the slowest component, and everything else overlaps.
+    """
+    macro = _at_density(configured_for(macro, layer.input_bits, layer.weight_bits), layer)
+    layout = lay_out(macro, layer.input_bits, layer.weight_bits)
+    cycle_ns = step_time_ns(macro, mapping.pipelined)
+    # one step for one output: the rows of one row group, the columns of one weight
+    rows = tiling.rows_summed
+    step = step_energies(macro, scales, rows, layout.groups_per_weight, cycle_ns)
+    outputs = layer.outputs * tiling.row_groups * layout.steps
+    drives = tiling.input_drives * layer.inputs * layout.steps
+    converted = tiling.conversions / (outputs * layout.groups_per_weight)
+    added_fj = near_memory_fj(macro, scales, layout.sum_bits)
+    energies = {
+        "input_drivers": (step["input_drivers"] / rows * drives, ARRAY_ENERGY),
+        "dac": (step["dac"] / rows * drives, DAC_ENERGY),
+        "cells": (step["cells"] * outputs, ARRAY_ENERGY),
+        "adders": (step["adders"] * outputs, LOGIC_ENERGY),
+        "converters": (step["converters"] * outputs * converted, CONVERTER_ENERGY),
+        "shift_and_add": (added_fj * tiling.additions, LOGIC_ENERGY),
+    }
+    control_fj = CONTROL_SHARE * sum(energy for energy, _ in energies.values())
+    delay_ns = tiling.rounds * tiling.steps * cycle_ns
+    slowest = "converters" if macro.converts else "adders"
+    return {
+        **{
+            name: Cost(energy * 1e-3, delay_ns if name == slowest else 0.0, (constant, STEP_TIME))
+            for name, (energy, constant) in energies.items()
+        },
+        "control": Cost(control_fj * 1e-3, 0.0, (LOGIC_ENERGY, STEP_TIME)),
+        "input_reads": input_reads(layer, memory),
+        "output_writes": output_writes(layer, memory),
+    }
+
+
+def _at_density(macro: Macro, layer: Layer) -> Macro:
+    """Return the macro with inputs of the layer: those of one bit are 1 as often as measured."""
+    mean = np.where(layer.input_bits > 1, macro.input.mean, layer.input_density)[()]
+    return unchecked(macro, input=unchecked(macro.input, mean=mean))

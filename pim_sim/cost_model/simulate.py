@@ -1,0 +1,147 @@
+"""A layer computed digitally and in memory, with the same memory and node.
+
+Both designs hold the whole layer's weights. Every product is charged, those with zero inputs too.
+The cost of one application of the layer is charged once where the input repeats over the time
+steps, and once per time step otherwise.
+
+The engine in memory is a bit-line array of ACE-SNN's kind (`bit_line`) or a macro (`macro_layer`).
+Control, the memory of inputs and outputs, leakage and a pixel's share of loading the weights are
+charged alike on both sides; only a file that says it is not complete, as `ace_snn` with the paper's
+equations, has no control and no writing of outputs.
+
+The later layers of a network stay digital. Where their inputs are spikes they only add: one
+addition per non-zero input, by the density that the workload states, and no multiplication.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+from pim_sim.cost_model.bit_line import LayerOnBitLines
+from pim_sim.cost_model.costs import Design
+from pim_sim.cost_model.digital import LayerOnMultipliers
+from pim_sim.cost_model.layer_report import Network, Report
+from pim_sim.cost_model.macro_layer import LayerOnDigitalMacros, LayerOnMacros
+from pim_sim.cost_model.mapped_layer import MappedLayer, MappedOnArrays, Setup, Utilisation
+from pim_sim.cost_model.uncertainty import uncertainty
+from pim_sim.hardware import BitLineArray, Digital, Hardware, Macro
+from pim_sim.schema import plain_numbers
+from pim_sim.workload import Layer, Workload
+
+_ON_ARRAYS: dict[type, Callable[[Setup, Any], MappedOnArrays]] = {
+    BitLineArray: LayerOnBitLines,
+    Macro: LayerOnMacros,
+}
+"""Layouts on the engines that compute in memory, by the engine's description."""
+_ON_DIGITAL: dict[type, Callable[[Setup, Any], MappedLayer]] = {
+    Digital: LayerOnMultipliers,
+    Macro: LayerOnDigitalMacros,
+}
+"""Layouts on the digital side."""
+
+
+def simulate(workload: Workload, hardware: Hardware) -> Report:
+    """Simulate the first layer of a workload, digital and in memory, and the network with either.
+
+    Args:
+        workload: layers of a network, first layer first.
+        hardware: technology of both designs.
+
+    Returns:
+        Energy in pJ and delay in ns per pixel of either design, by component, and their ratios.
+
+    Raises:
+        InputError: the array or macro does not hold one weight of the layer.
+
+    >>> from pim_sim import Layer, Workload, load_hardware
+    >>> fc = Layer(name="fc", kind="linear", input_shape=(64,), weight_shape=(10, 64), stride=(),
+    ...            padding=(), weight_bits=6, input_bits=8, signed=True, time_steps=1,
+    ...            input_density=1.0, repeats_input=True)
+    >>> report = simulate(Workload(name="demo", layers=(fc,)), load_hardware("sram_65nm"))
+    >>> report.comparison.energy.factor > 1
+    True
+    """
+    first, *others = workload.layers
+    return _report(first, others, hardware)
+
+
+def simulate_layer(layer: Layer, hardware: Hardware) -> Report:
+    """Simulate one layer, digital and in memory.
+
+    Args:
+        layer: the layer.
+        hardware: technology of both designs.
+
+    Returns:
+        The report of `simulate`, for a network of this layer.
+
+    Raises:
+        InputError: the array or macro does not hold one weight of the layer.
+
+    >>> from pim_sim import Layer, load_hardware
+    >>> fc = Layer(name="fc", kind="linear", input_shape=(64,), weight_shape=(10, 64), stride=(),
+    ...            padding=(), weight_bits=6, input_bits=8, signed=True, time_steps=1,
+    ...            input_density=1.0, repeats_input=True)
+    >>> simulate_layer(fc, load_hardware("charge_28nm")).utilisation.layout.arrays
+    1
+    """
+    return _report(layer, [], hardware)
+
+
+def both_sides(setup: Setup) -> tuple[Design, Design]:
+    """Return the designs digital and in memory; arrays in place of numbers give arrays."""
+    return _design(setup.layer, _on_digital(setup)), _design(setup.layer, _on_arrays(setup))
+
+
+def _report(layer: Layer, others: Sequence[Layer], hardware: Hardware) -> Report:
+    setup = Setup(layer, hardware)
+    on_arrays = _on_arrays(setup)
+    digital = _plain_design(_design(layer, _on_digital(setup)))
+    in_memory = _plain_design(_design(layer, on_arrays))
+    later_pj = sum(_later_layer_pj(later, hardware) for later in others)
+    return Report(
+        hardware=hardware.name,
+        layer=layer,
+        digital=digital,
+        in_memory=in_memory,
+        utilisation=_plain_utilisation(on_arrays.utilisation()),
+        uncertainty=uncertainty(digital, in_memory),
+        network=Network(
+            later_layers_pj=later_pj,
+            digital_first_pj=later_pj + digital.total.energy_pj,
+            in_memory_first_pj=later_pj + in_memory.total.energy_pj,
+        ),
+    )
+
+
+def _on_digital(setup: Setup) -> MappedLayer:
+    engine = setup.hardware.digital_engine
+    return _ON_DIGITAL[type(engine)](setup, engine)
+
+
+def _on_arrays(setup: Setup) -> MappedOnArrays:
+    engine = setup.hardware.engine
+    return _ON_ARRAYS[type(engine)](setup, engine)
+
+
+def _design(layer: Layer, mapped: MappedLayer) -> Design:
+    costs = {name: cost.times(layer.applications) for name, cost in mapped.costs().items()}
+    return Design(costs, mapped.area_mm2())
+
+
+def _later_layer_pj(layer: Layer, hardware: Hardware) -> float:
+    """Return the energy of a later layer per pixel."""
+    spikes = layer.input_bits == 1
+    mapped = LayerOnMultipliers(Setup(layer, hardware), hardware.digital, additions_only=spikes)
+    return sum(cost.energy_pj for cost in mapped.costs().values()) * layer.applications
+
+
+def _plain_design(design: Design) -> Design:
+    costs = {name: plain_numbers(cost) for name, cost in design.components.items()}
+    return Design(costs, float(design.area_mm2))
+
+
+def _plain_utilisation(utilisation: Utilisation) -> Utilisation:
+    return replace(plain_numbers(utilisation), layout=plain_numbers(utilisation.layout))

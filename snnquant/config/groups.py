@@ -1,0 +1,212 @@
+"""Options of a run by the room that reads them: split, network, neuron, conversion, training.
+
+The docstring of a field is the help text of its option. Every class checks its own values.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from cyclopts import Parameter
+
+from snnquant.config.networks import IMPORTED, NETWORKS
+from snnquant.config.options import ABLATION, UsedFrom, require, require_types
+
+_CNN_QUANTIZED, _SNN = UsedFrom("cnn_quantized"), UsedFrom("snn")
+_ABLATION = Parameter(group=ABLATION)
+
+
+def _check(config: Any, field: str, condition: bool, expected: str) -> None:
+    require(condition, f"--{field.replace('_', '-')}", getattr(config, field), expected)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SplitConfig:
+    """Division of the labelled pixels into training, validation and test pixels.
+
+    Raises:
+        InputError: A value is of the wrong type or out of range.
+
+    >>> SplitConfig(protocol="blocks", block_size=8).train_fraction
+    0.4
+    """
+
+    protocol: Annotated[Literal["random", "blocks", "mask"], Parameter(name="--split")] = "random"
+    """Protocol. random: stratified by class; blocks: blocks and a guard band; mask: the card's."""
+    train_fraction: float = 0.4
+    """Share of labelled pixels for training, validation included, 0 to 1; unused with a mask."""
+    validation_fraction: float = 0.1
+    """Share of the training pixels held out for every choice that is made, 0 to 1."""
+    block_size: int = 16
+    """Side of a spatial block in pixels, at least 2; blocks only."""
+
+    def __post_init__(self) -> None:
+        require_types(self)
+        for name in ("train_fraction", "validation_fraction"):
+            _check(self, name, 0 < getattr(self, name) < 1, "a number between 0 and 1")
+        _check(self, "block_size", self.block_size >= 2, "at least 2 pixels")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig:
+    """Shape of the network, CNN and SNN alike.
+
+    Raises:
+        InputError: A value is of the wrong type or out of range, or the network is unknown.
+
+    >>> ModelConfig(name="hybridsn").window
+    25
+    """
+
+    name: Annotated[str, Parameter(name=("--model", "--architecture"))] = "cnn32h"
+    """Network: one that `snnquant models` lists; for convert also FILE.py:CLASS."""
+    window: int = None  # type: ignore[assignment]
+    """Side of the square patch around a pixel, odd, in pixels; by default the network's own."""
+    components: int = None  # type: ignore[assignment]
+    """Principal components that replace the bands, 0 keeps bands; by default the network's own."""
+    widths: Annotated[tuple[int, ...] | None, Parameter(consume_multiple=True, negative="")] = None
+    """Filters of each convolution; by default the network's own."""
+    dropout: float = 0.2
+    """Share of the last hidden values dropped in training, 0 to below 1."""
+
+    def __post_init__(self) -> None:
+        # The network's own values are filled in at once: a stored option always says all.
+        own = NETWORKS.get(self.name, IMPORTED) if isinstance(self.name, str) else IMPORTED
+        for field, value in own._asdict().items():
+            if getattr(self, field) is None:
+                object.__setattr__(self, field, value)
+        require_types(self)
+        expected = f"{', '.join(NETWORKS)} or, for convert, FILE.py:CLASS"
+        require(self.name in NETWORKS or self.is_own, "--model", repr(self.name), expected)
+        odd = self.window >= 1 and self.window % 2 == 1
+        _check(self, "window", odd, "an odd number of pixels")
+        _check(self, "components", self.components >= 0, "0 or more")
+        _check(self, "dropout", 0 <= self.dropout < 1, "0 or more, below 1")
+        positive = self.widths is None or all(width >= 1 for width in self.widths)
+        _check(self, "widths", positive, "1 or more each")
+
+    @property
+    def is_code(self) -> bool:
+        """True for a class in a Python file of the user."""
+        return re.fullmatch(r".+\.py:[^\W\d]\w*", self.name, re.DOTALL) is not None
+
+    @property
+    def is_own(self) -> bool:
+        """True for a network of the user, kept as data: from a class or an ONNX file."""
+        return self.is_code or self.name.endswith(".onnx")
+
+    def inputs(self, bands: int) -> int:
+        """Return how many values of a pixel the network sees, for a scene of `bands` bands."""
+        return self.components if 0 < self.components < bands else bands
+
+
+@dataclass(frozen=True, kw_only=True)
+class NeuronConfig:
+    """Neuron model and its number of time steps.
+
+    Raises:
+        InputError: A value is of the wrong type or out of range.
+
+    >>> NeuronConfig(time_steps=3).reset
+    'delayed'
+    """
+
+    neuron: str = "lif"
+    """Neuron model: lif (leaky integrate-and-fire), or one that a plugin registers."""
+    time_steps: int = 5
+    """Time steps T per classification."""
+    reset: Literal["delayed", "same_step", "zero"] = "delayed"
+    """Reset. delayed: V is subtracted a step later (ACE-SNN); same_step: at once; zero: to 0."""
+    initial: float = 0.5
+    """Membrane potential before the first step, in thresholds, 0 to 1; 0.5 centres the rounding."""
+    surrogate: Literal["triangle", "arctan", "boxcar"] = "triangle"
+    """Surrogate for the derivative of the spike in training."""
+    surrogate_scale: float = 1.0
+    """Height of the surrogate (gamma); the ACE-SNN line of work uses 0.3."""
+    surrogate_width: float = 1.0
+    """Half width of the surrogate, in thresholds."""
+
+    def __post_init__(self) -> None:
+        require_types(self)
+        _check(self, "time_steps", self.time_steps >= 1, "at least 1")
+        _check(self, "initial", 0 <= self.initial <= 1, "0 to 1")
+        _check(self, "surrogate_scale", self.surrogate_scale > 0, "above 0")
+        _check(self, "surrogate_width", self.surrogate_width > 0, "above 0")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConversionConfig:
+    """Calibration of a converted network's thresholds.
+
+    Raises:
+        InputError: A value is not one of the allowed ones.
+
+    >>> ConversionConfig(calibration="mse").correction
+    'none'
+    """
+
+    calibration: Literal["percentile", "maximum", "mse"] = "percentile"
+    """Thresholds. percentile: 99.7 % of pre-activations, scaled on validation; mse: min error."""
+    correction: Literal["none", "bias"] = "none"
+    """Correction. bias: shift each channel's bias by its mean error; helps with few steps."""
+
+    def __post_init__(self) -> None:
+        require_types(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingConfig:
+    """Training of the CNN, the quantized CNN and the SNN.
+
+    Raises:
+        InputError: A value is of the wrong type or out of range.
+
+    >>> TrainingConfig(snn_epochs=10).learning_rate
+    0.002
+    """
+
+    cnn_epochs: int = 40
+    """Epochs of the 32-bit CNN."""
+    quantized_epochs: Annotated[int, _CNN_QUANTIZED] = 5
+    """Epochs of the quantized CNN, which starts from the 32-bit CNN."""
+    snn_epochs: Annotated[int, _SNN] = 80
+    """Epochs of the SNN, which starts from the converted CNN."""
+    batch_size: int = 64
+    """Patches per training step, at least 2."""
+    learning_rate: float = 2e-3
+    """Peak of the one-cycle schedule of CNN and SNN, at most 1; a tenth for the quantized CNN."""
+    weight_decay: float = 0.4
+    """AdamW's decay of every parameter, 0 to 1 / rate; batch norm keeps the function meanwhile."""
+    distillation: Annotated[float, _CNN_QUANTIZED] = 0.9
+    """Weight of the CNN's soft labels in the loss of SNN and quantized CNN, 0 to 1."""
+    unlabelled: Annotated[float, _CNN_QUANTIZED] = 0.0
+    """Unlabelled pixels per labelled one, trained on the CNN's soft labels only, 0 to 100."""
+    snn_start: Annotated[Literal["converted", "random"], _SNN, _ABLATION] = "converted"
+    """Start of the SNN's training: the converted CNN, or random weights, leak 1 and threshold 1."""
+    snn_batch_norm: Annotated[bool, _SNN, _ABLATION] = True
+    """Batch norm after the SNN's synapses in training, folded into their scales afterwards."""
+    trained_neuron: Annotated[Literal["both", "leak", "threshold", "neither"], _SNN, _ABLATION] = (
+        "both"
+    )
+    """Neuron parameters trained beside the weights: leak and threshold, one of them, or neither."""
+    spike_penalty: Annotated[float, _SNN] = 0.0
+    """Weight in the SNN's loss of its accumulates over the dense CNN's; 0: spikes are free."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """Precision of training. bfloat16: factors of dense layers have 8 significant bits, sums 24."""
+
+    def __post_init__(self) -> None:
+        require_types(self)
+        for name in ("cnn_epochs", "quantized_epochs", "snn_epochs"):
+            _check(self, name, getattr(self, name) >= 1, "at least 1")
+        _check(self, "batch_size", self.batch_size >= 2, "at least 2 (batch norm)")
+        # AdamW moves a weight by up to the rate per step, and shrinks it by rate times decay.
+        rate = self.learning_rate
+        _check(self, "learning_rate", 0 < rate <= 1, "above 0, at most 1")
+        _check(self, "weight_decay", 0 <= self.weight_decay <= 1 / rate, "0 to 1 / learning rate")
+        _check(self, "distillation", 0 <= self.distillation <= 1, "0 to 1")
+        _check(self, "spike_penalty", self.spike_penalty >= 0, "0 or more")
+        limit = 100.0 if self.distillation else 0.0
+        expected = "0 to 100, and 0 without distillation"
+        _check(self, "unlabelled", 0 <= self.unlabelled <= limit, expected)
