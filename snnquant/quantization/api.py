@@ -10,9 +10,8 @@ from torch.nn.utils import parametrize
 
 from snnquant.config import METHODS, MethodConfig
 from snnquant.errors import InputError
+from snnquant.nn.kinds import SYNAPSE_NAMES, SYNAPSES
 from snnquant.quantization.plan import LayerPlace, Plan, Quantizer, WeightQuantizer
-
-SYNAPSES = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
 
 
 def quantize(model: nn.Module, config: MethodConfig) -> nn.Module:
@@ -51,7 +50,8 @@ def quantize(model: nn.Module, config: MethodConfig) -> nn.Module:
             "quantization: found no convolution or linear layer, expected at least one"
         )
     for name, synapse in synapses.items():
-        quantizer = plan.weight(synapse.weight, LayerPlace(name, type(synapse).__name__))
+        kind = next(name for kind, name in SYNAPSE_NAMES.items() if isinstance(synapse, kind))
+        quantizer = plan.weight(synapse.weight, LayerPlace(name, kind))
         parametrize.register_parametrization(synapse, "weight", quantizer)
     _quantize_neurons(model, plan)
     return model

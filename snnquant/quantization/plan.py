@@ -80,7 +80,7 @@ class LayerPlace:
     name: str
     """Name of the module in the network, such as `layers.conv1`; empty for the network itself."""
     kind: str
-    """Class of the module: Conv1d, Conv2d, Conv3d or Linear."""
+    """Kind of the module: conv1d, conv2d, conv3d or linear."""
 
 
 @dataclass(frozen=True)

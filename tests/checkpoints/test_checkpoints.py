@@ -180,7 +180,7 @@ def test_a_header_that_is_no_json_object_is_refused(text, path, refused):
 
 
 def test_the_file_is_plain_safetensors_with_a_json_header(path, checkpoint_of):
-    """The format as other programs meet it."""
+    """Other programs read it without this package."""
     saved = checkpoint_of("cnn")
     save_checkpoint(path, saved)
     with safe_open(path, framework="np") as file:

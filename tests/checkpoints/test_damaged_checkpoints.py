@@ -1,4 +1,4 @@
-"""Files that are not what was written: damaged, of another kind, or hostile."""
+"""Files that are damaged, of another kind, or hostile."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from snnquant.importers import load_state_dict
 
 
 class Touch:
-    """A pickle of this makes a file when it is loaded by anything that runs pickles."""
+    """Its pickle makes a file when it is loaded by anything that runs pickles."""
 
     def __init__(self, marker: Path) -> None:
         self.marker = marker
@@ -49,7 +49,7 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def assert_refused_or_the_same(path: Path, saved: Checkpoint, refused) -> None:
-    """Never other weights; the same ones where a blank of the format's padding changed."""
+    """Check that no other weights are read; a changed blank of the padding changes none."""
     try:
         read = load_checkpoint(path)
     except InputError:
@@ -203,7 +203,7 @@ def test_a_training_state_is_no_checkpoint(tmp_path, refused):
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float8_e4m3fn, torch.bool, torch.uint32])
 def test_a_weight_of_another_type_is_noticed(dtype, tmp_path, refused, saved):
-    """Signed again it is still no weight of ours, unsigned it does not match its digest."""
+    """With a new digest its type is refused, without one the digest does not match."""
     path = tmp_path / "network.safetensors"
     path.write_bytes(saved[1])
     tensors, header = read_tensors(path)

@@ -89,7 +89,7 @@ def test_a_read_only_folder_is_one_line(tmp_path):
 
 
 def test_a_read_only_file_system_is_one_line(tmp_path, monkeypatch):
-    """There even removing a file that is not there fails."""
+    """Even removing a missing file fails on it."""
 
     def read_only(*arguments: object, **options: object) -> None:
         raise OSError(errno.EROFS, os.strerror(errno.EROFS))

@@ -91,7 +91,7 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def refusal(file: Path, text: str | bytes) -> str:
-    """The one line that `read_config` refuses a file with."""
+    """Return the line with which `read_config` refuses a file."""
     file.write_bytes(text if isinstance(text, bytes) else text.encode())
     with pytest.raises(InputError) as caught:
         read_config(file)
@@ -232,7 +232,7 @@ def test_unlabelled_pixels_need_the_teachers_labels():
         TrainingConfig(unlabelled=1.0, distillation=0.0)
 
 
-def test_one_scale_a_tensor_goes_without_batch_norm_in_the_snn():
+def test_one_scale_per_tensor_excludes_batch_norm_in_the_snn():
     tensor = QuantizationConfig(granularity="tensor")
     with pytest.raises(InputError, match=r"^--granularity: found tensor, .*--no-snn-batch-norm"):
         RunConfig(quantization=tensor)

@@ -95,7 +95,7 @@ def test_freeze_keeps_every_output_bit(config: QuantizationConfig) -> None:
     assert torch.equal(frozen(X), expected)
     assert {type(m) for m in frozen.layers} == {type(m) for m in network().layers}
     assert dict(frozen.named_parameters()).keys() == dict(network().named_parameters()).keys()
-    # Freezing a copy must leave the model alone, for it goes on training.
+    # Freezing a copy must not touch the model, which trains further.
     assert torch.equal(model(X), expected)
     model(X).sum().backward()
     integer_weights(synapse(model, "conv1"))
@@ -239,9 +239,9 @@ def sign(monkeypatch: pytest.MonkeyPatch) -> type[MethodConfig]:
 def test_a_registered_method_puts_its_quantizers_on_every_weight(sign: type) -> None:
     model = quantize(network(), sign())
     assert [(place.name, place.kind) for place in sign.seen] == [  # type: ignore[attr-defined]
-        ("layers.conv1", "Conv3d"),
-        ("layers.conv2", "Conv3d"),
-        ("layers.linear", "Linear"),
+        ("layers.conv1", "conv3d"),
+        ("layers.conv2", "conv3d"),
+        ("layers.linear", "linear"),
     ]
     for name in SYNAPSES:
         assert set(synapse(model, name).weight.unique().tolist()) <= {-1.0, 0.0, 1.0}

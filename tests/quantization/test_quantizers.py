@@ -99,7 +99,7 @@ def test_order_is_kept(
 
 @given(WEIGHTS, BITS, SCHEMES)
 @settings(deadline=None)
-def test_a_channel_of_its_own_never_has_a_coarser_grid(
+def test_a_scale_per_channel_never_makes_a_coarser_grid(
     weight: Tensor, bits: int, scheme: str
 ) -> None:
     channel = QUANTIZERS[scheme](weight, bits, per_channel=True)
@@ -164,7 +164,7 @@ def test_gradient_passes_inside_the_clipping_range_and_stops_outside(
     quantized = fake_quantize(weight, grid)
     assert torch.equal(quantized, levels(weight.detach(), grid))
     (gradient,) = torch.autograd.grad(quantized, weight, outer)
-    # Clipping shows from outside: it alone moves a weight by more than half a step.
+    # Clipping is visible: nothing else moves a weight by more than half a step.
     steps = (quantized.detach() - weight.detach()).abs() / grid.scale
     clipped, passed = steps > HALF, steps < 1 - HALF
     assert (gradient[clipped] == 0).all()

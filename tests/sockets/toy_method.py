@@ -32,8 +32,10 @@ class Toy(MethodConfig):
         return Plan(self._quantizer)
 
     def _quantizer(self, weight: Tensor, place: LayerPlace) -> WeightQuantizer:
-        if place.kind == "Conv1d":
-            raise InputError(f"layer {place.name}: found Conv1d, expected another kind for toy")
+        if place.kind == "conv1d":
+            raise InputError(
+                f"layer {place.name}: found a 1-D convolution, which toy does not quantize"
+            )
         return PowersOfTwo(self.bits, self.rounding)
 
     def require_channel_scales(self) -> None:

@@ -59,7 +59,7 @@ def test_scores_are_bounded_and_follow_the_definitions(rows):
 
 @settings(deadline=None)
 @given(matrices.filter(lambda rows: any(any(row) for row in rows)), st.randoms())
-def test_renumbering_the_classes_permutes_class_accuracy_alone(rows, random):
+def test_renumbering_the_classes_only_permutes_class_accuracy(rows, random):
     matrix = np.array(rows)
     order = list(range(len(matrix)))
     random.shuffle(order)

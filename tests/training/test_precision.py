@@ -1,4 +1,4 @@
-"""`--precision bfloat16`: what it changes, and by how much at most."""
+"""Changes by `--precision bfloat16`, and their bounds."""
 
 from __future__ import annotations
 

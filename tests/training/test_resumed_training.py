@@ -22,7 +22,7 @@ KINDS = ["cnn with batch norm", "quantized snn", "quantized neurons"]
 
 
 class Stopped(Exception):
-    """Stands for whatever ends a program: Ctrl-C, a signal, a power cut."""
+    """End of a program by Ctrl-C, a signal or a power cut."""
 
 
 @pytest.fixture(scope="module")
@@ -126,7 +126,7 @@ def test_stopped_again_and_again(kind, start, unbroken, tmp_path):
 
 
 def test_the_three_kinds_really_train(unbroken):
-    """Five steps an epoch, and weights that move: else the tests above could not fail."""
+    """Five steps per epoch, and weights that move: else the tests above could not fail."""
     for _, history in unbroken.values():
         assert len(history) == EPOCHS
         assert len({row.loss for row in history}) == EPOCHS

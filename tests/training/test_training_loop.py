@@ -104,7 +104,7 @@ def test_the_best_epochs_weights_are_the_ones_left(seed, samples, network_of, st
 
 
 def test_the_best_epoch_is_not_always_the_last(samples, network_of, tmp_path):
-    """So that the test above can fail."""
+    """Otherwise the test above could not fail."""
     best = []
     for seed in range(3):
         network = network_of("cnn", seed)
@@ -168,7 +168,7 @@ def test_the_loss_is_cross_entropy_and_the_teachers_divergence(share, toy, state
 
 
 @pytest.mark.parametrize("many", [0.0, 1.0, 2.0])
-def test_unlabelled_pixels_add_the_teachers_divergence_alone(many, toy, state):
+def test_unlabelled_pixels_add_only_the_teachers_divergence(many, toy, state):
     network, teacher = toy_network(0), toy_network(1).eval()
     samples, alone = toy[0], toy[1].indices[:1]
     ours, theirs = (
@@ -200,7 +200,7 @@ def test_the_penalty_times_the_accumulates_is_added(penalty, toy, tmp_path):
     assert losses[1] - losses[0] == pytest.approx(penalty * 0.25, abs=1e-6)
 
 
-def test_without_a_teacher_the_loss_is_cross_entropy_alone(toy, tmp_path):
+def test_without_a_teacher_the_loss_is_only_cross_entropy(toy, tmp_path):
     rows = [
         fit(toy_network(), toy, tmp_path / f"{d}.safetensors", **STILL, distillation=d)
         for d in (0.0, 0.5)
@@ -226,7 +226,7 @@ def test_weights_that_the_last_step_ruins_are_never_kept(toy, state):
 
 
 @pytest.mark.parametrize("left_over", [0, 1, 2])
-def test_every_patch_is_used_once_an_epoch_and_never_alone(
+def test_every_patch_is_used_once_per_epoch_and_never_in_a_batch_of_one(
     left_over, samples, network_of, state, monkeypatch
 ):
     """A batch of one has no variance, which batch norm refuses where a layer is 1x1."""
