@@ -35,8 +35,6 @@ class MacroLayout:
 
     steps: int
     """Steps per input."""
-    columns_per_weight: int
-    """Columns of cells per weight, without those for its sign."""
     groups_per_weight: int
     """Groups of merged columns, so conversions per step, of one weight."""
     weights_per_row: int
@@ -67,14 +65,14 @@ def lay_out(macro: Macro, input_bits: int, weight_bits: int) -> MacroLayout:
 
     Raises `InputError` where its columns do not hold one weight.
     """
-    array, entry = macro.array, macro.input
+    entry = macro.input
     magnitude = np.maximum(1, input_bits - 1) if entry.sign_magnitude else input_bits
     steps = ceil_div(magnitude, entry.bits_per_step)
     groups = ceil_div(weight_bits, macro.weight_bits_per_column)
     weights = macro.groups // groups
     if np.any(weights < 1):
         expected = f"columns for a weight of {weight_bits} bits"
-        raise InputError(f"array.columns: found {array.columns}, expected {expected}")
+        raise InputError(f"array.columns: found {macro.array.columns}, expected {expected}")
     conversions = groups * ceil_div(steps, entry.steps_per_conversion)
     if macro.converter is not None:
         additions = conversions - 1
@@ -84,7 +82,6 @@ def lay_out(macro: Macro, input_bits: int, weight_bits: int) -> MacroLayout:
         sum_bits = weight_bits + macro.row_bits + input_bits - 1
     return MacroLayout(
         steps=steps,
-        columns_per_weight=groups * array.columns_merged,
         groups_per_weight=groups,
         weights_per_row=weights,
         conversions=conversions,

@@ -74,11 +74,6 @@ class BitLineArray:
         return self.adc.bits
 
     @property
-    def input_bits_at_once(self) -> int:
-        """Input bits of one step, so bits of the DAC."""
-        return self.array.input_bits_per_step
-
-    @property
     def input_bits_per_conversion(self) -> int:
         """Input bits whose products are added up before one conversion."""
         return self.array.input_bits_per_step

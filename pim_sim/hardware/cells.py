@@ -148,6 +148,16 @@ def cell_kind(name_or_cell: object) -> Cell:
     return name_or_cell
 
 
+def check_read(cell: Cell, conductance_us: float | None) -> None:
+    """Read a cell once, so that a value which its law lacks is refused with the file."""
+    once = Step(
+        rows=1, columns=1, row_signs=1, depth=1, supply_v=1.0, gate_ff=1.0, line_ff=1.0,
+        unit_ff=1.0, conductance_us=conductance_us, swing_v=None, read_v=1.0, read_ns=1.0,
+        swings=1.0, mean=0.5, input_bits=1,
+    )  # fmt: skip
+    READS.get(cell.read)(cell, once)
+
+
 @READS.register("capacitor")
 def _capacitor_fj(cell: Cell, step: Step) -> float:
     """Charge capacitors that products drive, through gates of the cell, onto a line."""

@@ -38,10 +38,6 @@ class Engine(Protocol):
         """Bits of a conversion; 0 where nothing is converted."""
 
     @property
-    def input_bits_at_once(self) -> int:
-        """Input bits of one step, so bits of the DAC."""
-
-    @property
     def input_bits_per_conversion(self) -> int:
         """Input bits whose products are added up before one conversion."""
 

@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Literal, Self, get_args
 import numpy as np
 
 from pim_sim.errors import InputError
-from pim_sim.hardware.cells import Cell, cell_kind
+from pim_sim.hardware.cells import Cell, cell_kind, check_read
 from pim_sim.schema import check_integer, check_number, check_part, check_text, refuse, set_field
 from pim_sim.technology import Node, sram_cell_um2
 from pim_sim.workload import Layer, ceil_div
@@ -80,8 +80,9 @@ class CellArray:
     """Mean conductance of a cell read by current."""
 
     def __post_init__(self) -> None:
-        cell_kind(self.cell)
+        kind = cell_kind(self.cell)
         _check(self, "array.", {"signed": get_args(Signed)})
+        check_read(kind, self.conductance_us)
         if self.columns < self.columns_merged * self.column_signs:
             expected = f"at least columns_merged ({self.columns_merged * self.column_signs})"
             raise refuse("array.columns", self.columns, expected)
@@ -285,11 +286,6 @@ class Macro:
     def adc_bits(self) -> int:
         """Bits of a conversion; 0 for a digital macro."""
         return 0 if self.converter is None else self.converter.bits
-
-    @property
-    def input_bits_at_once(self) -> int:
-        """Input bits of one step, so bits of the DAC."""
-        return self.input.bits_per_step
 
     @property
     def input_bits_per_conversion(self) -> int:

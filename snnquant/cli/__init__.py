@@ -36,6 +36,7 @@ app = App(
     name="snnquant",
     help="Hyperspectral classifiers as quantized spiking neural networks.",
     help_epilogue=epilogue("snnquant"),
+    help_format="plaintext",
     version_flags=["--version"],
     help_formatter="default",
     suppress_keyboard_interrupt=False,  # `exit_codes` says that it was Ctrl-C
@@ -45,7 +46,11 @@ for name, summary in SUBCOMMANDS.items():
     path = f"snnquant.cli.{name}:{name}"
     app.command(path, name=name, help=summary, help_epilogue=epilogue(name))
 app.command("snnquant.cli.scenes:app", name="scenes", help="List, show and fetch scenes.")
-app.register_install_completion_command(help="Install shell completion: bash, zsh or fish.")
+app.command(
+    "snnquant.cli.completion:install_completion",
+    name="--install-completion",
+    help="Install tab completion for bash, zsh or fish.",
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

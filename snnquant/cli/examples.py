@@ -62,8 +62,8 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
     "export": (
         ("the trained SNN of a run", f"export {RUN} --format onnx --output snn.onnx"),
         (
-            "another network of it",
-            f"export {RUN} --format onnx --output cnn.onnx --network cnn_fp32",
+            "the CNN with 8-bit integer weights",
+            f"export {RUN} --format qdq --output cnn.onnx",
         ),
         ("a checkpoint, for Brian2", "export snn.safetensors --format brian2 --output snn.py"),
     ),
@@ -82,6 +82,6 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
 
 
 def epilogue(subcommand: str) -> str:
-    """Return the examples of a subcommand in Markdown."""
-    lines = [f"# {purpose}\nsnnquant {call}" for purpose, call in EXAMPLES[subcommand]]
-    return "Examples:\n```text\n" + "\n".join(lines) + "\n```"
+    """Return the examples of a subcommand as they are printed."""
+    lines = [f"  # {purpose}\n  snnquant {call}\n" for purpose, call in EXAMPLES[subcommand]]
+    return "Examples:\n" + "".join(lines)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
 
 from snnquant.cli.options import NetworkKey, open_run
 from snnquant.cli.progress import show_progress
@@ -22,7 +24,14 @@ def export(
     source: Path,
     /,
     *,
-    format: FormatName,
+    format: Annotated[
+        FormatName,
+        Parameter(
+            help="onnx: SNN or CNN with all time steps, raw patches to logits; qdq: the same with "
+            "8-bit integer weights and their scales; nir, snntorch: for other simulators of "
+            "spiking networks; brian2: a script that runs the neurons in Brian2."
+        ),
+    ],
     output: Path,
     network: NetworkKey | None = None,
 ) -> None:
@@ -32,14 +41,10 @@ def export(
     ----------
     source
         Folder of a run, or a checkpoint.
-    format
-        onnx: the SNN or CNN, all time steps, raw patches to logits; qdq: the same with the weights
-        as 8-bit integers and their scales; nir, snntorch: for other simulators of spiking networks;
-        brian2: a script that runs the neurons in Brian2.
     output
         File to write.
     network
-        Which of the run's networks: by default cnn_quantized for qdq, snn_trained for all others.
+        Network of the run; by default cnn_quantized for qdq, snn_trained for all others.
     """
     from snnquant.errors import InputError
     from snnquant.exporters.metadata import metadata_of

@@ -19,7 +19,13 @@ def map(
     /,
     *,
     network: NetworkKey = Network.SNN_TRAINED,
-    cube: Path | None = None,
+    cube: Annotated[
+        Path | None,
+        Parameter(
+            help="File of another cube with the same bands, by default the run's scene; npy and "
+            "ENVI files may be larger than memory."
+        ),
+    ] = None,
     engine: Literal["float", "integer"] = "float",
     early_exit: Annotated[bool, Parameter(negative="")] = False,
     device: Device = "auto",
@@ -31,10 +37,7 @@ def map(
     Parameters
     ----------
     network
-        Which of the run's networks.
-    cube
-        File of another cube with the same bands, by default the run's scene; npy and ENVI files
-        may be larger than memory.
+        Network of the run.
     engine
         float, or integer: the SNN as hardware would run it, several times as fast.
     early_exit

@@ -133,35 +133,51 @@ def test_examples_are_understood(call: str) -> None:
 # --- completion ----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_shell_completion_is_installed(
-    shell: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.delenv("ZSH_CUSTOM", raising=False)
     monkeypatch.delenv("ZSH", raising=False)
+    return tmp_path
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_shell_completion_is_installed(
+    shell: str, home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     main(["--install-completion", "--shell", shell])
     out, err = capsys.readouterr()
     assert err == ""
-    scripts = [path for path in tmp_path.rglob("*snnquant*") if path.is_file()]
-    assert len(scripts) == 1
-    assert str(scripts[0]) in out
-    text = scripts[0].read_text()
+    path = Path(out.splitlines()[0])
+    assert path.is_relative_to(home)
+    text = path.read_text()
     for word in (*EVERY, "spike-penalty", "snn_trained"):
         assert word in text, word
 
 
-def test_bash_completes_a_subcommand_by_the_installed_script(tmp_path: Path) -> None:
-    main(["--install-completion", "--shell", "bash", "--output", str(tmp_path / "script")])
-    words = "source ./script; COMP_WORDS=(snnquant fine); COMP_CWORD=1; _snnquant"
+def test_bash_completes_a_subcommand(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main(["--install-completion", "--shell", "bash"])
+    script = shlex.quote(capsys.readouterr().out.splitlines()[0])
+    assert script in (home / ".bashrc").read_text()
+    words = f"source {script}; COMP_WORDS=(snnquant fine); COMP_CWORD=1; _snnquant"
     done = subprocess.run(
         ["bash", "-c", f"{words}; echo ${{COMPREPLY[@]}}"],
-        cwd=tmp_path,
         capture_output=True,
         text=True,
         check=True,
     )
     assert done.stdout.split() == ["finetune"]
+
+
+def test_a_home_that_cannot_be_written_is_one_line(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (home / ".config").write_text("a file")
+    with pytest.raises(SystemExit) as stop:
+        main(["--install-completion", "--shell", "fish"])
+    out, err = capsys.readouterr()
+    assert (stop.value.code, out, err.count("\n")) == (2, "", 1)
+    assert f"{home}/.config/fish" in err
 
 
 # --- what it loads -------------------------------------------------------------------------------

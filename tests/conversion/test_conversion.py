@@ -186,7 +186,7 @@ def by_hash(seed: int, levels: int):
 
 
 @given(seed=st.integers(0, 2**32), levels=st.sampled_from([1, 2, 5, 256]))
-@settings(deadline=None, max_examples=25)
+@settings(deadline=None, max_examples=12)
 def test_convert_is_no_worse_than_its_best_single_factor(seed: int, levels: int):
     cnn, x, accuracy = network(), patches(4), by_hash(seed, levels)
     snn, report = convert(cnn, x[:1], x, accuracy=accuracy)

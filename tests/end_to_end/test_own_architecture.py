@@ -90,7 +90,7 @@ def test_without_trust_nothing_is_run(here: Path, refused: Refused) -> None:
     assert "net.py:Net" in line
 
 
-def test_a_class_of_ones_own(here: Path, snnquant: Command) -> None:
+def test_your_own_class(here: Path, snnquant: Command) -> None:
     options = ("--architecture", "net.py:Net", "--trust-code", "--output", "run")
     outcome = snnquant("convert", "net.ckpt", *SCENE, *options, "--json")
     assert outcome.code == 0, outcome.err
@@ -109,7 +109,7 @@ def test_a_class_of_ones_own(here: Path, snnquant: Command) -> None:
         torch.testing.assert_close(mine, network.eval()(patches[:, 0]))
 
 
-def test_afterwards_the_code_is_needed_no_more(here: Path, snnquant: Command) -> None:
+def test_the_code_is_not_needed_afterwards(here: Path, snnquant: Command) -> None:
     options = ("--architecture", "net.py:Net", "--trust-code", "--finetune", "--output", "run")
     quick = ("--quantized-epochs", "1", "--snn-epochs", "1")
     outcome = snnquant("convert", "net.ckpt", *SCENE, *quick, *options, "--json")
@@ -166,9 +166,7 @@ def test_a_network_without_a_spiking_form(here: Path, snnquant: Command) -> None
 
 
 @pytest.mark.parametrize("subcommand", ["run", "train"])
-def test_a_class_of_ones_own_cannot_be_trained(
-    here: Path, refused: Refused, subcommand: str
-) -> None:
+def test_your_own_class_cannot_be_trained(here: Path, refused: Refused, subcommand: str) -> None:
     line = refused(subcommand, *SCENE, "--model", "net.py:Net")
     assert "only convert takes" in line
 

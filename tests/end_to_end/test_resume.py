@@ -124,7 +124,7 @@ def test_resuming_makes_what_is_missing(
     assert results(copy) == results(finished.folder)
 
 
-def test_resuming_from_the_configuration_alone(
+def test_resuming_from_only_the_configuration(
     finished: Finished, snnquant: Command, results: Results, tmp_path: Path
 ) -> None:
     (tmp_path / "run").mkdir()

@@ -65,7 +65,7 @@ def test_metrics_hold_the_contract(finished: Finished) -> None:
     assert (metrics["model"]["bits"], metrics["model"]["time_steps"]) == (6, 5)
 
 
-def test_run_directory_holds_whole_files_alone(finished: Finished) -> None:
+def test_run_directory_holds_only_whole_files(finished: Finished) -> None:
     assert {path.name for path in finished.folder.iterdir()} == FILES
 
 

@@ -46,6 +46,7 @@ def on_coarse_grid(network: nn.Module, x: Tensor) -> Tensor:
     return (x * 16).round() / 16
 
 
+@pytest.mark.slow
 @settings(max_examples=3, deadline=None)
 @given(seed=st.integers(0, 2**20))
 def test_random_spiking_networks_for_any_batch(

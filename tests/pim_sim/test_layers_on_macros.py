@@ -311,7 +311,8 @@ def test_numbers_that_accuracy_needs_come_from_the_same_file() -> None:
     charge, bit_line = load_hardware("charge_28nm"), load_hardware("sram_65nm")
     for hardware, expected in ((charge, (7, 1, 256)), (bit_line, (6, 8, 256))):
         engine = hardware.engine
-        assert (engine.adc_bits, engine.input_bits_at_once, engine.products_at_once) == expected
+        found = (engine.adc_bits, engine.input_bits_per_conversion, engine.products_at_once)
+        assert found == expected
     assert charge.noise.thermal_lsb > 0
     assert bit_line.noise.thermal_lsb == 0
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
-import runpy
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
+
+if TYPE_CHECKING:
+    from tests.scripts.conftest import CallHere
 
 ROOT = Path(__file__).parents[2]
 Done = subprocess.CompletedProcess[str]
@@ -46,23 +48,14 @@ def study(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def call_here(
-    study: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Callable[..., Done]:
-    """Call the script in this process, which saves the seconds that torch takes to load."""
+def study_here(call_here: CallHere) -> Callable[..., Done]:
+    """Call the script in this process, in the folder of `study`."""
 
-    def run(*arguments: object) -> Done:
-        words, code = _command(*arguments), 0
-        monkeypatch.chdir(study)
-        monkeypatch.syspath_prepend(str(ROOT / "scripts"))
-        monkeypatch.setattr(sys, "argv", words)
-        try:
-            runpy.run_path(words[0], run_name="__main__")
-        except SystemExit as stop:
-            code = int(stop.code or 0)
-        return Done(words, code, *capsys.readouterr())
+    def call(*arguments: object) -> Done:
+        name, *options = _command(*arguments)
+        return call_here(name, *options)
 
-    return run
+    return call
 
 
 def records(folder: Path) -> dict[str, dict[str, Any]]:
@@ -140,12 +133,12 @@ def test_an_unknown_option_in_the_study_is_one_line(study: Path) -> None:
     ],
 )
 def test_a_file_that_is_no_study_is_one_line(
-    text: str | None, words: str, study: Path, call_here: Callable[..., Done]
+    text: str | None, words: str, study: Path, study_here: Callable[..., Done]
 ) -> None:
     (study / "study.toml").unlink()
     if text is not None:
         (study / "study.toml").write_text(text)
-    done = call_here()
+    done = study_here()
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert "--study study.toml: " in done.stderr
     assert words in done.stderr
@@ -156,20 +149,20 @@ def test_a_file_that_is_no_study_is_one_line(
     ("option", "value"), [("--jobs", "0"), ("--seeds", "-1"), ("--studies", "Bytes")]
 )
 def test_an_option_out_of_range_is_one_line(
-    option: str, value: str, study: Path, call_here: Callable[..., Done]
+    option: str, value: str, study: Path, study_here: Callable[..., Done]
 ) -> None:
-    done = call_here(option, value)
+    done = study_here(option, value)
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert f"{option}: found " in done.stderr
     assert not (study / "results").exists()
 
 
 def test_an_unavailable_scene_is_reported_and_left_out(
-    study: Path, call_here: Callable[..., Done]
+    study: Path, study_here: Callable[..., Done]
 ) -> None:
     file = study / "study.toml"
     file.write_text(file.read_text().replace("scenes = [", 'scenes = ["nowhere.toml", '))
-    done = call_here("--list", "--seeds", 2)
+    done = study_here("--list", "--seeds", 2)
     assert done.returncode == 0
     assert "nowhere.toml is left out" in done.stderr
     assert "0 of 4 runs are done" in done.stdout
@@ -177,9 +170,9 @@ def test_an_unavailable_scene_is_reported_and_left_out(
 
 
 def test_a_scene_that_is_asked_for_must_be_available(
-    study: Path, call_here: Callable[..., Done]
+    study: Path, study_here: Callable[..., Done]
 ) -> None:
-    done = call_here("--list", "--scenes", "nowhere.toml", "synthetic:16x16x12")
+    done = study_here("--list", "--scenes", "nowhere.toml", "synthetic:16x16x12")
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
     assert "nowhere.toml" in done.stderr

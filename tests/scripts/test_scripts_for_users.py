@@ -5,9 +5,13 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import torch
+
+if TYPE_CHECKING:
+    from tests.scripts.conftest import CallHere
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
 
@@ -18,16 +22,23 @@ def call(*words: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True)
 
 
+def test_wrong_input_is_one_line() -> None:
+    done = call("train_scene.py", "synthetic:20x20x16", "--bits", "1")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
+    assert done.stderr.startswith("train_scene.py: --bits: found 1")
+
+
 @pytest.mark.parametrize(
     ("words", "named"),
     [
-        (("train_scene.py", "synthetic:20x20x16", "--bits", "1"), "--bits: found 1"),
         (("convert_checkpoint.py", "cnn.pt", "nowhere.toml"), "nowhere.toml: "),
         (("convert_checkpoint.py", "cnn.pt", "indian_pines", "--model", "vgg"), "--model: found"),
     ],
 )
-def test_wrong_input_is_one_line(words: tuple[str, ...], named: str) -> None:
-    done = call(*words)
+def test_wrong_input_in_this_process(
+    words: tuple[str, ...], named: str, call_here: CallHere
+) -> None:
+    done = call_here(*words)
     assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
     assert done.stderr.startswith(f"{words[0]}: ")
     assert named in done.stderr

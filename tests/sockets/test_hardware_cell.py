@@ -172,6 +172,7 @@ def test_fields_of_the_cell_can_be_swept(
         ("row_transistors = 1 ", "# ", "array.cell: missing field 'row_transistors'"),
         ("# uS, mean of a cell (chosen)", "", "conductance_us: found ''"),
         ("write_pulses = 1 ", "# ", "expected all three or none"),
+        ("conductance_us = 0.5 ", "# ", "array.cell: missing field 'conductance_us'"),
     ],
 )
 def test_bad_cell_is_one_line(

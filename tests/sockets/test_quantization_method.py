@@ -64,6 +64,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_a_run_states_its_method_and_is_scored(folder: Path) -> None:
     config = tomllib.loads((folder / "run" / "config.toml").read_text())
     assert config["quantization"] == "toy"
@@ -75,6 +76,7 @@ def test_a_run_states_its_method_and_is_scored(folder: Path) -> None:
     assert metrics["snn_trained"]["oa"] > 0
 
 
+@pytest.mark.slow
 def test_the_weights_are_on_the_methods_levels(folder: Path) -> None:
     code = """
 import sys; from pathlib import Path
@@ -95,6 +97,7 @@ for name, layer in checkpoint.network.layers.named_children():
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.slow
 def test_the_other_subcommands_take_the_run(folder: Path) -> None:
     evaluated, energy, mapped, exported = session(
         folder,
@@ -111,6 +114,7 @@ def test_the_other_subcommands_take_the_run(folder: Path) -> None:
     assert (folder / "run" / "map.png").exists()
 
 
+@pytest.mark.slow
 def test_what_needs_integer_weights_refuses_in_one_line(folder: Path) -> None:
     for done in session(
         folder,
@@ -123,6 +127,7 @@ def test_what_needs_integer_weights_refuses_in_one_line(folder: Path) -> None:
     assert not (folder / "cnn.onnx").exists()
 
 
+@pytest.mark.slow
 def test_a_file_selects_the_method_and_the_command_line_beats_it(folder: Path) -> None:
     text = (folder / "run" / "config.toml").read_text()
     (folder / "toy.toml").write_text(text.replace("bits = 3", "bits = 2"))

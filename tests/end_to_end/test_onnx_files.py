@@ -69,7 +69,7 @@ NAMES: dict[str, Any] = {"input_names": ["patch"], "output_names": ["logits"]}
 def test_files_of_torch(
     write: Any, snnquant: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The run's CNN is the file's, and the file is needed no more."""
+    """The run's CNN is the file's, and the file is not needed afterwards."""
     monkeypatch.chdir(tmp_path)
     network, x = Net().eval(), torch.randn(4, 1, BANDS, 5, 5)
     with warnings.catch_warnings(action="ignore"):
