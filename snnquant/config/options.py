@@ -74,8 +74,8 @@ class Option:
     """Type that the value is annotated with."""
     default: Any
     """Value where nothing else is asked for."""
-    help: str
-    """Help text."""
+    owner: type
+    """Dataclass with the field."""
     group: str
     """Name of its help group."""
     stage: StageName
@@ -85,6 +85,11 @@ class Option:
     def flag(self) -> str:
         """Spelling on the command line, such as `--time-steps`."""
         return f"--{self.name.replace('_', '-')}"
+
+    @property
+    def help(self) -> str:
+        """Help text: the docstring after the field."""
+        return help_texts(self.owner).get(self.path[-1], "")
 
     def value(self, config: Any) -> Any:
         """Return the option's value in a configuration."""
@@ -111,7 +116,7 @@ def options_of(kind: type, group: str = "", stage: StageName = "cnn") -> Iterato
 def _walk(
     kind: type, path: tuple[str, ...], prefix: str, group: str, stage: StageName
 ) -> Iterator[Option]:
-    hints, texts = typing.get_type_hints(kind, include_extras=True), help_texts(kind)
+    hints = typing.get_type_hints(kind, include_extras=True)
     for field in dataclasses.fields(kind):
         hint, extras = _unwrapped(hints[field.name])
         names: tuple[str, ...] = ()
@@ -129,8 +134,7 @@ def _walk(
             yield from _walk(typing.cast(type, hint), own_path, below, own_group, own_stage)
         else:
             spelled = name if names else f"{prefix}{name}"  # a name with -- has no prefix
-            text = texts.get(field.name, "")
-            yield Option(spelled, own_path, hint, _default(field), text, own_group, own_stage)
+            yield Option(spelled, own_path, hint, _default(field), kind, own_group, own_stage)
 
 
 def _unwrapped(hint: Any) -> tuple[Any, tuple[Any, ...]]:
@@ -180,10 +184,16 @@ def require_types(config: Any, prefix: str = "") -> None:
 
     Files and Python callers may give anything. `prefix` is that of the options' names.
     """
-    for option in _walk(type(config), (), prefix, "", "cnn"):
-        if len(option.path) == 1:
-            value = getattr(config, option.path[0])
-            require(_fits(value, option.hint), option.flag, repr(value), described(option.hint))
+    kind: type = type(config)
+    for option in _own_options(kind, prefix):
+        value = option.value(config)
+        require(_fits(value, option.hint), option.flag, repr(value), described(option.hint))
+
+
+@cache
+def _own_options(kind: type, prefix: str) -> tuple[Option, ...]:
+    every = _walk(kind, (), prefix, "", "cnn")
+    return tuple(option for option in every if len(option.path) == 1)
 
 
 def _fits(value: Any, hint: Any) -> bool:
