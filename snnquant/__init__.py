@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from snnquant.sampling import make_split
     from snnquant.scenes import Scene, load_scene
     from snnquant.spiking import LIF, SpikingNetwork
-    from snnquant.training import train
+    from snnquant.training import Samples, Stage, train
 
     __version__: str
 
@@ -64,7 +64,7 @@ _ROOMS = {
     "sampling": ("make_split",),
     "scenes": ("Scene", "load_scene"),
     "spiking": ("LIF", "SpikingNetwork"),
-    "training": ("train",),
+    "training": ("Samples", "Stage", "train"),
 }
 """Public names by the room that they are imported from."""
 _PLACES = {name: room for room, names in _ROOMS.items() for name in names}
@@ -79,10 +79,12 @@ __all__ = [
     "QuantizationConfig",
     "Run",
     "RunConfig",
+    "Samples",
     "Scene",
     "SpikingClassifier",
     "SpikingNetwork",
     "SplitConfig",
+    "Stage",
     "TrainingConfig",
     "__version__",
     "build_model",
