@@ -26,9 +26,11 @@ from snnquant.config import (
     RunConfig,
     TrainingConfig,
 )
+from snnquant.conversion import cnn_to_snn
 from snnquant.inference import tile_classifier
 from snnquant.pipeline import evaluation, scene_map, stages
 from snnquant.pipeline.run import Run
+from snnquant.quantization import grids
 from snnquant.training import loop
 
 if TYPE_CHECKING:
@@ -143,8 +145,13 @@ def test_devices_in_a_process_of_their_own() -> None:
 
 @pytest.mark.skipif(ALONE not in os.environ, reason="runs in a process of its own")
 def test_no_stage_mixes_devices(
-    other_device: torch.device, valueless: FakeTensorMode, tmp_path: Path
+    other_device: torch.device,
+    valueless: FakeTensorMode,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(grids, "SHRINK_STEPS", 3)  # searches repeat the same operations
+    monkeypatch.setattr(cnn_to_snn, "TIME_STEPS", (1, 2))
     seen = set()
     with valueless:
         run = Run.create(CONFIG, tmp_path / "run", device=other_device)

@@ -174,7 +174,7 @@ def _huge_pickle_number(path: Path) -> None:
 
 
 CLASSIFIER = "classifier.weight"
-MANY = "a hundred thousand names"
+MANY = "thirty thousand names"
 FILES: dict[str, tuple[str, Callable[[Path], Any]]] = {
     # what is no file
     "nothing there": ("x.pt", lambda path: None),
@@ -284,7 +284,7 @@ FILES: dict[str, tuple[str, Callable[[Path], Any]]] = {
     "an empty tensor": ("x.pt", _with(CLASSIFIER, torch.ones(0, 8))),
     MANY: (
         "x.pt",
-        _saved(lambda state: {f"layer{i}.weight": x for i, x in enumerate(torch.ones(10**5))}),
+        _saved(lambda state: {f"layer{i}.weight": x for i, x in enumerate(torch.ones(3 * 10**4))}),
     ),
 }
 

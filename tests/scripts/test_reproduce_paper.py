@@ -70,7 +70,9 @@ def write_records(folder: Path, found: dict[str, dict[str, Any]]) -> None:
 
 
 @pytest.mark.slow
-def test_a_study_runs_skips_what_is_done_and_resumes(study: Path) -> None:
+def test_a_study_runs_skips_what_is_done_and_resumes(
+    study: Path, study_here: Callable[..., Done]
+) -> None:
     done = call(study, "--seeds", 1, "--jobs", 2)
     assert done.returncode == 0, done.stderr
     assert "0 of 2 runs are done" in done.stdout
@@ -99,7 +101,7 @@ def test_a_study_runs_skips_what_is_done_and_resumes(study: Path) -> None:
 
     # One record gone: only that run is repeated, with the same result, and the other record stays.
     write_records(study, {key: value for key, value in found.items() if key != name})
-    assert "1 of 2 runs are done" in call(study, "--seeds", 1, "--list").stdout
+    assert "1 of 2 runs are done" in study_here("--seeds", 1, "--list").stdout
     assert name not in records(study)  # --list ran nothing
     assert call(study, "--seeds", 1).returncode == 0
     assert records(study).keys() == found.keys()
@@ -108,7 +110,7 @@ def test_a_study_runs_skips_what_is_done_and_resumes(study: Path) -> None:
     # A record of another configuration does not count as done.
     changed = record | {"config": record["config"].replace("snn_epochs = 2", "snn_epochs = 9")}
     write_records(study, records(study) | {name: changed})
-    listed = call(study, "--seeds", 1, "--list").stdout
+    listed = study_here("--seeds", 1, "--list").stdout
     assert "1 of 2 runs are done" in listed
     assert record["command"] in listed
 
