@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import gc
 import os
 import shutil
 from collections.abc import Callable
@@ -40,6 +41,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     others = [item for item in items if not item.nodeid.startswith(LONGEST)]
     half = max(0, len(items) // 2 - len(starts[0]))
     items[:] = [*starts[0], *others[:half], *starts[1], *others[half:]]
+
+
+# Millions of objects of the imported libraries live as long as the run: the garbage collector need
+# not look at them while they are made, nor again with every pass during the tests.
+gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    """Collect garbage from here on, of what the tests make."""
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(scope="session")
