@@ -189,6 +189,7 @@ def error_bound(reference: ReferenceCNN, thresholds: dict[str, float]) -> float:
     return bounds[name]
 
 
+@pytest.mark.slow
 @given(**NETWORKS, reset=st.sampled_from(["delayed", "same_step"]))
 @example(axes=1, blocks=[], head="mean", seed=0, reset="delayed")
 @settings(deadline=None, max_examples=30)

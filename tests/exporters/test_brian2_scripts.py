@@ -103,6 +103,7 @@ def test_real_pixels_give_the_same_spikes(on_indian_pines, model):
     assert_alike(simulate(to_brian2(ExportRequest(network, x))), network, x)
 
 
+@pytest.mark.slow
 def test_the_script_stands_alone(on_indian_pines, tmp_path):
     network, x, _ = on_indian_pines("cnn32h", None, 6)
     script = tmp_path / "oracle.py"

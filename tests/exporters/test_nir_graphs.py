@@ -192,6 +192,7 @@ def networks(draw) -> tuple[SpikingNetwork, Tensor]:
     return network.double().eval(), x
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=40)
 @given(networks())
 def test_a_graph_read_back_gives_the_same_spikes(tmp_path_factory, case):

@@ -217,6 +217,7 @@ def checkpoint(tmp_path: Path) -> Path:
     return file
 
 
+@pytest.mark.slow
 def test_the_command_on_a_checkpoint(
     checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

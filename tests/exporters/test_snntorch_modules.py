@@ -69,6 +69,7 @@ def test_spikes_and_logits_are_those_of_the_network(wired_network, tmp_path_fact
     assert_alike(network, x, tmp_path_factory.mktemp("snntorch") / "written.py")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "model",
     [("cnn32h", None, 6), ("cnn3d", None, 6, 0.9), ("hamida",), ("makantasis",), ("hu_relu",)],

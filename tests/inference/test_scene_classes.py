@@ -35,6 +35,7 @@ def hash_of_tile(window: int):
     return classify
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(
     st.integers(5, 40),

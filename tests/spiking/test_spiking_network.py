@@ -139,6 +139,7 @@ def test_time_steps_may_change_and_nothing_is_remembered() -> None:
     assert torch.equal(network(PATCHES), before)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*LeafSpec:FutureWarning")
 def test_state_dict_deepcopy_and_export_keep_the_outputs() -> None:
     network = small_network(3)
