@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from snnquant.errors import InputError
 from snnquant.scenes.colours import COLOUR
+from snnquant.scenes.georeference import Georeference
 
 _ROWS_AT_ONCE = 64
 
@@ -43,6 +44,8 @@ class Scene:
     """[B] centres of the bands in nanometres, where known."""
     digest: str
     """sha256 of what defines the scene (data, labels and classes); checkpoints store it."""
+    geo: Georeference | None = None
+    """Place on Earth, where known."""
 
     def __post_init__(self) -> None:
         self._check_shapes()

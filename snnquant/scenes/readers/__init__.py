@@ -4,15 +4,18 @@
 from snnquant.scenes.readers import envi, geotiff, matlab, numpy_files
 from snnquant.scenes.readers.formats import (
     READERS,
+    CubeHeader,
     Reader,
     choose_variable,
     content_files,
     read_array,
+    read_header,
     register_reader,
 )
 
 __all__ = [
     "READERS",
+    "CubeHeader",
     "Reader",
     "choose_variable",
     "content_files",
@@ -21,5 +24,6 @@ __all__ = [
     "matlab",
     "numpy_files",
     "read_array",
+    "read_header",
     "register_reader",
 ]

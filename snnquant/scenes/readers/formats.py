@@ -25,13 +25,46 @@ from numpy.typing import NDArray
 from pim_sim.registry import Registry
 from snnquant.errors import InputError
 from snnquant.io import one_line
+from snnquant.scenes.georeference import Georeference
+
+
+@dataclass(frozen=True)
+class CubeHeader:
+    """Statements of a file about its cube, as `read_array` returns that; None if it says nothing.
+
+    >>> CubeHeader(nodata=-9999.0).wavelengths_nm is None
+    True
+    """
+
+    wavelengths_nm: tuple[float, ...] | None = None
+    """Centre per band."""
+    fwhm_nm: tuple[float, ...] | None = None
+    """Full width at half maximum per band."""
+    good_bands: tuple[bool, ...] | None = None
+    """False for each band that its producer declares bad."""
+    nodata: float | None = None
+    """Value of pixels without data, before any scaling."""
+    scale_factor: float | None = None
+    """Values divided by it are reflectance."""
+    default_bands: tuple[int, ...] | None = None
+    """Bands to show as red, green and blue (or one as grey), counted from 0."""
+    geo: Georeference | None = None
+
 
 Read: TypeAlias = Callable[[Path, str | None], NDArray[Any]]
 """Read an array [rows, columns] or [rows, columns, bands] from a path, by name where asked."""
 
 
+ReadHeader: TypeAlias = Callable[[Path, str | None], CubeHeader]
+"""Read the header of the array that `Read` returns for the same arguments."""
+
+
 def _only_itself(path: Path) -> list[Path]:
     return [path]
+
+
+def _says_nothing(path: Path, variable: str | None) -> CubeHeader:
+    return CubeHeader()
 
 
 @dataclass(frozen=True)
@@ -51,6 +84,8 @@ class Reader:
     """True if a file holds arrays by name; otherwise a variable is refused."""
     files: Callable[[Path], list[Path]] = _only_itself
     """Lists all files that the array at a path consists of."""
+    header: ReadHeader = _says_nothing
+    """Reads wavelengths, no-data value and so on."""
 
     def marks(self, head: bytes) -> bool:
         """Tell whether a signature of the format stands in the first bytes of a file."""
@@ -72,6 +107,7 @@ def register_reader(
     offsets: tuple[int, ...] = (0,),
     named: bool = False,
     files: Callable[[Path], list[Path]] = _only_itself,
+    header: ReadHeader = _says_nothing,
 ) -> Callable[[Read], Read]:
     """Decorate a function `read(path, variable)` to add a file format.
 
@@ -85,6 +121,7 @@ def register_reader(
         offsets: Places at which a signature may stand, in bytes from the start.
         named: Whether a file holds arrays by name; otherwise `variable` is always None.
         files: Lists all files that belong to a path, where there are several.
+        header: Reads the file's statements about the array, from the same arguments.
 
     Returns:
         The decorator, which returns the function as it is.
@@ -106,7 +143,7 @@ def register_reader(
         raise InputError(f"scene reader {name!r}: found no mark, expected suffixes or signatures")
 
     def add(read: Read) -> Read:
-        reader = Reader(name, read, suffixes, signatures, offsets, named, files)
+        reader = Reader(name, read, suffixes, signatures, offsets, named, files, header)
         READERS.register(name)(reader)
         return read
 
@@ -147,6 +184,31 @@ def read_array(path: Path, variable: str | None = None) -> NDArray[Any]:
     if array.dtype.kind not in "iuf":
         raise InputError(f"{path}: found {array.dtype} values, expected integers or real numbers")
     return array
+
+
+def read_header(path: Path, variable: str | None = None) -> CubeHeader:
+    """Read the statements of a file about the array that `read_array` returns.
+
+    Args:
+        path: The file.
+        variable: Name of the array, as for `read_array`.
+
+    Returns:
+        The header; its fields are None where the file, or the format's reader, says nothing.
+
+    Raises:
+        InputError: As for `read_array`.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "cube.npy"
+    ...     np.save(path, np.zeros((2, 3, 4)))
+    ...     read_header(path).nodata is None
+    True
+    """
+    reader = _reader_of(path)
+    with _damage_on_one_line(path, reader):
+        return reader.header(path, variable)
 
 
 def content_files(path: Path) -> list[Path]:
