@@ -67,6 +67,10 @@ def _says_nothing(path: Path, variable: str | None) -> CubeHeader:
     return CubeHeader()
 
 
+def _nothing_beside(path: Path) -> Path | None:
+    return None
+
+
 @dataclass(frozen=True)
 class Reader:
     """A file format: its reader, and the marks of its files."""
@@ -86,6 +90,8 @@ class Reader:
     """Lists all files that the array at a path consists of."""
     header: ReadHeader = _says_nothing
     """Reads wavelengths, no-data value and so on."""
+    beside: Callable[[Path], Path | None] = _nothing_beside
+    """Finds the file to read in place of one of unknown content, such as a header beside it."""
 
     def marks(self, head: bytes) -> bool:
         """Tell whether a signature of the format stands in the first bytes of a file."""
@@ -108,6 +114,7 @@ def register_reader(
     named: bool = False,
     files: Callable[[Path], list[Path]] = _only_itself,
     header: ReadHeader = _says_nothing,
+    beside: Callable[[Path], Path | None] = _nothing_beside,
 ) -> Callable[[Read], Read]:
     """Decorate a function `read(path, variable)` to add a file format.
 
@@ -122,6 +129,7 @@ def register_reader(
         named: Whether a file holds arrays by name; otherwise `variable` is always None.
         files: Lists all files that belong to a path, where there are several.
         header: Reads the file's statements about the array, from the same arguments.
+        beside: Finds the file to read in place of one of unknown content, such as a header.
 
     Returns:
         The decorator, which returns the function as it is.
@@ -143,7 +151,7 @@ def register_reader(
         raise InputError(f"scene reader {name!r}: found no mark, expected suffixes or signatures")
 
     def add(read: Read) -> Read:
-        reader = Reader(name, read, suffixes, signatures, offsets, named, files, header)
+        reader = Reader(name, read, suffixes, signatures, offsets, named, files, header, beside)
         READERS.register(name)(reader)
         return read
 
@@ -174,7 +182,7 @@ def read_array(path: Path, variable: str | None = None) -> NDArray[Any]:
     ...     read_array(path).shape
     (2, 3, 4)
     """
-    reader = _reader_of(path)
+    reader, path = _reader_of(path)
     if variable is not None and not reader.named:
         raise InputError(
             f"{path}: found variable {variable}, expected none: {reader.name} holds one array"
@@ -206,7 +214,7 @@ def read_header(path: Path, variable: str | None = None) -> CubeHeader:
     ...     read_header(path).nodata is None
     True
     """
-    reader = _reader_of(path)
+    reader, path = _reader_of(path)
     with _damage_on_one_line(path, reader):
         return reader.header(path, variable)
 
@@ -216,7 +224,7 @@ def content_files(path: Path) -> list[Path]:
 
     Raises `InputError` as `read_array` does for a missing or unknown file.
     """
-    reader = _reader_of(path)
+    reader, path = _reader_of(path)
     with _damage_on_one_line(path, reader):
         return reader.files(path)
 
@@ -236,7 +244,8 @@ def choose_variable(path: Path, held: Mapping[str, tuple[int, ...]], variable: s
     return variable
 
 
-def _reader_of(path: Path) -> Reader:
+def _reader_of(path: Path) -> tuple[Reader, Path]:
+    """Return the reader of a file, and the file to read: itself, or a header beside it."""
     readers = list(READERS)
     head = _head(path, readers)
     marked = [reader for reader in readers if reader.marks(head)]
@@ -244,7 +253,11 @@ def _reader_of(path: Path) -> Reader:
     unmarked = [reader for reader in by_suffix if not reader.signatures]
     candidates = [reader for reader in marked if reader in by_suffix] or marked or unmarked
     if candidates:
-        return candidates[-1]
+        return candidates[-1], path
+    for reader in readers:
+        header = reader.beside(path) if path.is_file() else None
+        if header is not None and header != path:
+            return _reader_of(header)
     found = f"{head[:8]!r} at its start" if head else "an empty file"
     known = ", ".join(str(reader) for reader in readers)
     raise InputError(f"{path}: found {found}, expected a file of one of the formats {known}")
