@@ -58,12 +58,14 @@ class Cube:
         return cls("cube", (rows, columns, bands), "", lambda: values)
 
     @classmethod
-    def of_file(cls, path: Path) -> Cube:
+    def of_file(cls, path: Path, opened: Callable[[], NDArray[Any]] | None = None) -> Cube:
         """Return the cube in a file; .npy and ENVI files are mapped, others are read as a whole.
 
-        Raises `InputError` for a file that cannot be read or holds no cube.
+        `opened` returns the array where it is not simply that of `read_array`. Raises `InputError`
+        for a file that cannot be read or holds no cube.
         """
-        array = read_array(path)
+        opened = opened or (lambda: read_array(path))
+        array = opened()
         if array.ndim != 3 or array.size == 0:
             raise InputError(
                 f"{path}: found a cube of shape {array.shape}, expected rows x columns x bands"
@@ -73,7 +75,7 @@ class Cube:
         identity = json.dumps([(name, state.st_size, state.st_mtime_ns) for name, state in states])
         if isinstance(array, np.memmap):
             # A new map for every block: the pages that were read leave memory with it.
-            return cls(str(path), (rows, columns, bands), identity, lambda: read_array(path))
+            return cls(str(path), (rows, columns, bands), identity, opened)
         return cls(str(path), (rows, columns, bands), identity, lambda: array)
 
     def read_as(self, rules: PixelRules) -> Cube:

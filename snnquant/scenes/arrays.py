@@ -63,6 +63,7 @@ def scene_from_arrays(
         wavelengths_nm=None if wavelengths_nm is None else _wavelengths(wavelengths_nm, where),
         digest=_digest(values, numbers, names, valid),
         valid=valid,
+        nodata=nodata,
     )
 
 
@@ -85,12 +86,14 @@ def save_scene(scene: Scene, path: Path) -> None:
         )
 
 
-def _optional_arrays(scene: Scene) -> dict[str, NDArray[Any]]:
+def _optional_arrays(scene: Scene) -> dict[str, Any]:
     """Return the arrays that only some scenes have."""
-    arrays = {"valid": None if scene.valid.all() else scene.valid}
+    arrays: dict[str, Any] = {"valid": None if scene.valid.all() else scene.valid}
     arrays |= {name: getattr(scene, name) for name in ("fwhm_nm", "kept_bands")}
     if scene.default_bands is not None:
         arrays["default_bands"] = np.array(scene.default_bands)
+    if scene.nodata is not None:
+        arrays["nodata"] = np.array(scene.nodata, np.float64)
     return {name: array for name, array in arrays.items() if array is not None}
 
 
@@ -104,9 +107,13 @@ def load_saved_scene(path: Path) -> Scene:
             if str(file["format"]) != _FORMAT:
                 raise InputError(f"{path}: found format {str(file['format'])!r}, {expected}")
             waves, held = file["wavelengths_nm"], set(file.files)
-            more = {name: file[name] for name in ("valid", "fwhm_nm", "kept_bands") if name in held}
+            more: dict[str, Any] = {
+                name: file[name] for name in ("valid", "fwhm_nm", "kept_bands") if name in held
+            }
             if "default_bands" in held:
                 more["default_bands"] = tuple(file["default_bands"].tolist())
+            if "nodata" in held:
+                more["nodata"] = float(file["nodata"])
             return Scene(
                 name=str(file["name"]),
                 cube=file["cube"],
