@@ -89,7 +89,10 @@ def replaced(array, place, value):
         ({"cube": CUBE > 3}, "cube: found bool values"),
         ({"cube": [[1, 2], [3]]}, "cube: found .*expected an array"),
         ({"cube": CUBE * np.nan}, "cube: found no pixel with data"),
-        ({"cube": np.where(LABELS == 7, np.nan, 1)[..., None]}, "labels: found no pixel of class 7"),
+        (
+            {"cube": np.where(LABELS == 7, np.nan, 1)[..., None]},
+            "labels: found no pixel of class 7",
+        ),
         ({"labels": LABELS[:3]}, r"labels: found shape \(3, 3\), expected .* \(4, 3\)"),
         ({"labels": LABELS.ravel()}, r"labels: found shape \(12,\), expected rows x columns"),
         ({"labels": LABELS.astype(str)}, "labels: found <U3 values, expected integers"),
