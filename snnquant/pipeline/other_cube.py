@@ -20,9 +20,11 @@ from snnquant.scenes.readers import CubeHeader, read_header
 
 Floats = NDArray[np.float64]
 
-LEVEL, SHAPE, RATIOS, CORRELATION = 4.0, 3.0, (0.05, 5.0), 0.3
+LEVEL, RATIOS, SHAPE = 4.0, (0.05, 5.0), 3.0
 """Bounds beyond which a cube is remarked on. Parts of one scene stay within them: single classes of
 Indian Pines, Salinas-A and Pavia University lie up to 2.9 sigma in level and 2.6 in shape."""
+UNLIKE, UNLIKE_SHAPE = 0.3, 2.0
+"""Correlation below which the bound of the shape is lower; it may be low within a scene, too."""
 _SIDE = 64
 """Rows and columns of the sample of pixels that are compared."""
 _PIXELS = 4096
@@ -242,9 +244,11 @@ def _compare(where: str, found: Deviation) -> None:
             f"{where}: values lie {found.level:.3g} sigma from the training pixels and are "
             f"{found.ratio:.3g} times as large: are they in the units of the training cube?"
         )
-    elif found.shape > SHAPE or found.correlation < CORRELATION:
+        return
+    limit = UNLIKE_SHAPE if found.correlation < UNLIKE else SHAPE
+    if found.shape > limit:
         remark(
             f"{where}: spectra lie {found.shape:.3g} sigma off those of the training pixels "
-            f"(correlation {found.correlation:.2f}), expected up to {SHAPE:g}: are the bands those "
+            f"(correlation {found.correlation:.2f}), expected up to {limit:g}: are the bands those "
             "of the training cube, in its order?"
         )

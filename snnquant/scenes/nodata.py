@@ -21,7 +21,8 @@ def equals_nodata(raw: NDArray[Any], nodata: float | None) -> NDArray[np.bool_] 
         return None  # NaN and infinity are found by themselves
     if raw.dtype.kind == "f":
         margin = abs(nodata) * _DIGITS
-        lower, upper = nodata - margin, nodata + margin
+        limit = float(np.finfo(raw.dtype).max)
+        lower, upper = max(nodata - margin, -limit), min(nodata + margin, limit)
         found: NDArray[np.bool_] = (raw >= lower) & (raw <= upper)
         return found
     limits = np.iinfo(raw.dtype)

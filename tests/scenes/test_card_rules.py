@@ -109,7 +109,7 @@ def test_classes_may_be_ignored_and_merged(make_card, card_text, labels):
     assert (
         len({ignored.digest, merged.digest, load_scene(make_card(text, labels=labels)).digest}) == 3
     )
-    with pytest.raises(InputError, match="merge: found .* expected every class number once"):
+    with pytest.raises(InputError, match=r"merge: found .* expected every class number once"):
         load_scene(make_card("merge = [[3, 4], [7, 4]]\n" + text, labels=labels))
     with pytest.raises(InputError, match="classes: found all ignored or merged"):
         load_scene(make_card("ignore_labels = [3, 7]\n" + card_text))
@@ -122,7 +122,7 @@ def test_classes_may_be_ignored_and_merged(make_card, card_text, labels):
 def test_labels_have_no_data_values_too(
     nodata, dtype, declared, make_card, card_text, labels, tmp_path, capsys
 ):
-    raw = np.where(labels == 0, nodata, labels).astype(dtype)
+    raw = np.where(labels == 0, nodata, labels.astype(float)).astype(dtype)
     profile = {"driver": "GTiff", "height": 6, "width": 5, "count": 1, "dtype": dtype}
     in_file = nodata if declared == "file" else None
     place = rasterio.Affine(2, 0, 0, 0, -2, 0)
