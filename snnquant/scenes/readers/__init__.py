@@ -1,7 +1,7 @@
 """Arrays from files: one registered reader per format."""
 
 # Imported because that registers their formats.
-from snnquant.scenes.readers import envi, geotiff, matlab, numpy_files
+from snnquant.scenes.readers import envi, geotiff, hdf5, matlab, numpy_files
 from snnquant.scenes.readers.formats import (
     READERS,
     CubeHeader,
@@ -21,6 +21,7 @@ __all__ = [
     "content_files",
     "envi",
     "geotiff",
+    "hdf5",
     "matlab",
     "numpy_files",
     "read_array",

@@ -51,6 +51,9 @@ class CubeHeader:
     geo: Georeference | None = None
 
 
+AXES = ("row", "column", "band")
+"""Order of the axes of all arrays that readers return."""
+
 Read: TypeAlias = Callable[[Path, str | None], NDArray[Any]]
 """Read an array [rows, columns] or [rows, columns, bands] from a path, by name where asked."""
 
@@ -86,6 +89,9 @@ class Reader:
     """Lists all files that the array at a path consists of."""
     header: ReadHeader = _says_nothing
     """Reads wavelengths, no-data value and so on."""
+    stored: Read | None = None
+    """Reads the array with its axes as stored, for a card that names them; None where `read`
+    does."""
 
     def marks(self, head: bytes) -> bool:
         """Tell whether a signature of the format stands in the first bytes of a file."""
@@ -108,6 +114,7 @@ def register_reader(
     named: bool = False,
     files: Callable[[Path], list[Path]] = _only_itself,
     header: ReadHeader = _says_nothing,
+    stored: Read | None = None,
 ) -> Callable[[Read], Read]:
     """Decorate a function `read(path, variable)` to add a file format.
 
@@ -122,6 +129,7 @@ def register_reader(
         named: Whether a file holds arrays by name; otherwise `variable` is always None.
         files: Lists all files that belong to a path, where there are several.
         header: Reads the file's statements about the array, from the same arguments.
+        stored: Reads the array with its axes as stored, where the function orders them itself.
 
     Returns:
         The decorator, which returns the function as it is.
@@ -143,22 +151,24 @@ def register_reader(
         raise InputError(f"scene reader {name!r}: found no mark, expected suffixes or signatures")
 
     def add(read: Read) -> Read:
-        reader = Reader(name, read, suffixes, signatures, offsets, named, files, header)
+        reader = Reader(name, read, suffixes, signatures, offsets, named, files, header, stored)
         READERS.register(name)(reader)
         return read
 
     return add
 
 
-def read_array(path: Path, variable: str | None = None) -> NDArray[Any]:
+def read_array(path: Path, variable: str | None = None, axes: str | None = None) -> NDArray[Any]:
     """Read one array from a file of any registered format.
 
-    Large .npy and ENVI files come as read-only memory maps.
+    Large .npy, ENVI and uncompressed .mat files come as read-only memory maps.
 
     Args:
         path: The file; of an ENVI image the header.
-        variable: Name of the array where the format has names (.mat, .npz); a file that holds
-            only one needs none.
+        variable: Name of the array where the format has names (.mat, .npz, HDF5); a file that
+            holds only one needs none.
+        axes: Order of the axes in the file, a permutation of "row column band" (or of "row
+            column"); by default as the format has it.
 
     Returns:
         [rows, columns] or [rows, columns, bands], in the file's own type.
@@ -180,10 +190,20 @@ def read_array(path: Path, variable: str | None = None) -> NDArray[Any]:
             f"{path}: found variable {variable}, expected none: {reader.name} holds one array"
         )
     with _damage_on_one_line(path, reader):
-        array: NDArray[Any] = np.asanyarray(reader.read(path, variable))
+        read = reader.read if axes is None or reader.stored is None else reader.stored
+        array: NDArray[Any] = np.asanyarray(read(path, variable))
+        if axes is not None:
+            array = _in_our_order(array, axes)
     if array.dtype.kind not in "iuf":
         raise InputError(f"{path}: found {array.dtype} values, expected integers or real numbers")
     return array
+
+
+def _in_our_order(array: NDArray[Any], axes: str) -> NDArray[Any]:
+    order, words = AXES[: array.ndim], axes.split()
+    if sorted(words) != sorted(order):
+        raise InputError(f"found an array of shape {array.shape}, expected the axes {axes}")
+    return np.transpose(array, [words.index(axis) for axis in order])
 
 
 def read_header(path: Path, variable: str | None = None) -> CubeHeader:
