@@ -33,7 +33,9 @@ class DataFile:
     also: tuple[str, ...] = ()
     """Other names of the same file."""
     variable: str | None = None
-    """Name of the array where the format has names (.mat, .npz)."""
+    """Name of the array where the format has names (.mat, .npz, HDF5)."""
+    axes: str | None = None
+    """Order of the axes in the file, a permutation of "row column band" or "row column"."""
     sha256: str | None = None
     """64 hexadecimal digits."""
     url: str | None = None
@@ -182,10 +184,14 @@ def _data_file(parent: _Table, key: str) -> DataFile:
         file=table.required("file", str),
         also=table.items("also", str),
         variable=table.optional("variable", str),
+        axes=table.optional("axes", str),
         sha256=table.optional("sha256", str),
         url=table.optional("url", str),
         distribution=table.optional("distribution", str),
     )
+    words = sorted((entry.axes or "column row").split())
+    if words not in (["column", "row"], ["band", "column", "row"]):
+        raise table.fail("axes", repr(entry.axes), "the words row, column and band in any order")
     if entry.sha256 is not None and not _DIGEST.fullmatch(entry.sha256):
         raise table.fail("sha256", repr(entry.sha256), "64 hexadecimal digits, lower case")
     if entry.url is not None:

@@ -22,7 +22,7 @@ def read_labels(card: Card, path: Path) -> NDArray[np.int64]:
     Raises `InputError` that names the file, for a number missing from the card (with its first
     place) and for a class without a pixel.
     """
-    raw = read_class_numbers(path, card.labels.variable)
+    raw = read_class_numbers(path, card.labels.variable, card.labels.axes)
     labels = np.zeros(raw.shape, dtype=np.int64)
     for index, entry in enumerate(card.classes):
         labels[raw == entry.label] = index + 1
@@ -44,12 +44,12 @@ def read_labels(card: Card, path: Path) -> NDArray[np.int64]:
     return labels
 
 
-def read_class_numbers(path: Path, variable: str | None) -> NDArray[Any]:
+def read_class_numbers(path: Path, variable: str | None, axes: str | None = None) -> NDArray[Any]:
     """Return raw class numbers [H, W]; whole floats are accepted, MATLAB's default type.
 
     Raises `InputError` that names the file.
     """
-    raw = read_array(path, variable)
+    raw = read_array(path, variable, axes)
     if raw.ndim == 3 and raw.shape[2] == 1:  # an image of one band: ENVI, GeoTIFF
         raw = raw[:, :, 0]
     if raw.ndim != 2 or raw.size == 0:

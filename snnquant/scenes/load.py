@@ -101,7 +101,7 @@ def load_mask(name: str | Path) -> FixedMask:
     if mask is None:
         raise InputError(f"{card.path}: found no fixed mask, expected a [mask] table")
     labels_path, _ = obtain_file(card, card.labels)
-    size = read_class_numbers(labels_path, card.labels.variable).shape
+    size = read_class_numbers(labels_path, card.labels.variable, card.labels.axes).shape
     return FixedMask(
         train=_mask_part(card, mask.train, mask.offset, size),
         test=None if mask.test is None else _mask_part(card, mask.test, mask.offset, size),
@@ -112,7 +112,7 @@ def _mask_part(
     card: Card, entry: DataFile, offset: tuple[int, int] | None, size: tuple[int, ...]
 ) -> NDArray[np.int64]:
     path, _ = obtain_file(card, entry)
-    whole = read_class_numbers(path, entry.variable)
+    whole = read_class_numbers(path, entry.variable, entry.axes)
     row, column = offset or (0, 0)
     part = whole[row : row + size[0], column : column + size[1]]
     if part.shape != size or (offset is None and whole.shape != size):
@@ -126,7 +126,7 @@ def _mask_part(
 
 
 def _read_cube(card: Card, path: Path) -> NDArray[np.float32]:
-    raw = read_array(path, card.cube.variable)
+    raw = read_array(path, card.cube.variable, card.cube.axes)
     if raw.ndim != 3 or raw.size == 0:
         raise InputError(
             f"{path}: found a cube of shape {raw.shape}, expected rows x columns x bands"
@@ -156,7 +156,12 @@ def _scene_digest(card: Card, cube_digest: str, labels_digest: str) -> str:
     defining = {
         "name": card.name,
         "classes": [[entry.label, entry.name] for entry in card.classes],
-        "cube": [cube_digest, card.cube.variable],
-        "labels": [labels_digest, card.labels.variable],
+        "cube": [cube_digest, *_array_keys(card.cube)],
+        "labels": [labels_digest, *_array_keys(card.labels)],
     }
     return hashlib.sha256(json.dumps(defining, sort_keys=True).encode()).hexdigest()
+
+
+def _array_keys(entry: DataFile) -> list[str | None]:
+    """Return the keys that choose the array of a file; those added later only where given."""
+    return [entry.variable] if entry.axes is None else [entry.variable, entry.axes]
