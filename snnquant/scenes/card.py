@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from snnquant.errors import InputError
 from snnquant.io import one_line
 from snnquant.scenes.colours import COLOUR, default_colour
+from snnquant.scenes.readers.band_files import pattern_of
 
 T = TypeVar("T")
 
@@ -181,7 +182,7 @@ def _data_file(parent: _Table, key: str) -> DataFile:
     if table is None:
         raise parent.fail(key, "nothing", "a table")
     entry = DataFile(
-        file=table.required("file", str),
+        file=_file(table),
         also=table.items("also", str),
         variable=table.optional("variable", str),
         axes=table.optional("axes", str),
@@ -202,6 +203,16 @@ def _data_file(parent: _Table, key: str) -> DataFile:
         if Path(entry.file).name != entry.file:
             raise table.fail("file", repr(entry.file), "only a file name beside an address")
     return entry
+
+
+def _file(table: _Table) -> str:
+    """Return the name of a file; for a list, one per band, the pattern that stands for it."""
+    if not isinstance(table.values.get("file"), list):
+        return table.required("file", str)
+    pattern = pattern_of(table.items("file", str))
+    if pattern is None:
+        raise table.fail("file", table.values["file"], "names of files in one folder, no commas")
+    return pattern
 
 
 def _classes(parent: _Table) -> tuple[ClassEntry, ...]:

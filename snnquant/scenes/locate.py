@@ -16,6 +16,7 @@ from pathlib import Path
 from snnquant.errors import InputError
 from snnquant.scenes.card import Card, DataFile
 from snnquant.scenes.readers import content_files
+from snnquant.scenes.readers.band_files import band_paths
 
 DATA_VARIABLE = "SNNQUANT_DATA"
 
@@ -85,7 +86,12 @@ def _inside_package(distribution: str, file: str) -> Path | None:
 
 def _beside(card: Card, entry: DataFile) -> Path | None:
     paths = (card.path.parent / name for name in (entry.file, *entry.also))
-    return next((path for path in paths if path.is_file()), None)
+    return next((path for path in paths if path.is_file() or _all_bands(path)), None)
+
+
+def _all_bands(path: Path) -> bool:
+    bands = band_paths(path)
+    return bool(bands) and all(band.is_file() for band in bands or ())
 
 
 def _data_folder() -> Path | None:

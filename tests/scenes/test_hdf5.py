@@ -102,7 +102,7 @@ def test_matlab_is_known_by_its_class_or_header(tmp_path):
 def test_another_file_asks_for_the_axes(spectra, tmp_path):
     with h5py.File(tmp_path / "a.h5", "w") as file:
         file["cube"] = np.moveaxis(spectra, 2, 0)
-    with pytest.raises(InputError, match=r'cube\(4, 5, 7\), no MATLAB file.*"row column band"'):
+    with pytest.raises(InputError, match=r'cube \(4, 5, 7\), no MATLAB file.*"row column band"'):
         read_array(tmp_path / "a.h5")
     np.testing.assert_array_equal(read_array(tmp_path / "a.h5", axes="band row column"), spectra)
 

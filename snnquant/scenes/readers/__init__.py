@@ -1,10 +1,9 @@
 """Arrays from files: one registered reader per format."""
 
 # Imported because that registers their formats.
-from snnquant.scenes.readers import envi, geotiff, hdf5, matlab, numpy_files
+from snnquant.scenes.readers import enmap, envi, geotiff, hdf5, matlab, numpy_files
 from snnquant.scenes.readers.formats import (
     READERS,
-    CubeHeader,
     Reader,
     choose_variable,
     content_files,
@@ -12,6 +11,7 @@ from snnquant.scenes.readers.formats import (
     read_header,
     register_reader,
 )
+from snnquant.scenes.readers.header import CubeHeader
 
 __all__ = [
     "READERS",
@@ -19,6 +19,7 @@ __all__ = [
     "Reader",
     "choose_variable",
     "content_files",
+    "enmap",
     "envi",
     "geotiff",
     "hdf5",

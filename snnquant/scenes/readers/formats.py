@@ -25,31 +25,8 @@ from numpy.typing import NDArray
 from pim_sim.registry import Registry
 from snnquant.errors import InputError
 from snnquant.io import one_line
-from snnquant.scenes.georeference import Georeference
-
-
-@dataclass(frozen=True)
-class CubeHeader:
-    """Statements of a file about its cube, as `read_array` returns that; None if it says nothing.
-
-    >>> CubeHeader(nodata=-9999.0).wavelengths_nm is None
-    True
-    """
-
-    wavelengths_nm: tuple[float, ...] | None = None
-    """Centre per band."""
-    fwhm_nm: tuple[float, ...] | None = None
-    """Full width at half maximum per band."""
-    good_bands: tuple[bool, ...] | None = None
-    """False for each band that its producer declares bad."""
-    nodata: float | None = None
-    """Value of pixels without data, before any scaling."""
-    scale_factor: float | None = None
-    """Values divided by it are reflectance."""
-    default_bands: tuple[int, ...] | None = None
-    """Bands to show as red, green and blue (or one as grey), counted from 0."""
-    geo: Georeference | None = None
-
+from snnquant.scenes.readers.band_files import band_paths, stack, stack_header
+from snnquant.scenes.readers.header import CubeHeader
 
 AXES = ("row", "column", "band")
 """Order of the axes of all arrays that readers return."""
@@ -164,7 +141,8 @@ def read_array(path: Path, variable: str | None = None, axes: str | None = None)
     Large .npy, ENVI and uncompressed .mat files come as read-only memory maps.
 
     Args:
-        path: The file; of an ENVI image the header.
+        path: The file; of an ENVI image the header. A pattern ("EO1H*_B*_L1T.TIF") or a list
+            ("{b1.tif,b2.tif}") as its name stands for one file per band.
         variable: Name of the array where the format has names (.mat, .npz, HDF5); a file that
             holds only one needs none.
         axes: Order of the axes in the file, a permutation of "row column band" (or of "row
@@ -184,6 +162,9 @@ def read_array(path: Path, variable: str | None = None, axes: str | None = None)
     ...     read_array(path).shape
     (2, 3, 4)
     """
+    bands = band_paths(path)
+    if bands is not None:
+        return stack(path, bands, lambda band: read_array(band, variable, axes))
     reader = _reader_of(path)
     if variable is not None and not reader.named:
         raise InputError(
@@ -226,6 +207,9 @@ def read_header(path: Path, variable: str | None = None) -> CubeHeader:
     ...     read_header(path).nodata is None
     True
     """
+    bands = band_paths(path)
+    if bands:
+        return stack_header(bands, read_header(bands[0], variable))
     reader = _reader_of(path)
     with _damage_on_one_line(path, reader):
         return reader.header(path, variable)
@@ -236,6 +220,9 @@ def content_files(path: Path) -> list[Path]:
 
     Raises `InputError` as `read_array` does for a missing or unknown file.
     """
+    bands = band_paths(path)
+    if bands:
+        return [file for band in bands for file in content_files(band)]
     reader = _reader_of(path)
     with _damage_on_one_line(path, reader):
         return reader.files(path)

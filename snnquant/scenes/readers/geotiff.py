@@ -13,10 +13,10 @@ from snnquant.io import require_extra
 from snnquant.scenes.readers.formats import register_reader
 
 # Little and big endian, and the same for BigTIFF.
-_SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
-@register_reader("GeoTIFF", suffixes=(".tif", ".tiff"), signatures=_SIGNATURES)
+@register_reader("GeoTIFF", suffixes=(".tif", ".tiff"), signatures=SIGNATURES)
 def read_geotiff(path: Path, variable: str | None) -> NDArray[Any]:
     """Read an image as [rows, columns, bands]; see `read_array`."""
     rasterio, errors = require_extra("geo", "rasterio", "rasterio.errors")

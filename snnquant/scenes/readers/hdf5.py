@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snnquant.errors import InputError
-from snnquant.scenes.readers.formats import CubeHeader, register_reader
+from snnquant.scenes.readers.formats import register_reader
+from snnquant.scenes.readers.header import CubeHeader
 from snnquant.scenes.readers.matlab import NUMERIC
 from snnquant.scenes.readers.products import product_of
 
@@ -70,7 +71,7 @@ def read_hdf5(path: Path, variable: str | None) -> NDArray[Any]:
         order = [_axis(name) for name in names]
         if sorted(order) != sorted(_AXES):
             raise InputError(
-                f"{path}: found {chosen.name[1:]}{_described(chosen)}, no MATLAB file; expected "
+                f"{path}: found {chosen.name[1:]} {_described(chosen)}, no MATLAB file; expected "
                 'the card to name its axes, for example axes = "row column band"'
             )
         array: NDArray[Any] = np.transpose(chosen[()], [order.index(axis) for axis in _AXES])

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snnquant.scenes.georeference import Georeference
-from snnquant.scenes.readers.formats import CubeHeader
+from snnquant.scenes.readers.header import CubeHeader
 
 _PRISMA = "HDFEOS/SWATHS/PRS_L2D_HCO/Data Fields/"
 _PRISMA_PIXEL = 30.0
