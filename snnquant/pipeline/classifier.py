@@ -129,7 +129,8 @@ class SpikingClassifier:
         """Train on all labelled pixels of a cube, or of a `Scene`.
 
         Args:
-            cube: Pixels [H, W, B], real and finite, or a `Scene`, which has its own labels.
+            cube: Pixels [H, W, B], or a `Scene`, which has its own labels. Pixels that are NaN or
+                infinite in a band have no data and are not learnt.
             labels: Class numbers [H, W]; 0 is unlabelled.
 
         Returns:
@@ -173,23 +174,23 @@ class SpikingClassifier:
                 `Scene`.
 
         Returns:
-            Class numbers [H, W], as in the labels given to `fit`; no pixel is 0.
+            Class numbers [H, W], as in the labels given to `fit`; 0 only where a pixel has no data.
 
         Raises:
-            InputError: Before `fit`, for a cube of other bands, for one smaller than the window
-                and for values that are not finite.
+            InputError: Before `fit`, for a cube of other bands and for one smaller than the window.
         """
         pixels = self._cube(cube)
         numbers = np.zeros(pixels.shape[:2], np.uint16)
         classify, _ = tile_classifier(self.network_, self._inputs, self._window)
         classify_scene(classify, pixels, self._normalisation, self._window, numbers)
-        found: NDArray[np.int64] = self.classes_[numbers.astype(np.int64) - 1]
+        found: NDArray[np.int64] = np.append(0, self.classes_)[numbers]
         return found
 
     def predict_proba(self, cube: ArrayLike | Scene) -> NDArray[np.float32]:
         """Return class probabilities [H, W, K], the softmax of the logits; K as in `classes_`.
 
-        Args and Raises as `predict`. The probabilities are not calibrated.
+        Args and Raises as `predict`. Pixels without data have zeros. The probabilities are not
+        calibrated.
         """
         pixels = self._cube(cube)
         logits, _ = tile_logits(self.network_, self._inputs, self._window)
@@ -200,11 +201,12 @@ class SpikingClassifier:
     def score(self, cube: ArrayLike | Scene, labels: ArrayLike | None = None) -> float:
         """Return the overall accuracy, 0 to 1, on the labelled pixels of a cube or `Scene`.
 
-        Args and Raises as `fit`; labels that were not learnt count as errors.
+        Args and Raises as `fit`; labels that were not learnt count as errors, pixels without data
+        not at all.
         """
         scene = _scene_of(cube, labels)
         truth = scene.labels if labels is None else np.asarray(labels)
-        found, labelled = self.predict(cube), truth > 0
+        found, labelled = self.predict(cube), (truth > 0) & scene.valid
         return float((found[labelled] == truth[labelled]).mean())
 
     def _config(self) -> RunConfig:

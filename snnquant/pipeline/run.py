@@ -113,7 +113,7 @@ class Run:
         if split is not None:
             given = f"given ({split.protocol})" if split.protocol in PROTOCOLS else split.protocol
             vars(run)["split"] = replace(split, protocol=given)
-        _ = run.split
+        _check_pixels(run.scene, run.split)
         build_neuron(config.neuron)  # refuses an unknown name before anything is trained
         if not config.model.is_own:
             with torch.device("meta"):  # shapes only: can the network be built?
@@ -330,7 +330,8 @@ class Run:
         """Return flat indices of the pixels without a label; None if none are used."""
         if self.config.training.unlabelled == 0:
             return None
-        pixels = np.flatnonzero(self.scene.labels.reshape(-1) == 0)
+        scene = self.scene
+        pixels = np.flatnonzero((scene.labels == 0) & scene.valid)
         if not len(pixels):
             raise InputError(f"--unlabelled: {self.config.scene} has no pixel without a label")
         return torch.from_numpy(pixels)
@@ -341,6 +342,17 @@ class Run:
 
     def _state(self, stage: str) -> Path:
         return self.path / f"{stage}.state.safetensors"
+
+
+def _check_pixels(scene: Scene, split: Split) -> None:
+    """Raise `InputError` for a scene of one class, and for pixels of a split without data."""
+    if scene.classes < 2:
+        found = f"found one class ({scene.class_names[0]})"
+        raise InputError(f"scene {scene.name}: {found}, expected two or more to tell apart")
+    pixels = np.concatenate([split.train, split.val, split.test])
+    lost = int(np.count_nonzero(~scene.valid.ravel()[pixels[pixels < scene.valid.size]]))
+    if lost:
+        raise InputError(f"split: found {lost} pixels without data, expected pixels that have some")
 
 
 def _free_folder(config: RunConfig, scene_name: str) -> Path:

@@ -47,6 +47,10 @@ def _says_nothing(path: Path, variable: str | None) -> CubeHeader:
     return CubeHeader()
 
 
+def _nothing_beside(path: Path) -> Path | None:
+    return None
+
+
 @dataclass(frozen=True)
 class Reader:
     """A file format: its reader, and the marks of its files."""
@@ -69,6 +73,8 @@ class Reader:
     stored: Read | None = None
     """Reads the array with its axes as stored, for a card that names them; None where `read`
     does."""
+    beside: Callable[[Path], Path | None] = _nothing_beside
+    """Finds the file to read in place of one of unknown content, such as a header beside it."""
 
     def marks(self, head: bytes) -> bool:
         """Tell whether a signature of the format stands in the first bytes of a file."""
@@ -92,6 +98,7 @@ def register_reader(
     files: Callable[[Path], list[Path]] = _only_itself,
     header: ReadHeader = _says_nothing,
     stored: Read | None = None,
+    beside: Callable[[Path], Path | None] = _nothing_beside,
 ) -> Callable[[Read], Read]:
     """Decorate a function `read(path, variable)` to add a file format.
 
@@ -107,6 +114,7 @@ def register_reader(
         files: Lists all files that belong to a path, where there are several.
         header: Reads the file's statements about the array, from the same arguments.
         stored: Reads the array with its axes as stored, where the function orders them itself.
+        beside: Finds the file to read in place of one of unknown content, such as a header.
 
     Returns:
         The decorator, which returns the function as it is.
@@ -128,7 +136,9 @@ def register_reader(
         raise InputError(f"scene reader {name!r}: found no mark, expected suffixes or signatures")
 
     def add(read: Read) -> Read:
-        reader = Reader(name, read, suffixes, signatures, offsets, named, files, header, stored)
+        reader = Reader(
+            name, read, suffixes, signatures, offsets, named, files, header, stored, beside
+        )
         READERS.register(name)(reader)
         return read
 
@@ -165,7 +175,7 @@ def read_array(path: Path, variable: str | None = None, axes: str | None = None)
     bands = band_paths(path)
     if bands is not None:
         return stack(path, bands, lambda band: read_array(band, variable, axes))
-    reader = _reader_of(path)
+    reader, path = _reader_of(path)
     if variable is not None and not reader.named:
         raise InputError(
             f"{path}: found variable {variable}, expected none: {reader.name} holds one array"
@@ -181,7 +191,7 @@ def read_array(path: Path, variable: str | None = None, axes: str | None = None)
 
 
 def _in_our_order(array: NDArray[Any], axes: str) -> NDArray[Any]:
-    order, words = AXES[: array.ndim], axes.split()
+    order, words = AXES[: array.ndim], [word.removesuffix("s") for word in axes.split()]
     if sorted(words) != sorted(order):
         raise InputError(f"found an array of shape {array.shape}, expected the axes {axes}")
     return np.transpose(array, [words.index(axis) for axis in order])
@@ -210,7 +220,7 @@ def read_header(path: Path, variable: str | None = None) -> CubeHeader:
     bands = band_paths(path)
     if bands:
         return stack_header(bands, read_header(bands[0], variable))
-    reader = _reader_of(path)
+    reader, path = _reader_of(path)
     with _damage_on_one_line(path, reader):
         return reader.header(path, variable)
 
@@ -223,7 +233,7 @@ def content_files(path: Path) -> list[Path]:
     bands = band_paths(path)
     if bands:
         return [file for band in bands for file in content_files(band)]
-    reader = _reader_of(path)
+    reader, path = _reader_of(path)
     with _damage_on_one_line(path, reader):
         return reader.files(path)
 
@@ -243,7 +253,8 @@ def choose_variable(path: Path, held: Mapping[str, tuple[int, ...]], variable: s
     return variable
 
 
-def _reader_of(path: Path) -> Reader:
+def _reader_of(path: Path) -> tuple[Reader, Path]:
+    """Return the reader of a file, and the file to read: itself, or a header beside it."""
     readers = list(READERS)
     head = _head(path, readers)
     marked = [reader for reader in readers if reader.marks(head)]
@@ -251,7 +262,11 @@ def _reader_of(path: Path) -> Reader:
     unmarked = [reader for reader in by_suffix if not reader.signatures]
     candidates = [reader for reader in marked if reader in by_suffix] or marked or unmarked
     if candidates:
-        return candidates[-1]
+        return candidates[-1], path
+    for reader in readers:
+        header = reader.beside(path) if path.is_file() else None
+        if header is not None and header != path:
+            return _reader_of(header)
     found = f"{head[:8]!r} at its start" if head else "an empty file"
     known = ", ".join(str(reader) for reader in readers)
     raise InputError(f"{path}: found {found}, expected a file of one of the formats {known}")
