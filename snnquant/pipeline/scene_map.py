@@ -21,6 +21,7 @@ from snnquant.inference import (
 )
 from snnquant.pipeline.run import Run
 from snnquant.report import write_map
+from snnquant.scenes.readers import read_header
 from snnquant.spiking import SpikingNetwork
 from snnquant.stored_networks import Network
 
@@ -101,7 +102,8 @@ def draw_map(
     window, normalisation = checkpoint.model.window, checkpoint.normalisation
     with unfinished_map(stem, cube.shape[:2], scene.classes, key) as class_map:
         classify_scene(classify, cube, normalisation, window, class_map, progress)
-        write_map(stem, class_map, scene, beside_truth=file is None)
+        geo = scene.geo if file is None else read_header(file).geo
+        write_map(stem, class_map, scene, beside_truth=file is None, geo=geo)
     return stem.with_name(f"{stem.name}.png")
 
 

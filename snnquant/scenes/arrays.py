@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from snnquant.errors import InputError
 from snnquant.io import one_line, replacing
 from snnquant.scenes.colours import default_colour
+from snnquant.scenes.georeference import Georeference
 from snnquant.scenes.pixels import PixelRules, count_remark, read_pixels
 from snnquant.scenes.scene import Scene
 
@@ -87,10 +88,12 @@ def save_scene(scene: Scene, path: Path) -> None:
 
 def _optional_arrays(scene: Scene) -> dict[str, NDArray[Any]]:
     """Return the arrays that only some scenes have."""
-    arrays = {"valid": None if scene.valid.all() else scene.valid}
+    arrays: dict[str, NDArray[Any] | None] = {"valid": None if scene.valid.all() else scene.valid}
     arrays |= {name: getattr(scene, name) for name in ("fwhm_nm", "kept_bands")}
     if scene.default_bands is not None:
         arrays["default_bands"] = np.array(scene.default_bands)
+    if scene.geo is not None:
+        arrays |= {"geo": np.array(scene.geo.to_json()), "geo_lookup": scene.geo.lookup}
     return {name: array for name, array in arrays.items() if array is not None}
 
 
@@ -104,9 +107,14 @@ def load_saved_scene(path: Path) -> Scene:
             if str(file["format"]) != _FORMAT:
                 raise InputError(f"{path}: found format {str(file['format'])!r}, {expected}")
             waves, held = file["wavelengths_nm"], set(file.files)
-            more = {name: file[name] for name in ("valid", "fwhm_nm", "kept_bands") if name in held}
+            more: dict[str, Any] = {
+                name: file[name] for name in ("valid", "fwhm_nm", "kept_bands") if name in held
+            }
             if "default_bands" in held:
                 more["default_bands"] = tuple(file["default_bands"].tolist())
+            if "geo" in held:
+                lookup = file["geo_lookup"] if "geo_lookup" in held else None
+                more["geo"] = Georeference.from_json(str(file["geo"]), lookup)
             return Scene(
                 name=str(file["name"]),
                 cube=file["cube"],

@@ -12,7 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snnquant.io import require_extra
-from snnquant.scenes.readers.formats import CubeHeader, register_reader
+from snnquant.scenes.georeference import Georeference
+from snnquant.scenes.readers.formats import register_reader
+from snnquant.scenes.readers.header import CubeHeader
 
 # Little and big endian, and the same for BigTIFF.
 SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
@@ -26,6 +28,7 @@ def read_geotiff_header(path: Path, variable: str | None) -> CubeHeader:
             wavelengths_nm=_wavelengths(image),
             nodata=None if nodata is None else float(nodata),
             scale_factor=_scale_factor(image),
+            geo=Georeference.from_image(image),
         )
 
 
