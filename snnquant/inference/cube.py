@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from snnquant.errors import InputError
 from snnquant.scenes import Scene
+from snnquant.scenes.georeference import Georeference
 from snnquant.scenes.nodata import fill_nearest
 from snnquant.scenes.pixels import PixelRules
 from snnquant.scenes.readers import content_files, read_array
@@ -38,14 +39,15 @@ class Cube:
     """No-data value, scale and bands of the source."""
     valid: NDArray[np.bool_] | None = None
     """[H, W] mask of a cube whose gaps are filled already; None where the values tell."""
+    geo: Georeference | None = None
+    """Place on Earth, where known."""
 
     @classmethod
     def of_scene(cls, scene: Scene) -> Cube:
         """Return the cube of a loaded scene."""
         shape = (scene.height, scene.width, scene.bands)
-        return cls(
-            f"scene {scene.name}", shape, scene.digest, lambda: scene.cube, valid=scene.valid
-        )
+        shown = f"scene {scene.name}"
+        return cls(shown, shape, scene.digest, lambda: scene.cube, valid=scene.valid, geo=scene.geo)
 
     @classmethod
     def of_array(cls, array: ArrayLike) -> Cube:
@@ -58,12 +60,14 @@ class Cube:
         return cls("cube", (rows, columns, bands), "", lambda: values)
 
     @classmethod
-    def of_file(cls, path: Path) -> Cube:
+    def of_file(cls, path: Path, opened: Callable[[], NDArray[Any]] | None = None) -> Cube:
         """Return the cube in a file; .npy and ENVI files are mapped, others are read as a whole.
 
-        Raises `InputError` for a file that cannot be read or holds no cube.
+        `opened` returns the array where it is not simply that of `read_array`. Raises `InputError`
+        for a file that cannot be read or holds no cube.
         """
-        array = read_array(path)
+        opened = opened or (lambda: read_array(path))
+        array = opened()
         if array.ndim != 3 or array.size == 0:
             raise InputError(
                 f"{path}: found a cube of shape {array.shape}, expected rows x columns x bands"
@@ -73,7 +77,7 @@ class Cube:
         identity = json.dumps([(name, state.st_size, state.st_mtime_ns) for name, state in states])
         if isinstance(array, np.memmap):
             # A new map for every block: the pages that were read leave memory with it.
-            return cls(str(path), (rows, columns, bands), identity, lambda: read_array(path))
+            return cls(str(path), (rows, columns, bands), identity, opened)
         return cls(str(path), (rows, columns, bands), identity, lambda: array)
 
     def read_as(self, rules: PixelRules) -> Cube:

@@ -32,6 +32,7 @@ from snnquant.pipeline import stages
 from snnquant.pipeline.run import Run
 from snnquant.sampling import split_without_test
 from snnquant.scenes import Scene
+from snnquant.scenes.pixels import PixelRules
 
 
 class SpikingClassifier:
@@ -162,6 +163,7 @@ class SpikingClassifier:
         self.classes_ = np.unique(numbers[numbers > 0]).astype(np.int64)
         self.n_features_in_ = scene.bands
         self.network_ = checkpoint.network
+        self._nodata = scene.nodata
         self._normalisation, self._window = checkpoint.normalisation, config.model.window
         self._inputs = config.model.inputs(scene.bands)
         return self
@@ -233,7 +235,10 @@ class SpikingClassifier:
         """Return the pixels to classify; InputError before `fit` or for other bands."""
         if not hasattr(self, "network_"):
             raise InputError("SpikingClassifier: found no trained network, expected fit first")
-        pixels = Cube.of_scene(cube) if isinstance(cube, Scene) else Cube.of_array(cube)
+        if isinstance(cube, Scene):
+            pixels = Cube.of_scene(cube)
+        else:
+            pixels = Cube.of_array(cube).read_as(PixelRules(self._nodata))
         if pixels.shape[2] != self.n_features_in_:
             expected = f"expected {self.n_features_in_} as in fit"
             raise InputError(f"cube: found {pixels.shape[2]} bands, {expected}")

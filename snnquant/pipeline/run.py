@@ -27,6 +27,7 @@ from snnquant.nn import GraphNetwork
 from snnquant.sampling import Normalisation, Patches, Split, make_split
 from snnquant.sampling.patches import CPU
 from snnquant.scenes import Scene, load_mask, load_scene
+from snnquant.scenes.pixels import remark
 from snnquant.spiking import SpikingNetwork, build_neuron
 from snnquant.stored_networks import Network
 from snnquant.training import AccumulateMeter, Epoch, Samples, Stage, train
@@ -106,6 +107,7 @@ class Run:
         if config.scene == SCENE_FILE:  # a file of that name where the user works, not in the run
             scene = scene or load_scene(config.scene)
         if scene is not None:
+            scene = _large_classes(scene, config.split)
             config = replace(config, scene=SCENE_FILE)
         run = cls(path or _free_folder(config, name), config, progress, device)
         if scene is not None:
@@ -185,7 +187,7 @@ class Run:
         """The scene, read once."""
         if self.config.scene == SCENE_FILE:
             return Scene.load(self.path / SCENE_FILE)
-        return load_scene(self.config.scene)
+        return _large_classes(load_scene(self.config.scene), self.config.split)
 
     @cached_property
     def split(self) -> Split:
@@ -342,6 +344,16 @@ class Run:
 
     def _state(self, stage: str) -> Path:
         return self.path / f"{stage}.state.safetensors"
+
+
+def _large_classes(scene: Scene, config: SplitConfig) -> Scene:
+    """Return a scene without its small classes, which are named on stderr."""
+    large = scene.without_small_classes(config.drop_small_classes)
+    gone = [name for name in scene.class_names if name not in large.class_names]
+    if gone:
+        limit = f"fewer than {config.drop_small_classes} pixels (--drop-small-classes)"
+        remark(f"scene {scene.name}: left out {', '.join(gone)}: {limit}")
+    return large
 
 
 def _check_pixels(scene: Scene, split: Split) -> None:

@@ -64,6 +64,7 @@ def scene_from_arrays(
         wavelengths_nm=None if wavelengths_nm is None else _wavelengths(wavelengths_nm, where),
         digest=_digest(values, numbers, names, valid),
         valid=valid,
+        nodata=nodata,
     )
 
 
@@ -86,12 +87,14 @@ def save_scene(scene: Scene, path: Path) -> None:
         )
 
 
-def _optional_arrays(scene: Scene) -> dict[str, NDArray[Any]]:
+def _optional_arrays(scene: Scene) -> dict[str, Any]:
     """Return the arrays that only some scenes have."""
-    arrays: dict[str, NDArray[Any] | None] = {"valid": None if scene.valid.all() else scene.valid}
+    arrays: dict[str, Any] = {"valid": None if scene.valid.all() else scene.valid}
     arrays |= {name: getattr(scene, name) for name in ("fwhm_nm", "kept_bands")}
     if scene.default_bands is not None:
         arrays["default_bands"] = np.array(scene.default_bands)
+    if scene.nodata is not None:
+        arrays["nodata"] = np.array(scene.nodata, np.float64)
     if scene.geo is not None:
         arrays |= {"geo": np.array(scene.geo.to_json()), "geo_lookup": scene.geo.lookup}
     return {name: array for name, array in arrays.items() if array is not None}
@@ -115,6 +118,8 @@ def load_saved_scene(path: Path) -> Scene:
             if "geo" in held:
                 lookup = file["geo_lookup"] if "geo_lookup" in held else None
                 more["geo"] = Georeference.from_json(str(file["geo"]), lookup)
+            if "nodata" in held:
+                more["nodata"] = float(file["nodata"])
             return Scene(
                 name=str(file["name"]),
                 cube=file["cube"],

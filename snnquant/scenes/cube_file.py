@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +27,7 @@ class CubeFile:
     """[H, W]: False where a pixel has no data."""
     kept: NDArray[np.bool_] | None
     """Of the file's bands, True for those of the cube; None: all."""
+    nodata: float | None
     wavelengths_nm: NDArray[np.float64] | None
     fwhm_nm: NDArray[np.float64] | None
     default_bands: tuple[int, ...] | None
@@ -36,12 +38,7 @@ class CubeFile:
 
 def read_cube(card: Card, path: Path) -> CubeFile:
     """Read a card's cube; raise `InputError` that names the file or the card."""
-    variable, rules = card.cube.variable, card.cube_rules
-    in_pixels = rules.layout is not None and "pixels" in rules.layout
-    axes = card.cube.axes if in_pixels or rules.layout is None else " ".join(rules.layout)
-    raw, header = read_array(path, variable, axes), read_header(path, variable)
-    if rules.layout is not None and in_pixels:
-        raw = as_image(raw, rules.layout, card.shape, rules.order, str(path))
+    rules, raw, header = card.cube_rules, open_cube(card, path), cube_header(card, path)
     if raw.ndim != 3 or raw.size == 0:
         raise InputError(
             f"{path}: found a cube of shape {raw.shape}, expected rows x columns x bands"
@@ -49,8 +46,7 @@ def read_cube(card: Card, path: Path) -> CubeFile:
     if card.shape is not None and raw.shape != card.shape:
         raise InputError(f"{path}: found shape {raw.shape}, expected {card.shape} as the card says")
     kept = _kept_bands(card, path, header, raw.shape[2])
-    nodata = header.nodata if rules.nodata is None else rules.nodata
-    scale = (header.scale_factor or 1.0) if rules.scale is None else rules.scale
+    nodata, scale = header.nodata, header.scale_factor or 1.0
     bands = None if kept.all() else np.flatnonzero(kept)
     found = read_pixels(raw, PixelRules(nodata, scale, bands), str(path))
     if found.empty_bands:
@@ -71,12 +67,35 @@ def read_cube(card: Card, path: Path) -> CubeFile:
         found.cube,
         found.valid,
         None if kept.all() else kept,
+        nodata,
         waves,
         widths,
         tuple(places[b] for b in shown) if shown and all(kept[b] for b in shown) else None,
         header.geo,
         applied,
     )
+
+
+def open_cube(card: Card, path: Path) -> NDArray[Any]:
+    """Return the raw array of a card's cube, its axes in our order."""
+    rules = card.cube_rules
+    image_axes = card.cube.axes
+    if rules.layout is not None and "pixels" not in rules.layout:
+        image_axes = " ".join(rules.layout)
+    raw = read_array(path, card.cube.variable, image_axes)
+    if rules.layout is None or image_axes is not None:
+        return raw
+    return as_image(raw, rules.layout, card.shape, rules.order, str(path))
+
+
+def cube_header(card: Card, path: Path) -> CubeHeader:
+    """Return what is stated of a card's cube: by the card, else by the file."""
+    header, rules = read_header(path, card.cube.variable), card.cube_rules
+    if rules.nodata is not None:
+        header = replace(header, nodata=rules.nodata)
+    if rules.scale is not None:
+        header = replace(header, scale_factor=rules.scale)
+    return header
 
 
 def _kept_bands(card: Card, path: Path, header: CubeHeader, bands: int) -> NDArray[np.bool_]:

@@ -72,6 +72,7 @@ def load_scene(name: str | Path) -> Scene:
             fwhm_nm=found.fwhm_nm,
             kept_bands=found.kept,
             default_bands=found.default_bands,
+            nodata=found.nodata,
         )
     except InputError as error:
         # Everything except the pixel values was checked above: the fault is the cube file's.

@@ -49,7 +49,7 @@ class PixelRules:
         values, missing = self.values(raw)
         valid = np.ones(values.shape[:2], bool)
         if missing is not None:
-            valid = ~missing.any(axis=-1)
+            valid = np.asarray(~missing.any(axis=-1))
             values[~valid] = 0
         if self.resampling is not None:
             values = values @ self.resampling.T

@@ -58,6 +58,8 @@ class Scene:
     """Of the file's bands, True for the B of the cube; None: all."""
     default_bands: tuple[int, ...] | None = None
     """Bands to show as red, green and blue (or one as grey), from 0, where known."""
+    nodata: float | None = None
+    """Value of pixels without data in the source, before scaling, where it has one."""
 
     def __post_init__(self) -> None:
         if self.valid.size == 0 and self.cube.ndim == 3:

@@ -204,7 +204,7 @@ def test_missing_empty_and_unknown_files(tmp_path):
 def test_an_envi_header_without_its_data(tmp_path):
     path, _ = write(np.ones((4, 5, 6), np.int16), tmp_path, "envi")
     path.with_suffix(".dat").unlink()
-    with pytest.raises(InputError, match=r"a\.hdr: found damage.*data file"):
+    with pytest.raises(InputError, match=r"a\.hdr: found no data file beside it"):
         read_array(path)
 
 
