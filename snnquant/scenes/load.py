@@ -14,6 +14,7 @@ from snnquant.errors import InputError
 from snnquant.scenes.card import Card, DataFile
 from snnquant.scenes.card_rules import LabelRules
 from snnquant.scenes.cube_file import read_cube
+from snnquant.scenes.drawn_labels import Grid
 from snnquant.scenes.known import SAVED, SYNTHETIC, load_card
 from snnquant.scenes.labels import GAP, read_class_numbers, read_labels
 from snnquant.scenes.locate import obtain_file
@@ -49,7 +50,8 @@ def load_scene(name: str | Path) -> Scene:
     cube_path, cube_digest = obtain_file(card, card.cube)
     labels_path, labels_digest = obtain_file(card, card.labels)
     found = read_cube(card, cube_path)
-    labels = read_labels(card, labels_path)
+    rows, columns = found.cube.shape[:2]
+    labels = read_labels(card, labels_path, Grid(rows, columns, found.geo))
     if labels.shape != found.cube.shape[:2]:
         raise InputError(
             f"{labels_path}: found {labels.shape[0]} x {labels.shape[1]} labels, expected "

@@ -124,7 +124,7 @@ def spoilt(array, place, value, dtype=None):
         (lambda c, g: {"labels": g / 2}, r"labels\.npy: found labels that are not whole"),
         (
             lambda c, g: {"labels": np.minimum(g, 3)},
-            r"labels\.npy: found no pixel of barley \(the file has 0, 3\), expected one of every class",
+            r"labels\.npy: found no pixel of barley \(the file has 0, 3\), expected one of every",
         ),
     ],
 )

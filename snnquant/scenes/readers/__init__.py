@@ -1,7 +1,17 @@
 """Arrays from files: one registered reader per format."""
 
 # Imported because that registers their formats.
-from snnquant.scenes.readers import enmap, envi, geotiff, hdf5, matlab, numpy_files
+from snnquant.scenes.readers import (
+    enmap,
+    envi,
+    envi_roi,
+    geotiff,
+    hdf5,
+    matlab,
+    numpy_files,
+    png,
+    polygons,
+)
 from snnquant.scenes.readers.formats import (
     READERS,
     Reader,
@@ -21,10 +31,13 @@ __all__ = [
     "content_files",
     "enmap",
     "envi",
+    "envi_roi",
     "geotiff",
     "hdf5",
     "matlab",
     "numpy_files",
+    "png",
+    "polygons",
     "read_array",
     "read_header",
     "register_reader",

@@ -180,7 +180,7 @@ def read_array(path: Path, variable: str | None = None, axes: str | None = None)
         raise InputError(
             f"{path}: found variable {variable}, expected none: {reader.name} holds one array"
         )
-    with _damage_on_one_line(path, reader):
+    with damage_on_one_line(path, reader.name):
         read = reader.read if axes is None or reader.stored is None else reader.stored
         array: NDArray[Any] = np.asanyarray(read(path, variable))
         if axes is not None:
@@ -221,7 +221,7 @@ def read_header(path: Path, variable: str | None = None) -> CubeHeader:
     if bands:
         return stack_header(bands, read_header(bands[0], variable))
     reader, path = _reader_of(path)
-    with _damage_on_one_line(path, reader):
+    with damage_on_one_line(path, reader.name):
         return reader.header(path, variable)
 
 
@@ -234,7 +234,7 @@ def content_files(path: Path) -> list[Path]:
     if bands:
         return [file for band in bands for file in content_files(band)]
     reader, path = _reader_of(path)
-    with _damage_on_one_line(path, reader):
+    with damage_on_one_line(path, reader.name):
         return reader.files(path)
 
 
@@ -284,7 +284,11 @@ def _head(path: Path, readers: list[Reader]) -> bytes:
 
 
 @contextmanager
-def _damage_on_one_line(path: Path, reader: Reader) -> Iterator[None]:
+def damage_on_one_line(path: Path, name: str) -> Iterator[None]:
+    """Turn any exception of a reader of the format `name` into an `InputError` that names the file.
+
+    A message that has the path already is kept as it is.
+    """
     try:
         yield
     except InputError as error:
@@ -292,14 +296,12 @@ def _damage_on_one_line(path: Path, reader: Reader) -> Iterator[None]:
         raise InputError(message if str(path) in message else f"{path}: {message}") from error
     except ImportError as error:
         needed = error.name or one_line(error)
-        raise InputError(
-            f"{path}: {needed} is missing, expected it to read {reader.name}"
-        ) from error
+        raise InputError(f"{path}: {needed} is missing, expected it to read {name}") from error
     # On damaged bytes the parsers of the libraries raise nearly any exception.
     except Exception as error:
         reason = one_line(error)
         if not isinstance(error, (OSError, ValueError)):
             reason = f"{type(error).__name__}: {reason}"
         raise InputError(
-            f"{path}: found damage ({reason}), expected a whole {reader.name} file"
+            f"{path}: found damage ({reason}), expected a whole {name} file"
         ) from error

@@ -28,3 +28,5 @@ class CubeHeader:
     default_bands: tuple[int, ...] | None = None
     """Bands to show as red, green and blue (or one as grey), counted from 0."""
     geo: Georeference | None = None
+    class_names: tuple[str, ...] | None = None
+    """Names of the numbers 1, 2, 3 of a label file."""
