@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from snnquant.errors import InputError
 from snnquant.scenes import Scene
+from snnquant.scenes.georeference import Georeference
 from snnquant.scenes.nodata import fill_nearest
 from snnquant.scenes.pixels import PixelRules
 from snnquant.scenes.readers import content_files, read_array
@@ -38,14 +39,15 @@ class Cube:
     """No-data value, scale and bands of the source."""
     valid: NDArray[np.bool_] | None = None
     """[H, W] mask of a cube whose gaps are filled already; None where the values tell."""
+    geo: Georeference | None = None
+    """Place on Earth, where known."""
 
     @classmethod
     def of_scene(cls, scene: Scene) -> Cube:
         """Return the cube of a loaded scene."""
         shape = (scene.height, scene.width, scene.bands)
-        return cls(
-            f"scene {scene.name}", shape, scene.digest, lambda: scene.cube, valid=scene.valid
-        )
+        shown = f"scene {scene.name}"
+        return cls(shown, shape, scene.digest, lambda: scene.cube, valid=scene.valid, geo=scene.geo)
 
     @classmethod
     def of_array(cls, array: ArrayLike) -> Cube:

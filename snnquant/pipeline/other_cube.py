@@ -111,7 +111,7 @@ def other_cube(scene: Scene, train: NDArray[np.int64], file: Path, *, resample: 
     reference = spectra.astype(np.float64)
     scale = _scale(source, raw, reference)
     _compare(where, Deviation.of(raw / scale, reference))
-    return cube.read_as(replace(rules, scale=scale))
+    return replace(cube.read_as(replace(rules, scale=scale)), geo=source.header.geo)
 
 
 @dataclass(frozen=True)

@@ -109,7 +109,7 @@ def draw_map(
         classify_scene(classify, cube, normalisation, window, class_map, progress)
         if file is not None:  # of the run's scene it was said when that was read
             count_remark(cube.name, class_map > 0)
-        write_map(stem, class_map, scene, beside_truth=file is None)
+        write_map(stem, class_map, scene, beside_truth=file is None, geo=cube.geo)
     return stem.with_name(f"{stem.name}.png")
 
 

@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from snnquant.errors import InputError
 from snnquant.io import one_line, replacing
 from snnquant.scenes.colours import default_colour
+from snnquant.scenes.georeference import Georeference
 from snnquant.scenes.pixels import PixelRules, count_remark, read_pixels
 from snnquant.scenes.scene import Scene
 
@@ -94,6 +95,8 @@ def _optional_arrays(scene: Scene) -> dict[str, Any]:
         arrays["default_bands"] = np.array(scene.default_bands)
     if scene.nodata is not None:
         arrays["nodata"] = np.array(scene.nodata, np.float64)
+    if scene.geo is not None:
+        arrays |= {"geo": np.array(scene.geo.to_json()), "geo_lookup": scene.geo.lookup}
     return {name: array for name, array in arrays.items() if array is not None}
 
 
@@ -112,6 +115,9 @@ def load_saved_scene(path: Path) -> Scene:
             }
             if "default_bands" in held:
                 more["default_bands"] = tuple(file["default_bands"].tolist())
+            if "geo" in held:
+                lookup = file["geo_lookup"] if "geo_lookup" in held else None
+                more["geo"] = Georeference.from_json(str(file["geo"]), lookup)
             if "nodata" in held:
                 more["nodata"] = float(file["nodata"])
             return Scene(

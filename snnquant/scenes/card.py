@@ -21,6 +21,7 @@ from snnquant.scenes.card_rules import (
     label_rules,
 )
 from snnquant.scenes.colours import COLOUR, default_colour
+from snnquant.scenes.readers.band_files import pattern_of
 
 T = TypeVar("T")
 
@@ -43,7 +44,9 @@ class DataFile:
     also: tuple[str, ...] = ()
     """Other names of the same file."""
     variable: str | None = None
-    """Name of the array where the format has names (.mat, .npz)."""
+    """Name of the array where the format has names (.mat, .npz, HDF5)."""
+    axes: str | None = None
+    """Order of the axes in the file, a permutation of "row column band" or "row column"."""
     sha256: str | None = None
     """64 hexadecimal digits."""
     content: str | None = None
@@ -202,14 +205,18 @@ def _data_file(parent: Table, key: str, more_keys: Sequence[str] = ()) -> DataFi
     if table is None:
         raise parent.fail(key, "nothing", "a table")
     entry = DataFile(
-        file=table.required("file", str),
+        file=_file(table),
         also=table.items("also", str),
         variable=table.optional("variable", str),
+        axes=table.optional("axes", str),
         sha256=table.optional("sha256", str),
         content=table.optional("content", str),
         url=table.optional("url", str),
         distribution=table.optional("distribution", str),
     )
+    words = sorted(word.removesuffix("s") for word in (entry.axes or "column row").split())
+    if words not in (["column", "row"], ["band", "column", "row"]):
+        raise table.fail("axes", repr(entry.axes), "the words row, column and band in any order")
     for name, digest in (("sha256", entry.sha256), ("content", entry.content)):
         if digest is not None and not _DIGEST.fullmatch(digest):
             raise table.fail(name, repr(digest), "64 hexadecimal digits, lower case")
@@ -221,6 +228,16 @@ def _data_file(parent: Table, key: str, more_keys: Sequence[str] = ()) -> DataFi
         if Path(entry.file).name != entry.file:
             raise table.fail("file", repr(entry.file), "only a file name beside an address")
     return entry
+
+
+def _file(table: Table) -> str:
+    """Return the name of a file; for a list, one per band, the pattern that stands for it."""
+    if not isinstance(table.values.get("file"), list):
+        return table.required("file", str)
+    pattern = pattern_of(table.items("file", str))
+    if pattern is None:
+        raise table.fail("file", table.values["file"], "names of files in one folder, no commas")
+    return pattern
 
 
 def _classes(parent: Table, rules: LabelRules) -> tuple[ClassEntry, ...]:

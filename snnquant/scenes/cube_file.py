@@ -78,8 +78,12 @@ def read_cube(card: Card, path: Path) -> CubeFile:
 
 def open_cube(card: Card, path: Path) -> NDArray[Any]:
     """Return the raw array of a card's cube, its axes in our order."""
-    raw, rules = read_array(path, card.cube.variable), card.cube_rules
-    if rules.layout is None:
+    rules = card.cube_rules
+    image_axes = card.cube.axes
+    if rules.layout is not None and "pixels" not in rules.layout:
+        image_axes = " ".join(rules.layout)
+    raw = read_array(path, card.cube.variable, image_axes)
+    if rules.layout is None or image_axes is not None:
         return raw
     return as_image(raw, rules.layout, card.shape, rules.order, str(path))
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from snnquant.errors import InputError
 from snnquant.scenes.card import Card
+from snnquant.scenes.drawn_labels import Grid, are_polygons, by_name, rasterised
 from snnquant.scenes.layout import as_image
 from snnquant.scenes.nodata import equals_nodata
 from snnquant.scenes.pixels import remark
@@ -21,16 +22,23 @@ GAP = -(2**62)
 """Number of pixels that a label file declares as without data; no class has it."""
 
 
-def read_labels(card: Card, path: Path) -> NDArray[np.int64]:
+def read_labels(card: Card, path: Path, grid: Grid | None = None) -> NDArray[np.int64]:
     """Return a scene's labels [H, W]: 0 unlabelled, k the k-th class of the card.
 
-    Numbers that the card does not name are unlabelled, which is said.
+    Numbers that the card does not name are unlabelled, which is said. Polygons are drawn on `grid`,
+    by default that of the card's cube.
 
     Raises `InputError` that names the file, for a class without a pixel.
     """
     rules = card.label_rules
     order = rules.order or card.cube_rules.order
-    raw = read_class_numbers(path, card.labels.variable, rules.nodata, card.shape, order)
+    if are_polygons(path):
+        raw: NDArray[Any] = rasterised(card, path, grid or Grid.of_card(card))
+    else:
+        raw = read_class_numbers(
+            path, card.labels.variable, rules.nodata, card.shape, order, card.labels.axes
+        )
+        raw = by_name(raw, read_header(path, card.labels.variable).class_names, card)
     labels = np.zeros(raw.shape, dtype=np.int64)
     joined = {group[0]: group for group in rules.merge}
     for index, entry in enumerate(card.classes):
@@ -61,6 +69,7 @@ def read_class_numbers(
     nodata: float | None = None,
     shape: tuple[int, ...] | None = None,
     order: str | None = None,
+    axes: str | None = None,
 ) -> NDArray[Any]:
     """Return raw class numbers [H, W]; whole floats are accepted, MATLAB's default type.
 
@@ -70,11 +79,12 @@ def read_class_numbers(
         nodata: Number of pixels without a label, which become `GAP`; None takes the file's own.
         shape: Rows and columns of the scene, for labels in one row of pixels.
         order: Axis along which such pixels follow each other.
+        axes: Order of the axes in the file, as for `read_array`.
 
     Raises:
         InputError: Names the file.
     """
-    raw = read_array(path, variable)
+    raw = read_array(path, variable, axes)
     if nodata is None:
         nodata = read_header(path, variable).nodata
     if order is not None and shape is not None and max(raw.shape) == raw.size:

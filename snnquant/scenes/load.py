@@ -14,6 +14,7 @@ from snnquant.errors import InputError
 from snnquant.scenes.card import Card, DataFile
 from snnquant.scenes.card_rules import LabelRules
 from snnquant.scenes.cube_file import read_cube
+from snnquant.scenes.drawn_labels import Grid
 from snnquant.scenes.known import SAVED, SYNTHETIC, load_card
 from snnquant.scenes.labels import GAP, read_class_numbers, read_labels
 from snnquant.scenes.locate import obtain_file
@@ -49,7 +50,8 @@ def load_scene(name: str | Path) -> Scene:
     cube_path, cube_digest = obtain_file(card, card.cube)
     labels_path, labels_digest = obtain_file(card, card.labels)
     found = read_cube(card, cube_path)
-    labels = read_labels(card, labels_path)
+    rows, columns = found.cube.shape[:2]
+    labels = read_labels(card, labels_path, Grid(rows, columns, found.geo))
     if labels.shape != found.cube.shape[:2]:
         raise InputError(
             f"{labels_path}: found {labels.shape[0]} x {labels.shape[1]} labels, expected "
@@ -112,7 +114,7 @@ def load_mask(name: str | Path) -> FixedMask:
     if mask is None:
         raise InputError(f"{card.path}: found no fixed mask, expected a [mask] table")
     labels_path, _ = obtain_file(card, card.labels)
-    size = read_class_numbers(labels_path, card.labels.variable).shape
+    size = read_class_numbers(labels_path, card.labels.variable, axes=card.labels.axes).shape
     return FixedMask(
         train=_mask_part(card, mask.train, mask.offset, size),
         test=None if mask.test is None else _mask_part(card, mask.test, mask.offset, size),
@@ -123,7 +125,7 @@ def _mask_part(
     card: Card, entry: DataFile, offset: tuple[int, int] | None, size: tuple[int, ...]
 ) -> NDArray[np.int64]:
     path, _ = obtain_file(card, entry)
-    whole = read_class_numbers(path, entry.variable)
+    whole = read_class_numbers(path, entry.variable, axes=entry.axes)
     row, column = offset or (0, 0)
     part = whole[row : row + size[0], column : column + size[1]]
     if part.shape != size or (offset is None and whole.shape != size):
@@ -144,8 +146,8 @@ def _scene_digest(
     defining: dict[str, object] = {
         "name": card.name,
         "classes": [[entry.label, entry.name] for entry in card.classes],
-        "cube": [cube_digest, card.cube.variable],
-        "labels": [labels_digest, card.labels.variable],
+        "cube": [cube_digest, *_array_keys(card.cube)],
+        "labels": [labels_digest, *_array_keys(card.labels)],
     }
     # Only where they are in use: scenes without them keep the digest that their networks have.
     if applied:
@@ -153,3 +155,8 @@ def _scene_digest(
     if card.label_rules != LabelRules():
         defining["label rules"] = asdict(card.label_rules)
     return hashlib.sha256(json.dumps(defining, sort_keys=True).encode()).hexdigest()
+
+
+def _array_keys(entry: DataFile) -> list[str | None]:
+    """Return the keys that choose the array of a file; those added later only where given."""
+    return [entry.variable] if entry.axes is None else [entry.variable, entry.axes]

@@ -165,9 +165,9 @@ def test_values_that_are_not_real_numbers_are_refused(values, found, tmp_path):
 
 def test_mat_values_that_are_not_real_numbers_are_refused(tmp_path):
     scipy.io.savemat(tmp_path / "a.mat", {"text": "corn", "cell": np.array([1, "b"], object)})
-    with pytest.raises(InputError, match="<U4"):
+    with pytest.raises(InputError, match="found char values"):
         read_array(tmp_path / "a.mat", "text")
-    with pytest.raises(InputError, match="object"):
+    with pytest.raises(InputError, match="found cell values"):
         read_array(tmp_path / "a.mat", "cell")
 
 

@@ -1,10 +1,19 @@
 """Arrays from files: one registered reader per format."""
 
 # Imported because that registers their formats.
-from snnquant.scenes.readers import envi, geotiff, matlab, numpy_files
+from snnquant.scenes.readers import (
+    enmap,
+    envi,
+    envi_roi,
+    geotiff,
+    hdf5,
+    matlab,
+    numpy_files,
+    png,
+    polygons,
+)
 from snnquant.scenes.readers.formats import (
     READERS,
-    CubeHeader,
     Reader,
     choose_variable,
     content_files,
@@ -12,6 +21,7 @@ from snnquant.scenes.readers.formats import (
     read_header,
     register_reader,
 )
+from snnquant.scenes.readers.header import CubeHeader
 
 __all__ = [
     "READERS",
@@ -19,10 +29,15 @@ __all__ = [
     "Reader",
     "choose_variable",
     "content_files",
+    "enmap",
     "envi",
+    "envi_roi",
     "geotiff",
+    "hdf5",
     "matlab",
     "numpy_files",
+    "png",
+    "polygons",
     "read_array",
     "read_header",
     "register_reader",

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from snnquant.errors import InputError
 from snnquant.scenes.pixels import remark
 from snnquant.scenes.readers.envi_header import ESRI_WORDS, cube_header, read_fields
-from snnquant.scenes.readers.formats import CubeHeader, register_reader
+from snnquant.scenes.readers.formats import register_reader
+from snnquant.scenes.readers.header import CubeHeader
 
 _TYPES = {
     **{1: "u1", 2: "i2", 3: "i4", 4: "f4", 5: "f8", 6: "c8", 9: "c16"},

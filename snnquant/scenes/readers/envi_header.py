@@ -9,7 +9,7 @@ from pathlib import Path
 from snnquant.errors import InputError
 from snnquant.scenes.georeference import Georeference
 from snnquant.scenes.pixels import remark
-from snnquant.scenes.readers.formats import CubeHeader
+from snnquant.scenes.readers.header import CubeHeader
 
 ESRI_WORDS = ("BYTEORDER", "LAYOUT", "NROWS", "NCOLS", "NBANDS", "NBITS", "PIXELTYPE")
 """Words that an ESRI header, which also ends in .hdr, may begin with."""
@@ -189,4 +189,4 @@ def _place(fields: dict[str, str]) -> Georeference | None:
     if not info:
         return None
     crs = fields.get("coordinate system string", "").strip().removeprefix("{").removesuffix("}")
-    return Georeference(crs=crs.strip() or None, transform=None, map_info=info)
+    return Georeference.from_envi(info, crs.strip() or None)

@@ -12,10 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snnquant.io import require_extra
-from snnquant.scenes.readers.formats import CubeHeader, register_reader
+from snnquant.scenes.georeference import Georeference
+from snnquant.scenes.readers.formats import register_reader
+from snnquant.scenes.readers.header import CubeHeader
 
 # Little and big endian, and the same for BigTIFF.
-_SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
 def read_geotiff_header(path: Path, variable: str | None) -> CubeHeader:
@@ -26,11 +28,12 @@ def read_geotiff_header(path: Path, variable: str | None) -> CubeHeader:
             wavelengths_nm=_wavelengths(image),
             nodata=None if nodata is None else float(nodata),
             scale_factor=_scale_factor(image),
+            geo=Georeference.from_image(image),
         )
 
 
 @register_reader(
-    "GeoTIFF", suffixes=(".tif", ".tiff"), signatures=_SIGNATURES, header=read_geotiff_header
+    "GeoTIFF", suffixes=(".tif", ".tiff"), signatures=SIGNATURES, header=read_geotiff_header
 )
 def read_geotiff(path: Path, variable: str | None) -> NDArray[Any]:
     """Read an image as [rows, columns, bands]; see `read_array`."""
