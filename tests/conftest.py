@@ -6,10 +6,11 @@ import fcntl
 import gc
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import hypothesis
+import numpy as np
 import pytest
 
 from snnquant.errors import InputError
@@ -87,3 +88,49 @@ def refused() -> Callable[..., str]:
         return message
 
     return check
+
+
+ENVI_TYPES = {"uint8": 1, "int16": 2, "int32": 3, "float32": 4, "float64": 5, "uint16": 12}
+ENVI_AXES = {"bip": (0, 1, 2), "bil": (0, 2, 1), "bsq": (2, 0, 1)}
+
+
+def _write_envi(
+    path: Path,
+    array: np.ndarray,
+    *,
+    data: str = ".img",
+    lines: Sequence[str] = (),
+    leave_out: Sequence[str] = (),
+    order: str = "<",
+    before: bytes = b"",
+    encoding: str = "utf-8",
+    **changes: object,
+) -> Path:
+    """Write a header and its binary file; return the binary file.
+
+    `changes` replaces fields, `lines` adds some, `before` is put before the values.
+    """
+    rows, columns, bands = array.shape
+    fields = {
+        "samples": columns,
+        "lines": rows,
+        "bands": bands,
+        "header offset": len(before),
+        "file type": "ENVI Standard",
+        "data type": ENVI_TYPES[array.dtype.name],
+        "interleave": "bsq",
+        "byte order": 0 if order == "<" else 1,
+    }
+    fields |= {key.replace("_", " "): value for key, value in changes.items()}
+    text = ["ENVI", *(f"{k} = {v}" for k, v in fields.items() if k not in leave_out), *lines]
+    path.write_bytes("\n".join([*text, ""]).encode(encoding))
+    binary = path.with_suffix(data)
+    raw = array.transpose(ENVI_AXES[str(fields["interleave"]).lower()])
+    binary.write_bytes(before + raw.astype(array.dtype.newbyteorder(order)).tobytes())
+    return binary
+
+
+@pytest.fixture(scope="session")
+def write_envi() -> Callable[..., Path]:
+    """Write an ENVI file by hand, so that any field may be odd; return the binary file."""
+    return _write_envi

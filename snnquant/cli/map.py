@@ -22,12 +22,13 @@ def map(
     cube: Annotated[
         Path | None,
         Parameter(
-            help="File of another cube with the same bands, by default the run's scene; npy and "
-            "ENVI files may be larger than memory."
+            help="File of another cube with the same bands, or a card (.toml) that names one; by "
+            "default the run's scene. npy and ENVI files may be larger than memory."
         ),
     ] = None,
     engine: Literal["float", "integer"] = "float",
     early_exit: Annotated[bool, Parameter(negative="")] = False,
+    resample: Annotated[bool, Parameter(negative="")] = False,
     device: Device = "auto",
 ) -> None:
     """Classify every pixel: a map as PNG, npy and ENVI classification, in the run's folder.
@@ -42,6 +43,8 @@ def map(
         float, or integer: the SNN as hardware would run it, several times as fast.
     early_exit
         Stop a pixel's time steps when its class is settled (integer engine only).
+    resample
+        Resample the bands of another cube to the wavelengths of the run's scene.
     """
     from snnquant.pipeline import scene_map
 
@@ -51,7 +54,9 @@ def map(
     with show_progress() as progress:
         run = open_run(folder, progress, device)
         try:
-            picture = scene_map.draw_map(run, network, cube, engine=engine, early_exit=early_exit)
+            picture = scene_map.draw_map(
+                run, network, cube, engine=engine, early_exit=early_exit, resample=resample
+            )
         except KeyboardInterrupt:
             print("snnquant: rerun the same command to resume", file=sys.stderr)
             raise

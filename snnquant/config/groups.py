@@ -41,12 +41,15 @@ class SplitConfig:
     """Share of the training pixels held out for every choice that is made, 0 to 1."""
     block_size: int = 16
     """Side of a spatial block in pixels, at least 2; blocks only."""
+    drop_small_classes: int = 0
+    """Leave out classes of fewer labelled pixels than this; 0 leaves out none."""
 
     def __post_init__(self) -> None:
         require_types(self)
         for name in ("train_fraction", "validation_fraction"):
             _check(self, name, 0 < getattr(self, name) < 1, "a number between 0 and 1")
         _check(self, "block_size", self.block_size >= 2, "at least 2 pixels")
+        _check(self, "drop_small_classes", self.drop_small_classes >= 0, "0 or more pixels")
 
 
 @dataclass(frozen=True, kw_only=True)

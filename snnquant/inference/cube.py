@@ -1,10 +1,11 @@
-"""Raw pixels read block by block, from a scene or from a file larger than memory."""
+"""Pixels read block by block, from a scene or from a file larger than memory."""
 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,19 @@ from numpy.typing import ArrayLike, NDArray
 
 from snnquant.errors import InputError
 from snnquant.scenes import Scene
+from snnquant.scenes.georeference import Georeference
+from snnquant.scenes.nodata import fill_nearest
+from snnquant.scenes.pixels import PixelRules
 from snnquant.scenes.readers import content_files, read_array
 
 
 @dataclass(frozen=True)
 class Cube:
-    """A cube [H, W, B] of real numbers that is read in blocks."""
+    """A cube [H, W, B] of real numbers that is read in blocks.
+
+    A pixel without data has the values of the nearest pixel with data, so that windows that reach
+    into it stay near those of training.
+    """
 
     name: str
     """Its name in messages: a file or a scene."""
@@ -27,12 +35,19 @@ class Cube:
     """A text that changes with the pixels: a digest, or the name, size and time of files."""
     open: Callable[[], NDArray[Any]]
     """Returns the whole cube: an array already in memory, or a new memory map of the file."""
+    rules: PixelRules = field(default_factory=PixelRules)
+    """No-data value, scale and bands of the source."""
+    valid: NDArray[np.bool_] | None = None
+    """[H, W] mask of a cube whose gaps are filled already; None where the values tell."""
+    geo: Georeference | None = None
+    """Place on Earth, where known."""
 
     @classmethod
     def of_scene(cls, scene: Scene) -> Cube:
         """Return the cube of a loaded scene."""
         shape = (scene.height, scene.width, scene.bands)
-        return cls(f"scene {scene.name}", shape, scene.digest, lambda: scene.cube)
+        shown = f"scene {scene.name}"
+        return cls(shown, shape, scene.digest, lambda: scene.cube, valid=scene.valid, geo=scene.geo)
 
     @classmethod
     def of_array(cls, array: ArrayLike) -> Cube:
@@ -45,12 +60,14 @@ class Cube:
         return cls("cube", (rows, columns, bands), "", lambda: values)
 
     @classmethod
-    def of_file(cls, path: Path) -> Cube:
+    def of_file(cls, path: Path, opened: Callable[[], NDArray[Any]] | None = None) -> Cube:
         """Return the cube in a file; .npy and ENVI files are mapped, others are read as a whole.
 
-        Raises `InputError` for a file that cannot be read or holds no cube.
+        `opened` returns the array where it is not simply that of `read_array`. Raises `InputError`
+        for a file that cannot be read or holds no cube.
         """
-        array = read_array(path)
+        opened = opened or (lambda: read_array(path))
+        array = opened()
         if array.ndim != 3 or array.size == 0:
             raise InputError(
                 f"{path}: found a cube of shape {array.shape}, expected rows x columns x bands"
@@ -60,29 +77,56 @@ class Cube:
         identity = json.dumps([(name, state.st_size, state.st_mtime_ns) for name, state in states])
         if isinstance(array, np.memmap):
             # A new map for every block: the pages that were read leave memory with it.
-            return cls(str(path), (rows, columns, bands), identity, lambda: read_array(path))
+            return cls(str(path), (rows, columns, bands), identity, opened)
         return cls(str(path), (rows, columns, bands), identity, lambda: array)
 
-    def block(self, rows: range, columns: range, margin: int) -> NDArray[np.float32]:
-        """Return float32 [rows + 2 margin, columns + 2 margin, B], reflected at the edges.
+    def read_as(self, rules: PixelRules) -> Cube:
+        """Return the cube read by other rules, which may change its bands."""
+        bands = self.shape[2] if rules.bands is None else len(rules.bands)
+        if rules.resampling is not None:
+            bands = len(rules.resampling)
+        arrays = [None if a is None else a.tolist() for a in (rules.bands, rules.resampling)]
+        identity = json.dumps([self.identity, rules.nodata, rules.scale, *arrays])
+        shape = (*self.shape[:2], bands)
+        return replace(self, shape=shape, identity=identity, rules=rules)
 
-        Raises `InputError`, naming the place, for a value that is not finite.
+    def block(
+        self, rows: range, columns: range, margin: int
+    ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        """Read a block with its margins.
+
+        Args:
+            rows: Rows of the block.
+            columns: Columns of the block.
+            margin: Pixels around it, reflected at the edges of the cube.
+
+        Returns:
+            Float32 [rows + 2 margin, columns + 2 margin, B], and the mask [rows, columns] of the
+            pixels with data.
         """
         at = [
             _reflected(np.arange(part.start - margin, part.stop + margin), length)
             for part, length in zip((rows, columns), self.shape, strict=False)
         ]
         (top, bottom), (left, right) = ((int(i.min()), int(i.max()) + 1) for i in at)
-        with np.errstate(over="ignore"):  # becomes infinite, which is reported with its place
-            values = np.array(self.open()[top:bottom, left:right], dtype=np.float32)
-        finite = np.isfinite(values)
-        if not finite.all():
-            row, column, band = np.argwhere(~finite)[0].tolist()
-            raise InputError(
-                f"{self.name}: found a NaN or infinite value at row {top + row}, "
-                f"column {left + column}, band {band}, expected finite values"
-            )
-        return values[np.ix_(at[0] - top, at[1] - left)]
+        values, valid = self._pixels(top, bottom, left, right)
+        inner = valid[rows.start - top : rows.stop - top, columns.start - left :][:, : len(columns)]
+        if self.valid is None and not valid.all() and inner.any():
+            # The nearest pixel with data is no farther from a gap than the window's centre is.
+            reach = math.ceil(margin * math.sqrt(2))
+            above, before = min(reach, top), min(reach, left)
+            values, valid = self._pixels(top - above, bottom + reach, left - before, right + reach)
+            fill_nearest(values, valid)
+            values = values[above:, before:]
+        return values[np.ix_(at[0] - top, at[1] - left)], inner
+
+    def _pixels(
+        self, top: int, bottom: int, left: int, right: int
+    ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        values = self.open()[top:bottom, left:right]
+        if self.valid is None:
+            return self.rules.pixels(values)
+        return np.array(values, np.float32), self.valid[top:bottom, left:right]
 
 
 def _reflected(positions: NDArray[np.int64], length: int) -> NDArray[np.int64]:

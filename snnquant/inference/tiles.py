@@ -41,8 +41,8 @@ def classify_scene(
 ) -> None:
     """Classify all pixels of a cube, tile by tile, as many at a time as torch has threads.
 
-    Tiles without a 0 in the map are done already and left as they are, so that a file-backed map
-    can be resumed.
+    Pixels without data stay 0. Tiles without another 0 in the map are done already and left as
+    they are, so that a file-backed map can be resumed.
 
     Args:
         classify: Class numbers from 0, [h, w], of a normalised tile with its margin.
@@ -53,7 +53,7 @@ def classify_scene(
         progress: Receives the number of pixels done and in total.
 
     Raises:
-        InputError: For a window larger than the scene and values that are not finite.
+        InputError: For a window larger than the scene.
 
     Example:
         >>> from snnquant.inference import Cube
@@ -72,10 +72,12 @@ def classify_scene(
     @torch.inference_mode()
     def fill(rows: range, columns: range) -> int:
         part = class_map[rows.start : rows.stop, columns.start : columns.stop]
-        if not part.all():
-            pixels = normalisation.apply(cube.block(rows, columns, window // 2))
-            tile = torch.from_numpy(pixels).permute(2, 0, 1)
-            part[:] = classify(tile[None, None]).cpu().numpy() + 1
+        if part.all():
+            return part.size
+        pixels, valid = cube.block(rows, columns, window // 2)
+        if not part[valid].all():
+            tile = torch.from_numpy(normalisation.apply(pixels)).permute(2, 0, 1)
+            part[:] = np.where(valid, classify(tile[None, None]).cpu().numpy() + 1, 0)
         return part.size
 
     _work_on_tiles(fill, height, width, progress)
@@ -86,6 +88,8 @@ def scene_probabilities(
 ) -> NDArray[np.float32]:
     """Return the softmax [H, W, K] of the logits of all pixels of a cube, tile by tile.
 
+    Pixels without data have zeros.
+
     Args:
         logits: Logits [K, h, w] of a normalised tile with its margin; see `tile_logits`.
         cube: Raw pixels [H, W, B].
@@ -94,7 +98,7 @@ def scene_probabilities(
         classes: Number of classes K.
 
     Raises:
-        InputError: For a window larger than the scene and values that are not finite.
+        InputError: For a window larger than the scene.
     """
     height, width, _ = cube.shape
     check_window(window, height, width)
@@ -102,9 +106,10 @@ def scene_probabilities(
 
     @torch.inference_mode()
     def fill(rows: range, columns: range) -> int:
-        pixels = normalisation.apply(cube.block(rows, columns, window // 2))
-        tile = torch.from_numpy(pixels).permute(2, 0, 1)
+        pixels, valid = cube.block(rows, columns, window // 2)
+        tile = torch.from_numpy(normalisation.apply(pixels)).permute(2, 0, 1)
         found = logits(tile[None, None]).softmax(0).permute(1, 2, 0).cpu().numpy()
+        found[~valid] = 0
         probabilities[rows.start : rows.stop, columns.start : columns.stop] = found
         return len(rows) * len(columns)
 

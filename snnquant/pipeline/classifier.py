@@ -32,6 +32,7 @@ from snnquant.pipeline import stages
 from snnquant.pipeline.run import Run
 from snnquant.sampling import split_without_test
 from snnquant.scenes import Scene
+from snnquant.scenes.pixels import PixelRules
 
 
 class SpikingClassifier:
@@ -129,7 +130,8 @@ class SpikingClassifier:
         """Train on all labelled pixels of a cube, or of a `Scene`.
 
         Args:
-            cube: Pixels [H, W, B], real and finite, or a `Scene`, which has its own labels.
+            cube: Pixels [H, W, B], or a `Scene`, which has its own labels. Pixels that are NaN or
+                infinite in a band have no data and are not learnt.
             labels: Class numbers [H, W]; 0 is unlabelled.
 
         Returns:
@@ -161,6 +163,7 @@ class SpikingClassifier:
         self.classes_ = np.unique(numbers[numbers > 0]).astype(np.int64)
         self.n_features_in_ = scene.bands
         self.network_ = checkpoint.network
+        self._nodata = scene.nodata
         self._normalisation, self._window = checkpoint.normalisation, config.model.window
         self._inputs = config.model.inputs(scene.bands)
         return self
@@ -173,23 +176,23 @@ class SpikingClassifier:
                 `Scene`.
 
         Returns:
-            Class numbers [H, W], as in the labels given to `fit`; no pixel is 0.
+            Class numbers [H, W], as in the labels given to `fit`; 0 only where a pixel has no data.
 
         Raises:
-            InputError: Before `fit`, for a cube of other bands, for one smaller than the window
-                and for values that are not finite.
+            InputError: Before `fit`, for a cube of other bands and for one smaller than the window.
         """
         pixels = self._cube(cube)
         numbers = np.zeros(pixels.shape[:2], np.uint16)
         classify, _ = tile_classifier(self.network_, self._inputs, self._window)
         classify_scene(classify, pixels, self._normalisation, self._window, numbers)
-        found: NDArray[np.int64] = self.classes_[numbers.astype(np.int64) - 1]
+        found: NDArray[np.int64] = np.append(0, self.classes_)[numbers]
         return found
 
     def predict_proba(self, cube: ArrayLike | Scene) -> NDArray[np.float32]:
         """Return class probabilities [H, W, K], the softmax of the logits; K as in `classes_`.
 
-        Args and Raises as `predict`. The probabilities are not calibrated.
+        Args and Raises as `predict`. Pixels without data have zeros. The probabilities are not
+        calibrated.
         """
         pixels = self._cube(cube)
         logits, _ = tile_logits(self.network_, self._inputs, self._window)
@@ -200,11 +203,12 @@ class SpikingClassifier:
     def score(self, cube: ArrayLike | Scene, labels: ArrayLike | None = None) -> float:
         """Return the overall accuracy, 0 to 1, on the labelled pixels of a cube or `Scene`.
 
-        Args and Raises as `fit`; labels that were not learnt count as errors.
+        Args and Raises as `fit`; labels that were not learnt count as errors, pixels without data
+        not at all.
         """
         scene = _scene_of(cube, labels)
         truth = scene.labels if labels is None else np.asarray(labels)
-        found, labelled = self.predict(cube), truth > 0
+        found, labelled = self.predict(cube), (truth > 0) & scene.valid
         return float((found[labelled] == truth[labelled]).mean())
 
     def _config(self) -> RunConfig:
@@ -231,7 +235,10 @@ class SpikingClassifier:
         """Return the pixels to classify; InputError before `fit` or for other bands."""
         if not hasattr(self, "network_"):
             raise InputError("SpikingClassifier: found no trained network, expected fit first")
-        pixels = Cube.of_scene(cube) if isinstance(cube, Scene) else Cube.of_array(cube)
+        if isinstance(cube, Scene):
+            pixels = Cube.of_scene(cube)
+        else:
+            pixels = Cube.of_array(cube).read_as(PixelRules(self._nodata))
         if pixels.shape[2] != self.n_features_in_:
             expected = f"expected {self.n_features_in_} as in fit"
             raise InputError(f"cube: found {pixels.shape[2]} bands, {expected}")

@@ -27,6 +27,7 @@ from snnquant.nn import GraphNetwork
 from snnquant.sampling import Normalisation, Patches, Split, make_split
 from snnquant.sampling.patches import CPU
 from snnquant.scenes import Scene, load_mask, load_scene
+from snnquant.scenes.pixels import remark
 from snnquant.spiking import SpikingNetwork, build_neuron
 from snnquant.stored_networks import Network
 from snnquant.training import AccumulateMeter, Epoch, Samples, Stage, train
@@ -106,6 +107,7 @@ class Run:
         if config.scene == SCENE_FILE:  # a file of that name where the user works, not in the run
             scene = scene or load_scene(config.scene)
         if scene is not None:
+            scene = _large_classes(scene, config.split)
             config = replace(config, scene=SCENE_FILE)
         run = cls(path or _free_folder(config, name), config, progress, device)
         if scene is not None:
@@ -113,7 +115,7 @@ class Run:
         if split is not None:
             given = f"given ({split.protocol})" if split.protocol in PROTOCOLS else split.protocol
             vars(run)["split"] = replace(split, protocol=given)
-        _ = run.split
+        _check_pixels(run.scene, run.split)
         build_neuron(config.neuron)  # refuses an unknown name before anything is trained
         if not config.model.is_own:
             with torch.device("meta"):  # shapes only: can the network be built?
@@ -185,7 +187,7 @@ class Run:
         """The scene, read once."""
         if self.config.scene == SCENE_FILE:
             return Scene.load(self.path / SCENE_FILE)
-        return load_scene(self.config.scene)
+        return _large_classes(load_scene(self.config.scene), self.config.split)
 
     @cached_property
     def split(self) -> Split:
@@ -330,7 +332,8 @@ class Run:
         """Return flat indices of the pixels without a label; None if none are used."""
         if self.config.training.unlabelled == 0:
             return None
-        pixels = np.flatnonzero(self.scene.labels.reshape(-1) == 0)
+        scene = self.scene
+        pixels = np.flatnonzero((scene.labels == 0) & scene.valid)
         if not len(pixels):
             raise InputError(f"--unlabelled: {self.config.scene} has no pixel without a label")
         return torch.from_numpy(pixels)
@@ -341,6 +344,27 @@ class Run:
 
     def _state(self, stage: str) -> Path:
         return self.path / f"{stage}.state.safetensors"
+
+
+def _large_classes(scene: Scene, config: SplitConfig) -> Scene:
+    """Return a scene without its small classes, which are named on stderr."""
+    large = scene.without_small_classes(config.drop_small_classes)
+    gone = [name for name in scene.class_names if name not in large.class_names]
+    if gone:
+        limit = f"fewer than {config.drop_small_classes} pixels (--drop-small-classes)"
+        remark(f"scene {scene.name}: left out {', '.join(gone)}: {limit}")
+    return large
+
+
+def _check_pixels(scene: Scene, split: Split) -> None:
+    """Raise `InputError` for a scene of one class, and for pixels of a split without data."""
+    if scene.classes < 2:
+        found = f"found one class ({scene.class_names[0]})"
+        raise InputError(f"scene {scene.name}: {found}, expected two or more to tell apart")
+    pixels = np.concatenate([split.train, split.val, split.test])
+    lost = int(np.count_nonzero(~scene.valid.ravel()[pixels[pixels < scene.valid.size]]))
+    if lost:
+        raise InputError(f"split: found {lost} pixels without data, expected pixels that have some")
 
 
 def _free_folder(config: RunConfig, scene_name: str) -> Path:

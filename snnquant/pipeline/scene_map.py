@@ -19,8 +19,10 @@ from snnquant.inference import (
     tile_classifier,
     unfinished_map,
 )
+from snnquant.pipeline.other_cube import other_cube
 from snnquant.pipeline.run import Run
 from snnquant.report import write_map
+from snnquant.scenes.pixels import count_remark
 from snnquant.spiking import SpikingNetwork
 from snnquant.stored_networks import Network
 
@@ -39,6 +41,7 @@ def draw_map(
     *,
     engine: Engine = "float",
     early_exit: bool = False,
+    resample: bool = False,
 ) -> Path:
     """Classify every pixel of the scene, or of the cube in a file, and write the map.
 
@@ -47,11 +50,12 @@ def draw_map(
     Args:
         run: A run with that network.
         name: A `Network`, or its key, such as "cnn_fp32".
-        file: npy or ENVI file of another cube [H, W, B] with the scene's bands; None maps the
-            run's scene.
+        file: File of another cube [H, W, B] with the scene's bands, or a card that names one; None
+            maps the run's scene.
         engine: "float", or "integer" for a quantized SNN as hardware would run it.
         early_exit: Stop each pixel once its class is settled, by margins from the validation
             pixels (integer engine only).
+        resample: Resample another cube to the scene's wavelengths.
 
     Returns:
         The PNG file, map.png or map_CUBE.png; the other files have the same stem.
@@ -75,10 +79,12 @@ def draw_map(
     'map.png'
     """
     scene, checkpoint = run.scene, run.load(name)
-    cube = Cube.of_scene(scene) if file is None else Cube.of_file(file)
-    if cube.shape[2] != scene.bands:
-        found = f"found {cube.shape[2]} bands"
-        raise InputError(f"{cube.name}: {found}, expected the {scene.bands} of {scene.name}")
+    if file is None:
+        if resample:
+            raise InputError("--resample: found no --cube, expected one beside it")
+        cube = Cube.of_scene(scene)
+    else:
+        cube = other_cube(scene, run.split.train, file, resample=resample)
     if early_exit and engine != "integer":
         raise InputError("--early-exit: found the float engine, expected --engine integer")
     if engine == "integer":
@@ -101,7 +107,9 @@ def draw_map(
     window, normalisation = checkpoint.model.window, checkpoint.normalisation
     with unfinished_map(stem, cube.shape[:2], scene.classes, key) as class_map:
         classify_scene(classify, cube, normalisation, window, class_map, progress)
-        write_map(stem, class_map, scene, beside_truth=file is None)
+        if file is not None:  # of the run's scene it was said when that was read
+            count_remark(cube.name, class_map > 0)
+        write_map(stem, class_map, scene, beside_truth=file is None, geo=cube.geo)
     return stem.with_name(f"{stem.name}.png")
 
 

@@ -1,7 +1,9 @@
-"""Classification maps as pictures, as an array and as an ENVI file."""
+"""Classification maps as pictures, as an array, and as ENVI and GeoTIFF files."""
 
 from __future__ import annotations
 
+import importlib.util
+import math
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +12,9 @@ from PIL import Image, ImageColor, ImageDraw, ImageFont
 from spectral.io import envi
 
 from snnquant.io import replacing
+from snnquant.report.map_geotiff import ENDS, write_geotiff
 from snnquant.scenes import Scene
+from snnquant.scenes.georeference import Georeference
 from snnquant.scenes.labels import ClassMap
 
 UNLABELLED = "#000000"
@@ -20,22 +24,34 @@ _PANEL = 360  # a small scene is enlarged until its longer side has about this m
 _GAP = 16
 _LINE = 22
 _LEGEND_COLUMN = 240
+_INK = "#202020"
 
 
-def write_map(stem: Path, class_map: ClassMap, scene: Scene, *, beside_truth: bool) -> list[Path]:
+def write_map(
+    stem: Path,
+    class_map: ClassMap,
+    scene: Scene,
+    *,
+    beside_truth: bool,
+    geo: Georeference | None = None,
+) -> list[Path]:
     """Write a classification map as files whose names start with `stem`.
 
     STEM.png has one pixel per scene pixel, in the scene's colours (a palette, or RGB above 255
     classes); STEM.npy has the class numbers; STEM.img and STEM.hdr are an ENVI classification with
     names and colours in its header (commas become "-", braces brackets, since ENVI's lists consist
-    of them). Every file is written whole or not at all.
+    of them). With a place on Earth, the ENVI header states it, and where rasterio (the extra `geo`)
+    is installed, STEM.tif is a GeoTIFF with a colour table, and STEM.tif.aux.xml its class names.
+    Every file is written whole or not at all.
 
     Args:
         stem: Path without suffix.
         class_map: Class numbers [H, W]: 0 unlabelled, k the class `scene.class_names[k - 1]`.
         scene: Scene whose class names, colours and ground truth are used.
         beside_truth: Also write STEM_and_truth.png: the map beside the ground truth, enlarged,
-            with a legend. Only for a map of the scene itself.
+            with a legend, and with a scale bar where the size of a pixel is known. Only for a map
+            of the scene itself.
+        geo: Place of the map on Earth, if known.
 
     Returns:
         The paths of the files.
@@ -62,9 +78,14 @@ def write_map(stem: Path, class_map: ClassMap, scene: Scene, *, beside_truth: bo
     if beside_truth:
         paths.append(stem.with_name(f"{stem.name}_and_truth.png"))
         with replacing(paths[-1]) as temporary:
-            _beside_truth(class_map, palette, scene).save(temporary)
+            _beside_truth(class_map, palette, scene, geo).save(temporary)
     with replacing(array) as temporary:
         np.save(temporary, class_map)
+    names = ["unlabelled", *scene.class_names]
+    if geo is not None and geo.transform is not None and importlib.util.find_spec("rasterio"):
+        image, companion = (stem.with_name(stem.name + end) for end in ENDS)
+        write_geotiff((image, companion), class_map, geo, names, palette)
+        paths += [image, companion]
     # The header is renamed last, so that a new header never stands beside old data.
     with replacing(header) as temporary, replacing(data):
         envi.save_classification(
@@ -73,8 +94,9 @@ def write_map(stem: Path, class_map: ClassMap, scene: Scene, *, beside_truth: bo
             dtype=class_map.dtype,
             ext=data.suffix,  # beside the temporary header, which is where `replacing` looks
             force=True,
-            class_names=["unlabelled", *map(_envi_name, scene.class_names)],
+            class_names=[_envi_name(name) for name in names],
             class_colors=palette.tolist(),
+            metadata={} if geo is None else geo.envi_fields(),
         )
     return paths
 
@@ -91,14 +113,17 @@ def _picture(class_map: ClassMap, palette: NDArray[np.uint8]) -> Image.Image:
     return picture
 
 
-def _beside_truth(class_map: ClassMap, palette: NDArray[np.uint8], scene: Scene) -> Image.Image:
-    """Draw captions, the two panels and the legend, in dark text on white."""
+def _beside_truth(
+    class_map: ClassMap, palette: NDArray[np.uint8], scene: Scene, geo: Georeference | None
+) -> Image.Image:
+    """Draw captions, the two panels, scale bar and legend, in dark text on white."""
     scale = max(1, round(_PANEL / max(class_map.shape)))
     height, width = class_map.shape[0] * scale, class_map.shape[1] * scale
     entries = [("unlabelled", UNLABELLED), *zip(scene.class_names, scene.colours, strict=True)]
     page_width = max(2 * width + 3 * _GAP, _LEGEND_COLUMN)
     columns = page_width // _LEGEND_COLUMN
-    legend_top = _LINE + height + _GAP
+    metres = None if geo is None else geo.metres_per_pixel()
+    legend_top = _LINE + height + _GAP + (_LINE if metres else 0)
     page_height = legend_top + -(-len(entries) // columns) * _LINE + _GAP
     page = Image.new("RGB", (page_width, page_height), "white")
     draw, font = ImageDraw.Draw(page), ImageFont.load_default(14)
@@ -107,10 +132,40 @@ def _beside_truth(class_map: ClassMap, palette: NDArray[np.uint8], scene: Scene)
         left = _GAP + number * (width + _GAP)
         panel = Image.fromarray(palette[classes]).resize((width, height), Image.Resampling.NEAREST)
         page.paste(panel, (left, _LINE))
-        draw.text((left, 2), caption, "#202020", font)
+        draw.text((left, 2), caption, _INK, font)
+    if metres:
+        _scale_bar(draw, font, (_GAP, _LINE + height + _GAP // 2), metres / scale, width)
     for number, (name, colour) in enumerate(entries):
         row, column = divmod(number, columns)
         left, top = _GAP + column * _LEGEND_COLUMN, legend_top + row * _LINE
         draw.rectangle((left, top + 2, left + 14, top + 16), colour, "#808080")
-        draw.text((left + 22, top), name, "#202020", font)
+        draw.text((left + 22, top), name, _INK, font)
     return page
+
+
+def _scale_bar(
+    draw: ImageDraw.ImageDraw,
+    font: ImageFont.ImageFont | ImageFont.FreeTypeFont,
+    place: tuple[int, int],
+    metres_per_dot: float,
+    width: int,
+) -> None:
+    """Draw a bar of a round length, at most half as long as a panel is wide, and its length."""
+    length = _round_length(metres_per_dot * width / 2)
+    left, top = place
+    right, middle = left + round(length / metres_per_dot), top + 8
+    draw.line((left, middle, right, middle), _INK, 2)
+    for end in (left, right):
+        draw.line((end, middle - 4, end, middle + 4), _INK, 2)
+    text = f"{length / 1000:g} km" if length >= 1000 else f"{length:g} m"
+    draw.text((right + 8, top), text, _INK, font)
+
+
+def _round_length(longest: float) -> float:
+    """Return the largest of 1, 2 or 5 times a power of ten that is not above a length.
+
+    >>> _round_length(740.0), _round_length(1.0), _round_length(0.03)
+    (500.0, 1.0, 0.02)
+    """
+    power = 10.0 ** math.floor(math.log10(longest))
+    return next(step * power for step in (5, 2, 1) if step * power <= longest)

@@ -16,6 +16,8 @@ from numpy.typing import ArrayLike, NDArray
 from snnquant.errors import InputError
 from snnquant.io import one_line, replacing
 from snnquant.scenes.colours import default_colour
+from snnquant.scenes.georeference import Georeference
+from snnquant.scenes.pixels import PixelRules, count_remark, read_pixels
 from snnquant.scenes.scene import Scene
 
 _FORMAT = "snnquant scene 1"
@@ -34,11 +36,15 @@ def scene_from_arrays(
     wavelengths_nm: ArrayLike | None,
     name: str,
     colours: Sequence[str] | None,
+    nodata: float | None,
 ) -> Scene:
     """Build a scene; see `Scene.from_arrays`."""
     where = f"scene {name}"
-    values = _float32(cube, where)
+    values, valid = _pixels(cube, nodata, where)
     numbers, order = _renumbered(_class_numbers(labels, where))
+    if numbers.shape == valid.shape:  # otherwise the scene says so
+        count_remark(where, valid, int(np.count_nonzero(numbers[~valid])))
+        numbers[~valid] = 0
     names = _texts(class_names, f"{where}: class_names")
     if names is None:
         names = tuple(f"class {number}" for number in order)
@@ -56,13 +62,15 @@ def scene_from_arrays(
         class_names=names,
         colours=given or tuple(default_colour(index) for index in range(len(names))),
         wavelengths_nm=None if wavelengths_nm is None else _wavelengths(wavelengths_nm, where),
-        digest=_digest(values, numbers, names),
+        digest=_digest(values, numbers, names, valid),
+        valid=valid,
+        nodata=nodata,
     )
 
 
 def save_scene(scene: Scene, path: Path) -> None:
     """Write a scene; see `Scene.save`."""
-    waves = scene.wavelengths_nm
+    waves, more = scene.wavelengths_nm, _optional_arrays(scene)
     # Not compressed: spectra shrink little, and the time would be spent at every run.
     with replacing(path) as temporary, temporary.open("wb") as file:
         np.savez(
@@ -75,7 +83,21 @@ def save_scene(scene: Scene, path: Path) -> None:
             colours=np.array(scene.colours),
             wavelengths_nm=np.empty(0) if waves is None else waves,
             digest=np.array(scene.digest),
+            **more,
         )
+
+
+def _optional_arrays(scene: Scene) -> dict[str, Any]:
+    """Return the arrays that only some scenes have."""
+    arrays: dict[str, Any] = {"valid": None if scene.valid.all() else scene.valid}
+    arrays |= {name: getattr(scene, name) for name in ("fwhm_nm", "kept_bands")}
+    if scene.default_bands is not None:
+        arrays["default_bands"] = np.array(scene.default_bands)
+    if scene.nodata is not None:
+        arrays["nodata"] = np.array(scene.nodata, np.float64)
+    if scene.geo is not None:
+        arrays |= {"geo": np.array(scene.geo.to_json()), "geo_lookup": scene.geo.lookup}
+    return {name: array for name, array in arrays.items() if array is not None}
 
 
 def load_saved_scene(path: Path) -> Scene:
@@ -87,7 +109,17 @@ def load_saved_scene(path: Path) -> Scene:
         with np.load(path, allow_pickle=False) as file:
             if str(file["format"]) != _FORMAT:
                 raise InputError(f"{path}: found format {str(file['format'])!r}, {expected}")
-            waves = file["wavelengths_nm"]
+            waves, held = file["wavelengths_nm"], set(file.files)
+            more: dict[str, Any] = {
+                name: file[name] for name in ("valid", "fwhm_nm", "kept_bands") if name in held
+            }
+            if "default_bands" in held:
+                more["default_bands"] = tuple(file["default_bands"].tolist())
+            if "geo" in held:
+                lookup = file["geo_lookup"] if "geo_lookup" in held else None
+                more["geo"] = Georeference.from_json(str(file["geo"]), lookup)
+            if "nodata" in held:
+                more["nodata"] = float(file["nodata"])
             return Scene(
                 name=str(file["name"]),
                 cube=file["cube"],
@@ -96,6 +128,7 @@ def load_saved_scene(path: Path) -> Scene:
                 colours=tuple(str(colour) for colour in file["colours"]),
                 wavelengths_nm=waves if waves.size else None,
                 digest=str(file["digest"]),
+                **more,
             )
     except InputError as error:
         message = str(error)
@@ -104,12 +137,16 @@ def load_saved_scene(path: Path) -> Scene:
         raise InputError(f"{path}: found damage ({one_line(error)}), {expected}") from error
 
 
-def _float32(cube: ArrayLike, where: str) -> NDArray[np.float32]:
+def _pixels(
+    cube: ArrayLike, nodata: float | None, where: str
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     raw = _array(cube, f"{where}: cube")
     if raw.dtype.kind not in "iuf":
         raise InputError(f"{where}: cube: found {raw.dtype} values, expected real numbers")
-    with np.errstate(over="ignore"):  # becomes infinite, which the scene reports with its place
-        return np.array(raw, dtype=np.float32, order="C")
+    if raw.ndim != 3 or raw.size == 0:  # the scene says so
+        return np.array(raw, np.float32), np.ones(raw.shape[:2], bool)
+    found = read_pixels(raw, PixelRules(nodata=nodata), f"{where}: cube", drop_empty=False)
+    return found.cube, found.valid
 
 
 def _class_numbers(labels: ArrayLike, where: str) -> NDArray[np.int64]:
@@ -162,10 +199,17 @@ def _array(values: ArrayLike, where: str) -> NDArray[Any]:
         raise InputError(f"{where}: found {one_line(error)}, expected an array") from error
 
 
-def _digest(cube: NDArray[np.float32], labels: NDArray[np.int64], names: tuple[str, ...]) -> str:
+def _digest(
+    cube: NDArray[np.float32],
+    labels: NDArray[np.int64],
+    names: tuple[str, ...],
+    valid: NDArray[np.bool_],
+) -> str:
     """Hash pixels, labels and class names, not the scene's name, colours or wavelengths."""
     parts = hashlib.sha256(json.dumps([_FORMAT, list(names), list(cube.shape)]).encode())
     parts.update(labels.astype("<i8").tobytes())
     for row in cube:  # by rows: the bytes of the whole cube would be a second copy
         parts.update(row.astype("<f4").tobytes())
+    if not valid.all():
+        parts.update(np.packbits(valid).tobytes())
     return parts.hexdigest()

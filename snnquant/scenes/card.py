@@ -4,13 +4,24 @@ from __future__ import annotations
 
 import re
 import tomllib
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
 from snnquant.errors import InputError
 from snnquant.io import one_line
+from snnquant.scenes.card_rules import (
+    CARD_KEYS,
+    CUBE_KEYS,
+    LABEL_KEYS,
+    CubeRules,
+    LabelRules,
+    cube_rules,
+    label_rules,
+)
 from snnquant.scenes.colours import COLOUR, default_colour
+from snnquant.scenes.readers.band_files import pattern_of
 
 T = TypeVar("T")
 
@@ -33,9 +44,13 @@ class DataFile:
     also: tuple[str, ...] = ()
     """Other names of the same file."""
     variable: str | None = None
-    """Name of the array where the format has names (.mat, .npz)."""
+    """Name of the array where the format has names (.mat, .npz, HDF5)."""
+    axes: str | None = None
+    """Order of the axes in the file, a permutation of "row column band" or "row column"."""
     sha256: str | None = None
     """64 hexadecimal digits."""
+    content: str | None = None
+    """sha256 of the array's shape and values, by which a file saved again is known."""
     url: str | None = None
     """Address to download it from."""
     distribution: str | None = None
@@ -86,12 +101,15 @@ class Card:
     cube: DataFile
     labels: DataFile
     classes: tuple[ClassEntry, ...]
+    """Without those that `label_rules` ignores or merges into others."""
     shape: tuple[int, int, int] | None
     wavelengths: Wavelengths | None
     mask: MaskFiles | None
     sensor: str | None
     licence: str | None
     citation: str | None
+    cube_rules: CubeRules
+    label_rules: LabelRules
 
     @property
     def label_values(self) -> tuple[int, ...]:
@@ -101,7 +119,8 @@ class Card:
 
 # Keys of the tables are the fields of the dataclasses.
 _FILE = [field.name for field in fields(DataFile)]
-_CARD = [field.name for field in fields(Card) if field.name not in ("path", "name", "own")]
+_DERIVED = ("path", "name", "own", "cube_rules", "label_rules")
+_CARD = [field.name for field in fields(Card) if field.name not in _DERIVED] + CARD_KEYS
 
 
 def read_card(path: Path, own: bool) -> Card:
@@ -115,25 +134,28 @@ def read_card(path: Path, own: bool) -> Card:
         raise InputError(
             f"{path}: found {one_line(error)}, expected a readable TOML file"
         ) from error
-    table = _Table(path, "", values, _CARD)
+    table = Table(path, "", values, _CARD)
+    of_labels = label_rules(table)
     return Card(
         path=path,
         name=path.stem,
         own=own,
         title=table.optional("title", str) or path.stem,
-        cube=_data_file(table, "cube"),
-        labels=_data_file(table, "labels"),
-        classes=_classes(table),
+        cube=_data_file(table, "cube", CUBE_KEYS),
+        labels=_data_file(table, "labels", LABEL_KEYS),
+        classes=_classes(table, of_labels),
         shape=_shape(table),
         wavelengths=_wavelengths(table),
         mask=_mask(table),
         sensor=table.optional("sensor", str),
         licence=table.optional("licence", str),
         citation=table.optional("citation", str),
+        cube_rules=cube_rules(table),
+        label_rules=of_labels,
     )
 
 
-class _Table:
+class Table:
     """A TOML table and its allowed keys; errors name the card and the key."""
 
     def __init__(self, path: Path, prefix: str, values: dict[str, Any], keys: list[str]) -> None:
@@ -143,14 +165,17 @@ class _Table:
                 raise self.fail(key, "an unknown key", f"one of {', '.join(keys)}")
 
     def fail(self, key: str, found: object, expected: str) -> InputError:
+        """Return the error that names a key."""
         return InputError(f"{self.path}: {self.prefix}{key}: found {found}, expected {expected}")
 
     def optional(self, key: str, kind: type[T]) -> T | None:
+        """Return a value, None where the key is missing."""
         if key not in self.values:
             return None
         return self._checked(key, self.values[key], kind)
 
     def required(self, key: str, kind: type[T]) -> T:
+        """Return a value; raise `InputError` where the key is missing."""
         if key not in self.values:
             raise self.fail(key, "nothing", _KINDS[kind])
         return self._checked(key, self.values[key], kind)
@@ -160,9 +185,10 @@ class _Table:
         entries = self.optional(key, list) or []
         return tuple(self._checked(f"{key}.{i}", entry, kind) for i, entry in enumerate(entries))
 
-    def optional_table(self, key: str, keys: list[str]) -> _Table | None:
+    def optional_table(self, key: str, keys: list[str]) -> Table | None:
+        """Return an inner table, None where the key is missing."""
         values = self.optional(key, dict)
-        return None if values is None else _Table(self.path, f"{self.prefix}{key}.", values, keys)
+        return None if values is None else Table(self.path, f"{self.prefix}{key}.", values, keys)
 
     def _checked(self, key: str, value: Any, kind: type[T]) -> T:
         if kind is float and type(value) is int:
@@ -174,20 +200,26 @@ class _Table:
         return checked
 
 
-def _data_file(parent: _Table, key: str) -> DataFile:
-    table = parent.optional_table(key, _FILE)
+def _data_file(parent: Table, key: str, more_keys: Sequence[str] = ()) -> DataFile:
+    table = parent.optional_table(key, [*_FILE, *more_keys])
     if table is None:
         raise parent.fail(key, "nothing", "a table")
     entry = DataFile(
-        file=table.required("file", str),
+        file=_file(table),
         also=table.items("also", str),
         variable=table.optional("variable", str),
+        axes=table.optional("axes", str),
         sha256=table.optional("sha256", str),
+        content=table.optional("content", str),
         url=table.optional("url", str),
         distribution=table.optional("distribution", str),
     )
-    if entry.sha256 is not None and not _DIGEST.fullmatch(entry.sha256):
-        raise table.fail("sha256", repr(entry.sha256), "64 hexadecimal digits, lower case")
+    words = sorted(word.removesuffix("s") for word in (entry.axes or "column row").split())
+    if words not in (["column", "row"], ["band", "column", "row"]):
+        raise table.fail("axes", repr(entry.axes), "the words row, column and band in any order")
+    for name, digest in (("sha256", entry.sha256), ("content", entry.content)):
+        if digest is not None and not _DIGEST.fullmatch(digest):
+            raise table.fail(name, repr(digest), "64 hexadecimal digits, lower case")
     if entry.url is not None:
         if not entry.url.startswith(("https://", "http://")):
             raise table.fail("url", repr(entry.url), "an http or https address")
@@ -198,13 +230,23 @@ def _data_file(parent: _Table, key: str) -> DataFile:
     return entry
 
 
-def _classes(parent: _Table) -> tuple[ClassEntry, ...]:
+def _file(table: Table) -> str:
+    """Return the name of a file; for a list, one per band, the pattern that stands for it."""
+    if not isinstance(table.values.get("file"), list):
+        return table.required("file", str)
+    pattern = pattern_of(table.items("file", str))
+    if pattern is None:
+        raise table.fail("file", table.values["file"], "names of files in one folder, no commas")
+    return pattern
+
+
+def _classes(parent: Table, rules: LabelRules) -> tuple[ClassEntry, ...]:
     tables = parent.items("classes", dict)
     if not tables:
         raise parent.fail("classes", "none", "one [[classes]] table per class")
     classes: list[ClassEntry] = []
     for index, values in enumerate(tables):
-        table = _Table(parent.path, f"classes.{index}.", values, ["name", "label", "colour"])
+        table = Table(parent.path, f"classes.{index}.", values, ["name", "label", "colour"])
         label = table.optional("label", int)
         entry = ClassEntry(
             name=table.required("name", str),
@@ -213,17 +255,21 @@ def _classes(parent: _Table) -> tuple[ClassEntry, ...]:
         )
         if not COLOUR.fullmatch(entry.colour):
             raise table.fail("colour", repr(entry.colour), 'the form "#rrggbb"')
-        if entry.label < 1:
+        if entry.label < (1 if rules.nodata is None else 0):
             raise table.fail("label", entry.label, "1 or more (0 marks unlabelled pixels)")
         if entry.name in (other.name for other in classes):
             raise table.fail("name", f"{entry.name!r} twice", "a different name for each class")
         if entry.label in (other.label for other in classes):
             raise table.fail("label", f"{entry.label} twice", "a different label for each class")
         classes.append(entry)
-    return tuple(classes)
+    gone = {*rules.ignore_labels, *(number for group in rules.merge for number in group[1:])}
+    kept = tuple(entry for entry in classes if entry.label not in gone)
+    if not kept:
+        raise parent.fail("classes", "all ignored or merged", "one that is left")
+    return kept
 
 
-def _shape(parent: _Table) -> tuple[int, int, int] | None:
+def _shape(parent: Table) -> tuple[int, int, int] | None:
     if "shape" not in parent.values:
         return None
     shape = parent.items("shape", int)
@@ -232,7 +278,7 @@ def _shape(parent: _Table) -> tuple[int, int, int] | None:
     return shape[0], shape[1], shape[2]
 
 
-def _wavelengths(parent: _Table) -> Wavelengths | None:
+def _wavelengths(parent: Table) -> Wavelengths | None:
     table = parent.optional_table("wavelengths", ["source", "values_nm", "start_nm", "stop_nm"])
     if table is None:
         return None
@@ -252,7 +298,7 @@ def _wavelengths(parent: _Table) -> Wavelengths | None:
     return waves
 
 
-def _mask(parent: _Table) -> MaskFiles | None:
+def _mask(parent: Table) -> MaskFiles | None:
     table = parent.optional_table("mask", ["train", "test", "offset"])
     if table is None:
         return None

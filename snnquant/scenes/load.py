@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +12,13 @@ from numpy.typing import NDArray
 
 from snnquant.errors import InputError
 from snnquant.scenes.card import Card, DataFile
+from snnquant.scenes.card_rules import LabelRules
+from snnquant.scenes.cube_file import read_cube
+from snnquant.scenes.drawn_labels import Grid
 from snnquant.scenes.known import SAVED, SYNTHETIC, load_card
-from snnquant.scenes.labels import read_class_numbers, read_labels
+from snnquant.scenes.labels import GAP, read_class_numbers, read_labels
 from snnquant.scenes.locate import obtain_file
-from snnquant.scenes.readers import read_array
+from snnquant.scenes.pixels import count_remark
 from snnquant.scenes.scene import FixedMask, Scene
 from snnquant.scenes.synthetic import synthetic_scene
 
@@ -45,23 +49,32 @@ def load_scene(name: str | Path) -> Scene:
     card = load_card(name)
     cube_path, cube_digest = obtain_file(card, card.cube)
     labels_path, labels_digest = obtain_file(card, card.labels)
-    cube = _read_cube(card, cube_path)
-    labels = read_labels(card, labels_path)
-    if labels.shape != cube.shape[:2]:
+    found = read_cube(card, cube_path)
+    rows, columns = found.cube.shape[:2]
+    labels = read_labels(card, labels_path, Grid(rows, columns, found.geo))
+    if labels.shape != found.cube.shape[:2]:
         raise InputError(
             f"{labels_path}: found {labels.shape[0]} x {labels.shape[1]} labels, expected "
-            f"{cube.shape[0]} x {cube.shape[1]} as in {cube_path}"
+            f"{found.cube.shape[0]} x {found.cube.shape[1]} as in {cube_path}"
         )
-    wavelengths = _wavelengths(card, cube.shape[2])
+    lost = int(np.count_nonzero(labels[~found.valid]))
+    count_remark(str(cube_path), found.valid, lost)
+    labels[~found.valid] = 0
     try:
         return Scene(
             name=card.name,
-            cube=cube,
+            cube=found.cube,
             labels=labels,
             class_names=tuple(entry.name for entry in card.classes),
             colours=tuple(entry.colour for entry in card.classes),
-            wavelengths_nm=wavelengths,
-            digest=_scene_digest(card, cube_digest, labels_digest),
+            wavelengths_nm=found.wavelengths_nm,
+            digest=_scene_digest(card, cube_digest, labels_digest, found.applied),
+            geo=found.geo,
+            valid=found.valid,
+            fwhm_nm=found.fwhm_nm,
+            kept_bands=found.kept,
+            default_bands=found.default_bands,
+            nodata=found.nodata,
         )
     except InputError as error:
         # Everything except the pixel values was checked above: the fault is the cube file's.
@@ -101,7 +114,7 @@ def load_mask(name: str | Path) -> FixedMask:
     if mask is None:
         raise InputError(f"{card.path}: found no fixed mask, expected a [mask] table")
     labels_path, _ = obtain_file(card, card.labels)
-    size = read_class_numbers(labels_path, card.labels.variable).shape
+    size = read_class_numbers(labels_path, card.labels.variable, axes=card.labels.axes).shape
     return FixedMask(
         train=_mask_part(card, mask.train, mask.offset, size),
         test=None if mask.test is None else _mask_part(card, mask.test, mask.offset, size),
@@ -112,7 +125,7 @@ def _mask_part(
     card: Card, entry: DataFile, offset: tuple[int, int] | None, size: tuple[int, ...]
 ) -> NDArray[np.int64]:
     path, _ = obtain_file(card, entry)
-    whole = read_class_numbers(path, entry.variable)
+    whole = read_class_numbers(path, entry.variable, axes=entry.axes)
     row, column = offset or (0, 0)
     part = whole[row : row + size[0], column : column + size[1]]
     if part.shape != size or (offset is None and whole.shape != size):
@@ -120,43 +133,30 @@ def _mask_part(
             f"{path}: found {whole.shape[0]} x {whole.shape[1]} pixels, expected them to hold "
             f"the scene's {size[0]} x {size[1]} from row {row}, column {column}"
         )
+    part = np.where(part == GAP, 0, part)
     if part.min() < 0:
         raise InputError(f"{path}: found {part.min()}, expected class numbers of 0 or more")
     return part.astype(np.int64)
 
 
-def _read_cube(card: Card, path: Path) -> NDArray[np.float32]:
-    raw = read_array(path, card.cube.variable)
-    if raw.ndim != 3 or raw.size == 0:
-        raise InputError(
-            f"{path}: found a cube of shape {raw.shape}, expected rows x columns x bands"
-        )
-    if card.shape is not None and raw.shape != card.shape:
-        raise InputError(f"{path}: found shape {raw.shape}, expected {card.shape} as the card says")
-    with np.errstate(over="ignore"):  # becomes infinite, which the scene reports with its place
-        return np.ascontiguousarray(raw, dtype=np.float32)
-
-
-def _wavelengths(card: Card, bands: int) -> NDArray[np.float64] | None:
-    waves = card.wavelengths
-    if waves is None:
-        return None
-    if waves.start_nm is not None and waves.stop_nm is not None:
-        return np.linspace(waves.start_nm, waves.stop_nm, bands)
-    if len(waves.values_nm) != bands:
-        raise InputError(
-            f"{card.path}: wavelengths.values_nm: found {len(waves.values_nm)} values, "
-            f"expected one for each of the {bands} bands"
-        )
-    return np.array(waves.values_nm, dtype=np.float64)
-
-
-def _scene_digest(card: Card, cube_digest: str, labels_digest: str) -> str:
+def _scene_digest(
+    card: Card, cube_digest: str, labels_digest: str, applied: dict[str, object]
+) -> str:
     """Hash what defines pixels and classes; titles, colours and folders are left out."""
-    defining = {
+    defining: dict[str, object] = {
         "name": card.name,
         "classes": [[entry.label, entry.name] for entry in card.classes],
-        "cube": [cube_digest, card.cube.variable],
-        "labels": [labels_digest, card.labels.variable],
+        "cube": [cube_digest, *_array_keys(card.cube)],
+        "labels": [labels_digest, *_array_keys(card.labels)],
     }
+    # Only where they are in use: scenes without them keep the digest that their networks have.
+    if applied:
+        defining["reading"] = applied
+    if card.label_rules != LabelRules():
+        defining["label rules"] = asdict(card.label_rules)
     return hashlib.sha256(json.dumps(defining, sort_keys=True).encode()).hexdigest()
+
+
+def _array_keys(entry: DataFile) -> list[str | None]:
+    """Return the keys that choose the array of a file; those added later only where given."""
+    return [entry.variable] if entry.axes is None else [entry.variable, entry.axes]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from snnquant.errors import InputError
 from snnquant.scenes.colours import COLOUR
+from snnquant.scenes.georeference import Georeference
 
 _ROWS_AT_ONCE = 64
 
@@ -32,9 +35,11 @@ class Scene:
 
     name: str
     cube: NDArray[np.float32]
-    """[H, W, B], finite, in the units of the source."""
+    """[H, W, B], finite; reflectance where the source states a scale factor, else its units.
+    Pixels without data have the values of the nearest pixel with data."""
     labels: NDArray[np.int64]
-    """[H, W]: 0 unlabelled, k the class `class_names[k - 1]`; every class has a pixel."""
+    """[H, W]: 0 unlabelled, k the class `class_names[k - 1]`; every class has a pixel. Pixels
+    without data are unlabelled."""
     class_names: tuple[str, ...]
     """K names, all different."""
     colours: tuple[str, ...]
@@ -43,8 +48,22 @@ class Scene:
     """[B] centres of the bands in nanometres, where known."""
     digest: str
     """sha256 of what defines the scene (data, labels and classes); checkpoints store it."""
+    geo: Georeference | None = None
+    """Place on Earth, where known."""
+    valid: NDArray[np.bool_] = field(default_factory=lambda: np.ones((0, 0), bool))
+    """[H, W]: False where a pixel has no data; True everywhere by default."""
+    fwhm_nm: NDArray[np.float64] | None = None
+    """[B] full widths of the bands at half maximum in nanometres, where known."""
+    kept_bands: NDArray[np.bool_] | None = None
+    """Of the file's bands, True for the B of the cube; None: all."""
+    default_bands: tuple[int, ...] | None = None
+    """Bands to show as red, green and blue (or one as grey), from 0, where known."""
+    nodata: float | None = None
+    """Value of pixels without data in the source, before scaling, where it has one."""
 
     def __post_init__(self) -> None:
+        if self.valid.size == 0 and self.cube.ndim == 3:
+            object.__setattr__(self, "valid", np.ones(self.cube.shape[:2], bool))
         self._check_shapes()
         self._check_classes()
         self._check_wavelengths()
@@ -59,6 +78,7 @@ class Scene:
         wavelengths_nm: ArrayLike | None = None,
         name: str = "arrays",
         colours: Sequence[str] | None = None,
+        nodata: float | None = None,
     ) -> Scene:
         """Build a scene from arrays; they are copied.
 
@@ -66,7 +86,8 @@ class Scene:
         numbers 3 and 7 become the classes 1 and 2, and the first of `class_names` belongs to 3.
 
         Args:
-            cube: [H, W, B] finite integers or real numbers; kept as float32.
+            cube: [H, W, B] integers or real numbers; kept as float32. A pixel with a value that is
+                NaN or infinite has no data.
             labels: [H, W] class numbers, 0 where a pixel has none; whole numbers stored as floats
                 are accepted.
             class_names: Names of the K classes, in the order of their numbers; "class 3" for the
@@ -74,9 +95,11 @@ class Scene:
             wavelengths_nm: [B] centres of the bands in nanometres, if known.
             name: Name of the scene in messages, tables and pictures.
             colours: Colours of the K classes on maps, "#rrggbb"; from a palette if left out.
+            nodata: Value that marks pixels without data, such as -9999: in any band, the value 0
+                in all bands.
 
         Returns:
-            The scene, checked.
+            The scene, checked. Its pixels without data are unlabelled and False in `valid`.
 
         Raises:
             InputError: An argument does not fit; names it, and the place of a wrong value.
@@ -89,7 +112,42 @@ class Scene:
         """
         from snnquant.scenes.arrays import scene_from_arrays
 
-        return scene_from_arrays(cube, labels, class_names, wavelengths_nm, name, colours)
+        return scene_from_arrays(cube, labels, class_names, wavelengths_nm, name, colours, nodata)
+
+    def without_small_classes(self, pixels: int) -> Scene:
+        """Return the scene without its classes of fewer than `pixels` pixels.
+
+        Args:
+            pixels: Smallest number of pixels that a class keeps.
+
+        Returns:
+            The scene itself where all classes are large enough; otherwise one whose other classes
+            are renumbered, and the pixels of the small ones unlabelled.
+
+        Raises:
+            InputError: No class is large enough.
+
+        >>> scene = Scene.from_arrays(np.ones((1, 4, 2)), [[3, 5, 5, 5]])
+        >>> scene.without_small_classes(2).class_names
+        ('class 5',)
+        """
+        counts = np.bincount(self.labels.ravel(), minlength=self.classes + 1)[1:]
+        large = np.flatnonzero(counts >= pixels)
+        if len(large) == self.classes:
+            return self
+        found = f"at most {counts.max()} pixels per class"
+        self._require(len(large) > 0, "labels", found, f"a class of {pixels} or more")
+        numbers = np.zeros(self.classes + 1, np.int64)
+        numbers[large + 1] = np.arange(1, len(large) + 1)
+        names = tuple(self.class_names[index] for index in large)
+        text = json.dumps([self.digest, names])
+        return replace(
+            self,
+            labels=numbers[self.labels],
+            class_names=names,
+            colours=tuple(self.colours[index] for index in large),
+            digest=hashlib.sha256(text.encode()).hexdigest(),
+        )
 
     def save(self, path: Path | str) -> None:
         """Write the scene as one .npz file, without pickles, whole or not at all.
@@ -165,6 +223,13 @@ class Scene:
             f"the cube's rows and columns, {cube.shape[:2]}",
         )
         self._require(labels.dtype == np.int64, "labels", labels.dtype, "int64")
+        valid = self.valid
+        sound = valid.shape == cube.shape[:2] and valid.dtype == bool
+        self._require(
+            sound, "valid", f"{valid.dtype} of shape {valid.shape}", "bool, rows x columns"
+        )
+        lost = int(np.count_nonzero(labels[~valid]))
+        self._require(not lost, "labels", f"{lost} pixels without data", "0 (unlabelled) there")
 
     def _check_classes(self) -> None:
         names, colours = self.class_names, self.colours
@@ -184,24 +249,19 @@ class Scene:
         )
         counts = np.bincount(self.labels.ravel(), minlength=len(names) + 1)[1:]
         empty = [name for name, count in zip(names, counts, strict=True) if count == 0]
-        self._require(not empty, "labels", f"no pixel of {', '.join(empty)}", "one of every class")
+        found = f"no pixel of {', '.join(empty)}"
+        found += "" if self.valid.all() else " that has data"
+        self._require(not empty, "labels", found, "one of every class")
 
     def _check_wavelengths(self) -> None:
-        waves = self.wavelengths_nm
-        if waves is None:
-            return
-        self._require(
-            waves.shape == (self.bands,),
-            "wavelengths_nm",
-            f"shape {waves.shape}",
-            f"one for each of the {self.bands} bands",
-        )
-        self._require(
-            bool(np.isfinite(waves).all() and (waves > 0).all()),
-            "wavelengths_nm",
-            "a value that is not finite and positive",
-            "nanometres",
-        )
+        for name in ("wavelengths_nm", "fwhm_nm"):
+            waves = getattr(self, name)
+            if waves is None:
+                continue
+            expected = f"one for each of the {self.bands} bands"
+            self._require(waves.shape == (self.bands,), name, f"shape {waves.shape}", expected)
+            sound = bool(np.isfinite(waves).all() and (waves > 0).all())
+            self._require(sound, name, "a value that is not finite and positive", "nanometres")
 
     def _check_finite(self) -> None:
         # By blocks of rows: a mask of the whole cube would cost a quarter of the cube's memory.

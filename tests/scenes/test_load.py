@@ -120,30 +120,11 @@ def spoilt(array, place, value, dtype=None):
         (lambda c, g: {"cube": c[:0]}, r"cube\.npy: found a cube of shape \(0, 5, 4\)"),
         (lambda c, g: {"labels": np.stack([g, g], -1)}, r"labels\.npy: .*shape \(6, 5, 2\)"),
         (lambda c, g: {"cube": c.astype(complex)}, r"cube\.npy: found complex128 values"),
-        (
-            lambda c, g: {"cube": spoilt(c, (2, 3, 1), np.nan, float)},
-            r"cube\.npy: .*found 1 NaN or infinite values, the first at row 2, column 3, band 1",
-        ),
-        (
-            lambda c, g: {"cube": spoilt(c, (0, 0, 0), 1e300, float)},
-            r"cube\.npy: .*the first at row 0, column 0, band 0",
-        ),
-        (
-            lambda c, g: {"labels": spoilt(g, (1, 2), -1, np.int16)},
-            r"labels\.npy: found the label -1 at row 1, column 2 \(1 such pixels.*0, 3, 7",
-        ),
-        (
-            lambda c, g: {"labels": spoilt(g, (4, 0), 5)},
-            r"labels\.npy: found the label 5 at row 4, column 0",
-        ),
+        (lambda c, g: {"cube": c * np.nan}, r"cube\.npy: found no pixel with data"),
         (lambda c, g: {"labels": g / 2}, r"labels\.npy: found labels that are not whole"),
         (
-            lambda c, g: {"labels": spoilt(g, (0, 0), np.nan, float)},
-            r"labels\.npy: found labels that are not whole",
-        ),
-        (
             lambda c, g: {"labels": np.minimum(g, 3)},
-            r"labels\.npy: found no pixel of barley, expected one of every class of the card",
+            r"labels\.npy: found no pixel of barley \(the file has 0, 3\), expected one of",
         ),
     ],
 )

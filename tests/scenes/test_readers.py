@@ -165,9 +165,9 @@ def test_values_that_are_not_real_numbers_are_refused(values, found, tmp_path):
 
 def test_mat_values_that_are_not_real_numbers_are_refused(tmp_path):
     scipy.io.savemat(tmp_path / "a.mat", {"text": "corn", "cell": np.array([1, "b"], object)})
-    with pytest.raises(InputError, match="<U4"):
+    with pytest.raises(InputError, match="found char values"):
         read_array(tmp_path / "a.mat", "text")
-    with pytest.raises(InputError, match="object"):
+    with pytest.raises(InputError, match="found cell values"):
         read_array(tmp_path / "a.mat", "cell")
 
 
@@ -204,7 +204,7 @@ def test_missing_empty_and_unknown_files(tmp_path):
 def test_an_envi_header_without_its_data(tmp_path):
     path, _ = write(np.ones((4, 5, 6), np.int16), tmp_path, "envi")
     path.with_suffix(".dat").unlink()
-    with pytest.raises(InputError, match=r"a\.hdr: found damage.*data file"):
+    with pytest.raises(InputError, match=r"a\.hdr: found no data file beside it"):
         read_array(path)
 
 
