@@ -16,7 +16,7 @@ def energy(folder: RunFolder, /, *, json: Json = False) -> None:
         lambda progress: open_run(folder, progress), evaluation.energy_by_layer
     )
     if json:
-        print(json_format.dumps({"layers": rows}))
+        print(json_format.dumps(rows))
     else:
         _print(rows)
 

@@ -19,6 +19,7 @@ from snnquant.conversion.thresholds import spike_scales
 from snnquant.conversion.tracing import BATCH, add_shapes, is_softmax, logits_node, trace, where
 from snnquant.errors import InputError
 from snnquant.nn import INPUT
+from snnquant.nn.builders import zero_pad
 from snnquant.nn.kinds import (
     ACTIVATIONS,
     AVERAGE_POOLS,
@@ -178,7 +179,13 @@ class _Rewriter:
                 raise InputError(f"{where(node)}: {hint(node, layer, found)}")
             new, action, remark = spiking
             name = self._free_name(node, new)
-            self._add(name, new, node, [self.names[source] for source in tensors(node)])
+            sources = [self.names[source] for source in tensors(node)]
+            pad = _uneven_padding(new)
+            if pad is not None:
+                before = torch.empty(1, *tensors(node)[0].meta["shape"][1:], device="meta")
+                self._add(f"{name}_pad", pad, node, sources, pad(before).shape[1:])
+                sources = [f"{name}_pad"]
+            self._add(name, new, node, sources)
             self.names[node] = name
             self.matches.append(Match(where(node), found, action, name, remark))
 
@@ -204,10 +211,18 @@ class _Rewriter:
             name += "_"
         return name
 
-    def _add(self, name: str, layer: nn.Module, node: fx.Node, sources: list[str]) -> None:
+    def _add(
+        self,
+        name: str,
+        layer: nn.Module,
+        node: fx.Node,
+        sources: list[str],
+        shape: tuple[int, ...] | None = None,
+    ) -> None:
+        """Add a layer; `shape` of its output is the node's unless given."""
         self.layers[name] = layer
         self.inputs[name] = tuple(sources)
-        self.origins[name] = Origin(node.meta["shape"][1:], where(node))
+        self.origins[name] = Origin(shape or node.meta["shape"][1:], where(node))
         passes_on = not isinstance(layer, (*SYNAPSES, Sum))
         if isinstance(layer, ACTIVATIONS) or (passes_on and self.spikes.intersection(sources)):
             self.spikes.add(name)
@@ -241,6 +256,19 @@ def _spiking_form(node: fx.Node, layer: nn.Module | None) -> tuple[nn.Module, st
         remark = "after spikes: what follows it receives averages, not spikes"
         return copy.deepcopy(layer), "matched", remark
     return (copy.deepcopy(layer), "matched", "") if isinstance(layer, KEPT) else None
+
+
+def _uneven_padding(layer: Any) -> nn.Module | None:
+    """Take padding="same" that is longer after an axis than before it out of a convolution."""
+    if not isinstance(layer, CONVOLUTIONS) or layer.padding != "same":
+        return None
+    sizes = zip(layer.kernel_size, layer.dilation, strict=True)
+    totals = [dilation * (kernel - 1) for kernel, dilation in sizes]
+    if layer.padding_mode != "zeros" or all(total % 2 == 0 for total in totals):
+        return None
+    layer.padding = (0,) * len(totals)
+    sides = [side for total in reversed(totals) for side in (total // 2, total - total // 2)]
+    return zero_pad(sides)
 
 
 @torch.no_grad()
