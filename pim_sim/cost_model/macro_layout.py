@@ -218,7 +218,7 @@ def _window_rows(layer: Layer, windows: int, packing: Packing) -> int:
     # of the windows' values those that an earlier window has are left out; a stride longer than
     # the kernel leaves values between two windows that no filter needs
     length = windows * kernel - np.maximum(0, windows - apart) * max(0, kernel - shift)
-    rows: int = layer.fan_in // kernel * length
+    rows: int = layer.fan_in // kernel * length  # type: ignore[assignment]  # arrays of a sweep
     return rows
 
 

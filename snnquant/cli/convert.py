@@ -43,6 +43,17 @@ def convert(
     trust_code: Annotated[
         bool, Parameter(negative="", help="Run the file of --architecture FILE.py:CLASS.")
     ] = False,
+    layout: Annotated[
+        str | None,
+        Parameter(
+            help="Axes of the patches that the CNN takes, such as N,1,h,w,B (N: batch, B: bands); "
+            "by default those with which it is right most often on validation pixels."
+        ),
+    ] = None,
+    logits: Annotated[
+        int | None,
+        Parameter(help="Place, from 0, of the logits where the CNN returns several tensors."),
+    ] = None,
 ) -> None:
     """Convert a CNN: calibrate thresholds, search their factors on the validation pixels.
 
@@ -52,19 +63,20 @@ def convert(
 
     in_place = cnn.is_dir()
     given = config is not DEFAULT_CONFIG or options.output or options.resume or options.config
+    given = given or layout is not None or logits is not None
     if in_place and given:
         raise InputError(f"{cnn}: found options beside a run's folder, expected only its own")
 
     def start(progress: Progress) -> Run:
         if in_place:
             return open_run(cnn, progress, options.device)
-        own = cnn.suffix == ".onnx" and options.resume is None
-        new = import_cnn.with_onnx(config, cnn) if own else config
+        new = config if options.resume else import_cnn.fitted_config(config, cnn)
         return create_or_resume(new, options, progress)
 
     def work(run: Run) -> RunMetrics:
         if not in_place and not run.has("cnn_fp32"):
-            for remark in import_cnn.import_cnn(run, cnn, trust_code=trust_code):
+            reading = import_cnn.Reading(trust_code=trust_code, layout=layout, logits=logits)
+            for remark in import_cnn.import_cnn(run, cnn, reading):
                 print(f"{cnn}: {remark}", file=sys.stderr)
         stages.convert_cnn(run)
         if finetune:

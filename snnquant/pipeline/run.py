@@ -25,6 +25,7 @@ from snnquant.io import replacing
 from snnquant.models import build_model
 from snnquant.nn import GraphNetwork
 from snnquant.sampling import Normalisation, Patches, Split, make_split
+from snnquant.sampling.normalisation import read_scaling
 from snnquant.sampling.patches import CPU
 from snnquant.scenes import Scene, load_mask, load_scene
 from snnquant.scenes.pixels import remark
@@ -34,6 +35,8 @@ from snnquant.training import AccumulateMeter, Epoch, Samples, Stage, train
 
 Progress = Callable[[str, int, int, str], None]
 """Receives the stage, how much of it is done, how much there is in all, and a remark."""
+SCALING_FILE = "scaling.npz"
+"""File of the scaling that a user gave as a file."""
 SCENE_FILE = "scene.npz"
 """File of a scene built in Python, and `scene` in the configuration of its run."""
 PROTOCOLS = get_args(get_type_hints(SplitConfig)["protocol"])
@@ -116,6 +119,7 @@ class Run:
             given = f"given ({split.protocol})" if split.protocol in PROTOCOLS else split.protocol
             vars(run)["split"] = replace(split, protocol=given)
         _check_pixels(run.scene, run.split)
+        _ = run.normalisation  # refuses the file of a scaling that does not fit
         build_neuron(config.neuron)  # refuses an unknown name before anything is trained
         if not config.model.is_own:
             with torch.device("meta"):  # shapes only: can the network be built?
@@ -172,6 +176,11 @@ class Run:
                     temporary.write_text(write_config(self.config), encoding="utf-8")
             if not (self.path / "split.npz").exists():
                 self.split.save(self.path / "split.npz")
+            scaling = self.config.scaling
+            if scaling.endswith(".npz") and not (self.path / SCALING_FILE).exists():
+                shift, scale = read_scaling(Path(scaling), self.scene.bands)
+                with replacing(self.path / SCALING_FILE) as temporary, temporary.open("wb") as file:
+                    np.savez(file, mean=shift, std=scale)
         except InputError:
             if new:
                 shutil.rmtree(self.path, ignore_errors=True)
@@ -205,7 +214,24 @@ class Run:
         """Statistics of the training pixels, or those of the imported CNN."""
         if self.has(Network.CNN_FP32):
             return self._checkpoint(Network.CNN_FP32).normalisation
-        return Normalisation.fit(self.scene, self.split.train, self.config.model.components)
+        scaling = self.config.scaling
+        return self.scaled("standard" if scaling == "auto" else scaling)
+
+    def scaled(self, scaling: str) -> Normalisation:
+        """Return a scaling of this scene, fitted to the training pixels.
+
+        The file of a scaling is read from the run folder once it is there.
+        """
+        kept = self.path / SCALING_FILE
+        source = str(kept) if scaling.endswith(".npz") and kept.exists() else scaling
+        components = self.config.model.components
+        fitted = Normalisation.fit(self.scene, self.split.train, components, source)
+        return replace(fitted, scaling=scaling)
+
+    def use(self, normalisation: Normalisation) -> None:
+        """Take a normalisation in place of the configuration's, for an imported CNN."""
+        vars(self)["normalisation"] = normalisation  # where `cached_property` looks first
+        vars(self).pop("patches", None)
 
     @cached_property
     def patches(self) -> Patches:
