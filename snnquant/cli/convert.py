@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -60,16 +61,19 @@ def convert(
     A run's folder is converted in place with its own options; a file starts a new run.
     """
     from snnquant.pipeline import evaluation, import_cnn, stages
+    from snnquant.report import write_html
 
     in_place = cnn.is_dir()
-    given = config is not DEFAULT_CONFIG or options.output or options.resume or options.config
+    moved = None if config is DEFAULT_CONFIG else config.scene
+    given = config not in (DEFAULT_CONFIG, replace(DEFAULT_CONFIG, scene=config.scene))
+    given = given or options.output or options.resume or options.config
     given = given or layout is not None or logits is not None
     if in_place and given:
         raise InputError(f"{cnn}: found options beside a run's folder, expected only its own")
 
     def start(progress: Progress) -> Run:
         if in_place:
-            return open_run(cnn, progress, options.device)
+            return open_run(cnn, progress, options.device, moved)
         new = config if options.resume else import_cnn.fitted_config(config, cnn)
         return create_or_resume(new, options, progress)
 
@@ -84,7 +88,10 @@ def convert(
         return evaluation.evaluate(run)
 
     metrics = run_with_progress(start, work)
-    report = _report(Path(metrics.run))
+    folder = Path(metrics.run)
+    class_map = folder / "map_and_truth.png"
+    write_html(metrics, class_map if class_map.exists() else None, folder / "report.html")
+    report = _report(folder)
     if not options.json:
         from rich.console import Console
 
@@ -94,6 +101,8 @@ def convert(
         operations = key_map.get("operations", conversion["operations"])
         print_conversion(conversion, operations, Console())
     print_metrics(metrics, options.json, **report)
+    if not options.json:
+        print(f"report: {folder / 'report.html'}")
 
 
 def _report(folder: Path) -> dict[str, Any]:

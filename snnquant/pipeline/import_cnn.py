@@ -58,6 +58,8 @@ class Reading:
 
 
 DEFAULT = Reading()
+SHOWN = 3
+"""Layouts of which a message says why they do not fit."""
 
 
 def import_cnn(run: Run, file: Path, reading: Reading = DEFAULT) -> list[str]:
@@ -312,7 +314,7 @@ def _candidates(
     logits: int | None,
 ) -> tuple[list[Candidate], list[str]]:
     """Return the layouts in which a network gives logits, and reasons against the others."""
-    candidates, refusals = [], []
+    candidates, refusals, outputs = [], [], []
     for layout, make in makers.items():
         try:
             network = Reshaped(make(), layout, logits).eval()
@@ -330,8 +332,9 @@ def _candidates(
         if shape in ((len(example), classes), (len(example), classes + 1)):
             candidates.append(Candidate(layout, network, shape[1]))
         else:
-            refusals.append(f"[{layout}]: {_found(output, len(example), classes)}")
-    return candidates, refusals
+            outputs.append(f"[{layout}]: {_found(output, len(example), classes)}")
+    shown = (outputs or refusals)[:SHOWN]  # a layout in which it runs tells more
+    return candidates, shown
 
 
 def _found(output: Any, samples: int, classes: int) -> str:

@@ -24,8 +24,15 @@ from snnquant.errors import InputError
 from snnquant.io import replacing
 from snnquant.models import build_model
 from snnquant.nn import GraphNetwork
+from snnquant.pipeline.kept_files import (
+    HARDWARE_FILE,
+    SCALING_FILE,
+    SOURCE_FILE,
+    KeptScene,
+    keep_files,
+    keep_scene,
+)
 from snnquant.sampling import Normalisation, Patches, Split, make_split
-from snnquant.sampling.normalisation import read_scaling
 from snnquant.sampling.patches import CPU
 from snnquant.scenes import Scene, load_mask, load_scene
 from snnquant.scenes.pixels import remark
@@ -35,8 +42,6 @@ from snnquant.training import AccumulateMeter, Epoch, Samples, Stage, train
 
 Progress = Callable[[str, int, int, str], None]
 """Receives the stage, how much of it is done, how much there is in all, and a remark."""
-SCALING_FILE = "scaling.npz"
-"""File of the scaling that a user gave as a file."""
 SCENE_FILE = "scene.npz"
 """File of a scene built in Python, and `scene` in the configuration of its run."""
 PROTOCOLS = get_args(get_type_hints(SplitConfig)["protocol"])
@@ -65,6 +70,8 @@ class Run:
     """Receives the progress of the stages."""
     device: torch.device = CPU
     """Device of torch; not part of the configuration, so that a run may resume elsewhere."""
+    data: str | None = None
+    """Where the scene's data went, if the run folder does not know: a folder, or a card in it."""
     _loaded: dict[Network, Checkpoint] = field(default_factory=dict, init=False, repr=False)
 
     @classmethod
@@ -127,19 +134,27 @@ class Run:
         return run
 
     @classmethod
-    def open(cls, path: Path, progress: Progress = silent, device: torch.device = CPU) -> Run:
+    def open(
+        cls,
+        path: Path,
+        progress: Progress = silent,
+        device: torch.device = CPU,
+        *,
+        scene: str | None = None,
+    ) -> Run:
         """Resume the run in a folder.
 
         Args:
             path: Folder of the run.
             progress: Receives the progress of the stages.
             device: Where torch computes.
+            scene: Where the scene's data went, if they have moved: a folder, or a card in it.
 
         Returns:
             The run.
 
         Raises:
-            InputError: If `path` holds no run, or its scene has changed.
+            InputError: If `path` holds no run, or its scene has changed or is not found.
 
         >>> from tempfile import TemporaryDirectory
         >>> with TemporaryDirectory() as folder:
@@ -150,7 +165,7 @@ class Run:
         """
         if not path.is_dir():
             raise InputError(f"{path}: no such folder, expected a run folder")
-        run = cls(path, read_config(path / "config.toml"), progress, device)
+        run = cls(path, read_config(path / "config.toml"), progress, device, scene)
         if (path / "split.npz").exists():
             saved = Split.load(path / "split.npz")
             if saved.protocol not in PROTOCOLS:
@@ -160,6 +175,9 @@ class Run:
                     f"{path}/split.npz: found a split that scene and options don't give"
                 )
         run.write()
+        if scene is not None:
+            _ = run.scene
+            KeptScene(path, scene).remember()
         return run
 
     def write(self) -> None:
@@ -172,15 +190,13 @@ class Run:
             if self.config.scene == SCENE_FILE and not (self.path / SCENE_FILE).exists():
                 self.scene.save(self.path / SCENE_FILE)
             if not (self.path / "config.toml").exists():
+                if self.config.scene != SCENE_FILE:
+                    keep_scene(self.path, self.config.scene, self.scene.digest)
+                keep_files(self.path, self.config, self.scene)
                 with replacing(self.path / "config.toml") as temporary:
                     temporary.write_text(write_config(self.config), encoding="utf-8")
             if not (self.path / "split.npz").exists():
                 self.split.save(self.path / "split.npz")
-            scaling = self.config.scaling
-            if scaling.endswith(".npz") and not (self.path / SCALING_FILE).exists():
-                shift, scale = read_scaling(Path(scaling), self.scene.bands)
-                with replacing(self.path / SCALING_FILE) as temporary, temporary.open("wb") as file:
-                    np.savez(file, mean=shift, std=scale)
         except InputError:
             if new:
                 shutil.rmtree(self.path, ignore_errors=True)
@@ -196,7 +212,21 @@ class Run:
         """The scene, read once."""
         if self.config.scene == SCENE_FILE:
             return Scene.load(self.path / SCENE_FILE)
-        return _large_classes(load_scene(self.config.scene), self.config.split)
+        kept = self._kept_scene
+        scene = load_scene(self.data or self.config.scene) if kept is None else kept.load()
+        return _large_classes(scene, self.config.split)
+
+    @property
+    def _kept_scene(self) -> KeptScene | None:
+        """The scene's card in the run folder; None in one of before cards were kept."""
+        kept = (self.path / SOURCE_FILE).exists()
+        return KeptScene(self.path, self.data) if kept else None
+
+    @property
+    def hardware(self) -> str:
+        """Name or file of the in-memory hardware; the run folder's copy of a file."""
+        kept = self.path / HARDWARE_FILE
+        return str(kept) if kept.exists() else self.config.hardware
 
     @cached_property
     def split(self) -> Split:
@@ -206,7 +236,8 @@ class Run:
             if config.scene == SCENE_FILE:
                 found = f"found mask, but {self.scene.name} was built in Python"
                 raise InputError(f"--split: {found}, expected random or blocks")
-            mask = load_mask(config.scene)
+            kept = self._kept_scene
+            mask = load_mask(self.data or config.scene) if kept is None else kept.mask()
         return make_split(self.scene, config.split, config.model.window, config.seed, mask)
 
     @cached_property
