@@ -195,8 +195,9 @@ def _windows(layer: Layer, rows: int, filter_copies: int, packing: Packing) -> i
     if packing == "none" or layer.positions == 1:
         single: int = np.minimum(1.0, rows)
         return single
+    fitting: Any = rows // layer.fan_in
     if packing == "duplicate":
-        fitting, available = rows // layer.fan_in, float(layer.positions)
+        available = float(layer.positions)
     else:
         kernel, apart, shift = _first_axis(layer)
         length, common = rows // (layer.fan_in // kernel), max(0, kernel - shift)
@@ -217,9 +218,8 @@ def _window_rows(layer: Layer, windows: int, packing: Packing) -> int:
     kernel, apart, shift = _first_axis(layer)
     # of the windows' values those that an earlier window has are left out; a stride longer than
     # the kernel leaves values between two windows that no filter needs
-    length = windows * kernel - np.maximum(0, windows - apart) * max(0, kernel - shift)
-    rows: int = layer.fan_in // kernel * length  # type: ignore[assignment]  # arrays of a sweep
-    return rows
+    shared: int = np.maximum(0, windows - apart) * max(0, kernel - shift)
+    return layer.fan_in // kernel * (windows * kernel - shared)
 
 
 def _first_axis(layer: Layer) -> tuple[int, int, int]:

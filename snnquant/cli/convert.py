@@ -65,9 +65,9 @@ def convert(
 
     in_place = cnn.is_dir()
     moved = None if config is DEFAULT_CONFIG else config.scene
+    more = (options.output, options.resume, options.config, layout, logits)
     given = config not in (DEFAULT_CONFIG, replace(DEFAULT_CONFIG, scene=config.scene))
-    given = given or options.output or options.resume or options.config
-    given = given or layout is not None or logits is not None
+    given = given or any(option is not None for option in more)
     if in_place and given:
         raise InputError(f"{cnn}: found options beside a run's folder, expected only its own")
 

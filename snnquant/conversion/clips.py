@@ -51,7 +51,7 @@ def find_clips(graph: fx.Graph) -> dict[fx.Node, Clip]:
 
 def _clip(end: fx.Node) -> Clip | None:
     inside, sources = _ancestry(end)
-    if len(sources) != 1 or not inside and operation(end) not in ("threshold", "maximum", "max"):
+    if len(sources) != 1 or not (inside or operation(end) in ("threshold", "maximum", "max")):
         return None
     (source,) = sources
     private = all(user in inside or user is end for node in inside for user in node.users)

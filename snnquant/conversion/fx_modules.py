@@ -38,7 +38,7 @@ SHIFTS, SCALES = ("add", "iadd", "sub", "isub"), ("mul", "imul", "div", "truediv
 
 
 def per_channel_steps(node: fx.Node, root: nn.Module) -> list[nn.Module] | None:
-    """Make the layers for a tensor plus, minus, times or over a parameter of one number per channel.
+    """Make the layers of arithmetic between a tensor and a parameter of one number per channel.
 
     Return None where the node is anything else.
     """
@@ -69,7 +69,7 @@ def per_channel_steps(node: fx.Node, root: nn.Module) -> list[nn.Module] | None:
     with torch.no_grad():
         weight: Any = layer.weight
         weight.copy_(scale.view(-1, *[1] * (weight.ndim - 1)))
-        layer.bias.copy_(shift)  # type: ignore[operator, union-attr]
+        layer.bias.copy_(shift)  # type: ignore[operator]
     return [*before, layer, *after]
 
 

@@ -75,8 +75,9 @@ def load_matching(network: nn.Module, state: Mapping[str, Tensor], ordered: bool
     """Copy a state dict into a network, as float32, whatever its names are.
 
     Names are tried as they are, below any prefix and without the parts that wrapping modules put
-    in; then layers are matched by their shapes, and those of equal shape by their order. Shapes are equal up to ones at their end, so that a
-    kernel along one dimension fits either way of writing it.
+    in; then layers are matched by their shapes, and those of equal shape by their order. Shapes
+    are equal up to ones at their end, so that a kernel along one dimension fits either way of
+    writing it.
 
     Args:
         network: The network, which is changed in place.

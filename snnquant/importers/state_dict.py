@@ -115,21 +115,20 @@ HARMLESS: list[Any] = [
         *("pytorch_lightning.utilities.parsing.AttributeDict",),
     )
 ]
-"""What training programs keep beside the weights: read as `_Inert`, then left out."""
+"""Things that training programs keep beside the weights: read as `_Inert`, then left out."""
 
 
 def _require_plain_archive(path: Path, size: int) -> None:
     """Refuse an archive that unpacks to more than its size: torch.save compresses nothing."""
     with zipfile.ZipFile(path) as archive:
         members = archive.infolist()
-    names = [member.filename.partition("/")[2] for member in members]
+    names = [member.filename.partition("/")[2] or member.filename for member in members]
     if any(name == "constants.pkl" or name.startswith("code/") for name in names):
         raise InputError(
             f"{path}: found a TorchScript program, expected a state dict: save it with "
             "torch.save(torch.jit.load(path).state_dict(), new_path), or export the network to ONNX"
         )
-    if any("exported_program" in member.filename or name == "archive_format"
-           for member, name in zip(members, names, strict=True)):
+    if any("exported_program" in name or name == "archive_format" for name in names):
         raise InputError(
             f"{path}: found a program of torch.export, expected a state dict: save it with "
             "torch.save(torch.export.load(path).state_dict, new_path), or export it to ONNX"
@@ -172,12 +171,13 @@ def _state_dicts(content: Any) -> dict[str, Any]:
         for key, value in content.items()
         if isinstance(key, str)
         and isinstance(value, dict)
+        and not key.startswith("optim")
         and (key in NESTED or _is_weight_table(value))
     }
 
 
 def _is_weight_table(content: dict[Any, Any]) -> bool:
-    """Tell whether a dictionary has weights by name: a tensor with axes of a dotted name, or two."""
+    """Tell whether a dictionary has weights by name."""
     tensors = [key for key, value in content.items() if isinstance(value, Tensor) and value.ndim]
     return any(isinstance(key, str) and key.endswith("weight") for key in tensors)
 

@@ -19,8 +19,10 @@ REMARK = (
 )
 
 
-def without_first_rows(state: Mapping[str, Tensor], like: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return tensors of the shapes in `like`; where one is a row longer, its first row goes.
+def without_first_rows(
+    state: Mapping[str, Tensor], like: Mapping[str, Tensor]
+) -> dict[str, Tensor]:
+    """Return tensors of the shapes in `like`, without the first row of those that are longer.
 
     >>> wide = {"weight": torch.tensor([[0.0], [1.0], [2.0]])}
     >>> without_first_rows(wide, {"weight": torch.empty(2, 1)})["weight"].tolist()

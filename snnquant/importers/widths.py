@@ -27,8 +27,8 @@ def widths_in(model: ModelConfig, state: Mapping[str, Tensor]) -> tuple[int, ...
     Returns:
         The widths; None where they are the model's, or where the convolutions are others.
 
-    >>> weights = {"a.weight": torch.empty(16, 1, 7, 3, 3), "b.weight": torch.empty(32, 16, 3, 3, 3)}
-    >>> widths_in(ModelConfig(name="li"), weights)
+    >>> first, second = torch.empty(16, 1, 7, 3, 3), torch.empty(32, 16, 3, 3, 3)
+    >>> widths_in(ModelConfig(name="li"), {"a.weight": first, "b.weight": second})
     (16, 32)
     """
     try:
@@ -38,9 +38,7 @@ def widths_in(model: ModelConfig, state: Mapping[str, Tensor]) -> tuple[int, ...
         return None
     own = tuple(m.out_channels for m in network.modules() if isinstance(m, CONVOLUTIONS))
     found = tuple(
-        len(tensor)
-        for name, tensor in state.items()
-        if name.endswith("weight") and tensor.ndim > 2
+        len(tensor) for name, tensor in state.items() if name.endswith("weight") and tensor.ndim > 2
     )
     if len(found) != len(own) or found == own:
         return None

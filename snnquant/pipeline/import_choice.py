@@ -130,7 +130,10 @@ def _trials(
         patches = Patches(run.scene.cube, run.config.model.window, normalisation)
         for candidate in candidates:
             logits = torch.cat(
-                [candidate.network(patches.gather(some)).float() for some in pixels.split(BATCH)]
+                [
+                    candidate.network(patches.gather(some)).float()
+                    for some in torch.split(pixels, BATCH)
+                ]
             )[:, candidate.outputs - run.scene.classes :]
             loss = float(nn.functional.cross_entropy(logits, classes))
             trials.append(_Trial(candidate, scaling, logits.argmax(1) == classes, loss))

@@ -162,7 +162,7 @@ def _entries(card: Card) -> list[DataFile]:
 
 
 def _in(place: Path, entry: DataFile) -> Path | None:
-    """Return the file of an entry in a folder, under its path there or its name alone."""
+    """Return the file of an entry in a folder, under its path there or only its name."""
     names = (entry.file, *entry.also, Path(entry.file).name)
     paths = (place / name for name in names)
     return next((path for path in paths if path.is_file() or "*" in path.name), None)

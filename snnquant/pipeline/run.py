@@ -71,7 +71,7 @@ class Run:
     device: torch.device = CPU
     """Device of torch; not part of the configuration, so that a run may resume elsewhere."""
     data: str | None = None
-    """Where the scene's data went, if the run folder does not know: a folder, or a card in it."""
+    """Place of the scene's data if the run folder does not know it: a folder, or a card in it."""
     _loaded: dict[Network, Checkpoint] = field(default_factory=dict, init=False, repr=False)
 
     @classmethod

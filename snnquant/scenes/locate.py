@@ -49,7 +49,10 @@ def obtain_file(card: Card, entry: DataFile) -> tuple[Path, str]:
     found = file_digest(path)
     if entry.sha256 is None or found == entry.sha256:
         return path, found
-    if entry.content is not None and content_digest(path, entry.variable, entry.axes) == entry.content:
+    if (
+        entry.content is not None
+        and content_digest(path, entry.variable, entry.axes) == entry.content
+    ):
         remark(f"{path}: saved again, with the values that the card {card.name} expects")
         return path, entry.sha256
     raise InputError(

@@ -212,6 +212,77 @@ CASES: dict[str, tuple[Any, Mapping[str, Any], Any, int]] = {
     ),
     "Mul": ([node("Mul", "c")], {"c": np.float32(1.5)}, IMAGE, 17),
     "Div": ([node("Div", "c")], {"c": np.array([4], np.float32)}, IMAGE, 17),
+    "Add of a constant beside another use": (
+        [
+            node("MatMul", "w", output="z"),
+            onnx.helper.make_node("Add", ["z", "b"], ["v"]),
+            onnx.helper.make_node("Add", ["v", "z"], ["y"]),
+        ],
+        {"w": constant(12, 5), "b": constant(5)},
+        VECTOR,
+        17,
+    ),
+    **{
+        f"{operator} of {place}": (
+            [onnx.helper.make_node(operator, ["x", "c"], ["y"])],
+            {"c": constant(*shape) ** 2 + 0.5},
+            sample,
+            17,
+        )
+        for operator in ("Add", "Sub", "Mul", "Div")
+        for place, shape, sample in (
+            ("channels", (1, 4, 1, 1), IMAGE),
+            ("bands of a volume", (9, 1, 1), CUBE),
+            ("columns", (7,), IMAGE),
+            ("values", (12,), VECTOR),
+        )
+    },
+    **{
+        f"{operator} from channels": (
+            [onnx.helper.make_node(operator, ["c", "x"], ["y"])],
+            {"c": constant(4, 1, 1)},
+            IMAGE,
+            17,
+        )
+        for operator in ("Add", "Sub", "Mul")
+    },
+    "Resize": (
+        [
+            node(
+                "Resize",
+                "",
+                "s",
+                mode="nearest",
+                coordinate_transformation_mode="asymmetric",
+                nearest_mode="floor",
+            )
+        ],
+        {"s": np.array([1, 1, 2, 3], np.float32)},
+        IMAGE,
+        17,
+    ),
+    "Upsample": (
+        [node("Upsample", "s", mode="nearest")],
+        {"s": np.array([1, 1, 2, 3], np.float32)},
+        IMAGE,
+        9,
+    ),
+    **{
+        f"{operator} with padding after {axes}": (
+            [node(operator, kernel_shape=[3] * axes, strides=[2] * axes, auto_pad="SAME_UPPER")],
+            {},
+            sample,
+            17,
+        )
+        for operator in ("AveragePool", "MaxPool")
+        for axes, sample in ((1, (4, 10)), (2, (4, 6, 8)), (3, (2, 8, 6, 4)))
+    },
+    "AveragePool over padding": (
+        [node("AveragePool", kernel_shape=[2, 2], pads=[0, 0, 1, 1], count_include_pad=1)],
+        {},
+        IMAGE,
+        17,
+    ),
     "Concat": (
         [node("Relu", output="z"), onnx.helper.make_node("Concat", ["z", "x"], ["y"], axis=-3)],
         {},
@@ -261,19 +332,27 @@ REFUSED: dict[str, tuple[Any, Mapping[str, Any], Any, str]] = {
     ),
     "a constant that is no bias": (
         [node("Conv", "w", output="z"), onnx.helper.make_node("Add", ["z", "b"], ["y"])],
-        {"w": constant(5, 4, 2, 2), "b": constant(6)},
+        {"w": constant(5, 4, 2, 2), "b": constant(4)},
         IMAGE,
-        "(Add): adds a constant of shape (6,)",
+        "(Add): found a constant of shape (4,), expected one number per channel",
     ),
-    "a bias of what is used elsewhere": (
-        [
-            node("MatMul", "w", output="z"),
-            onnx.helper.make_node("Add", ["z", "b"], ["v"]),
-            onnx.helper.make_node("Add", ["v", "z"], ["y"]),
-        ],
-        {"w": constant(12, 5), "b": constant(5)},
-        VECTOR,
-        "(Add): adds a constant",
+    "a constant of two axes": (
+        [node("Mul", "c")],
+        {"c": constant(6, 7)},
+        IMAGE,
+        "(Mul): found a constant of shape (6, 7), expected one number per channel",
+    ),
+    "a number over channels": (
+        [onnx.helper.make_node("Div", ["c", "x"], ["y"])],
+        {"c": constant(4, 1, 1)},
+        IMAGE,
+        "(Div): found a constant of shape (4, 1, 1), expected one number per channel",
+    ),
+    "upsampling by a half": (
+        [node("Resize", "", "s", mode="nearest")],
+        {"s": np.array([1, 1, 1.5, 2], np.float32)},
+        IMAGE,
+        "(Resize): found other scales than whole factors",
     ),
     "training": (
         [node("BatchNormalization", *NORM, training_mode=1)],

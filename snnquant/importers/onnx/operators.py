@@ -250,7 +250,7 @@ def _per_channel(call: Call, *, shifts: bool, sign: float = 1.0) -> list[Step]:
     else:
         scale, shift = values**sign, 0 * ones
     before, layer, after = builders.per_channel(shape, axis)
-    weight = scale.reshape(-1, 1, *[1] * (layer.weight.ndim - 2))
+    weight = scale.reshape(tuple(layer.get_parameter("weight").shape))
     tensors = {"weight": (name, weight), "bias": (name, shift)}
     return [*((b, {}) for b in before), (layer, tensors), *((a, {}) for a in after)]
 
