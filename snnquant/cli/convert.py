@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,6 +16,7 @@ from snnquant.cli.options import (
     SharedOptions,
     create_or_resume,
     open_run,
+    place_of_data,
     print_metrics,
     run_with_progress,
 )
@@ -64,9 +64,9 @@ def convert(
     from snnquant.report import write_html
 
     in_place = cnn.is_dir()
-    moved = None if config is DEFAULT_CONFIG else config.scene
+    moved = place_of_data(config)
     more = (options.output, options.resume, options.config, layout, logits)
-    given = config not in (DEFAULT_CONFIG, replace(DEFAULT_CONFIG, scene=config.scene))
+    given = config is not DEFAULT_CONFIG and moved is None
     given = given or any(option is not None for option in more)
     if in_place and given:
         raise InputError(f"{cnn}: found options beside a run's folder, expected only its own")

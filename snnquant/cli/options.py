@@ -74,14 +74,18 @@ def create_or_resume(config: RunConfig, options: RunOptions, progress: Progress)
     device = _torch_device(options.device)
     if options.resume is None:
         return Run.create(config, options.output, progress, device)
-    moved = None if config is DEFAULT_CONFIG else config.scene
-    if config not in (DEFAULT_CONFIG, replace(DEFAULT_CONFIG, scene=config.scene)):
-        raise InputError("--resume: found other options beside it, expected only the run's own")
-    if options.output or options.config:
+    moved = place_of_data(config)
+    if (config is not DEFAULT_CONFIG and moved is None) or options.output or options.config:
         raise InputError("--resume: found other options beside it, expected only the run's own")
     run = Run.open(options.resume, progress, device, scene=moved)
     remove_leftovers(run.path)
     return run
+
+
+def place_of_data(config: RunConfig) -> str | None:
+    """Return `--scene` where it is the only option beside a run's folder, else None."""
+    only = config == replace(DEFAULT_CONFIG, scene=config.scene) and config != DEFAULT_CONFIG
+    return config.scene if only else None
 
 
 def open_run(

@@ -29,7 +29,7 @@ from snnquant.config.options import (
     require_types,
     section,
 )
-from snnquant.config.scaling import require_scaling
+from snnquant.config.scaling_names import require_scaling
 from snnquant.errors import InputError
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from snnquant.config.scaling import SCALINGS
+from snnquant.config.scaling_names import SCALINGS
 from snnquant.pipeline.run import Run
 from snnquant.sampling import Normalisation, Patches
 

@@ -170,4 +170,4 @@ def _in(place: Path, entry: DataFile) -> Path | None:
 
 def _renamed(place: Path, entry: DataFile) -> DataFile:
     path = _in(place, entry)
-    return entry if path is None else replace(entry, file=str(path))
+    return entry if path is None else replace(entry, file=str(path.absolute()))

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import copy
-import csv
 import shutil
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
-import numpy as np
 import torch
 from numpy import int64
 from numpy.typing import NDArray
@@ -32,10 +30,16 @@ from snnquant.pipeline.kept_files import (
     keep_files,
     keep_scene,
 )
+from snnquant.pipeline.preparation import (
+    check_pixels,
+    free_folder,
+    large_classes,
+    unlabelled,
+    write_history,
+)
 from snnquant.sampling import Normalisation, Patches, Split, make_split
 from snnquant.sampling.patches import CPU
 from snnquant.scenes import Scene, load_mask, load_scene
-from snnquant.scenes.pixels import remark
 from snnquant.spiking import SpikingNetwork, build_neuron
 from snnquant.stored_networks import Network
 from snnquant.training import AccumulateMeter, Epoch, Samples, Stage, train
@@ -117,15 +121,15 @@ class Run:
         if config.scene == SCENE_FILE:  # a file of that name where the user works, not in the run
             scene = scene or load_scene(config.scene)
         if scene is not None:
-            scene = _large_classes(scene, config.split)
+            scene = large_classes(scene, config.split)
             config = replace(config, scene=SCENE_FILE)
-        run = cls(path or _free_folder(config, name), config, progress, device)
+        run = cls(path or free_folder(config, name), config, progress, device)
         if scene is not None:
             vars(run)["scene"] = scene  # where `cached_property` looks first
         if split is not None:
             given = f"given ({split.protocol})" if split.protocol in PROTOCOLS else split.protocol
             vars(run)["split"] = replace(split, protocol=given)
-        _check_pixels(run.scene, run.split)
+        check_pixels(run.scene, run.split)
         _ = run.normalisation  # refuses the file of a scaling that does not fit
         build_neuron(config.neuron)  # refuses an unknown name before anything is trained
         if not config.model.is_own:
@@ -214,7 +218,7 @@ class Run:
             return Scene.load(self.path / SCENE_FILE)
         kept = self._kept_scene
         scene = load_scene(self.data or self.config.scene) if kept is None else kept.load()
-        return _large_classes(scene, self.config.split)
+        return large_classes(scene, self.config.split)
 
     @property
     def _kept_scene(self) -> KeptScene | None:
@@ -378,22 +382,12 @@ class Run:
             self._state(stage),
             seed=self.config.seed,
             teacher=teacher,
-            unlabelled=self._unlabelled() if teacher is not None else None,
+            unlabelled=unlabelled(self.config, self.scene) if teacher is not None else None,
             accumulates=accumulates,
             on_epoch=report,
         )
-        _write_history(self.path / "history.csv", stage, history)
+        write_history(self.path / "history.csv", stage, history)
         self.progress(stage, epochs, epochs, f"{len(history)} epochs")
-
-    def _unlabelled(self) -> torch.Tensor | None:
-        """Return flat indices of the pixels without a label; None if none are used."""
-        if self.config.training.unlabelled == 0:
-            return None
-        scene = self.scene
-        pixels = np.flatnonzero((scene.labels == 0) & scene.valid)
-        if not len(pixels):
-            raise InputError(f"--unlabelled: {self.config.scene} has no pixel without a label")
-        return torch.from_numpy(pixels)
 
     def finish(self, stage: str) -> None:
         """Delete the resumable state of a stage whose network is saved."""
@@ -401,48 +395,3 @@ class Run:
 
     def _state(self, stage: str) -> Path:
         return self.path / f"{stage}.state.safetensors"
-
-
-def _large_classes(scene: Scene, config: SplitConfig) -> Scene:
-    """Return a scene without its small classes, which are named on stderr."""
-    large = scene.without_small_classes(config.drop_small_classes)
-    gone = [name for name in scene.class_names if name not in large.class_names]
-    if gone:
-        limit = f"fewer than {config.drop_small_classes} pixels (--drop-small-classes)"
-        remark(f"scene {scene.name}: left out {', '.join(gone)}: {limit}")
-    return large
-
-
-def _check_pixels(scene: Scene, split: Split) -> None:
-    """Raise `InputError` for a scene of one class, and for pixels of a split without data."""
-    if scene.classes < 2:
-        found = f"found one class ({scene.class_names[0]})"
-        raise InputError(f"scene {scene.name}: {found}, expected two or more to tell apart")
-    pixels = np.concatenate([split.train, split.val, split.test])
-    lost = int(np.count_nonzero(~scene.valid.ravel()[pixels[pixels < scene.valid.size]]))
-    if lost:
-        raise InputError(f"split: found {lost} pixels without data, expected pixels that have some")
-
-
-def _free_folder(config: RunConfig, scene_name: str) -> Path:
-    """Return `runs/SCENE-MODEL-SPLIT-seedN`, numbered if that exists."""
-    scene = "".join(c if c.isalnum() or c in "._" else "-" for c in scene_name)
-    model = Path(config.model.name.rpartition(":")[2]).stem  # of a class, or of a file
-    name = f"{scene}-{model}-{config.split.protocol}-seed{config.seed}"
-    path, number = Path("runs") / name, 1
-    while path.exists():
-        number += 1
-        path = Path("runs") / f"{name}-{number}"
-    return path
-
-
-def _write_history(path: Path, stage: str, history: list[Epoch]) -> None:
-    """Put a stage's epochs into history.csv, replacing those that it held."""
-    rows: list[dict[str, Any]] = []
-    if path.exists():
-        with path.open(newline="", encoding="utf-8") as file:
-            rows = [row for row in csv.DictReader(file) if row["stage"] != stage]
-    with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, [field.name for field in fields(Epoch)])
-        writer.writeheader()
-        writer.writerows([*rows, *(asdict(row) for row in history)])
