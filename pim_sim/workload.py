@@ -1,8 +1,9 @@
 """Workloads: what a network demands of the hardware, one frozen dataclass per layer, kept as JSON.
 
-The file is ``{"schema": 1, "name": ..., "layers": [{...}, ...]}``; the fields of a layer are those
-of `Layer`. Reading is strict: an unknown or missing field, a wrong type, an impossible geometry or
-another schema version is an `InputError` that names the file, the layer and the field.
+The file is ``{"schema": 2, "name": ..., "layers": [{...}, ...]}``; the fields of a layer are those
+of `Layer`. Schema 1, which has neither groups nor dilation, is read as well. Reading is strict: an
+unknown or missing field, a wrong type, an impossible geometry or another schema version is an
+`InputError` that names the file, the layer and the field.
 """
 
 from __future__ import annotations
@@ -28,10 +29,11 @@ from pim_sim.schema import (
     shown,
 )
 
-SCHEMA = 1
-LayerKind = Literal["conv3d", "conv2d", "linear"]
+SCHEMA = 2
+LayerKind = Literal["conv3d", "conv2d", "conv1d", "linear"]
 
-_SPATIAL_AXES: dict[str, int] = {"conv3d": 3, "conv2d": 2, "linear": 0}
+_SPATIAL_AXES: dict[str, int] = {"conv3d": 3, "conv2d": 2, "conv1d": 1, "linear": 0}
+_SINCE_2 = ("groups", "dilation")
 _MAX_BITS = 64
 
 
@@ -40,8 +42,9 @@ class Layer:
     """One weight layer and how often it is applied to classify one pixel.
 
     An output value is a sum of ``fan_in`` products; there are ``outputs = filters * positions`` of
-    them, with, along each spatial axis (as in torch, dilation 1 and one group),
-    ``positions = floor((input + 2*padding - kernel) / stride) + 1``.
+    them, with, along each spatial axis (as in torch),
+    ``positions = floor((input + 2*padding - dilation*(kernel - 1) - 1) / stride) + 1``. The filters
+    of a group see only the channels of that group, ``C / groups`` of them.
 
     Args:
         Every field below; shapes are channels first, without a batch axis.
@@ -59,11 +62,11 @@ class Layer:
     name: str
     """Name of the layer in its network."""
     kind: LayerKind
-    """conv3d, conv2d or linear."""
+    """conv3d, conv2d, conv1d or linear."""
     input_shape: tuple[int, ...]
-    """Channels first, no batch: (C, D, H, W), (C, H, W) or, of linear, (features,)."""
+    """Channels first, no batch: (C, D, H, W), (C, H, W), (C, W) or, of linear, (features,)."""
     weight_shape: tuple[int, ...]
-    """torch's layout: (filters, C, kD, kH, kW), (filters, C, kH, kW) or (filters, features)."""
+    """torch's layout: (filters, C / groups, *kernel) or (filters, features)."""
     stride: tuple[int, ...]
     """One number per spatial axis; () for linear."""
     padding: tuple[int, ...]
@@ -80,6 +83,10 @@ class Layer:
     """Mean share of non-zero input values per step, 0 to 1."""
     repeats_input: bool
     """True if the input is the same at every step, so that the layer is computed once for all T."""
+    groups: int = 1
+    """Groups of channels that are convolved apart; as many as channels in a depthwise layer."""
+    dilation: tuple[int, ...] = ()
+    """Distance of the kernel's values, one number per spatial axis; () for 1 everywhere."""
 
     def __post_init__(self) -> None:
         check_text("layer name", self.name)
@@ -92,31 +99,42 @@ class Layer:
     def _check_values(self) -> None:
         check_choice("kind", self.kind, get_args(LayerKind))
         axes = _SPATIAL_AXES[self.kind]
-        sizes = {"input_shape": 1 + axes, "weight_shape": 2 + axes, "stride": axes, "padding": axes}
+        if self.dilation == ():
+            set_field(self, "dilation", (1,) * axes)
+        sizes = {"input_shape": 1 + axes, "weight_shape": 2 + axes}
+        sizes |= {"stride": axes, "padding": axes, "dilation": axes}
         for field, length in sizes.items():
             low = 0 if field == "padding" else 1
             set_field(self, field, _sizes(field, getattr(self, field), length, low))
         check_integer("weight_bits", self.weight_bits, 1, _MAX_BITS)
         check_integer("input_bits", self.input_bits, 1, _MAX_BITS)
         check_integer("time_steps", self.time_steps, 1)
+        check_integer("groups", self.groups, 1)
         density = check_number("input_density", self.input_density, 0.0, 1.0)
         set_field(self, "input_density", density)
         for field in ("signed", "repeats_input"):
             check_flag(field, getattr(self, field))
 
     def _check_geometry(self) -> None:
-        channels = self.input_shape[0]
-        if self.weight_shape[1] != channels:
-            expected = f"{channels} input channels in place 1, as input_shape has"
-            raise refuse("weight_shape", self.weight_shape, expected)
-        for axis, (size, kernel, pad) in enumerate(
-            zip(self.input_shape[1:], self.weight_shape[2:], self.padding, strict=True)
-        ):
-            if kernel > size + 2 * pad:
-                expected = (
-                    f"a kernel of at most {size + 2 * pad} (the padded input) along axis {axis}"
-                )
+        channels, groups = self.input_shape[0], self.groups
+        if channels % groups or self.filters % groups or (groups > 1 and self.kind == "linear"):
+            expected = f"a divisor of {channels} channels and {self.filters} filters, 1 if linear"
+            raise refuse("groups", groups, expected)
+        if self.weight_shape[1] * groups != channels:
+            expected = f"{channels // groups} input channels in place 1, as input_shape has"
+            hint = f" in each of {groups} groups" if groups > 1 else ", or groups (schema 2)"
+            raise refuse("weight_shape", self.weight_shape, expected + hint)
+        padded = (n + 2 * pad for n, pad in zip(self.input_shape[1:], self.padding, strict=True))
+        for axis, (size, reach) in enumerate(zip(padded, self._reaches, strict=True)):
+            if reach > size:
+                expected = f"a kernel of at most {size} (the padded input) along axis {axis}"
                 raise refuse("weight_shape", self.weight_shape, expected)
+
+    @property
+    def _reaches(self) -> tuple[int, ...]:
+        """Input values from the first to the last that a kernel sees, per spatial axis."""
+        sizes = zip(self.weight_shape[2:], self.dilation, strict=True)
+        return tuple(step * (kernel - 1) + 1 for kernel, step in sizes)
 
     @property
     def filters(self) -> int:
@@ -130,16 +148,19 @@ class Layer:
 
     @property
     def output_shape(self) -> tuple[int, ...]:
-        """Channels first, no batch: (filters, D, H, W), (filters, H, W) or (filters,)."""
-        spatial = zip(
-            self.input_shape[1:], self.weight_shape[2:], self.stride, self.padding, strict=True
-        )
+        """Channels first, no batch: (filters, D, H, W), ... or (filters,)."""
+        spatial = zip(self.input_shape[1:], self._reaches, self.stride, self.padding, strict=True)
         return (self.filters, *((n + 2 * pad - k) // step + 1 for n, k, step, pad in spatial))
 
     @property
     def positions(self) -> int:
         """Output positions of a filter (D * H * W of the output); 1 for linear."""
         return math.prod(self.output_shape[1:])
+
+    @property
+    def filters_per_group(self) -> int:
+        """Output channels that share their inputs."""
+        return self.filters // self.groups
 
     @property
     def outputs(self) -> int:
@@ -248,19 +269,24 @@ def _no_repeated_key(pairs: list[tuple[str, object]]) -> dict[str, object]:
 def _workload(content: object) -> Workload:
     table = check_table(content, "the file")
     # the version comes first, so that a file of another schema is not blamed for its fields
-    if type(table.get("schema", SCHEMA)) is not int or table.get("schema", SCHEMA) != SCHEMA:
-        raise refuse("schema", table["schema"], f"{SCHEMA}, the version this program reads")
+    version = table.get("schema", SCHEMA)
+    if type(version) is not int or version not in (1, SCHEMA):
+        raise refuse("schema", version, f"1 or {SCHEMA}, the versions this program reads")
     check_keys(table, ("schema", *(field.name for field in fields(Workload))))
     if not isinstance(table["layers"], list):
         raise refuse("layers", table["layers"], "a list of layers")
-    layers = tuple(_layer(index, entry) for index, entry in enumerate(table["layers"]))
+    layers = tuple(_layer(index, entry, version) for index, entry in enumerate(table["layers"]))
     return Workload(name=check_text("name", table["name"]), layers=layers)
 
 
-def _layer(index: int, entry: object) -> Layer:
+def _layer(index: int, entry: object, version: int) -> Layer:
     table = check_table(entry, f"layers[{index}]")
+    required = [field.name for field in fields(Layer) if field.name not in _SINCE_2]
+    optional = [name for name in _SINCE_2 if version >= 2 and name in table]
     try:
-        check_keys(table, [field.name for field in fields(Layer)])
+        if version == 1 and (newer := [name for name in _SINCE_2 if name in table]):
+            raise InputError(f"unknown field {shown(newer[0])}, expected schema 2 for it")
+        check_keys(table, [*required, *optional])
     except InputError as error:
         raise InputError(f"layer {shown(table.get('name', index))}: {error}") from None
     return Layer(**table)  # type: ignore[arg-type]  # Layer checks every type itself

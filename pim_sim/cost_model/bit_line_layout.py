@@ -9,6 +9,7 @@ Input values of more bits than a bit-line processor takes are applied in steps.
 The products of one output lie side by side in a column group, which shares its charge and has one
 converter. All groups of a word row take the same input window, so a word row holds as many filters
 as fit. A sum longer than a row is split into segments, each converted, and added digitally.
+The filters of a layer in groups see other windows, so that word rows are filled group by group.
 A 6T column has two bit lines, so signed weights are taken to need no further column.
 """
 
@@ -68,7 +69,7 @@ def place(layer: Layer, array: Array) -> Placement:
     weights_per_row = array.columns // columns_per_weight
     segments = ceil_div(layer.fan_in, weights_per_row)
     groups_per_row = np.maximum(1.0, weights_per_row // layer.fan_in)
-    word_rows = ceil_div(layer.filters, groups_per_row) * segments
+    word_rows = layer.groups * ceil_div(layer.filters_per_group, groups_per_row) * segments
     rows_per_word = np.minimum(layer.weight_bits, array.weight_bits_per_column)
     input_steps = ceil_div(layer.input_bits, array.input_bits_per_step)
     arrays = ceil_div(word_rows, array.rows // rows_per_word)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
 
 from pim_sim.cost_model.costs import (
     ADD_ENERGY,
@@ -79,7 +82,8 @@ class LayerOnMultipliers:
 
             weight reads   ceil(N_weights * B_W / B_IO) * E_read
             input reads    passes * ceil(N_inputs * B_in / B_IO) * E_read: line buffers reuse the
-                           window, so each pass reads an input value once; overlapped, so no delay
+                           window, so each pass reads an input value once; overlapped, so no delay.
+                           Of a layer in groups, a pass reads the channels of those it computes
             multiplies     MACs * E_mult * B_W * B_in / operand_bits^2: an array multiplier grows
                            with both operands, as Horowitz's int8 and int32 do (0.2 and 3.1 pJ)
             adds           MACs * E_add * B_sum / operand_bits; within t_mult, so no delay
@@ -97,7 +101,9 @@ class LayerOnMultipliers:
                 ceil_div(weight_bits, memory.word_bits * memory.banks) * memory.read_time_ns,
                 (MEMORY_ENERGY, MEMORY_TIME),
             ),
-            "input_reads": Cost(passes * reads.energy_pj, 0.0, reads.by),
+            "input_reads": Cost(
+                self._readings(passes) / layer.groups * reads.energy_pj, 0.0, reads.by
+            ),
             "multiplies": Cost(
                 layer.macs * digital.multiply_energy_pj * multiply_scale,
                 passes * layer.positions * digital.multiply_time_ns,
@@ -105,6 +111,17 @@ class LayerOnMultipliers:
             ),
             "adds": Cost(layer.macs * add_pj(layer, digital), 0.0, (ADD_ENERGY, MULTIPLY_TIME)),
         }
+
+    def _readings(self, passes: int) -> int:
+        """Return how often the inputs of one group are read, over all groups and passes.
+
+        Weights fill the multipliers in order, so a pass meets the groups that its weights are of.
+        """
+        layer, multipliers = self.setup.layer, np.asarray(self.engine.multipliers).astype(int)
+        shared = np.lcm(layer.weights // layer.groups, multipliers)
+        both_end: Any = (layer.weights - 1) // shared  # a group and a pass, in the same place
+        readings: int = (passes + layer.groups - 1 - both_end)[()]
+        return readings
 
 
 def add_pj(layer: Layer, digital: Digital) -> float:

@@ -10,6 +10,9 @@ output positions, with a copy of the weights. A sum shorter than the rows leaves
                 filters shifted by one output each, so that the values which windows share are
                 driven once
 
+A layer in groups of channels is as many small layers. As many of them as fit lie on one macro, each
+on its own rows and columns; windows are packed into the share of a macro that a group has.
+
 Neither packing makes a conversion add up more products: the converters work as often as before.
 
 Counts that follow from a minimum, a maximum or a logarithm are whole numbers in floating point, so
@@ -18,6 +21,7 @@ that the arrays of a sweep and a single design share every formula.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -97,7 +101,9 @@ class Tiling:
     row_groups: int
     """Groups of rows that the products of one output are split over."""
     column_tiles: int
-    """Macros side by side that hold the filters."""
+    """Macros side by side that hold the filters, of a layer in groups those of one group."""
+    groups_together: int
+    """Groups of channels on one macro; 1 for a layer without groups."""
     windows: int
     """Output positions computed at once on one macro."""
     rows_driven: int
@@ -133,21 +139,25 @@ def tile(layer: Layer, macro: Macro, mapping: Mapping) -> Tiling:
     """
     macro = configured_for(macro, layer.input_bits, layer.weight_bits)
     layout = lay_out(macro, layer.input_bits, layer.weight_bits)
-    rows, filters = macro.array.rows, layer.filters
+    rows, filters = macro.array.rows, layer.filters_per_group
     row_groups = ceil_div(layer.fan_in, rows)
-    windows = _windows(layer, rows, layout.weights_per_row // filters, mapping.packing)
+    together = _groups_together(layer, rows, layout.weights_per_row)
+    share = layout.weights_per_row // together // filters
+    windows = _windows(layer, rows // together, share, mapping.packing)
     tiles = ceil_div(filters, layout.weights_per_row)
+    blocks = ceil_div(layer.groups, together)
     # all rows that a window takes; more than one window only where the whole sum fits the rows
     packed = _window_rows(layer, windows, mapping.packing)
     window_rows: Any = np.where(windows > 1, packed, float(layer.fan_in))[()]
-    arrays = row_groups * tiles
+    arrays = row_groups * tiles * blocks
     copies = np.maximum(1.0, macro.copies // arrays)
     steps_of_positions = ceil_div(layer.positions, windows)
     return Tiling(
         row_groups=row_groups,
         column_tiles=tiles,
+        groups_together=together,
         windows=windows,
-        rows_driven=ceil_div(window_rows, row_groups),
+        rows_driven=ceil_div(together * window_rows, row_groups),
         rows_summed=layer.fan_in / row_groups,
         copies=copies,
         arrays=arrays,
@@ -156,10 +166,19 @@ def tile(layer: Layer, macro: Macro, mapping: Mapping) -> Tiling:
         activations=steps_of_positions * arrays * layout.steps,
         conversions=layer.outputs * row_groups * layout.conversions if macro.converter else 0,
         additions=layer.outputs * _additions(macro, layout, row_groups),
-        row_utilisation=window_rows / row_groups / rows,
-        column_utilisation=filters * windows / tiles / layout.weights_per_row,
-        input_drives=steps_of_positions * tiles * window_rows / layer.inputs,
+        row_utilisation=layer.groups / blocks * window_rows / row_groups / rows,
+        column_utilisation=layer.filters * windows / (tiles * blocks) / layout.weights_per_row,
+        input_drives=steps_of_positions * tiles * layer.groups * window_rows / layer.inputs,
     )
+
+
+def _groups_together(layer: Layer, rows: int, weights_per_row: int) -> int:
+    """Return the groups that one macro holds, each on its own rows and columns."""
+    if layer.groups == 1:
+        return 1
+    fitting = np.minimum(rows // layer.fan_in, weights_per_row // layer.filters_per_group)
+    together: int = np.maximum(1.0, np.minimum(fitting, layer.groups))
+    return together
 
 
 def _additions(macro: Macro, layout: MacroLayout, row_groups: int) -> int:
@@ -173,11 +192,17 @@ def _windows(layer: Layer, rows: int, filter_copies: int, packing: Packing) -> i
     if packing == "none" or layer.positions == 1:
         single: int = np.minimum(1.0, rows)
         return single
+    fitting: Any = rows // layer.fan_in
     if packing == "duplicate":
-        fitting, available = rows // layer.fan_in, float(layer.positions)
+        available = float(layer.positions)
     else:
-        slab = layer.fan_in // layer.weight_shape[2]
-        fitting = 1 + (rows - layer.fan_in) // (slab * min(layer.stride[0], layer.weight_shape[2]))
+        kernel, apart, shift = _first_axis(layer)
+        length, common = rows // (layer.fan_in // kernel), max(0, kernel - shift)
+        fitting = np.where(
+            length // kernel < apart,
+            length // kernel,
+            (length - apart * common) // min(shift, kernel),
+        )[()]
         available = float(layer.output_shape[1])
     windows: int = np.maximum(1.0, np.minimum(np.minimum(fitting, filter_copies), available))
     return windows
@@ -187,7 +212,18 @@ def _window_rows(layer: Layer, windows: int, packing: Packing) -> int:
     """Return the rows that ``windows`` output positions take."""
     if packing != "shifted" or layer.kind == "linear":
         return windows * layer.fan_in
-    kernel = layer.weight_shape[2]
-    # a stride longer than the kernel leaves values between two windows that no filter needs
-    length = kernel + (windows - 1) * min(layer.stride[0], kernel)
-    return layer.fan_in // kernel * length
+    kernel, apart, shift = _first_axis(layer)
+    # of the windows' values those that an earlier window has are left out; a stride longer than
+    # the kernel leaves values between two windows that no filter needs
+    shared: int = np.maximum(0, windows - apart) * max(0, kernel - shift)
+    return layer.fan_in // kernel * (windows * kernel - shared)
+
+
+def _first_axis(layer: Layer) -> tuple[int, int, int]:
+    """Return the kernel's values along the first axis, and when windows there share values.
+
+    Window w + apart takes at its value k what window w takes at its value k + shift.
+    """
+    stride, dilation = layer.stride[0], layer.dilation[0]
+    divisor = math.gcd(stride, dilation)
+    return layer.weight_shape[2], dilation // divisor, stride // divisor

@@ -44,6 +44,8 @@ class Header:
     """Options of the neurons; None for a CNN."""
     graph: list[dict[str, Any]] | None = None
     """CNN as data where it is the user's own, see `GraphNetwork.describe`."""
+    scaling: str = "standard"
+    """Name of the scaling of the pixels."""
 
     @property
     def bits(self) -> int | None:
@@ -75,6 +77,11 @@ class Checkpoint:
         """Bits per weight; None for floating point."""
         return self.quantization.bits if self.quantization else None
 
+    @property
+    def scaling(self) -> str:
+        """Name of the scaling of the pixels."""
+        return self.normalisation.scaling
+
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     """Write a checkpoint as safetensors with a JSON header, whole or not at all.
@@ -105,6 +112,8 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         header[name] = None if config is None else asdict(config)
     for name in ("bands", "classes", "scene_digest", "split_digest"):
         header[name] = getattr(checkpoint, name)
+    if checkpoint.normalisation.scaling != "standard":
+        header["scaling"] = checkpoint.normalisation.scaling
     if checkpoint.graph is not None:
         header["graph"] = checkpoint.graph
     tensors = {f"network.{k}": v for k, v in checkpoint.network.state_dict().items()}
@@ -147,7 +156,8 @@ def load_checkpoint(path: Path) -> Checkpoint:
     except RuntimeError as error:
         fit = f"weights do not fit model {header.model.name}"
         raise InputError(f"{path}: {fit} ({one_line(error)})") from None
-    return Checkpoint(network=network.eval(), normalisation=normalisation, **vars(header))
+    stated = {name: value for name, value in vars(header).items() if name != "scaling"}
+    return Checkpoint(network=network.eval(), normalisation=normalisation, **stated)
 
 
 def read_header(path: Path) -> Header:
@@ -188,19 +198,21 @@ def _header(values: dict[str, Any]) -> Header:
         quantization=read_method(quantization) if quantization else None,
         neuron=NeuronConfig(**neuron) if neuron else None,
         graph=values.get("graph"),
+        scaling=str(values.get("scaling", "standard")),
     )
 
 
 def _normalisation(header: Header, tensors: dict[str, Tensor]) -> Normalisation:
     bands, components = header.bands, None
     mean, std = (tensors[f"normalisation.{name}"].numpy() for name in ("mean", "std"))
-    if header.model.inputs(bands) < bands:
+    inputs = header.model.inputs(bands)
+    if inputs < bands or "normalisation.components" in tensors:
         components = tensors["normalisation.components"].numpy()
-        if components.shape != (bands, header.model.components):
+        if components.shape != (bands, inputs):
             raise InputError(f"components: found {components.shape}, expected one row per band")
     if not bands or mean.shape != (bands,) or std.shape != (bands,):
         raise InputError(f"bands: found {bands!r}, expected one for each of {len(mean)} means")
-    return Normalisation(mean, std, components)
+    return Normalisation(mean, std, components, header.scaling)
 
 
 def _network(header: Header, numbers: int) -> nn.Module:

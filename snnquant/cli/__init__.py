@@ -58,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = list(sys.argv[1:] if arguments is None else arguments)
     console = Console(stderr=True, soft_wrap=True, highlight=False)
     with exit_codes("snnquant", CycloptsError):
-        path = _value(given, "--config")
+        path = _value(given, "--config") or _config_of_run(given)
         options = {} if path is None else _read_options(path)
         method, options = split_by_method(_value(given, "--quantization"), options)
         values = Dict(options, source=path or "", use_commands_as_keys=False)
@@ -80,6 +80,13 @@ def _value(arguments: list[str], wanted: str) -> str | None:
         if option == wanted and (equals or i + 1 < len(arguments)):
             return value if equals else arguments[i + 1]
     return None
+
+
+def _config_of_run(arguments: list[str]) -> str | None:
+    """Return the file of the options that `finetune` starts from: its run's own."""
+    files = (Path(argument) / "config.toml" for argument in arguments[1:])
+    found = next((file for file in files if file.is_file()), None)
+    return str(found) if found and arguments[0] == "finetune" else None
 
 
 def _read_options(path: str) -> dict[str, object]:

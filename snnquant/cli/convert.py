@@ -16,6 +16,7 @@ from snnquant.cli.options import (
     SharedOptions,
     create_or_resume,
     open_run,
+    place_of_data,
     print_metrics,
     run_with_progress,
 )
@@ -43,28 +44,43 @@ def convert(
     trust_code: Annotated[
         bool, Parameter(negative="", help="Run the file of --architecture FILE.py:CLASS.")
     ] = False,
+    layout: Annotated[
+        str | None,
+        Parameter(
+            help="Axes of the patches that the CNN takes, such as N,1,h,w,B (N: batch, B: bands); "
+            "by default those with which it is right most often on validation pixels."
+        ),
+    ] = None,
+    logits: Annotated[
+        int | None,
+        Parameter(help="Place, from 0, of the logits where the CNN returns several tensors."),
+    ] = None,
 ) -> None:
     """Convert a CNN: calibrate thresholds, search their factors on the validation pixels.
 
     A run's folder is converted in place with its own options; a file starts a new run.
     """
     from snnquant.pipeline import evaluation, import_cnn, stages
+    from snnquant.report import write_html
 
     in_place = cnn.is_dir()
-    given = config is not DEFAULT_CONFIG or options.output or options.resume or options.config
+    moved = place_of_data(config)
+    more = (options.output, options.resume, options.config, layout, logits)
+    given = config is not DEFAULT_CONFIG and moved is None
+    given = given or any(option is not None for option in more)
     if in_place and given:
         raise InputError(f"{cnn}: found options beside a run's folder, expected only its own")
 
     def start(progress: Progress) -> Run:
         if in_place:
-            return open_run(cnn, progress, options.device)
-        own = cnn.suffix == ".onnx" and options.resume is None
-        new = import_cnn.with_onnx(config, cnn) if own else config
+            return open_run(cnn, progress, options.device, moved)
+        new = config if options.resume else import_cnn.fitted_config(config, cnn)
         return create_or_resume(new, options, progress)
 
     def work(run: Run) -> RunMetrics:
         if not in_place and not run.has("cnn_fp32"):
-            for remark in import_cnn.import_cnn(run, cnn, trust_code=trust_code):
+            reading = import_cnn.Reading(trust_code=trust_code, layout=layout, logits=logits)
+            for remark in import_cnn.import_cnn(run, cnn, reading):
                 print(f"{cnn}: {remark}", file=sys.stderr)
         stages.convert_cnn(run)
         if finetune:
@@ -72,7 +88,10 @@ def convert(
         return evaluation.evaluate(run)
 
     metrics = run_with_progress(start, work)
-    report = _report(Path(metrics.run))
+    folder = Path(metrics.run)
+    class_map = folder / "map_and_truth.png"
+    write_html(metrics, class_map if class_map.exists() else None, folder / "report.html")
+    report = _report(folder)
     if not options.json:
         from rich.console import Console
 
@@ -82,6 +101,8 @@ def convert(
         operations = key_map.get("operations", conversion["operations"])
         print_conversion(conversion, operations, Console())
     print_metrics(metrics, options.json, **report)
+    if not options.json:
+        print(f"report: {folder / 'report.html'}")
 
 
 def _report(folder: Path) -> dict[str, Any]:

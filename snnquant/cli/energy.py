@@ -5,18 +5,18 @@ from __future__ import annotations
 import json as json_format
 from typing import Any
 
-from snnquant.cli.options import Json, RunFolder, open_run, run_with_progress
+from snnquant.cli.options import Json, Moved, RunFolder, open_run, run_with_progress
 
 
-def energy(folder: RunFolder, /, *, json: Json = False) -> None:
+def energy(folder: RunFolder, /, *, scene: Moved = None, json: Json = False) -> None:
     """List operations and energy per classified pixel, by network, layer and cost table."""
     from snnquant.pipeline import evaluation
 
     rows = run_with_progress(
-        lambda progress: open_run(folder, progress), evaluation.energy_by_layer
+        lambda progress: open_run(folder, progress, scene=scene), evaluation.energy_by_layer
     )
     if json:
-        print(json_format.dumps({"layers": rows}))
+        print(json_format.dumps(rows))
     else:
         _print(rows)
 

@@ -9,6 +9,7 @@ from cyclopts import Parameter
 from snnquant.cli.options import (
     Device,
     Json,
+    Moved,
     RunFolder,
     open_run,
     print_metrics,
@@ -26,6 +27,7 @@ def evaluate(
     *,
     early_exit: Annotated[bool, Parameter(negative="")] = False,
     integers: Annotated[bool, Parameter(negative="")] = False,
+    scene: Moved = None,
     device: Device = "auto",
     json: Json = False,
 ) -> None:
@@ -50,7 +52,7 @@ def evaluate(
             more["integers"] = evaluation.evaluate_integers(run).to_dict()
         return metrics
 
-    metrics = run_with_progress(lambda progress: open_run(folder, progress, device), work)
+    metrics = run_with_progress(lambda progress: open_run(folder, progress, device, scene), work)
     print_metrics(metrics, json, **more)
     if json:
         return

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from snnquant.cli.options import NetworkKey, open_run
+from snnquant.cli.options import Moved, NetworkKey, open_run
 from snnquant.cli.progress import show_progress
+from snnquant.errors import InputError
 from snnquant.exporters import FORMATS, ExportRequest, FormatName, exporter
+from snnquant.stored_networks import Network
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -34,6 +36,7 @@ def export(
     ],
     output: Path,
     network: NetworkKey | None = None,
+    scene: Moved = None,
 ) -> None:
     """Write a network for other programs to run.
 
@@ -44,31 +47,37 @@ def export(
     output
         File to write.
     network
-        Network of the run; by default cnn_quantized for qdq, snn_trained for all others.
+        Network of the run: by default cnn_quantized for qdq, or snn_trained where the run
+        has none, and snn_trained for all others.
     """
-    from snnquant.errors import InputError
     from snnquant.exporters.metadata import metadata_of
 
     write = exporter(format)
     if source.is_dir():
-        checkpoint, example, scene, class_names = _of_run(
-            source, network or FORMATS[format].network
+        checkpoint, example, name, class_names = _of_run(
+            source, network or FORMATS[format].network, scene
         )
-    elif network:
-        raise InputError(
-            f"--network: found {network} beside a file, expected it with a run's folder"
-        )
+    elif network or scene:
+        option, found = ("--network", network) if network else ("--scene", scene)
+        raise InputError(f"{option}: found {found} beside a file, expected it with a run's folder")
     else:
-        checkpoint, example, scene, class_names = _of_file(source)
-    metadata = metadata_of(checkpoint, scene, class_names)
+        checkpoint, example, name, class_names = _of_file(source)
+    metadata = metadata_of(checkpoint, name, class_names)
     request = ExportRequest(checkpoint.network, example, checkpoint.normalisation, metadata)
     write(request, output)
     print(output)
 
 
-def _of_run(folder: Path, name: str) -> tuple[Checkpoint, Tensor, str, tuple[str, ...]]:
+def _of_run(
+    folder: Path, name: str, scene: str | None
+) -> tuple[Checkpoint, Tensor, str, tuple[str, ...]]:
     with show_progress() as progress:
-        run = open_run(folder, progress)
+        run = open_run(folder, progress, scene=scene)
+        if name == Network.CNN_QUANTIZED and not run.has(name):
+            if not run.has(Network.SNN_TRAINED):
+                found = f"{folder}: found no quantized network"
+                raise InputError(f"{found}, expected one: snnquant finetune {folder} trains it")
+            name = Network.SNN_TRAINED  # a run of an imported CNN has no quantized one
         checkpoint = run.load(name)
         example = run.patches.gather(run.split.test[:EXAMPLES])
     return checkpoint, example, run.scene.name, run.scene.class_names

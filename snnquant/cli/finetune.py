@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from snnquant.cli.options import (
+    DEFAULT_CONFIG,
+    Config,
     Device,
     Json,
     RunFolder,
@@ -18,15 +20,33 @@ if TYPE_CHECKING:
     from snnquant.report import RunMetrics
 
 
-def finetune(folder: RunFolder, /, *, device: Device = "auto", json: Json = False) -> None:
-    """Train weights, leaks and thresholds of a run's converted SNN; resume where it stopped."""
+def finetune(
+    folder: RunFolder,
+    /,
+    config: Config = DEFAULT_CONFIG,
+    *,
+    device: Device = "auto",
+    json: Json = False,
+) -> None:
+    """Train weights, leaks and thresholds of a run's converted SNN; resume where it stopped.
+
+    Options are the run's own unless given; of those that decide on earlier stages none may change.
+    `--scene` says where the scene's data are now, if they have moved.
+    """
+    from snnquant.config import read_config
     from snnquant.pipeline import evaluation, stages
 
     def work(run: Run) -> RunMetrics:
+        if config is not DEFAULT_CONFIG:
+            stages.change_options(run, config)
         stages.train_snn(run)
         return evaluation.evaluate(run)
 
     def start(progress: Progress) -> Run:
-        return open_run(folder, progress, device)
+        moved = None
+        if config is not DEFAULT_CONFIG and (folder / "config.toml").exists():
+            own = read_config(folder / "config.toml").scene
+            moved = config.scene if config.scene != own else None
+        return open_run(folder, progress, device, moved)
 
     print_metrics(run_with_progress(start, work), json)

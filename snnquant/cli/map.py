@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from snnquant.cli.options import Device, NetworkKey, RunFolder, open_run
+from snnquant.cli.options import Device, Moved, NetworkKey, RunFolder, open_run
 from snnquant.cli.progress import show_progress
 from snnquant.errors import InputError
 from snnquant.stored_networks import Network
@@ -29,6 +29,7 @@ def map(
     engine: Literal["float", "integer"] = "float",
     early_exit: Annotated[bool, Parameter(negative="")] = False,
     resample: Annotated[bool, Parameter(negative="")] = False,
+    scene: Moved = None,
     device: Device = "auto",
 ) -> None:
     """Classify every pixel: a map as PNG, npy and ENVI classification, in the run's folder.
@@ -52,7 +53,7 @@ def map(
         found = "found cuda beside --engine integer"
         raise InputError(f"--device: {found}, expected cpu or auto: it runs only on the CPU")
     with show_progress() as progress:
-        run = open_run(folder, progress, device)
+        run = open_run(folder, progress, device, scene)
         try:
             picture = scene_map.draw_map(
                 run, network, cube, engine=engine, early_exit=early_exit, resample=resample

@@ -6,7 +6,7 @@ import json
 import shlex
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -33,6 +33,13 @@ Device = Annotated[
     Parameter(help="Where torch computes; auto: on a CUDA device if available.", group=OUTPUT),
 ]
 RunFolder = Annotated[Path, Parameter(help="Folder of a run.")]
+Moved = Annotated[
+    str | None,
+    Parameter(
+        name="--scene",
+        help="Where the scene's data are now, if they have moved: a folder, or a card in it.",
+    ),
+]
 NetworkKey = Annotated[Network, Parameter(name_transform=str.lower)]
 Config = Annotated[RunConfig, FLAT]
 DEFAULT_CONFIG = RunConfig()
@@ -67,20 +74,29 @@ def create_or_resume(config: RunConfig, options: RunOptions, progress: Progress)
     device = _torch_device(options.device)
     if options.resume is None:
         return Run.create(config, options.output, progress, device)
-    if config is not DEFAULT_CONFIG or options.output or options.config:
+    moved = place_of_data(config)
+    if (config is not DEFAULT_CONFIG and moved is None) or options.output or options.config:
         raise InputError("--resume: found other options beside it, expected only the run's own")
-    run = Run.open(options.resume, progress, device)
+    run = Run.open(options.resume, progress, device, scene=moved)
     remove_leftovers(run.path)
     return run
 
 
-def open_run(folder: Path, progress: Progress, device: Device = "cpu") -> Run:
-    """Open the run in a folder."""
+def place_of_data(config: RunConfig) -> str | None:
+    """Return `--scene` where it is the only option beside a run's folder, else None."""
+    only = config == replace(DEFAULT_CONFIG, scene=config.scene) and config != DEFAULT_CONFIG
+    return config.scene if only else None
+
+
+def open_run(
+    folder: Path, progress: Progress, device: Device = "cpu", scene: str | None = None
+) -> Run:
+    """Open the run in a folder; `scene` is where its data went."""
     from snnquant.cli.allocator import keep_freed_memory
     from snnquant.pipeline.run import Run
 
     keep_freed_memory()
-    return Run.open(folder, progress, _torch_device(device))
+    return Run.open(folder, progress, _torch_device(device), scene=scene)
 
 
 def run_with_progress(open_run: Callable[[Progress], Run], work: Callable[[Run], Any]) -> Any:

@@ -29,6 +29,7 @@ from snnquant.config.options import (
     require_types,
     section,
 )
+from snnquant.config.scaling_names import require_scaling
 from snnquant.errors import InputError
 
 if TYPE_CHECKING:
@@ -55,6 +56,9 @@ class RunConfig:
     """Seed of the split, the initial weights and the order of the patches."""
     hardware: Annotated[str, Parameter(group=options.OUTPUT), UsedFrom("evaluation")] = "sram_65nm"
     """In-memory hardware that the first layer is simulated on: a name or a TOML file."""
+    scaling: Annotated[str, Parameter(group=options.NETWORK)] = "auto"
+    """Pixels: standard, none, minmax, minmax-band, divide:X, whiten or FILE.npz; auto is standard,
+    or the scaling that an imported CNN scores best with."""
     split: Annotated[SplitConfig, section(options.SPLIT)] = field(default_factory=SplitConfig)
     model: Annotated[ModelConfig, section(options.NETWORK)] = field(default_factory=ModelConfig)
     quantization: Annotated[AnyMethod, section(options.QUANTIZATION), UsedFrom("cnn_quantized")] = (
@@ -73,6 +77,7 @@ class RunConfig:
     def __post_init__(self) -> None:
         require_types(self)
         require(0 <= self.seed < 2**64, "--seed", self.seed, "0 or more, below 2^64")
+        require_scaling(self.scaling)
         if self.quantization.bits < 32 and self.training.snn_batch_norm:
             self.quantization.require_channel_scales()
 

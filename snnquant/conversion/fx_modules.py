@@ -6,7 +6,8 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from torch import fx, nn
+import torch
+from torch import Tensor, fx, nn
 
 from snnquant.conversion.tracing import operation
 from snnquant.nn import builders
@@ -31,6 +32,51 @@ def as_module(node: fx.Node, root: nn.Module) -> tuple[str, nn.Module | None]:
         return name, build(node) if build and "shape" in node.meta else None
     except Refused:
         return name, None
+
+
+SHIFTS, SCALES = ("add", "iadd", "sub", "isub"), ("mul", "imul", "div", "truediv", "itruediv")
+
+
+def per_channel_steps(node: fx.Node, root: nn.Module) -> list[nn.Module] | None:
+    """Make the layers of arithmetic between a tensor and a parameter of one number per channel.
+
+    Return None where the node is anything else.
+    """
+    name, operands = operation(node), [*tensors(node)]
+    constants = [source for source in operands if source.op == "get_attr"]
+    if name not in SHIFTS + SCALES or len(operands) != 2 or len(constants) != 1:
+        return None
+    first = operands[0] is constants[0]
+    value = _attribute(root, str(constants[0].target)).detach()
+    shape = operands[0 if not first else 1].meta["shape"]
+    lengths = [1] * (len(shape) - value.ndim) + list(value.shape)
+    axes = [axis for axis, n in enumerate(lengths) if n > 1] or [1]
+    backwards = name in ("div", "truediv", "itruediv") and first
+    if len(axes) != 1 or axes[0] == 0 or value.ndim > len(shape) or backwards or node.kwargs:
+        return None
+    values = value.reshape(-1).float().expand(shape[axes[0]])
+    try:
+        before, layer, after = builders.per_channel(shape, axes[0])
+    except Refused:
+        return None
+    scale, shift = torch.ones_like(values), torch.zeros_like(values)
+    if name in ("sub", "isub"):
+        scale, shift = (-scale, values) if first else (scale, -values)
+    elif name in SHIFTS:
+        shift = values
+    else:
+        scale = values if name in ("mul", "imul") else 1 / values
+    with torch.no_grad():
+        weight: Any = layer.weight
+        weight.copy_(scale.view(-1, *[1] * (weight.ndim - 1)))
+        layer.bias.copy_(shift)  # type: ignore[operator]
+    return [*before, layer, *after]
+
+
+def _attribute(root: nn.Module, path: str) -> Tensor:
+    owner, _, last = path.rpartition(".")
+    value: Tensor = getattr(root.get_submodule(owner), last)
+    return value
 
 
 def tensors(node: fx.Node) -> list[fx.Node]:
@@ -116,6 +162,14 @@ def _divide(node: fx.Node) -> nn.Module | None:
     return builders.weighted_sum(1 / divisor)
 
 
+def _upsample(node: fx.Node) -> nn.Module | None:
+    given = _given(node, "size", "scale_factor", "mode")
+    if given.get("mode", "nearest") != "nearest":
+        return None
+    size, factor = given.get("size"), given.get("scale_factor")
+    return nn.Upsample(size, factor, "nearest")
+
+
 def _concatenate(node: fx.Node) -> nn.Module | None:
     axis: Any = _given(node, "dim").get("dim", node.kwargs.get("axis", 0))
     return builders.concatenate(len(node.meta["shape"]), axis)
@@ -158,5 +212,6 @@ BUILDERS: dict[str, Builder] = {
     **dict.fromkeys(("truediv", "itruediv", "div"), _divide),
     **dict.fromkeys(("cat", "concat", "concatenate"), _concatenate),
     "pad": _pad,
+    **dict.fromkeys(("interpolate", "upsample", "upsample_nearest"), _upsample),
 }
 """By the plain name of a function, operator or method."""

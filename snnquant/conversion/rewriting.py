@@ -11,14 +11,24 @@ import torch
 from torch import Tensor, fx, nn
 
 from snnquant.config import NeuronConfig
+from snnquant.conversion.clips import find_clips
 from snnquant.conversion.folding import fold_in_place
-from snnquant.conversion.fx_modules import as_module, tensors
+from snnquant.conversion.fx_modules import as_module, per_channel_steps, tensors
 from snnquant.conversion.hints import hint
 from snnquant.conversion.reference import Origin, ReferenceCNN, ceiling
 from snnquant.conversion.thresholds import spike_scales
-from snnquant.conversion.tracing import BATCH, add_shapes, is_softmax, logits_node, trace, where
+from snnquant.conversion.tracing import (
+    BATCH,
+    add_shapes,
+    is_softmax,
+    logits_node,
+    operation,
+    trace,
+    where,
+)
 from snnquant.errors import InputError
 from snnquant.nn import INPUT
+from snnquant.nn.builders import zero_pad
 from snnquant.nn.kinds import (
     ACTIVATIONS,
     AVERAGE_POOLS,
@@ -29,6 +39,7 @@ from snnquant.nn.kinds import (
     PADS,
     SHAPES,
     SYNAPSES,
+    UPSAMPLES,
 )
 from snnquant.nn.wiring import Concatenate, Mean, Sum
 from snnquant.spiking import SpikingNetwork
@@ -144,7 +155,11 @@ class _Rewriter:
     paths: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
+        self.clips = find_clips(self.graph)
+        hidden = {node for clip in self.clips.values() for node in clip.inside}
         for node in self.graph.nodes:
+            if node in hidden or self._is_affine_constant(node):
+                continue
             if node.op == "placeholder":
                 self.names.setdefault(node, INPUT)  # the first; all others have constant values
             elif node.op == "output":
@@ -161,8 +176,23 @@ class _Rewriter:
         if name in self.spikes or name != next(reversed(self.layers)):
             self._add("output", Sum([1.0]), end, [name])
 
+    def _is_affine_constant(self, node: fx.Node) -> bool:
+        """Check whether a parameter only scales or shifts channels."""
+        return node.op == "get_attr" and all(
+            per_channel_steps(user, self.module) is not None for user in node.users
+        )
+
     def _operation(self, node: fx.Node) -> None:
-        found, layer = as_module(node, self.module)
+        clip = self.clips.get(node)
+        if clip is not None:
+            layer: nn.Module | None = clip.layer
+            found = operation(node)
+        else:
+            found, layer = as_module(node, self.module)
+        steps = per_channel_steps(node, self.module)
+        if steps is not None:
+            self._add_steps(node, found, steps)
+            return
         into = self.folded.get(str(node.target))
         if into is not None:
             self._pass_on(node, "BatchNorm", "folded", f"into {into}")
@@ -178,9 +208,29 @@ class _Rewriter:
                 raise InputError(f"{where(node)}: {hint(node, layer, found)}")
             new, action, remark = spiking
             name = self._free_name(node, new)
-            self._add(name, new, node, [self.names[source] for source in tensors(node)])
+            given = [clip.source] if clip is not None else tensors(node)
+            sources = [self.names[source] for source in given]
+            pad = _uneven_padding(new)
+            if pad is not None:
+                before = torch.empty(1, *tensors(node)[0].meta["shape"][1:], device="meta")
+                self._add(f"{name}_pad", pad, node, sources, pad(before).shape[1:])
+                sources = [f"{name}_pad"]
+            self._add(name, new, node, sources)
             self.names[node] = name
             self.matches.append(Match(where(node), found, action, name, remark))
+
+    def _add_steps(self, node: fx.Node, found: str, steps: list[nn.Module]) -> None:
+        """Add the layers that scale or shift the channels of a node's input."""
+        source = next(source for source in tensors(node) if source.op != "get_attr")
+        sources, values = [self.names[source]], torch.empty(1, *node.meta["shape"][1:])
+        for layer in steps:
+            values = layer(values)
+            name = self._free_name(node, layer)
+            self._add(name, layer, node, sources, tuple(values.shape[1:]))
+            sources = [name]
+        self.names[node] = sources[0]
+        remark = "a weight and a bias per channel"
+        self.matches.append(Match(where(node), found, "replaced", sources[0], remark))
 
     def _pass_on(self, node: fx.Node, found: str, action: str, remark: str) -> None:
         """Let a node that is gone stand for its input."""
@@ -204,10 +254,18 @@ class _Rewriter:
             name += "_"
         return name
 
-    def _add(self, name: str, layer: nn.Module, node: fx.Node, sources: list[str]) -> None:
+    def _add(
+        self,
+        name: str,
+        layer: nn.Module,
+        node: fx.Node,
+        sources: list[str],
+        shape: tuple[int, ...] | None = None,
+    ) -> None:
+        """Add a layer; `shape` of its output is the node's unless given."""
         self.layers[name] = layer
         self.inputs[name] = tuple(sources)
-        self.origins[name] = Origin(node.meta["shape"][1:], where(node))
+        self.origins[name] = Origin(shape or node.meta["shape"][1:], where(node))
         passes_on = not isinstance(layer, (*SYNAPSES, Sum))
         if isinstance(layer, ACTIVATIONS) or (passes_on and self.spikes.intersection(sources)):
             self.spikes.add(name)
@@ -240,7 +298,23 @@ def _spiking_form(node: fx.Node, layer: nn.Module | None) -> tuple[nn.Module, st
     if isinstance(layer, (*AVERAGE_POOLS, Mean)):
         remark = "after spikes: what follows it receives averages, not spikes"
         return copy.deepcopy(layer), "matched", remark
+    if isinstance(layer, UPSAMPLES):
+        size, factor, mode = layer.size, layer.scale_factor, layer.mode
+        return (nn.Upsample(size, factor), "matched", "") if mode == "nearest" else None
     return (copy.deepcopy(layer), "matched", "") if isinstance(layer, KEPT) else None
+
+
+def _uneven_padding(layer: Any) -> nn.Module | None:
+    """Take padding="same" that is longer after an axis than before it out of a convolution."""
+    if not isinstance(layer, CONVOLUTIONS) or layer.padding != "same":
+        return None
+    sizes = zip(layer.kernel_size, layer.dilation, strict=True)
+    totals = [dilation * (kernel - 1) for kernel, dilation in sizes]
+    if layer.padding_mode != "zeros" or all(total % 2 == 0 for total in totals):
+        return None
+    layer.padding = (0,) * len(totals)
+    sides = [side for total in reversed(totals) for side in (total // 2, total - total // 2)]
+    return zero_pad(sides)
 
 
 @torch.no_grad()

@@ -19,11 +19,12 @@ from snnquant.nn.kinds import (
     PADS,
     SHAPES,
     SYNAPSES,
+    UPSAMPLES,
 )
 from snnquant.nn.wiring import Concatenate, Mean, Sum, WeightedSum
 from snnquant.spiking import Neuron, SpikingNetwork
 
-POOLS = (*AVERAGE_POOLS, *MAX_POOLS, *PADS, Mean)
+POOLS = (*AVERAGE_POOLS, *MAX_POOLS, *PADS, *UPSAMPLES, Mean)
 """Layers that mix places but, except for a mean, no channels."""
 
 

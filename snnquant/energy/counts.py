@@ -17,11 +17,12 @@ from snnquant.sampling import Patches
 from snnquant.spiking import Neuron, SpikingNetwork, spiking_layers
 from snnquant.training import predict
 
-FUNCTIONS: dict[str, Callable[..., Tensor]] = {
-    "conv3d": nn.functional.conv3d,
-    "conv2d": nn.functional.conv2d,
-    "conv1d": nn.functional.conv1d,
+CONVOLVE: dict[str, Callable[..., Tensor]] = {
+    "conv3d": nn.Conv3d._conv_forward,
+    "conv2d": nn.Conv2d._conv_forward,
+    "conv1d": nn.Conv1d._conv_forward,
 }
+"""Convolutions with other weights and the module's own padding, whatever its mode."""
 
 
 @dataclass(frozen=True)
@@ -237,7 +238,5 @@ def _reached(info: LayerInfo, module: Any, spikes: Tensor) -> float:
         return float(spikes.sum(dtype=torch.float64)) * info.weight_shape[0]
     groups: int = module.groups
     ones = spikes.new_ones(groups, *info.weight_shape[1:])
-    touched = FUNCTIONS[info.kind](
-        spikes, ones, None, info.stride, info.padding, module.dilation, groups
-    )
+    touched = CONVOLVE[info.kind](module, spikes, ones, None)
     return float(touched.sum(dtype=torch.float64)) * (info.weight_shape[0] // groups)

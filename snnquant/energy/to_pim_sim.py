@@ -45,22 +45,22 @@ def to_workload(
 
 
 def _layer(layer: LayerActivity, bits: int, time_steps: int) -> Layer:
-    """Translate a layer; a 1-D convolution is a 2-D one of one column in pim_sim."""
-    info, line = layer.info, layer.info.kind == "conv1d"
-    one, nothing = ((1,), (0,)) if line else ((), ())
+    info = layer.info
     return Layer(
         name=info.name.removeprefix("layers."),
-        kind="conv2d" if line else info.kind,  # type: ignore[arg-type]
-        input_shape=info.input_shape + one,
-        weight_shape=info.weight_shape + one,
-        stride=info.stride + one,
-        padding=info.padding + nothing,
+        kind=info.kind,  # type: ignore[arg-type]
+        input_shape=info.input_shape,
+        weight_shape=info.weight_shape,
+        stride=info.stride,
+        padding=info.padding,
         weight_bits=bits,
         input_bits=1 if layer.spiking else PIXEL_BITS,
         signed=True,
         time_steps=time_steps,
         input_density=layer.input_density,
         repeats_input=not layer.spiking and not layer.changing,
+        groups=info.groups,
+        dilation=info.dilation,
     )
 
 

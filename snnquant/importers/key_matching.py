@@ -28,6 +28,7 @@ class KeyMap:
         pairs: Pairs of (name in the file, name in the network).
         zeros: Biases that the file lacks, which became zero.
         absent: Batch norms that the file lacks, which were removed from the network.
+        left_out: Tensors of the file beside the network, such as the weights of a loss.
 
     Example:
         >>> KeyMap("order", (("fc.weight", "classifier.weight"),), ("classifier.bias",)).lines()
@@ -38,6 +39,7 @@ class KeyMap:
     pairs: tuple[tuple[str, str], ...]
     zeros: tuple[str, ...] = ()
     absent: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as JSON values."""
@@ -45,10 +47,14 @@ class KeyMap:
 
     def lines(self) -> list[str]:
         """Describe pairs that differ by more than a prefix, and the tensors that are missing."""
-        pairs = [pair for pair in self.pairs if not pair[0].endswith(pair[1])]
+        pairs = [pair for pair in self.pairs if not _unwrapped(pair[0]).endswith(pair[1])]
         lines = [f"{theirs} is {ours}" for theirs, ours in pairs]
         lines += [f"{ours} is missing: set to zero" for ours in self.zeros]
-        return lines + [f"{ours} is missing: left out" for ours in self.absent]
+        lines += [f"{ours} is missing: left out" for ours in self.absent]
+        if self.left_out:
+            more = f" and {len(self.left_out) - 3} more" if len(self.left_out) > 3 else ""
+            lines.append(f"left out, beside the network: {', '.join(self.left_out[:3])}{more}")
+        return lines
 
 
 @dataclass
@@ -68,9 +74,10 @@ class _Layer:
 def load_matching(network: nn.Module, state: Mapping[str, Tensor], ordered: bool) -> KeyMap:
     """Copy a state dict into a network, as float32, whatever its names are.
 
-    Names are tried as they are and without `PREFIXES`; then layers are matched by their shapes,
-    and those of equal shape by their order. Shapes are equal up to ones at their end, so that a
-    kernel along one dimension fits either way of writing it.
+    Names are tried as they are, below any prefix and without the parts that wrapping modules put
+    in; then layers are matched by their shapes, and those of equal shape by their order. Shapes
+    are equal up to ones at their end, so that a kernel along one dimension fits either way of
+    writing it.
 
     Args:
         network: The network, which is changed in place.
@@ -101,8 +108,8 @@ def load_matching(network: nn.Module, state: Mapping[str, Tensor], ordered: bool
         >>> network.classifier.weight.sum().item()
         6.0
     """
-    prefix = _prefix(state, network)
-    theirs = _layers({name.removeprefix(prefix): tensor for name, tensor in state.items()})
+    names, left_out = _names_within(state, network)
+    theirs = _layers({name: state[old] for name, old in names.items()})
     ours = _layers(network.state_dict())
     by_name = {layer.name for layer in theirs} == {layer.name for layer in ours}
     if by_name:
@@ -121,13 +128,62 @@ def load_matching(network: nn.Module, state: Mapping[str, Tensor], ordered: bool
     pairs, zeros = _copy(couples)
     for name in absent:
         network.set_submodule(name, nn.Identity())
-    pairs = [(prefix + name, ours_of) for name, ours_of in pairs]
-    return KeyMap("name" if by_name else "order", tuple(pairs), tuple(zeros), tuple(absent))
+    pairs = [(names[name], ours_of) for name, ours_of in pairs]
+    by = "name" if by_name else "order"
+    return KeyMap(by, tuple(pairs), tuple(zeros), tuple(absent), tuple(left_out))
 
 
-def _prefix(state: Mapping[str, Tensor], network: nn.Module) -> str:
+def _names_within(
+    state: Mapping[str, Tensor], network: nn.Module
+) -> tuple[dict[str, str], list[str]]:
+    """Return the file's names by what they are within the network, and those beside it."""
+    ours = {name for name in network.state_dict() if not name.endswith(COUNTER)}
+    heads = {name.partition(".")[0] for name in ours}
+    beside = [
+        name
+        for name in state
+        if LOSS.match(_unwrapped(name)) and name.partition(".")[0] not in heads
+    ]
+    kept = [name for name in state if name not in beside]
+    for wrapped in (False, True):
+        names = {_unwrapped(name) if wrapped else name: name for name in kept}
+        prefix = _prefix_of(names, ours)
+        if prefix is not None and len(names) == len(kept):
+            inside = {n.removeprefix(prefix): o for n, o in names.items() if n.startswith(prefix)}
+            return inside, beside + [o for n, o in names.items() if not n.startswith(prefix)]
+    prefix = _common_prefix(kept, ours)
+    return {name.removeprefix(prefix): name for name in kept}, beside
+
+
+LOSS = re.compile(r"(\w*_)?(criterion|loss|loss_?fn|loss_?func\w*|metrics?)(_\w*)?\.")
+"""Names of a training program's losses and metrics, whose tensors are no part of the network."""
+WRAPPERS = ("module", "_orig_mod")
+
+
+def _unwrapped(name: str) -> str:
+    """Return a name without the parts that DataParallel and torch.compile put in."""
+    return ".".join(part for part in name.split(".") if part not in WRAPPERS)
+
+
+def _prefix_of(names: Iterable[str], ours: set[str]) -> str | None:
+    """Find what stands before every name of the network in a file; None where one is missing."""
+    found = set(names)
+    needed = {name for name in ours if not name.endswith("bias")}
+    if not needed:
+        return None
+    first = min(needed)
+    for name in names:
+        prefix = name[: len(name) - len(first)]
+        if name != prefix + first or (prefix and not prefix.endswith(".")):
+            continue
+        if all(prefix + other in found for other in needed):
+            return prefix
+    return None
+
+
+def _common_prefix(state: Iterable[str], ours: set[str]) -> str:
     """Find the longest run of `PREFIXES` before all names, without names of the network's own."""
-    names, found = dict.fromkeys(network.state_dict()), ""
+    names, found = ours, ""
     while state and not any(name[len(found) :] in names for name in state):
         following = (p for p in PREFIXES if all(name.startswith(found + p) for name in state))
         prefix = next(following, None)

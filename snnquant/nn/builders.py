@@ -91,6 +91,28 @@ def zero_pad(padding: Sequence[int]) -> nn.Module:
     return layer
 
 
+def per_channel(
+    shape: Sequence[int], axis: int
+) -> tuple[list[nn.Module], nn.Module, list[nn.Module]]:
+    """Make the layers that scale and shift every place of an axis of values of `shape`.
+
+    The middle one, a convolution with a group per place, has the factors and the terms.
+    """
+    if axis % len(shape) == 0:
+        raise Refused("found axis 0, the batch, expected another")
+    length, before, after = shape[axis], list[nn.Module](), list[nn.Module]()
+    order = [0, axis, *(i for i in range(1, len(shape)) if i != axis)]
+    if axis != 1:
+        before.append(Permute(order))
+        after.append(Permute([order.index(i) for i in range(len(shape))]))
+    moved = [shape[i] for i in order]
+    if len(shape) == 2:
+        before.append(Reshape([length, 1]))
+        after.insert(0, Reshape([length]))
+        moved.append(1)
+    return before, for_axes("conv", moved, length, length, 1, groups=length), after
+
+
 def weighted_sum(*weights: float) -> nn.Module:
     """Make the sum of as many inputs as there are weights, each times its weight."""
     return Sum([float(weight) for weight in weights])

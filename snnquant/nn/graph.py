@@ -101,7 +101,7 @@ GRAPH_LAYERS: dict[str, type[nn.Module]] = {
     for kind in (
         *(nn.Conv1d, Conv2d, Conv3d, nn.Linear, nn.ReLU, nn.Hardtanh, nn.Identity),
         *(nn.Flatten, nn.Unflatten, Permute, Reshape, Concatenate, Mean, Sum),
-        *(*DROPOUTS, *AVERAGE_POOLS, *MAX_POOLS, *PADS),
+        *(*DROPOUTS, *AVERAGE_POOLS, *MAX_POOLS, *PADS, nn.Upsample),
     )
 }
 """Layers that a graph's JSON form may hold, by their kind."""

@@ -28,17 +28,19 @@ SLIDING_MAXIMA = (nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d)
 ADAPTIVE_MAXIMA = (nn.AdaptiveMaxPool1d, nn.AdaptiveMaxPool2d, nn.AdaptiveMaxPool3d)
 MAX_POOLS = (*SLIDING_MAXIMA, *ADAPTIVE_MAXIMA)
 PADS = (nn.ZeroPad1d, nn.ZeroPad2d, nn.ZeroPad3d)
+UPSAMPLES = (nn.Upsample, nn.UpsamplingNearest2d)
+"""Upsampling, which is linear; only that by repetition turns spikes into spikes."""
 SUMS = (Sum, WeightedSum)
 SHAPES = (nn.Flatten, nn.Unflatten, Permute, Reshape)
 """Layers that only reorder the values of a sample."""
 
 AFFINE = (
-    *(*SYNAPSES, *SUMS, *SHAPES, *AVERAGE_POOLS, *PADS),
+    *(*SYNAPSES, *SUMS, *SHAPES, *AVERAGE_POOLS, *PADS, *UPSAMPLES),
     *(nn.Identity, Concatenate, Mean),
 )
 """Layers whose mean output is the output of their mean input."""
 SPIKES_STAY = (
-    *(*DROPOUTS, *MAX_POOLS, *PADS, *SHAPES),
+    *(*DROPOUTS, *MAX_POOLS, *PADS, *SHAPES, *UPSAMPLES),
     *(nn.Identity, Concatenate),
 )
 """Layers that turn spikes into spikes; all others turn them into values."""

@@ -24,6 +24,8 @@ class LayerInfo:
         stride: One number per axis of the kernel; empty for a dense layer.
         padding: Zeros on either side of each axis of the kernel; empty for a dense layer.
         mac: Multiply-accumulates per sample.
+        groups: Groups of channels that are convolved apart; 1 for a dense layer.
+        dilation: Distance of the kernel's values per axis; empty for a dense layer.
     """
 
     name: str
@@ -34,6 +36,8 @@ class LayerInfo:
     stride: tuple[int, ...]
     padding: tuple[int, ...]
     mac: int
+    groups: int = 1
+    dilation: tuple[int, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as JSON values."""
@@ -82,6 +86,8 @@ def layer_table(model: nn.Module, example: Tensor) -> list[LayerInfo]:
                 stride=() if dense else module.stride,
                 padding=() if dense else _padding(module),
                 mac=weight[0].numel() * output[0].numel(),
+                groups=1 if dense else module.groups,
+                dilation=() if dense else module.dilation,
             )
         )
 

@@ -127,18 +127,26 @@ class Mean(nn.Module):
 class Reshaped(nn.Module):
     """A network of patches [N, 1, B, h, w] around one that takes them in another layout.
 
-    `layout` is one of `LAYOUTS`.
+    `layout` is one of `LAYOUTS`; of a network that returns several tensors, `output` is the place
+    of its logits.
     """
 
-    def __init__(self, network: nn.Module, layout: str) -> None:
+    def __init__(self, network: nn.Module, layout: str, output: int | None = None) -> None:
         super().__init__()
         self.network = network
         self.reshape = LAYOUTS[layout]()
+        self.output = output
 
     def forward(self, patches: Tensor) -> Tensor:
         """Compute the logits [N, K] of patches [N, 1, B, h, w]."""
-        logits: Tensor = self.network(self.reshape(patches))
-        return logits
+        logits: Any = self.network(self.reshape(patches))
+        if self.output is not None:
+            logits = logits[self.output]
+        return logits  # type: ignore[no-any-return]
+
+
+def _steps(*layers: nn.Module) -> nn.Module:
+    return nn.Sequential(*layers)
 
 
 LAYOUTS: dict[str, Any] = {
@@ -147,7 +155,15 @@ LAYOUTS: dict[str, Any] = {
     "N, 1, bands": lambda: nn.Flatten(2),
     "N, bands": nn.Flatten,
     "N, window, window, bands, 1": lambda: Permute((0, 3, 4, 2, 1)),
-    "N, window, window, bands": lambda: nn.Sequential(nn.Flatten(1, 2), Permute((0, 2, 3, 1))),
-    "N, bands, 1": lambda: nn.Sequential(nn.Flatten(2), Permute((0, 2, 1))),
+    "N, window, window, bands": lambda: _steps(nn.Flatten(1, 2), Permute((0, 2, 3, 1))),
+    "N, bands, 1": lambda: _steps(nn.Flatten(2), Permute((0, 2, 1))),
+    "N, 1, window, window, bands": lambda: Permute((0, 1, 3, 4, 2)),
+    "N, bands, window, window, 1": lambda: Permute((0, 2, 3, 4, 1)),
+    "N, 1, bands, pixels": lambda: nn.Flatten(3),
+    "N, 1, pixels, bands": lambda: _steps(nn.Flatten(3), Permute((0, 1, 3, 2))),
+    "N, bands, pixels": lambda: _steps(nn.Flatten(3), nn.Flatten(1, 2)),
+    "N, pixels, bands": lambda: _steps(nn.Flatten(3), nn.Flatten(1, 2), Permute((0, 2, 1))),
+    "N, bands x window x window": nn.Flatten,
+    "N, window x window x bands": lambda: _steps(Permute((0, 3, 4, 2, 1)), nn.Flatten()),
 }
-"""Layouts in which networks take a patch: PyTorch's, then channels last."""
+"""Layouts in which networks take a patch; `pixels` are the window's, row by row."""

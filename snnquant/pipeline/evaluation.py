@@ -181,7 +181,7 @@ def _first_layer(run: Run, layers: list[LayerActivity]) -> FirstLayerMetrics | N
         return None
     name = f"{run.scene.name} {config.model.name}"
     workload = to_workload(name, layers, run.quantization, config.neuron.time_steps)
-    report = price_first_layer(workload, config.hardware, run.path / "workload.json")
+    report = price_first_layer(workload, run.hardware, run.path / "workload.json")
     gains = {name: Gain(**values) for name, values in report.to_dict()["ratio"].items()}
     return FirstLayerMetrics(config.hardware, **gains)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +16,26 @@ from snnquant.config import ModelConfig, RunConfig
 from snnquant.conversion import fold_batch_norm
 from snnquant.conversion.rewriting import rewrite
 from snnquant.errors import InputError
-from snnquant.importers import KeyMap, load_matching, load_state_dict
+from snnquant.importers import KeyMap, load_matching
+from snnquant.importers.layouts import (
+    described,
+    fits,
+    layout_of,
+    layouts_for,
+    listed,
+    sample_shape,
+    windows_in,
+)
 from snnquant.importers.onnx.reader import read_onnx
+from snnquant.importers.state_dict import read_weights
+from snnquant.importers.unlabelled import REMARK, without_first_output, without_first_rows
 from snnquant.importers.user_code import build_from_code
+from snnquant.importers.widths import widths_in
 from snnquant.io import one_line, write_json
 from snnquant.models import build_model, require_convertible
 from snnquant.nn import GraphNetwork
-from snnquant.nn.wiring import LAYOUTS, Reshaped
+from snnquant.nn.wiring import Reshaped
+from snnquant.pipeline.import_choice import Candidate, choose
 from snnquant.pipeline.run import Run
 from snnquant.stored_networks import Network
 
@@ -32,19 +45,37 @@ UNKNOWN = (
 )
 
 
-def import_cnn(run: Run, file: Path, *, trust_code: bool = False) -> list[str]:
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """Settings for reading a CNN that the file does not hold."""
+
+    trust_code: bool = False
+    """Execute the file of a model FILE.py:CLASS."""
+    layout: str | None = None
+    """Layout of the patches, such as "N,1,h,w,B"; by default the one that fits best."""
+    logits: int | None = None
+    """Place of the logits where the CNN returns several tensors, from 0."""
+
+
+DEFAULT = Reading()
+SHOWN = 3
+"""Layouts of which a message says why they do not fit."""
+
+
+def import_cnn(run: Run, file: Path, reading: Reading = DEFAULT) -> list[str]:
     """Import a trained CNN into a new run: a snnquant checkpoint, a state dict or an ONNX file.
 
     A state dict (PyTorch's or safetensors) must fit the run's model, with or without its batch
     norms and under whatever names: see `load_matching`, whose map is written to key_map.json. If
-    the model is FILE.py:CLASS, that file is executed, only with `trust_code`, and the graph that
-    its class computes is stored with the weights. An ONNX file holds the network too: `with_onnx`
-    makes the options of its run.
+    the model is FILE.py:CLASS, that file is executed, only where that is trusted, and the graph
+    that its class computes is stored with the weights. `fitted_config` makes the options of a run
+    for a file that holds the network too. Layout and scaling of the pixels are those with which the
+    CNN is right most often on validation pixels, see `import_choice`.
 
     Args:
         run: A run without networks.
         file: File of the CNN.
-        trust_code: Execute the file of a model FILE.py:CLASS.
+        reading: Settings for reading it.
 
     Returns:
         Remarks for the user, such as that its training pixels are unknown.
@@ -62,58 +93,70 @@ def import_cnn(run: Run, file: Path, *, trust_code: bool = False) -> list[str]:
     ...     run.has("cnn_fp32")
     True
     """
-    if run.config.model.is_code and not trust_code:
+    model = run.config.model
+    if model.is_code and not reading.trust_code:
         raise InputError(
-            f"--architecture {run.config.model.name}: its code would be executed, expected "
+            f"--architecture {model.name}: its code would be executed, expected "
             "--trust-code if you know what it does"
         )
-    require_convertible(run.config.model)
+    require_convertible(model)
     if file.suffix == ".onnx":
-        return _import_onnx(run, file)
+        return _import_onnx(run, file, reading)
     if is_checkpoint(file):
         return _import_checkpoint(run, file)
-    state = load_state_dict(file)
-    network, remarks = _network(run, state)
-    try:
-        # safetensors sorts the names
-        key_map = load_matching(network, state, ordered=file.suffix != ".safetensors")
-    except InputError as error:
-        raise InputError(
-            f"{file}: weights do not fit model {run.config.model.name} ({error})"
-        ) from None
-    operations: dict[str, Any] = {}
-    if run.config.model.is_code:
-        layouts = list(LAYOUTS)[: 4 if run.config.model.window == 1 else 2]
+    state, remarks = read_weights(file)
+    # safetensors sorts the names
+    ordered = file.suffix != ".safetensors"
+    network, key_map, more = _with_weights(run, file, state, ordered)
+    remarks += more
+    if model.is_code:
+        layouts = _layouts(reading, model.window)
         try:
-            network, layout, operations = _as_graph(run, dict.fromkeys(layouts, lambda: network))
+            graph, found = _as_graph(run, dict.fromkeys(layouts, lambda: network), reading)
         except _NoLogits as error:
-            raise InputError(f"--architecture {run.config.model.name}: {error}") from None
-        remarks.append(f"takes patches as [{layout}]")
-    elif isinstance(network, nn.Sequential):
+            raise InputError(f"--architecture {model.name}: {error}") from None
+        network, more = graph.network, graph.remarks
+        _save(run, network, key_map.to_dict() | found)
+        return [*remarks, *more, *key_map.lines(), UNKNOWN]
+    if isinstance(network, nn.Sequential):
         network = fold_batch_norm(network)
-    _save(run, network, key_map.to_dict() | operations)
-    return [*remarks, *key_map.lines(), UNKNOWN]
+    outputs = run.scene.classes
+    candidate = Candidate("N, 1, bands, window, window", network.eval(), outputs)
+    _, normalisation, (_, *more) = choose(run, [candidate])
+    run.use(normalisation)
+    _save(run, network, key_map.to_dict())
+    return [*remarks, *more, *key_map.lines(), UNKNOWN]
 
 
-def with_onnx(config: RunConfig, file: Path) -> RunConfig:
-    """Return the options of a run whose CNN and window are those of an ONNX file.
+def fitted_config(config: RunConfig, file: Path) -> RunConfig:
+    """Return the options of a run for a CNN's file: of an ONNX file its network and window.
+
+    Of weights for a network of the package it is their widths, where these differ.
 
     Args:
         config: The other options.
-        file: The ONNX file.
+        file: The file.
 
     Raises:
         InputError: If the file cannot be read, its input is no patch, or `config` asks for another
             architecture or window.
     """
     model, default = config.model, ModelConfig()
+    if file.suffix != ".onnx":
+        if model.is_own or model.widths is not None or is_checkpoint(file):
+            return config
+        widths = widths_in(model, read_weights(file)[0])
+        if widths is None:
+            return config
+        print(f"{file}: --widths {' '.join(map(str, widths))}, as its weights", file=sys.stderr)
+        return replace(config, model=replace(model, widths=widths))
     if model.name != default.name or model.widths is not None:
         raise InputError(f"--architecture: found it beside {file}, expected none: the file has one")
     declared = read_onnx(file).shape
-    sides = [side for layout in LAYOUTS for side in _sides(layout, declared)]
+    sides = windows_in(declared)
     if not sides:
-        found = f"found an input of {_described(declared)}"
-        raise InputError(f"{file}: {found}, expected one of {_listed()}")
+        found = f"found an input of {described(declared)}"
+        raise InputError(f"{file}: {found}, expected one of {listed()}")
     window = next((side for side in sides if side is not None), model.window)
     if model.window not in (window, default.window):
         raise InputError(f"--window: found {model.window}, expected {window} as in {file}")
@@ -123,69 +166,43 @@ def with_onnx(config: RunConfig, file: Path) -> RunConfig:
         raise InputError(f"{file}: {error}") from None
 
 
-def _import_onnx(run: Run, file: Path) -> list[str]:
+def _layouts(reading: Reading, window: int) -> list[str]:
+    if reading.layout is not None:
+        return [layout_of(reading.layout, window)]
+    return layouts_for(window)
+
+
+def _import_onnx(run: Run, file: Path, reading: Reading) -> list[str]:
     cnn, model = read_onnx(file), run.config.model
     if model.name != str(file):
         raise InputError(f"{file}: found an ONNX file, expected weights of {model.name}")
     bands = model.inputs(run.scene.bands)
-    pairs: list[tuple[str, str]] = []
+    pairs: dict[str, list[tuple[str, str]]] = {}
 
-    def maker(shape: tuple[int, ...]) -> Callable[[], nn.Module]:
+    def maker(layout: str, shape: tuple[int, ...]) -> Callable[[], nn.Module]:
         def make() -> nn.Module:
-            network, pairs[:] = cnn.network(shape)
+            network, pairs[layout] = cnn.network(shape)
             return network
 
         return make
 
-    shapes = {layout: _sample(layout, bands, model.window) for layout in LAYOUTS}
+    layouts = _layouts(reading, model.window)
+    shapes = {layout: sample_shape(layout, bands, model.window) for layout in layouts}
     makers = {
-        layout: maker(shape)
-        for layout, shape in shapes.items()
-        if (model.window == 1 or "window" in layout) and _fits(shape, cnn.shape)
+        layout: maker(layout, shape) for layout, shape in shapes.items() if fits(shape, cnn.shape)
     }
     if not makers:
-        found = f"found an input of {_described(cnn.shape)}"
-        expected = f"{bands} bands and a window of {model.window}, as {_listed()}"
+        found = f"found an input of {described(cnn.shape)}"
+        expected = f"{bands} bands and a window of {model.window}, as {listed()}"
         raise InputError(f"{file}: {found}, expected {expected}")
     try:
-        network, layout, operations = _as_graph(run, makers)
+        graph, operations = _as_graph(run, makers, reading)
     except InputError as error:
         text = str(error)
         raise InputError(text if text.startswith(str(file)) else f"{file}: {text}") from None
-    _save(run, network, KeyMap("graph", tuple(pairs)).to_dict() | operations)
-    return [f"takes patches as [{layout}]", UNKNOWN]
-
-
-def _sample(layout: str, bands: int, window: int) -> tuple[int, ...]:
-    """Return the shape of a patch in a layout, without the batch."""
-    patch = torch.empty(1, 1, bands, window, window, device="meta")
-    return tuple(LAYOUTS[layout]()(patch).shape[1:])
-
-
-def _fits(shape: tuple[int, ...], declared: tuple[int | None, ...]) -> bool:
-    """Tell whether a shape fits a declared one, in which None stands for any length."""
-    pairs = zip(shape, declared, strict=False)
-    return len(shape) == len(declared) and all(theirs in (None, own) for own, theirs in pairs)
-
-
-def _sides(layout: str, declared: tuple[int | None, ...]) -> list[int | None]:
-    """Return the possible windows, None for any, of an input in a layout; [] if it cannot fit."""
-    bands, window = 10007, 101 if "window" in layout else 1  # not found by chance
-    shape = _sample(layout, bands, window)
-    sides = {d for s, d in zip(shape, declared, strict=False) if s == window} - {None}
-    likely = tuple(d if s == 1 else None for s, d in zip(shape, declared, strict=False))
-    if len(shape) != len(declared) or len(sides) > 1 or not _fits(shape, likely):
-        return []
-    return [1 if window == 1 else next(iter(sides), None)]
-
-
-def _described(declared: tuple[int | None, ...]) -> str:
-    lengths = ["any" if length is None else str(length) for length in declared]
-    return f"[N, {', '.join(lengths)}]"
-
-
-def _listed() -> str:
-    return "; ".join(f"[{layout}]" for layout in LAYOUTS)
+    key_map = KeyMap("graph", tuple(pairs[graph.layout])).to_dict()
+    _save(run, graph.network, key_map | operations)
+    return [*graph.remarks, UNKNOWN]
 
 
 def _save(run: Run, network: nn.Module, key_map: dict[str, Any]) -> None:
@@ -211,16 +228,43 @@ def _import_checkpoint(run: Run, file: Path) -> list[str]:
     return ["trained on another split: this run's test pixels may be its training pixels"]
 
 
-def _network(run: Run, state: dict[str, Tensor]) -> tuple[nn.Module, list[str]]:
+def _with_weights(
+    run: Run, file: Path, state: dict[str, Tensor], ordered: bool
+) -> tuple[nn.Module, KeyMap, list[str]]:
+    """Return the run's model with the weights of a file, with remarks on how it was built.
+
+    Weights of a CNN with an output for unlabelled pixels are tried where they do not fit one
+    without; of a network of the package that output is gone then.
+    """
+    model, classes = run.config.model, run.scene.classes
+    network, remarks = _network(run, state, classes)
+    try:
+        return network, load_matching(network, state, ordered), remarks
+    except InputError as error:
+        try:
+            wider, more = _network(run, state, classes + 1)
+            key_map = load_matching(wider, state, ordered)
+        except InputError:
+            fit = f"weights do not fit model {model.name} with {classes} classes"
+            raise InputError(f"{file}: {fit} ({error})") from None
+    if model.is_code:
+        return wider, key_map, more
+    for name in key_map.absent:
+        network.set_submodule(name, nn.Identity())
+    network.load_state_dict(without_first_rows(wider.state_dict(), network.state_dict()))
+    return network, key_map, [*more, REMARK.format(found=classes + 1, classes=classes)]
+
+
+def _network(run: Run, state: dict[str, Tensor], classes: int) -> tuple[nn.Module, list[str]]:
     """Build the run's model without the weights, with remarks on how it was built."""
     model = run.config.model
     if not model.is_code:
         batch_norm = any(name.endswith("running_mean") for name in state)
-        shape = (run.scene.bands, run.scene.classes)
-        return build_model(model, *shape, batch_norm=batch_norm), []
-    print(f"{model.name}: its code is executed now (--trust-code)", file=sys.stderr)
+        return build_model(model, run.scene.bands, classes, batch_norm=batch_norm), []
+    if classes == run.scene.classes:
+        print(f"{model.name}: its code is executed now (--trust-code)", file=sys.stderr)
     inputs = model.inputs(run.scene.bands)
-    network, call = build_from_code(model.name, inputs, run.scene.classes, model.window)
+    network, call = build_from_code(model.name, inputs, classes, model.window)
     return network, [f"built as {call}"]
 
 
@@ -228,21 +272,54 @@ class _NoLogits(InputError):
     """Raised for a network that takes patches in no layout; the message lacks its name."""
 
 
+@dataclass(frozen=True, eq=False)
+class _Graph:
+    network: GraphNetwork
+    layout: str
+    remarks: list[str]
+
+
 def _as_graph(
-    run: Run, makers: Mapping[str, Callable[[], nn.Module]]
-) -> tuple[GraphNetwork, str, dict[str, Any]]:
-    """Return a user's network as a graph, the layout of patches it takes, and its operations.
+    run: Run, makers: Mapping[str, Callable[[], nn.Module]], reading: Reading
+) -> tuple[_Graph, dict[str, Any]]:
+    """Return a user's network as a graph with the scaling chosen, and its operations.
 
     The operations go to key_map.json. `makers` build the network for a layout.
     """
     example = run.patches.gather(run.split.train[:3]).cpu()
     classes = run.scene.classes
-    refusals = []
+    candidates, refusals = _candidates(makers, example, classes, reading.logits)
+    if not candidates:
+        raise _NoLogits(
+            f"does not give {classes} logits per patch of shape {tuple(example.shape[1:])}, or one "
+            f"more for unlabelled pixels ({'; '.join(refusals)}); another layout (--layout) takes "
+            "a class around it that permutes the axes"
+        )
+    candidate, normalisation, remarks = choose(run, candidates)
+    reference, matches = rewrite(candidate.network, example)
+    layers = dict(reference.layers.named_children())
+    network = GraphNetwork(layers, reference.inputs).eval()
+    if candidate.outputs > classes:
+        network = without_first_output(network, example)
+        remarks.append(REMARK.format(found=classes + 1, classes=classes))
+    run.use(normalisation)
+    operations = {"operations": [asdict(match) for match in matches]}
+    return _Graph(network, candidate.layout, remarks), operations
+
+
+def _candidates(
+    makers: Mapping[str, Callable[[], nn.Module]],
+    example: Tensor,
+    classes: int,
+    logits: int | None,
+) -> tuple[list[Candidate], list[str]]:
+    """Return the layouts in which a network gives logits, and reasons against the others."""
+    candidates, refusals, outputs = [], [], []
     for layout, make in makers.items():
         try:
-            candidate = Reshaped(make(), layout).eval()
+            network = Reshaped(make(), layout, logits).eval()
             with torch.no_grad():
-                shape = tuple(candidate(example).shape)
+                output: Any = network(example)
         except InputError as error:
             if len(makers) == 1:
                 raise
@@ -251,14 +328,24 @@ def _as_graph(
         except Exception as error:  # the user's forward may raise anything for a wrong shape
             refusals.append(f"[{layout}]: {one_line(error)}")
             continue
-        if shape != (len(example), classes):
-            refusals.append(f"[{layout}]: an output of shape {shape}")
-            continue
-        reference, matches = rewrite(candidate, example)
-        layers = dict(reference.layers.named_children())
-        network = GraphNetwork(layers, reference.inputs).eval()
-        return network, layout, {"operations": [asdict(match) for match in matches]}
-    raise _NoLogits(
-        f"does not give {classes} logits per patch of shape {tuple(example.shape[1:])} "
-        f"({'; '.join(refusals)})"
-    )
+        shape = tuple(getattr(output, "shape", ()))
+        if shape in ((len(example), classes), (len(example), classes + 1)):
+            candidates.append(Candidate(layout, network, shape[1]))
+        else:
+            outputs.append(f"[{layout}]: {_found(output, len(example), classes)}")
+    shown = (outputs or refusals)[:SHOWN]  # a layout in which it runs tells more
+    return candidates, shown
+
+
+def _found(output: Any, samples: int, classes: int) -> str:
+    """Describe an output that is not one tensor of logits."""
+    if isinstance(output, Tensor):
+        return f"an output of shape {tuple(output.shape)}"
+    kind = type(output).__name__
+    if not isinstance(output, (tuple, list)):
+        return f"found an output of type {kind}, expected one tensor of logits"
+    shapes = [tuple(getattr(part, "shape", ())) for part in output]
+    fitting = [i for i, s in enumerate(shapes) if s in ((samples, classes), (samples, classes + 1))]
+    advice = f": --logits {fitting[0]} takes that of shape {shapes[fitting[0]]}" if fitting else ""
+    listed_shapes = ", ".join(map(str, shapes))
+    return f"found a {kind} of shapes {listed_shapes}, expected one tensor of logits{advice}"

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import copy
-import csv
 import shutil
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
-import numpy as np
 import torch
 from numpy import int64
 from numpy.typing import NDArray
@@ -24,10 +22,24 @@ from snnquant.errors import InputError
 from snnquant.io import replacing
 from snnquant.models import build_model
 from snnquant.nn import GraphNetwork
+from snnquant.pipeline.kept_files import (
+    HARDWARE_FILE,
+    SCALING_FILE,
+    SOURCE_FILE,
+    KeptScene,
+    keep_files,
+    keep_scene,
+)
+from snnquant.pipeline.preparation import (
+    check_pixels,
+    free_folder,
+    large_classes,
+    unlabelled,
+    write_history,
+)
 from snnquant.sampling import Normalisation, Patches, Split, make_split
 from snnquant.sampling.patches import CPU
 from snnquant.scenes import Scene, load_mask, load_scene
-from snnquant.scenes.pixels import remark
 from snnquant.spiking import SpikingNetwork, build_neuron
 from snnquant.stored_networks import Network
 from snnquant.training import AccumulateMeter, Epoch, Samples, Stage, train
@@ -62,6 +74,8 @@ class Run:
     """Receives the progress of the stages."""
     device: torch.device = CPU
     """Device of torch; not part of the configuration, so that a run may resume elsewhere."""
+    data: str | None = None
+    """Place of the scene's data if the run folder does not know it: a folder, or a card in it."""
     _loaded: dict[Network, Checkpoint] = field(default_factory=dict, init=False, repr=False)
 
     @classmethod
@@ -107,15 +121,16 @@ class Run:
         if config.scene == SCENE_FILE:  # a file of that name where the user works, not in the run
             scene = scene or load_scene(config.scene)
         if scene is not None:
-            scene = _large_classes(scene, config.split)
+            scene = large_classes(scene, config.split)
             config = replace(config, scene=SCENE_FILE)
-        run = cls(path or _free_folder(config, name), config, progress, device)
+        run = cls(path or free_folder(config, name), config, progress, device)
         if scene is not None:
             vars(run)["scene"] = scene  # where `cached_property` looks first
         if split is not None:
             given = f"given ({split.protocol})" if split.protocol in PROTOCOLS else split.protocol
             vars(run)["split"] = replace(split, protocol=given)
-        _check_pixels(run.scene, run.split)
+        check_pixels(run.scene, run.split)
+        _ = run.normalisation  # refuses the file of a scaling that does not fit
         build_neuron(config.neuron)  # refuses an unknown name before anything is trained
         if not config.model.is_own:
             with torch.device("meta"):  # shapes only: can the network be built?
@@ -123,19 +138,27 @@ class Run:
         return run
 
     @classmethod
-    def open(cls, path: Path, progress: Progress = silent, device: torch.device = CPU) -> Run:
+    def open(
+        cls,
+        path: Path,
+        progress: Progress = silent,
+        device: torch.device = CPU,
+        *,
+        scene: str | None = None,
+    ) -> Run:
         """Resume the run in a folder.
 
         Args:
             path: Folder of the run.
             progress: Receives the progress of the stages.
             device: Where torch computes.
+            scene: Where the scene's data went, if they have moved: a folder, or a card in it.
 
         Returns:
             The run.
 
         Raises:
-            InputError: If `path` holds no run, or its scene has changed.
+            InputError: If `path` holds no run, or its scene has changed or is not found.
 
         >>> from tempfile import TemporaryDirectory
         >>> with TemporaryDirectory() as folder:
@@ -146,7 +169,7 @@ class Run:
         """
         if not path.is_dir():
             raise InputError(f"{path}: no such folder, expected a run folder")
-        run = cls(path, read_config(path / "config.toml"), progress, device)
+        run = cls(path, read_config(path / "config.toml"), progress, device, scene)
         if (path / "split.npz").exists():
             saved = Split.load(path / "split.npz")
             if saved.protocol not in PROTOCOLS:
@@ -156,6 +179,9 @@ class Run:
                     f"{path}/split.npz: found a split that scene and options don't give"
                 )
         run.write()
+        if scene is not None:
+            _ = run.scene
+            KeptScene(path, scene).remember()
         return run
 
     def write(self) -> None:
@@ -168,6 +194,9 @@ class Run:
             if self.config.scene == SCENE_FILE and not (self.path / SCENE_FILE).exists():
                 self.scene.save(self.path / SCENE_FILE)
             if not (self.path / "config.toml").exists():
+                if self.config.scene != SCENE_FILE:
+                    keep_scene(self.path, self.config.scene, self.scene.digest)
+                keep_files(self.path, self.config, self.scene)
                 with replacing(self.path / "config.toml") as temporary:
                     temporary.write_text(write_config(self.config), encoding="utf-8")
             if not (self.path / "split.npz").exists():
@@ -187,7 +216,21 @@ class Run:
         """The scene, read once."""
         if self.config.scene == SCENE_FILE:
             return Scene.load(self.path / SCENE_FILE)
-        return _large_classes(load_scene(self.config.scene), self.config.split)
+        kept = self._kept_scene
+        scene = load_scene(self.data or self.config.scene) if kept is None else kept.load()
+        return large_classes(scene, self.config.split)
+
+    @property
+    def _kept_scene(self) -> KeptScene | None:
+        """The scene's card in the run folder; None in one of before cards were kept."""
+        kept = (self.path / SOURCE_FILE).exists()
+        return KeptScene(self.path, self.data) if kept else None
+
+    @property
+    def hardware(self) -> str:
+        """Name or file of the in-memory hardware; the run folder's copy of a file."""
+        kept = self.path / HARDWARE_FILE
+        return str(kept) if kept.exists() else self.config.hardware
 
     @cached_property
     def split(self) -> Split:
@@ -197,7 +240,8 @@ class Run:
             if config.scene == SCENE_FILE:
                 found = f"found mask, but {self.scene.name} was built in Python"
                 raise InputError(f"--split: {found}, expected random or blocks")
-            mask = load_mask(config.scene)
+            kept = self._kept_scene
+            mask = load_mask(self.data or config.scene) if kept is None else kept.mask()
         return make_split(self.scene, config.split, config.model.window, config.seed, mask)
 
     @cached_property
@@ -205,7 +249,24 @@ class Run:
         """Statistics of the training pixels, or those of the imported CNN."""
         if self.has(Network.CNN_FP32):
             return self._checkpoint(Network.CNN_FP32).normalisation
-        return Normalisation.fit(self.scene, self.split.train, self.config.model.components)
+        scaling = self.config.scaling
+        return self.scaled("standard" if scaling == "auto" else scaling)
+
+    def scaled(self, scaling: str) -> Normalisation:
+        """Return a scaling of this scene, fitted to the training pixels.
+
+        The file of a scaling is read from the run folder once it is there.
+        """
+        kept = self.path / SCALING_FILE
+        source = str(kept) if scaling.endswith(".npz") and kept.exists() else scaling
+        components = self.config.model.components
+        fitted = Normalisation.fit(self.scene, self.split.train, components, source)
+        return replace(fitted, scaling=scaling)
+
+    def use(self, normalisation: Normalisation) -> None:
+        """Take a normalisation in place of the configuration's, for an imported CNN."""
+        vars(self)["normalisation"] = normalisation  # where `cached_property` looks first
+        vars(self).pop("patches", None)
 
     @cached_property
     def patches(self) -> Patches:
@@ -321,22 +382,12 @@ class Run:
             self._state(stage),
             seed=self.config.seed,
             teacher=teacher,
-            unlabelled=self._unlabelled() if teacher is not None else None,
+            unlabelled=unlabelled(self.config, self.scene) if teacher is not None else None,
             accumulates=accumulates,
             on_epoch=report,
         )
-        _write_history(self.path / "history.csv", stage, history)
+        write_history(self.path / "history.csv", stage, history)
         self.progress(stage, epochs, epochs, f"{len(history)} epochs")
-
-    def _unlabelled(self) -> torch.Tensor | None:
-        """Return flat indices of the pixels without a label; None if none are used."""
-        if self.config.training.unlabelled == 0:
-            return None
-        scene = self.scene
-        pixels = np.flatnonzero((scene.labels == 0) & scene.valid)
-        if not len(pixels):
-            raise InputError(f"--unlabelled: {self.config.scene} has no pixel without a label")
-        return torch.from_numpy(pixels)
 
     def finish(self, stage: str) -> None:
         """Delete the resumable state of a stage whose network is saved."""
@@ -344,48 +395,3 @@ class Run:
 
     def _state(self, stage: str) -> Path:
         return self.path / f"{stage}.state.safetensors"
-
-
-def _large_classes(scene: Scene, config: SplitConfig) -> Scene:
-    """Return a scene without its small classes, which are named on stderr."""
-    large = scene.without_small_classes(config.drop_small_classes)
-    gone = [name for name in scene.class_names if name not in large.class_names]
-    if gone:
-        limit = f"fewer than {config.drop_small_classes} pixels (--drop-small-classes)"
-        remark(f"scene {scene.name}: left out {', '.join(gone)}: {limit}")
-    return large
-
-
-def _check_pixels(scene: Scene, split: Split) -> None:
-    """Raise `InputError` for a scene of one class, and for pixels of a split without data."""
-    if scene.classes < 2:
-        found = f"found one class ({scene.class_names[0]})"
-        raise InputError(f"scene {scene.name}: {found}, expected two or more to tell apart")
-    pixels = np.concatenate([split.train, split.val, split.test])
-    lost = int(np.count_nonzero(~scene.valid.ravel()[pixels[pixels < scene.valid.size]]))
-    if lost:
-        raise InputError(f"split: found {lost} pixels without data, expected pixels that have some")
-
-
-def _free_folder(config: RunConfig, scene_name: str) -> Path:
-    """Return `runs/SCENE-MODEL-SPLIT-seedN`, numbered if that exists."""
-    scene = "".join(c if c.isalnum() or c in "._" else "-" for c in scene_name)
-    model = Path(config.model.name.rpartition(":")[2]).stem  # of a class, or of a file
-    name = f"{scene}-{model}-{config.split.protocol}-seed{config.seed}"
-    path, number = Path("runs") / name, 1
-    while path.exists():
-        number += 1
-        path = Path("runs") / f"{name}-{number}"
-    return path
-
-
-def _write_history(path: Path, stage: str, history: list[Epoch]) -> None:
-    """Put a stage's epochs into history.csv, replacing those that it held."""
-    rows: list[dict[str, Any]] = []
-    if path.exists():
-        with path.open(newline="", encoding="utf-8") as file:
-            rows = [row for row in csv.DictReader(file) if row["stage"] != stage]
-    with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, [field.name for field in fields(Epoch)])
-        writer.writeheader()
-        writer.writerows([*rows, *(asdict(row) for row in history)])

@@ -26,10 +26,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from snnquant.config import RunConfig, write_config
 from snnquant.conversion import convert, fold_batch_norm
-from snnquant.io import write_json
+from snnquant.io import replacing, write_json
 from snnquant.models import build_model, require_convertible
 from snnquant.pipeline.evaluation import batch_size_for, evaluate
+from snnquant.pipeline.preparation import KEY_MAP, changed
 from snnquant.pipeline.run import Run
 from snnquant.pipeline.scene_map import draw_map
 from snnquant.quantization import quantize
@@ -163,6 +165,25 @@ def train_snn(run: Run) -> None:
             norms.fold()
         run.save(Network.SNN_TRAINED, snn, quantization=run.quantization, neuron=config.neuron)
     run.finish(Network.SNN_TRAINED.stage)
+
+
+def change_options(run: Run, config: RunConfig) -> None:
+    """Take other options for training a run's SNN and store them in its config.toml.
+
+    Args:
+        run: A run without its trained SNN.
+        config: The options that are wanted; its scene is left out.
+
+    Raises:
+        InputError: An option decided on a network that the run has.
+    """
+    imported = (run.path / KEY_MAP).exists()
+    new = changed(run.config, config, set(run.present()), imported)
+    if new != run.config:
+        object.__setattr__(run, "config", new)
+        run.finish(Network.SNN_TRAINED.stage)  # what was begun was begun with other options
+        with replacing(run.path / "config.toml") as temporary:
+            temporary.write_text(write_config(new), encoding="utf-8")
 
 
 def run_all(run: Run) -> RunMetrics:

@@ -23,13 +23,13 @@ from snnquant.scenes.scene import FixedMask, Scene
 from snnquant.scenes.synthetic import synthetic_scene
 
 
-def load_scene(name: str | Path) -> Scene:
+def load_scene(name: str | Path | Card) -> Scene:
     """Load a scene by name or path.
 
     Args:
         name: A known scene's name, a card's path ending in ".toml", the path of a file that
-            `Scene.save` wrote, ending in ".npz", or "synthetic:HxWxB[:SEED]". Files with an
-            address are downloaded on first use.
+            `Scene.save` wrote, ending in ".npz", or "synthetic:HxWxB[:SEED]"; or a card that was
+            read before. Files with an address are downloaded on first use.
 
     Returns:
         The scene: cube float32 [H, W, B], labels int64 [H, W], class names, colours, wavelengths.
@@ -41,12 +41,13 @@ def load_scene(name: str | Path) -> Scene:
     >>> scene.cube.shape, scene.labels.shape
     ((16, 16, 8), (16, 16))
     """
-    name = str(name)
-    if name.startswith(SYNTHETIC):
-        return synthetic_scene(name)
-    if name.endswith(SAVED):
-        return Scene.load(name)
-    card = load_card(name)
+    if not isinstance(name, Card):
+        name = str(name)
+        if name.startswith(SYNTHETIC):
+            return synthetic_scene(name)
+        if name.endswith(SAVED):
+            return Scene.load(name)
+    card = name if isinstance(name, Card) else load_card(name)
     cube_path, cube_digest = obtain_file(card, card.cube)
     labels_path, labels_digest = obtain_file(card, card.labels)
     found = read_cube(card, cube_path)
@@ -81,11 +82,11 @@ def load_scene(name: str | Path) -> Scene:
         raise InputError(f"{cube_path}: {error}") from error
 
 
-def load_mask(name: str | Path) -> FixedMask:
+def load_mask(name: str | Path | Card) -> FixedMask:
     r"""Load the published split that a scene's card names, cut to the scene.
 
     Args:
-        name: A known scene's name, or a card's path ending in ".toml".
+        name: A known scene's name, a card's path ending in ".toml", or a card read before.
 
     Returns:
         Training and test pixels [H, W] by the mask's own class numbers, for `make_split`.
@@ -109,7 +110,7 @@ def load_mask(name: str | Path) -> FixedMask:
     ...     load_mask(card).train.tolist()
     [[1, 1, 0, 0]]
     """
-    card = load_card(str(name))
+    card = name if isinstance(name, Card) else load_card(str(name))
     mask = card.mask
     if mask is None:
         raise InputError(f"{card.path}: found no fixed mask, expected a [mask] table")

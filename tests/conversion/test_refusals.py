@@ -28,7 +28,7 @@ class User(nn.Module):
         self.conv, self.side = nn.Conv2d(4, 4, 1), nn.Linear(4, 4)
         self.leaky, self.norm = nn.LeakyReLU(), nn.LayerNorm(6)
         self.odd = nn.Hardtanh(-1, 1)
-        self.scale = nn.Parameter(torch.ones(4, 1, 1))
+        self.plane = nn.Parameter(torch.ones(1, 6, 6))
         self.weighted = parametrizations.weight_norm(nn.Conv2d(4, 4, 1))
         self.moving = nn.BatchNorm2d(4, track_running_stats=False)
         self.plain = nn.BatchNorm1d(4)
@@ -57,7 +57,7 @@ REFUSED: dict[str, tuple[Callable[[User, Tensor], Tensor], str]] = {
     "clamp from above": (lambda net, x: x.clamp(max=1), "clamp, which is no ReLU from 0 up"),
     "excitation": (excitation, r"mul as a product of two activations \(squeeze-and-excitation"),
     "attention": (lambda net, x: x @ x.transpose(2, 3), "matmul as a product of two activations"),
-    "parameter": (lambda net, x: x * net.scale, "parameter outside a module"),
+    "parameter": (lambda net, x: x * net.plane, "parameter outside a module"),
     "constant": (lambda net, x: x + 1, "add with a number .* bias of the layer before"),
     "softmax": (lambda net, x: x.softmax(1).relu(), "softmax before the output"),
     "layer norm": (lambda net, x: net.norm(x), "LayerNorm, whose statistics .* BatchNorm"),

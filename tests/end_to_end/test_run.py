@@ -263,7 +263,7 @@ def test_subcommands_in_turn_end_like_a_run(
 
 
 def test_energy_by_layer_adds_up_to_the_metrics(finished: Finished, snnquant: Command) -> None:
-    rows = json.loads(snnquant("energy", finished.folder, "--json").out)["layers"]
+    rows = json.loads(snnquant("energy", finished.folder, "--json").out)
     for table, energy in finished.metrics["energy_pj"].items():
         for network in NETWORKS:
             own = [row for row in rows if row["network"] == network]

@@ -14,10 +14,10 @@ from pim_sim.validation.first_layer import INDIAN_PINES
 
 
 def _indian_pines_layer() -> dict[str, object]:
-    """Return 20 filters of 3x3x3 on a 5x5 patch of 200 bands at 6 bits, as in a file."""
+    """Return 20 filters of 3x3x3 on 5x5 pixels of 200 bands at 6 bits, as in schema 1."""
     layer = replace(INDIAN_PINES, weight_bits=6, input_bits=6, time_steps=5)
     table: dict[str, object] = json.loads(json.dumps(asdict(layer)))
-    return table
+    return {name: value for name, value in table.items() if name not in ("groups", "dilation")}
 
 
 @pytest.fixture
@@ -68,18 +68,21 @@ def toy() -> Hardware:
 
 @st.composite
 def _layers(draw: st.DrawFn) -> Layer:
-    kind = draw(st.sampled_from(["conv3d", "conv2d", "linear"]))
-    axes = {"conv3d": 3, "conv2d": 2, "linear": 0}[kind]
+    kind = draw(st.sampled_from(["conv3d", "conv2d", "conv1d", "linear"]))
+    axes = {"conv3d": 3, "conv2d": 2, "conv1d": 1, "linear": 0}[kind]
     channels = draw(st.integers(1, 6))
+    groups = draw(st.integers(1, 4)) if axes else 1
+    dilation = draw(st.tuples(*[st.integers(1, 3)] * axes))
     kernel = draw(st.tuples(*[st.integers(1, 4)] * axes))
     padding = draw(st.tuples(*[st.integers(0, 2)] * axes))
     extra = draw(st.tuples(*[st.integers(0, 6)] * axes))
-    spatial = [max(1, k - 2 * p) + e for k, p, e in zip(kernel, padding, extra, strict=True)]
+    sizes = zip(kernel, dilation, padding, extra, strict=True)
+    spatial = [max(1, d * (k - 1) + 1 - 2 * p) + e for k, d, p, e in sizes]
     return Layer(
         name=draw(st.text(st.characters(categories=("L", "N")), min_size=1)),
         kind=kind,  # type: ignore[arg-type]
-        input_shape=(channels, *spatial),
-        weight_shape=(draw(st.integers(1, 30)), channels, *kernel),
+        input_shape=(channels * groups, *spatial),
+        weight_shape=(groups * draw(st.integers(1, 30)), channels, *kernel),
         stride=draw(st.tuples(*[st.integers(1, 3)] * axes)),
         padding=padding,
         weight_bits=draw(st.integers(1, 12)),
@@ -88,6 +91,8 @@ def _layers(draw: st.DrawFn) -> Layer:
         time_steps=draw(st.integers(1, 10)),
         input_density=draw(st.floats(0, 1)),
         repeats_input=draw(st.booleans()),
+        groups=groups,
+        dilation=dilation,
     )
 
 

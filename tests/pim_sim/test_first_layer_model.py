@@ -182,8 +182,9 @@ def _rows_filled_plainly(layer: Layer, array: Array) -> Iterable[int]:
     """Yield the weights of each word row; a sum shares its row only where it fits whole."""
     capacity = array.columns // -(-layer.weight_bits // array.weight_bits_per_column)
     held = 0
-    for _ in range(layer.filters):
-        if held and held + layer.fan_in > capacity:
+    for filter in range(layer.filters):
+        another_group = filter % layer.filters_per_group == 0
+        if held and (another_group or held + layer.fan_in > capacity):
             yield held
             held = 0
         left = layer.fan_in
@@ -219,11 +220,12 @@ def test_components_sum_to_the_totals_that_are_reported(
 
 def _grown(layer: Layer, what: str) -> Layer:
     if what == "filters":
-        return replace(layer, weight_shape=(layer.filters + 1, *layer.weight_shape[1:]))
+        more = layer.filters + layer.groups
+        return replace(layer, weight_shape=(more, *layer.weight_shape[1:]))
     if what == "channels":
         return replace(
             layer,
-            input_shape=(layer.input_shape[0] + 1, *layer.input_shape[1:]),
+            input_shape=(layer.input_shape[0] + layer.groups, *layer.input_shape[1:]),
             weight_shape=(layer.filters, layer.weight_shape[1] + 1, *layer.weight_shape[2:]),
         )
     if what == "positions" and layer.kind != "linear":

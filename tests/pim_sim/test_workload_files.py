@@ -26,12 +26,16 @@ def test_positions_equal_a_plain_sweep_of_the_kernel(
     data: st.DataObject, layers: st.SearchStrategy[Layer]
 ) -> None:
     layer = data.draw(layers)
-    axes = zip(
-        layer.input_shape[1:], layer.weight_shape[2:], layer.stride, layer.padding, strict=True
-    )
+    geometry = (layer.input_shape[1:], layer.weight_shape[2:], layer.dilation)
     starts = [
-        [start for start in range(0, size + 2 * pad, step) if start + kernel <= size + 2 * pad]
-        for size, kernel, step, pad in axes
+        [
+            start
+            for start in range(0, size + 2 * pad, step)
+            if start + apart * (kernel - 1) < size + 2 * pad
+        ]
+        for size, kernel, apart, step, pad in zip(
+            *geometry, layer.stride, layer.padding, strict=True
+        )
     ]
     swept = len(list(itertools.product(*starts)))
     assert layer.positions == swept
@@ -91,7 +95,7 @@ BAD_FIELDS = [
     ("name", "", "layer name"),
     ("name", "two\nlines", "layer name"),
     ("name", 3, "layer name"),
-    ("kind", "conv1d", "conv3d, conv2d, linear"),
+    ("kind", "conv4d", "conv3d, conv2d, conv1d, linear"),
     ("kind", ["conv3d"], "kind"),
     ("input_shape", [1, 200, 5], "input_shape"),
     ("input_shape", "1x200x5x5", "input_shape"),
@@ -141,7 +145,7 @@ def _without(table: dict[str, Any], key: str) -> dict[str, Any]:
 
 
 BAD_FILES: list[tuple[str, Callable[[dict[str, Any]], object], str]] = [
-    ("other schema", lambda t: {**t, "schema": 2}, "schema: found 2, expected 1"),
+    ("other schema", lambda t: {**t, "schema": 3}, "schema: found 3, expected 1 or 2"),
     ("schema as text", lambda t: {**t, "schema": "1"}, "schema"),
     ("schema as truth", lambda t: {**t, "schema": True}, "schema"),
     ("no schema", lambda t: _without(t, "schema"), "missing field 'schema'"),
@@ -161,7 +165,12 @@ BAD_FILES: list[tuple[str, Callable[[dict[str, Any]], object], str]] = [
     (
         "layer field unknown",
         lambda t: {**t, "layers": [{**t["layers"][0], "dilation": [1, 1, 1]}]},
-        "layer 'conv1': unknown field 'dilation'",
+        "layer 'conv1': unknown field 'dilation', expected schema 2",
+    ),
+    (
+        "groups in schema 1",
+        lambda t: {**t, "layers": [{**t["layers"][0], "groups": 1}]},
+        "layer 'conv1': unknown field 'groups', expected schema 2",
     ),
 ]
 

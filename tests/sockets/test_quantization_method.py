@@ -108,7 +108,7 @@ def test_the_other_subcommands_take_the_run(folder: Path) -> None:
     )
     first = json.loads((folder / "metrics.json").read_text())
     assert json.loads(evaluated.out) == first
-    rows = json.loads(energy.out)["layers"]
+    rows = json.loads(energy.out)
     assert len([row for row in rows if row["network"] == "snn_trained"]) == 5
     assert (mapped.code, exported.code) == (0, 0), mapped.err + exported.err
     assert (folder / "run" / "map.png").exists()

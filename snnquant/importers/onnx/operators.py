@@ -111,28 +111,47 @@ def _norm(call: Call) -> list[Step]:
 
 
 def _average(call: Call) -> list[Step]:
-    kernel, stride, dilation, padding = _pool(call)
+    kernel = tuple(call.get("kernel_shape"))
+    stride, dilation, before, after = _window(call, list(kernel))
     if set(dilation) != {1}:
         raise Refused("found dilations, expected none")
     counted = bool(call.get("count_include_pad", 0))
     ceil = bool(call.get("ceil_mode", 0))
-    return _plain(call.layer("avg_pool", kernel, stride, padding, ceil, counted))
+    if before == after:
+        return _plain(call.layer("avg_pool", kernel, stride, before, ceil, counted))
+    if counted and not ceil:
+        return [*_zeros(before, after), *_plain(call.layer("avg_pool", kernel, stride))]
+    _require_rounded_up(call, kernel, before, after)
+    return _plain(call.layer("avg_pool", kernel, stride, before, True, False))
 
 
 def _maximum(call: Call) -> list[Step]:
     call.require(storage_order=0)
-    kernel, stride, dilation, padding = _pool(call)
+    kernel = tuple(call.get("kernel_shape"))
+    stride, dilation, before, after = _window(call, list(kernel))
     ceil = bool(call.get("ceil_mode", 0))
-    return _plain(call.layer("max_pool", kernel, stride, padding, dilation, ceil_mode=ceil))
-
-
-def _pool(call: Call) -> tuple[tuple[int, ...], ...]:
-    """Read kernel, stride, dilation and padding, which torch's pools have on both sides."""
-    kernel = call.get("kernel_shape")
-    stride, dilation, before, after = _window(call, kernel)
     if before != after:
-        raise Refused("found padding on one side, expected none")
-    return tuple(kernel), stride, dilation, before
+        reach = tuple(d * (k - 1) + 1 for k, d in zip(kernel, dilation, strict=True))
+        _require_rounded_up(call, reach, before, after)
+        ceil = True
+    return _plain(call.layer("max_pool", kernel, stride, before, dilation, ceil_mode=ceil))
+
+
+def _require_rounded_up(
+    call: Call, reach: tuple[int, ...], before: tuple[int, ...], after: tuple[int, ...]
+) -> None:
+    """Refuse padding that is not what rounding the number of windows up comes to.
+
+    Only then a window that reaches over the end leaves out what is not there, as torch's pools do.
+    """
+    stride = call.attributes.get("strides", [1] * len(reach))
+    for n, k, s, b, a in zip(call.shape[2:], reach, stride, before, after, strict=True):
+        windows = (n + b + a - k) // s + 1
+        rounded = -((n + 2 * b - k) // -s) + 1
+        rounded -= (rounded - 1) * s >= n + b  # torch leaves out a window that starts at the end
+        if windows != rounded or call.attributes.get("ceil_mode", 0):
+            found = f"found padding of {b} before and {a} after an axis of {n}"
+            raise Refused(f"{found}, expected the same on both sides")
 
 
 def _clip(call: Call) -> list[Step]:
@@ -203,10 +222,37 @@ def _sum(sign: float) -> Callable[[Call], list[Step]]:
     def build(call: Call) -> list[Step]:
         if len(call.shapes) == 1 and sign == 1:
             return _bias(call)
+        if len(call.shapes) == 1:
+            return _per_channel(call, shifts=True, sign=sign)
         _require_activations(call)
         return _plain(builders.weighted_sum(1, sign))
 
     return build
+
+
+def _per_channel(call: Call, *, shifts: bool, sign: float = 1.0) -> list[Step]:
+    """Add a constant of one number per place of an axis, or multiply by it to the power of sign."""
+    place = next(i for i, value in enumerate(call.constants) if value is not None)
+    value, name = call.constants[place], call.names[place]
+    assert value is not None
+    shape = call.shapes[0]
+    lengths = [1] * (len(shape) - value.ndim) + list(value.shape)
+    axes = [axis for axis, n in enumerate(lengths) if n > 1] or [1]
+    axis = axes[0]
+    fits = len(axes) == 1 and axis > 0 and lengths[axis] in (1, shape[axis])
+    if not fits or value.ndim > len(shape) or (not shifts and sign < 0 and place == 0):
+        raise Refused(f"found a constant of shape {value.shape}, expected one number per channel")
+    values = np.broadcast_to(value.astype(np.float32).reshape(-1), (shape[axis],))
+    ones = np.ones(shape[axis], np.float32)
+    if shifts:
+        first = sign < 0 and place == 0  # constant - x
+        scale, shift = (-ones if first else ones), (values if first else sign * values)
+    else:
+        scale, shift = values**sign, 0 * ones
+    before, layer, after = builders.per_channel(shape, axis)
+    weight = scale.reshape(tuple(layer.get_parameter("weight").shape))
+    tensors = {"weight": (name, weight), "bias": (name, shift)}
+    return [*((b, {}) for b in before), (layer, tensors), *((a, {}) for a in after)]
 
 
 def _bias(call: Call) -> list[Step]:
@@ -219,10 +265,7 @@ def _bias(call: Call) -> list[Step]:
     shape = [call.shapes[0][i] if i == axis else 1 for i in range(ndim)]
     fits = value.ndim <= ndim and list(value.shape) == shape[ndim - value.ndim :]
     if not isinstance(layer, SYNAPSES) or layer.bias is not None or not fits:
-        raise Refused(
-            f"adds a constant of shape {value.shape}, expected the sum of two activations, or the "
-            "bias of a layer that has none"
-        )
+        return _per_channel(call, shifts=True)
     layer.bias = nn.Parameter(torch.from_numpy(value.astype(np.float32).reshape(-1)))
     call.biases.append((call.names[place], f"{name}.bias"))
     return _plain(nn.Identity())
@@ -231,6 +274,8 @@ def _bias(call: Call) -> list[Step]:
 def _scaled(power: int) -> Callable[[Call], list[Step]]:
     def build(call: Call) -> list[Step]:
         numbers = [v for v in call.constants if v is not None and v.size == 1]
+        if not numbers and len(call.shapes) == 1:
+            return _per_channel(call, shifts=False, sign=float(power))
         fits = len(numbers) == 1 and numbers[0].ndim <= len(call.shapes[0])
         if not fits or (power < 0 and call.constants[0] is not None):
             raise Refused("found other inputs than one activation and one number")
@@ -249,6 +294,25 @@ def _pad(call: Call) -> list[Step]:
     if any((*before[:2], *after[:2])):
         raise Refused("found padding of batch or channels, expected it on the other axes")
     return _zeros(before[2:], after[2:])
+
+
+def _resize(call: Call) -> list[Step]:
+    """Read nearest upsampling by whole factors, of Resize and of the older Upsample."""
+    call.require(mode="nearest", exclude_outside=0, antialias=0)
+    for name in ("coordinate_transformation_mode", "nearest_mode", "cubic_coeff_a"):
+        call.get(name)
+    for name in ("extrapolation_value", "keep_aspect_ratio_policy"):
+        call.get(name)
+    place = 1 if call.version < 11 else 2
+    scales = call.constant(place, "scales")
+    sizes = call.constant(3) if scales is None or not scales.size else None
+    if sizes is not None:
+        scales = np.array([n / m for n, m in zip(sizes, call.shape, strict=True)])
+    if scales is None or len(scales) != len(call.shape) or any(s % 1 or s < 1 for s in scales):
+        raise Refused("found other scales than whole factors from 1 on")
+    if scales[0] != 1 or scales[1] != 1:
+        raise Refused("found scales of batch or channels, expected 1 there")
+    return _plain(nn.Upsample(scale_factor=tuple(float(s) for s in scales[2:])))
 
 
 def _cast(call: Call) -> list[Step]:
@@ -298,6 +362,8 @@ OPERATORS: dict[str, Callable[[Call], list[Step]]] = {
     "Softmax": _softmax(nn.Softmax),
     "LogSoftmax": _softmax(nn.LogSoftmax),
     "Pad": _pad,
+    "Resize": _resize,
+    "Upsample": _resize,
     "Cast": _cast,
     "Dropout": _nothing,
     "Identity": _nothing,

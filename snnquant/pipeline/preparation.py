@@ -1,0 +1,108 @@
+"""Preparation of a run: a free folder, the classes and pixels that take part, the history file."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Collection
+from dataclasses import asdict, fields, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from snnquant.config import RunConfig, SplitConfig, options_of, run_config_type
+from snnquant.config.options import STAGES
+from snnquant.errors import InputError
+from snnquant.io import replacing
+from snnquant.sampling import Split
+from snnquant.scenes import Scene
+from snnquant.scenes.pixels import remark
+from snnquant.stored_networks import Network
+from snnquant.training import Epoch
+
+
+def check_pixels(scene: Scene, split: Split) -> None:
+    """Raise `InputError` for a scene of one class, and for pixels of a split without data."""
+    if scene.classes < 2:
+        found = f"found one class ({scene.class_names[0]})"
+        raise InputError(f"scene {scene.name}: {found}, expected two or more to tell apart")
+    pixels = np.concatenate([split.train, split.val, split.test])
+    lost = int(np.count_nonzero(~scene.valid.ravel()[pixels[pixels < scene.valid.size]]))
+    if lost:
+        raise InputError(f"split: found {lost} pixels without data, expected pixels that have some")
+
+
+def large_classes(scene: Scene, config: SplitConfig) -> Scene:
+    """Return a scene without its small classes, which are named on stderr."""
+    large = scene.without_small_classes(config.drop_small_classes)
+    gone = [name for name in scene.class_names if name not in large.class_names]
+    if gone:
+        limit = f"fewer than {config.drop_small_classes} pixels (--drop-small-classes)"
+        remark(f"scene {scene.name}: left out {', '.join(gone)}: {limit}")
+    return large
+
+
+def free_folder(config: RunConfig, scene_name: str) -> Path:
+    """Return `runs/SCENE-MODEL-SPLIT-seedN`, numbered if that exists."""
+    scene = "".join(c if c.isalnum() or c in "._" else "-" for c in scene_name)
+    model = Path(config.model.name.rpartition(":")[2]).stem  # of a class, or of a file
+    name = f"{scene}-{model}-{config.split.protocol}-seed{config.seed}"
+    path, number = Path("runs") / name, 1
+    while path.exists():
+        number += 1
+        path = Path("runs") / f"{name}-{number}"
+    return path
+
+
+def write_history(path: Path, stage: str, history: list[Epoch]) -> None:
+    """Put a stage's epochs into history.csv, replacing those that it held."""
+    rows: list[dict[str, Any]] = []
+    if path.exists():
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = [row for row in csv.DictReader(file) if row["stage"] != stage]
+    with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, [field.name for field in fields(Epoch)])
+        writer.writeheader()
+        writer.writerows([*rows, *(asdict(row) for row in history)])
+
+
+def unlabelled(config: RunConfig, scene: Scene) -> torch.Tensor | None:
+    """Return flat indices of the pixels with data and without a label; None if none are used."""
+    if config.training.unlabelled == 0:
+        return None
+    pixels = np.flatnonzero((scene.labels == 0) & scene.valid)
+    if not len(pixels):
+        raise InputError(f"--unlabelled: {config.scene} has no pixel without a label")
+    return torch.from_numpy(pixels)
+
+
+KEY_MAP = "key_map.json"
+"""File of an imported CNN's origin; a run that has it did not train its CNN."""
+
+
+def changed(
+    own: RunConfig, asked: RunConfig, present: Collection[Network], imported: bool
+) -> RunConfig:
+    """Return a run's options with those that were asked for in training its SNN.
+
+    Args:
+        own: Options of the run.
+        asked: The options that are wanted; its scene is left out.
+        present: Networks that the run has.
+        imported: True if the CNN was not trained here, so that training options are free.
+
+    Raises:
+        InputError: An option decided on a network that the run has.
+    """
+    for option in options_of(run_config_type(type(own.quantization))):
+        free = imported and option.path[0] == "training"
+        wanted = option.value(asked) if type(asked.quantization) is type(own.quantization) else None
+        if option.name == "scene" or wanted == option.value(own):
+            continue
+        late = STAGES.index(option.stage) >= STAGES.index("snn") or free
+        quantized = option.stage == "cnn_quantized" and Network.CNN_QUANTIZED not in present
+        if Network.SNN_TRAINED in present or not (late or quantized):
+            expected = f"expected {option.value(own)}, with which the run's networks were made"
+            raise InputError(f"{option.flag}: found {wanted}, {expected}")
+    return replace(asked, scene=own.scene)
