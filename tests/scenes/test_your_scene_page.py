@@ -4,6 +4,7 @@ import re
 import tomllib
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 
@@ -35,10 +36,15 @@ def test_the_python_runs(field):
 
 
 def test_the_cards_load(field):
-    card, numbered, mask, waves = blocks("toml")
+    card, product, numbered, mask, waves = blocks("toml")
     Path("field.toml").write_text(card)
     labels = load_scene("field.toml").labels
     np.testing.assert_array_equal(labels, field["labels"])
+    cube = tomllib.loads(product)["cube"]
+    with h5py.File(cube["file"], "w") as file:
+        file[cube["variable"]] = np.moveaxis(field["cube"], 2, 0)
+    Path("product.toml").write_text(product + card[card.index("[labels]") :])
+    np.testing.assert_array_equal(load_scene("product.toml").cube, field["cube"])
     assert tomllib.loads(numbered)["classes"][0]["label"] == 11
     np.save("train.npy", np.where(np.arange(40) < 20, labels, 0))
     np.save("test.npy", np.where(np.arange(40) < 20, 0, labels))
