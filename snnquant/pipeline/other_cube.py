@@ -76,7 +76,7 @@ class Deviation:
 
     @property
     def in_units(self) -> bool:
-        """Whether the values are as large as those of the training pixels."""
+        """True where the values are about as large as those of the training pixels."""
         low, high = RATIOS
         return self.level <= LEVEL and not (0 < self.ratio < low or self.ratio > high)
 

@@ -249,7 +249,9 @@ class Scene:
         )
         counts = np.bincount(self.labels.ravel(), minlength=len(names) + 1)[1:]
         empty = [name for name, count in zip(names, counts, strict=True) if count == 0]
-        self._require(not empty, "labels", f"no pixel of {', '.join(empty)}", "one of every class")
+        found = f"no pixel of {', '.join(empty)}"
+        found += "" if self.valid.all() else " that has data"
+        self._require(not empty, "labels", found, "one of every class")
 
     def _check_wavelengths(self) -> None:
         for name in ("wavelengths_nm", "fwhm_nm"):

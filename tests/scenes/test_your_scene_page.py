@@ -36,16 +36,34 @@ def test_the_python_runs(field):
 
 
 def test_the_cards_load(field):
-    card, product, numbered, mask, waves = blocks("toml")
+    card, overrides, unmixing, product, numbered, rules, mask, waves = blocks("toml")
+    labels_and_classes = card[card.index("[labels]") :]
     Path("field.toml").write_text(card)
     labels = load_scene("field.toml").labels
     np.testing.assert_array_equal(labels, field["labels"])
-    cube = tomllib.loads(product)["cube"]
-    with h5py.File(cube["file"], "w") as file:
-        file[cube["variable"]] = np.moveaxis(field["cube"], 2, 0)
-    Path("product.toml").write_text(product + card[card.index("[labels]") :])
-    np.testing.assert_array_equal(load_scene("product.toml").cube, field["cube"])
+    cube = np.load("field.npy")
+    Path("field.toml").write_text(overrides + labels_and_classes)
+    found = load_scene("field.toml").cube
+    np.testing.assert_allclose(found, np.delete(cube, 7, axis=2) / 10000, rtol=1e-6)
+    np.save("unmixing.npy", cube.transpose(2, 1, 0).reshape(16, -1))
+    np.save("field_labels.npy", field["labels"].T.reshape(-1))
+    Path("field.toml").write_text(unmixing + labels_and_classes)
+    np.testing.assert_array_equal(load_scene("field.toml").cube, cube)
+    np.save("field_labels.npy", field["labels"])
+    keys = tomllib.loads(product)["cube"]
+    with h5py.File(keys["file"], "w") as file:
+        file[keys["variable"]] = np.moveaxis(cube, 2, 0)
+    Path("product.toml").write_text(product + labels_and_classes)
+    np.testing.assert_array_equal(load_scene("product.toml").cube, cube)
     assert tomllib.loads(numbered)["classes"][0]["label"] == 11
+    raw = np.where(labels == 0, 255, labels)
+    raw[0, :3] = (9, 4, 5)
+    np.save("field_labels.npy", raw)
+    Path("field.toml").write_text(
+        rules + card[card.index("[cube]") : card.index("[labels]")] + card[card.index("[[") :]
+    )
+    assert load_scene("field.toml").labels[0, :3].tolist() == [0, 1, 2]
+    np.save("field_labels.npy", field["labels"])
     np.save("train.npy", np.where(np.arange(40) < 20, labels, 0))
     np.save("test.npy", np.where(np.arange(40) < 20, 0, labels))
     Path("field.toml").write_text(mask + waves + card)
