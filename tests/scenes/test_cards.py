@@ -2,8 +2,8 @@
 
 import pytest
 
-import snnquant
 from snnquant.errors import InputError
+from snnquant.scenes import known
 from snnquant.scenes.known import cards_folder, known_scenes, load_card
 
 KNOWN = ["indian_pines", "pavia_university", "pavia_university_subset", "salinas", "salinas_a"]
@@ -42,7 +42,8 @@ def test_the_folder_of_cards_holds_no_python():
 def test_a_wheel_carries_the_cards_inside_the_package(tmp_path, monkeypatch):
     (tmp_path / "snnquant" / "datasets").mkdir(parents=True)
     (tmp_path / "snnquant" / "datasets" / "moon.toml").touch()
-    monkeypatch.setattr(snnquant, "__file__", str(tmp_path / "snnquant" / "__init__.py"))
+    inside = tmp_path / "snnquant" / "scenes" / "known.py"
+    monkeypatch.setattr(known, "__file__", str(inside))
     assert known_scenes() == ["moon"]
 
 
