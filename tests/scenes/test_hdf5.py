@@ -120,6 +120,13 @@ def test_another_file_lists_its_groups(spectra, tmp_path):
     assert read_array(tmp_path / "a.h5", "HDFEOS/Latitude").shape == (5, 7)
 
 
+def test_names_of_arrays_stay_on_one_line(tmp_path):
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["one\nline"] = file["two"] = np.zeros((2, 2))
+    with pytest.raises(InputError, match=r"found one\?line \(2, 2\), two"):
+        read_array(tmp_path / "a.h5")
+
+
 def test_long_listings_are_cut(tmp_path):
     with h5py.File(tmp_path / "a.h5", "w") as file:
         for number in range(20):
