@@ -67,7 +67,7 @@ def rasterised(card: Card, path: Path, grid: Grid) -> NDArray[np.int64]:
         elif number != 0:
             shapes.append((geometry, number))
     if unknown:
-        listed = ", ".join(sorted(unknown)[:10])
+        listed = _printable(", ".join(sorted(unknown)[:10]))
         remark(f"{path}: left out polygons of {listed}: no class of the card {card.path.name}")
     if not shapes:
         raise InputError(f"{path}: found no polygon whose {key} is a class of {card.path}")
@@ -93,11 +93,15 @@ def _attribute(path: Path, layer: Layer, name: str) -> str:
         return name
     if not name and len(held) == 1:
         return held[0]
-    listed = ", ".join(held) or "none"
+    listed = _printable(", ".join(held)) or "none"
     raise InputError(
         f"{path}: found the attributes {listed}, expected the card to name the one with the "
         "classes as variable"
     )
+
+
+def _printable(text: str) -> str:
+    return "".join(char if char.isprintable() else "?" for char in text)
 
 
 def _class_number(value: object, numbers: dict[str, int]) -> int | None:
