@@ -54,6 +54,8 @@ class Deviation:
     @classmethod
     def of(cls, pixels: Floats, train: Floats) -> Deviation:
         """Compare pixels [M, B] with training pixels [N, B]."""
+        if not len(pixels):  # gaps everywhere that was looked at
+            return cls(0.0, 0.0, 1.0, 1.0)
         deviations = train.std(axis=0)
         deviations[deviations == 0] = 1
         middle, own = np.median(train, axis=0), np.median(pixels, axis=0)
@@ -106,7 +108,7 @@ def other_cube(scene: Scene, train: NDArray[np.int64], file: Path, *, resample: 
     cube, where = source.cube, str(source.path)
     kept, resampling = _bands(scene, source, resample)
     rules = PixelRules(_nodata(scene, source), 1.0, kept, resampling)
-    raw = _sample(cube.read_as(rules), where)
+    raw = _sample(cube.read_as(rules))
     spectra = scene.cube.reshape(-1, scene.bands)[train[:: -(-len(train) // _PIXELS)]]
     reference = spectra.astype(np.float64)
     scale = _scale(source, raw, reference)
@@ -209,15 +211,13 @@ def _resampling(
     return matrix
 
 
-def _sample(cube: Cube, where: str) -> Floats:
-    """Return pixels [M, B] with data from evenly spaced rows and columns."""
+def _sample(cube: Cube) -> Floats:
+    """Return pixels [M, B] with data from evenly spaced rows and columns; M may be 0."""
     height, width, _ = cube.shape
     rows = np.unique(np.linspace(0, height - 1, _SIDE).astype(int))
     columns = np.unique(np.linspace(0, width - 1, _SIDE).astype(int))
     raw = np.stack([cube.open()[row][columns] for row in rows])
     values, valid = cube.rules.pixels(raw)
-    if not valid.any():
-        raise InputError(f"{where}: found no pixel with data, expected some without no-data values")
     return values[valid].astype(np.float64)
 
 
@@ -228,7 +228,7 @@ def _scale(source: _Source, raw: Floats, reference: Floats) -> float:
         return 1.0
     by_card = source.card is not None and source.card.cube_rules.scale is not None
     whole, divided = Deviation.of(raw, reference), Deviation.of(raw / factor, reference)
-    if not by_card and whole.in_units and whole.level < divided.level:
+    if len(raw) and not by_card and whole.in_units and whole.level < divided.level:
         remark(
             f"{source.path}: not divided by its scale factor {factor:g}: its numbers are those of "
             "the training pixels"

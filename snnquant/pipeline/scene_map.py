@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from snnquant.inference.integer.integer_engine import IntegerNetwork
 
 Engine = Literal["float", "integer"]
+_PATTERN = re.compile(r"[*?\[\]{},]+")
+"""Characters of a pattern that stands for one file per band, unfit for a file's name."""
 PATCHES_AT_ONCE = 64
 """Patches that the integer engine receives at a time."""
 
@@ -99,7 +102,7 @@ def draw_map(
         )
     weights = run.file(name).read_bytes()
     key = hashlib.sha256(weights + f"{cube.identity} {how}".encode()).hexdigest()[:12]
-    stem = run.path / ("map" if file is None else f"map_{file.stem}")
+    stem = run.path / ("map" if file is None else f"map_{_PATTERN.sub('_', file.stem)}")
 
     def progress(done: int, total: int) -> None:
         run.progress("map", done, total, how)

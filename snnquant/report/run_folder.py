@@ -47,6 +47,8 @@ _FILES = {
     "early_exit.json": "Result of `snnquant evaluate --early-exit`: [keys](#early_exitjson).",
     "integers.json": "Result of `snnquant evaluate --integers`: [keys](#integersjson).",
     "map.png, map.npy, map.img, map.hdr": "Class of every pixel: picture, array, ENVI file.",
+    "map.tif, map.tif.aux.xml": "The same as GeoTIFF with its class names (extra `geo`; scenes "
+    "with a place on Earth).",
     "map_and_truth.png": "The map beside the ground truth, with a legend.",
     "map_CUBE.*": "The same of another cube, by `snnquant map --cube`.",
     "report.html": "Tables and map on one page, which needs no other file.",

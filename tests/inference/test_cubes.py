@@ -9,6 +9,8 @@ from spectral.io import envi
 from snnquant.errors import InputError
 from snnquant.inference import Cube
 from snnquant.scenes import load_scene
+from snnquant.scenes.nodata import fill_nearest
+from snnquant.scenes.pixels import PixelRules
 
 VALUES = np.random.default_rng(0).integers(-500, 9000, (11, 9, 4)).astype(np.int16)
 
@@ -41,6 +43,27 @@ def test_a_block_is_what_padding_the_whole_cube_by_reflection_gives(data, margin
     assert valid.all()
     assert block.dtype == np.float32
     np.testing.assert_array_equal(block, expected)
+
+
+@settings(deadline=None)
+@given(st.integers(0, 999), st.floats(0.05, 0.97), st.integers(0, 3))
+def test_windows_of_blocks_are_those_of_the_whole_filled_scene(seed, share, margin):
+    """A map in blocks and a map of the loaded scene see the same values beside gaps."""
+    random = np.random.default_rng(seed)
+    gaps = random.random((14, 12)) < share
+    gaps.flat[random.integers(168)] = False
+    values = np.arange(168, dtype=np.float32).reshape(14, 12, 1)
+    whole = values.copy()
+    fill_nearest(whole, ~gaps)
+    padded = np.pad(whole, ((margin, margin), (margin, margin), (0, 0)), mode="reflect")
+    values[gaps] = -1
+    cube = Cube("a cube", values.shape, "", lambda: values, PixelRules(nodata=-1))
+    rows, columns = range(3, 9), range(0, 12)
+    block, valid = cube.block(rows, columns, margin)
+    np.testing.assert_array_equal(valid, ~gaps[3:9])
+    for row, column in np.argwhere(valid):
+        at = np.s_[row : row + 2 * margin + 1, column : column + 2 * margin + 1]
+        np.testing.assert_array_equal(block[at], padded[3:][at])
 
 
 @pytest.mark.parametrize("interleave", ["npy", "bsq", "bil", "bip"])

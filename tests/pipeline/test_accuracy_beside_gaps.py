@@ -16,7 +16,7 @@ from snnquant.scenes import Scene, load_scene
 
 LEARN = RunConfig(
     model=ModelConfig(widths=(4, 8, 16, 16)),
-    training=TrainingConfig(cnn_epochs=15, quantized_epochs=1, snn_epochs=8),
+    training=TrainingConfig(cnn_epochs=30, quantized_epochs=2, snn_epochs=20),
 )
 HALF_A_POINT = 0.005
 needs_data = pytest.mark.skipif(

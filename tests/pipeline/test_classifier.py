@@ -128,7 +128,8 @@ def test_bad_parameters_are_refused_by_fit_in_a_line(
         (lambda cube, labels: (cube, labels + 0.5), "labels: found"),
         (lambda cube, labels: (cube, labels - 1), "labels: found -1"),
         (lambda cube, labels: (cube, 0 * labels), "labels: found no labelled pixel"),
-        (lambda cube, labels: (np.where(labels[..., None] > 1, np.nan, cube), labels), "has data"),
+        (lambda cube, labels: (np.where(labels[..., None] > 1, np.nan, cube), labels), "no pixel"),
+        (lambda cube, labels: (np.nan * cube, labels), "cube: found no pixel with data"),
     ],
 )
 def test_bad_arrays_are_refused_in_a_line(change: Any, line: str, scene: Scene) -> None:

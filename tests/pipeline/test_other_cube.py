@@ -235,6 +235,14 @@ def test_small_classes_are_left_out_when_asked(config, tmp_path, capsys):
     assert Run.open(given.path).scene.class_names == run.scene.class_names
 
 
+def test_a_small_island_of_data_is_mapped(mapped):
+    cube = np.full((200, 190, 16), np.nan, np.float32)
+    cube[101:103, 101:103] = field().cube[5, 5]
+    found, said = mapped(cube)
+    assert np.argwhere(found).tolist() == [[101, 101], [101, 102], [102, 101], [102, 102]]
+    assert said.count("\n") == 0
+
+
 @pytest.mark.parametrize("shape", [(500, 4), (500, 3), (40, 1)])
 def test_training_pixels_do_not_deviate_from_themselves(shape):
     train = np.random.default_rng(0).normal(5, 1, shape)

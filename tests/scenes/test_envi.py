@@ -88,6 +88,7 @@ def test_widths_follow_the_unit(write_envi, tmp_path):
         ("wavelength = {a, b, c, d}", "wavelength: found {a, b, c, d}, expected 4 numbers"),
         ("wavelength = {0, 1, 2, 3}", "wavelength: found {0, 1, 2, 3}, expected numbers above 0"),
         ("wavelength units = Index\nwavelength = {1, 2, 3, 4}", "wavelength units: found Index"),
+        ("wavelength = {1, 2, 3, 4}\nfwhm = {0, 1, 1, 1}", "fwhm: found {0, 1, 1, 1}"),
         ("bbl = {1, 0}", "bbl: found {1, 0}, expected 4 numbers"),
         ("bbl = {0, 0, 0, 0}", "bbl: found {0, 0, 0, 0}, expected a band that is good"),
         ("reflectance scale factor = 0", "reflectance scale factor: found 0, expected a number"),
@@ -97,7 +98,7 @@ def test_widths_follow_the_unit(write_envi, tmp_path):
 def test_a_statement_of_no_use_is_said_once(line, said, write_envi, tmp_path, capsys):
     write_envi(tmp_path / "a.hdr", CUBE, lines=line.split("\n"))
     header = read_header(tmp_path / "a.hdr")
-    assert (header.wavelengths_nm, header.good_bands) == (None, None)
+    assert (header.fwhm_nm, header.good_bands) == (None, None)
     assert (header.scale_factor, header.nodata) == (None, None)
     error = capsys.readouterr().err
     assert said in error

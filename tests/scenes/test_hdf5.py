@@ -120,6 +120,13 @@ def test_another_file_lists_its_groups(spectra, tmp_path):
     assert read_array(tmp_path / "a.h5", "HDFEOS/Latitude").shape == (5, 7)
 
 
+def test_names_of_arrays_stay_on_one_line(tmp_path):
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["one\nline"] = file["two"] = np.zeros((2, 2))
+    with pytest.raises(InputError, match=r"found one\?line \(2, 2\), two"):
+        read_array(tmp_path / "a.h5")
+
+
 def test_long_listings_are_cut(tmp_path):
     with h5py.File(tmp_path / "a.h5", "w") as file:
         for number in range(20):
@@ -155,3 +162,18 @@ def test_wrong_axes_are_refused(make_card, card_text, axes):
     text = card_text.replace('"cube.npy"', f'"cube.npy"\naxes = "{axes}"')
     with pytest.raises(InputError, match="axes"):
         load_scene(make_card(text))
+
+
+def test_a_size_without_values_takes_no_memory(tmp_path):
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file.create_dataset("cube", (1 << 16, 1 << 16, 4), np.float32, chunks=(64, 64, 4))
+    with pytest.raises(InputError, match=r"a\.h5: found 0 bytes of cube, expected those of"):
+        read_array(tmp_path / "a.h5", axes="row column band")
+
+
+def test_bands_last_are_not_taken_for_aviris(spectra, tmp_path):
+    with h5py.File(tmp_path / "a.nc", "w") as file:
+        file["reflectance/reflectance"] = spectra
+        file["reflectance/wavelength"] = np.arange(spectra.shape[2])
+    with pytest.raises(InputError, match="expected the card to name its axes"):
+        read_array(tmp_path / "a.nc")

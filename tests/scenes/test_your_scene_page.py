@@ -4,6 +4,7 @@ import re
 import tomllib
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 
@@ -35,7 +36,7 @@ def test_the_python_runs(field):
 
 
 def test_the_cards_load(field):
-    card, overrides, unmixing, numbered, rules, mask, waves = blocks("toml")
+    card, overrides, unmixing, product, numbered, rules, mask, waves = blocks("toml")
     labels_and_classes = card[card.index("[labels]") :]
     Path("field.toml").write_text(card)
     labels = load_scene("field.toml").labels
@@ -49,6 +50,11 @@ def test_the_cards_load(field):
     Path("field.toml").write_text(unmixing + labels_and_classes)
     np.testing.assert_array_equal(load_scene("field.toml").cube, cube)
     np.save("field_labels.npy", field["labels"])
+    keys = tomllib.loads(product)["cube"]
+    with h5py.File(keys["file"], "w") as file:
+        file[keys["variable"]] = np.moveaxis(cube, 2, 0)
+    Path("product.toml").write_text(product + labels_and_classes)
+    np.testing.assert_array_equal(load_scene("product.toml").cube, cube)
     assert tomllib.loads(numbered)["classes"][0]["label"] == 11
     raw = np.where(labels == 0, 255, labels)
     raw[0, :3] = (9, 4, 5)

@@ -56,7 +56,10 @@ def header_and_binary(path: Path) -> list[Path]:
 def header_beside(path: Path) -> Path | None:
     """Return the header of a binary file, of the same name with .hdr after it or as its suffix."""
     names = (f"{path.name}.hdr", f"{path.stem}.hdr")
-    found = _by_lower_name(path.parent)
+    try:
+        found = _by_lower_name(path.parent)
+    except OSError:  # a folder that cannot be listed
+        return None
     return next((found[name.lower()] for name in names if name.lower() in found), None)
 
 

@@ -141,9 +141,12 @@ class _Statements:
             self.unused("wavelength", "numbers above 0")
             return None, None
         in_nm = tuple(to_nm(centre) for centre in centres)
-        if widths is None or min(widths) <= 0:
+        if widths is None:
             return in_nm, None
-        halves = zip(centres, widths, strict=True)
+        halves = list(zip(centres, widths, strict=True))
+        if not all(0 < width < 2 * centre for centre, width in halves):
+            self.unused("fwhm", "numbers above 0")
+            return in_nm, None
         return in_nm, tuple(abs(to_nm(c + w / 2) - to_nm(c - w / 2)) for c, w in halves)
 
     def good_bands(self) -> tuple[bool, ...] | None:
@@ -161,7 +164,7 @@ class _Statements:
             chosen = tuple(
                 int(float(part)) - 1 for part in items(self.fields.get("default bands", ""))
             )
-        except ValueError:
+        except (ValueError, OverflowError):
             return None
         return chosen if chosen and all(0 <= band < self.bands for band in chosen) else None
 

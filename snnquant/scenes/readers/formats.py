@@ -293,6 +293,8 @@ def damage_on_one_line(path: Path, name: str) -> Iterator[None]:
         yield
     except InputError as error:
         message = str(error)
+        if not message.isprintable():  # a damaged name out of the file
+            message = "".join(char if char.isprintable() else "?" for char in message)
         raise InputError(message if str(path) in message else f"{path}: {message}") from error
     except ImportError as error:
         needed = error.name or one_line(error)

@@ -12,7 +12,7 @@ from snnquant.errors import InputError
 from snnquant.scenes.readers.formats import register_reader
 from snnquant.scenes.readers.header import CubeHeader
 from snnquant.scenes.readers.matlab import NUMERIC
-from snnquant.scenes.readers.products import product_of
+from snnquant.scenes.readers.products import product_of, values
 
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _OFFSETS = (0, 512, 1024, 2048)
@@ -74,7 +74,7 @@ def read_hdf5(path: Path, variable: str | None) -> NDArray[Any]:
                 f"{path}: found {chosen.name[1:]} {_described(chosen)}, no MATLAB file; expected "
                 'the card to name its axes, for example axes = "row column band"'
             )
-        array: NDArray[Any] = np.transpose(chosen[()], [order.index(axis) for axis in _AXES])
+        array: NDArray[Any] = np.transpose(values(chosen), [order.index(axis) for axis in _AXES])
         return array
 
 
@@ -86,14 +86,13 @@ def _by_matlab(file: Any) -> bool:
 
 def _in_matlab_order(file: Any, chosen: Any) -> NDArray[Any]:
     if not _by_matlab(file):
-        array: NDArray[Any] = chosen[()]
-        return array
+        return values(chosen)
     # Text is stored as 16-bit integers: only this attribute tells it from numbers.
     kind = chosen.attrs.get(_MATLAB, b"double")
     kind = kind.decode("latin-1") if isinstance(kind, bytes) else str(kind)
     if kind not in NUMERIC:
         raise InputError(f"found {kind} values, expected integers or real numbers")
-    return np.transpose(chosen[()])  # MATLAB stores columns first
+    return np.transpose(values(chosen))  # MATLAB stores columns first
 
 
 def _chosen(path: Path, file: Any, variable: str | None) -> Any:

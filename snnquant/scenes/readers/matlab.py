@@ -45,7 +45,7 @@ _OPAQUE = 17
 _COMPLEX = 0x0800
 _MAX_HEAD = 4096
 """Bytes of a name or of a list of dimensions: MATLAB's are far shorter."""
-_BLOCK = 1 << 18
+_BLOCK = 1 << 16
 _MAX_RATIO = 1032
 """The best compression that zlib reaches."""
 
@@ -180,10 +180,11 @@ def _values(path: Path, file: BinaryIO, array: _Array, order: str) -> NDArray[An
         return np.memmap(path, dtype, "r", place, array.shape, order="F")
     if size > array.size * _MAX_RATIO:
         raise InputError(f"found {array.size} bytes, expected those of {size} bytes of values")
-    values = np.empty(size, np.uint8)
-    for at in range(0, size, _BLOCK):
-        part = take(min(_BLOCK, size - at))
+    values, at = np.empty(size, np.uint8), 0
+    while at < size:
+        part = inflated.some(size - at)
         values[at : at + len(part)] = np.frombuffer(part, np.uint8)
+        at += len(part)
     inflated.finish()
     return values.view(dtype).reshape(array.shape, order="F")
 
@@ -207,24 +208,30 @@ class _Inflated:
     def __call__(self, count: int) -> bytes:
         parts, missing = [], count
         while missing > 0:
-            part, more = self._some(missing)
-            if not part and not more:
-                raise InputError(f"found the end of compressed data, expected {missing} bytes more")
-            parts.append(part)
-            missing -= len(part)
+            parts.append(self.some(missing))
+            missing -= len(parts[-1])
         return b"".join(parts)
+
+    def some(self, most: int) -> bytes:
+        """Return at least one byte and at most that many."""
+        while True:
+            raw = self._inflate.unconsumed_tail or self._next_block()
+            part = self._inflate.decompress(raw, most)
+            if part:
+                return part
+            if not raw:
+                raise InputError(f"found the end of compressed data, expected {most} bytes more")
 
     def finish(self) -> None:
         """Read the padding and the checksum, which zlib compares."""
-        more = True
-        while more and not self._inflate.eof:
-            _, more = self._some(_BLOCK)
+        raw = self._inflate.unconsumed_tail or self._next_block()
+        while raw and not self._inflate.eof:
+            self._inflate.decompress(raw, _BLOCK)
+            raw = self._inflate.unconsumed_tail or self._next_block()
         if not self._inflate.eof:
             raise InputError("found no end of compressed data, expected a whole array")
 
-    def _some(self, count: int) -> tuple[bytes, bool]:
-        raw = self._inflate.unconsumed_tail
-        if not raw:
-            raw = self._file.read(min(self._left, _BLOCK))
-            self._left -= len(raw)
-        return self._inflate.decompress(raw, count), bool(raw)
+    def _next_block(self) -> bytes:
+        raw = self._file.read(min(self._left, _BLOCK))
+        self._left -= len(raw)
+        return raw

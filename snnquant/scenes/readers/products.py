@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from snnquant.errors import InputError
 from snnquant.scenes.georeference import Georeference
 from snnquant.scenes.readers.header import CubeHeader
 
@@ -22,14 +23,19 @@ _TANAGER = [
     for name in ("surface_reflectance", "toa_radiance")
 ]
 _FILL = -9999.0
+_MAX_RATIO = 10_000
+"""Above the best compression of any filter on real data."""
+_ALWAYS_READ = 1 << 26
+"""Bytes that are read without that check: arrays of one value take no storage."""
 
 
 @dataclass(frozen=True)
 class Product:
-    """A layout of groups; `cube` returns the dataset of a file that has it, else None."""
+    """A layout of groups."""
 
     name: str
     cube: Callable[[Any], Any | None]
+    """Returns the dataset of a file that has the layout, else None."""
     read: Callable[[Any], NDArray[Any]]
     """Returns [rows, columns, bands]."""
     header: Callable[[Any], CubeHeader]
@@ -44,16 +50,31 @@ def product_of(file: Any, variable: str | None) -> Product | None:
     return None
 
 
+def values(dataset: Any) -> NDArray[Any]:
+    """Read a dataset; raise `InputError` where the file holds too few bytes for its size.
+
+    The library fills what is missing, so that a damaged size would take all memory.
+    """
+    stored = dataset.id.get_storage_size()
+    if dataset.nbytes > _MAX_RATIO * stored + _ALWAYS_READ:
+        raise InputError(
+            f"{dataset.file.filename}: found {stored} bytes of {dataset.name[1:]}, expected those "
+            f"of {dataset.shape} values"
+        )
+    array: NDArray[Any] = dataset[()]
+    return array
+
+
 def _dataset(file: Any, *paths: str) -> Any | None:
     return next((file[path] for path in paths if path in file and file[path].ndim == 3), None)
 
 
-def _numbers(values: Any) -> tuple[float, ...] | None:
-    return None if values is None else tuple(float(value) for value in np.ravel(values))
+def _numbers(array: Any) -> tuple[float, ...] | None:
+    return None if array is None else tuple(float(value) for value in np.ravel(array))
 
 
-def _flags(values: Any) -> tuple[bool, ...] | None:
-    return None if values is None else tuple(bool(value) for value in np.ravel(values))
+def _flags(array: Any) -> tuple[bool, ...] | None:
+    return None if array is None else tuple(bool(value) for value in np.ravel(array))
 
 
 def _optional(group: Any, name: str) -> Any | None:
@@ -83,8 +104,7 @@ def _emit(file: Any) -> Any | None:
 
 
 def _read_emit(file: Any) -> NDArray[Any]:
-    cube: NDArray[Any] = file["reflectance"][()]
-    return cube
+    return values(file["reflectance"])
 
 
 def _emit_header(file: Any) -> CubeHeader:
@@ -103,7 +123,7 @@ def _emit_place(file: Any) -> Georeference | None:
         return None
     location = file["location"]
     # The last row and column are 1 too far where an edge was rounded up.
-    rows, columns = (location[name][()].astype(np.int32) - 1 for name in ("glt_y", "glt_x"))
+    rows, columns = (values(location[name]).astype(np.int32) - 1 for name in ("glt_y", "glt_x"))
     height, width = file["reflectance"].shape[:2]
     known = (rows >= 0) & (columns >= 0) & (rows < height) & (columns < width)
     lookup = np.where(known[..., None], np.stack([rows, columns], axis=-1), -1)
@@ -141,7 +161,7 @@ def _prisma_bands(file: Any) -> list[tuple[float, float, str, int]]:
 
 
 def _read_prisma(file: Any) -> NDArray[Any]:
-    raw = {part: file[f"{_PRISMA}{part.upper()}_Cube"][()] for part in ("Vnir", "Swir")}
+    raw = {part: values(file[f"{_PRISMA}{part.upper()}_Cube"]) for part in ("Vnir", "Swir")}
     bands = _prisma_bands(file)
     rows, _, columns = raw["Vnir"].shape
     cube = np.empty((rows, columns, len(bands)), np.float32)
@@ -185,11 +205,13 @@ def _prisma_place(file: Any) -> Georeference | None:
 
 
 def _aviris(file: Any) -> Any | None:
-    return _dataset(file, "reflectance/reflectance")
+    cube, name = _dataset(file, "reflectance/reflectance"), "reflectance/wavelength"
+    bands_first = cube is not None and name in file and file[name].shape == cube.shape[:1]
+    return cube if bands_first else None
 
 
 def _read_aviris(file: Any) -> NDArray[Any]:
-    return np.moveaxis(file["reflectance/reflectance"][()], 0, -1)
+    return np.moveaxis(values(file["reflectance/reflectance"]), 0, -1)
 
 
 def _aviris_header(file: Any) -> CubeHeader:
@@ -223,7 +245,7 @@ def _tanager(file: Any) -> Any | None:
 
 def _read_tanager(file: Any) -> NDArray[Any]:
     stored: Any = _tanager(file)
-    cube = np.moveaxis(stored[()], 0, -1)
+    cube = np.moveaxis(values(stored), 0, -1)
     outside = _optional(stored.parent, "nodata_pixels")
     if outside is not None and cube.dtype.kind == "f":
         cube[outside == 1] = np.nan
