@@ -15,6 +15,15 @@ _DIGITS = 2e-6
 """Relative deviation allowed from a no-data value in floats: headers round -3.40282347e+38."""
 
 
+USUAL = (-9999.0, -32768.0, -32767.0, -3.4028234663852886e38, -1e34)
+"""Values that sources often mean as no data without declaring them."""
+
+
+def undeclared(lowest: float) -> float | None:
+    """Return the usual no-data value that the lowest value of a cube equals, None if none."""
+    return next((value for value in USUAL if np.isclose(lowest, value, rtol=_DIGITS, atol=0)), None)
+
+
 def equals_nodata(raw: NDArray[Any], nodata: float | None) -> NDArray[np.bool_] | None:
     """Return where values equal the no-data value; None without one that their type can hold."""
     if nodata is None or not np.isfinite(nodata):

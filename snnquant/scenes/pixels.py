@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snnquant.errors import InputError
-from snnquant.scenes.nodata import fill_nearest, missing_values
+from snnquant.scenes.nodata import fill_nearest, missing_values, undeclared
 
 _ROWS_AT_ONCE = 64
 
@@ -85,6 +85,7 @@ def read_pixels(
         if missing is not None:
             gaps[top] = missing
     valid = np.ones(raw.shape[:2], bool)
+    undeclared_remark(where, cube, rules)
     if not gaps:
         return Pixels(cube, valid)
     empty = np.zeros(bands, bool)
@@ -98,6 +99,19 @@ def read_pixels(
         cube = np.ascontiguousarray(cube[..., ~empty])
     fill_nearest(cube, valid)
     return Pixels(cube, valid, tuple(np.flatnonzero(empty).tolist()))
+
+
+def undeclared_remark(
+    where: str, values: NDArray[np.float32] | NDArray[np.float64], rules: PixelRules
+) -> None:
+    """Say that values look like gaps, where the source declares no value as no data."""
+    if rules.nodata is not None or not values.size:
+        return
+    low = undeclared(float(np.fmin.reduce(values, axis=None)) * rules.scale)
+    if low is not None:
+        remark(
+            f"{where}: found values of {low:.8g} that nothing declares as no data; nodata in the card does"
+        )
 
 
 def remark(text: str) -> None:
