@@ -110,7 +110,8 @@ def undeclared_remark(
     low = undeclared(float(np.fmin.reduce(values, axis=None)) * rules.scale)
     if low is not None:
         remark(
-            f"{where}: found values of {low:.8g} that nothing declares as no data; nodata in the card does"
+            f"{where}: found values of {low:.8g} that nothing declares as no data; nodata in the "
+            "card does"
         )
 
 
