@@ -110,7 +110,7 @@ def other_cube(scene: Scene, train: NDArray[np.int64], file: Path, *, resample: 
     rules = PixelRules(_nodata(scene, source), 1.0, kept, resampling)
     raw = _sample(cube.read_as(rules))
     spectra = scene.cube.reshape(-1, scene.bands)[train[:: -(-len(train) // _PIXELS)]]
-    undeclared_remark(where, raw, rules)
+    undeclared_remark(where, float(raw.min(initial=np.inf)), rules)
     reference = spectra.astype(np.float64)
     scale = _scale(source, raw, reference)
     _compare(where, Deviation.of(raw / scale, reference))

@@ -50,8 +50,13 @@ def missing_values(
         values: The same as they are used, where a value too large for float32 is infinite.
         nodata: No-data value of the source.
     """
-    missing = ~np.isfinite(values)
     equal = equals_nodata(raw, nodata)
+    if raw.dtype.kind in "biu" or np.isfinite(values).all():
+        if equal is None or not equal.any():
+            return None
+        missing = np.zeros(values.shape, bool)
+    else:
+        missing = ~np.isfinite(values)
     if equal is not None:
         missing |= equal.all(axis=-1, keepdims=True) if nodata == 0 else equal
     return missing if missing.any() else None

@@ -34,11 +34,14 @@ class PixelRules:
     resampling: NDArray[np.float32] | None = None
     """[bands wanted, bands kept] weights of a change to other wavelengths."""
 
-    def values(self, raw: NDArray[Any]) -> tuple[NDArray[np.float32], NDArray[np.bool_] | None]:
+    def values(
+        self, raw: NDArray[Any], out: NDArray[np.float32] | None = None
+    ) -> tuple[NDArray[np.float32], NDArray[np.bool_] | None]:
         """Return values float32 [h, w, B] before resampling, and where they lack data, if any."""
         chosen = raw if self.bands is None else raw[..., self.bands]
+        values = np.empty(chosen.shape, np.float32) if out is None else out
         with np.errstate(over="ignore"):  # becomes infinite, which counts as no data
-            values = np.array(chosen, dtype=np.float32)
+            values[...] = chosen
         missing = missing_values(chosen, values, self.nodata)
         if self.scale != 1:
             values /= np.float32(self.scale)
@@ -78,14 +81,18 @@ def read_pixels(
     """
     bands = raw.shape[2] if rules.bands is None else len(rules.bands)
     cube = np.empty((*raw.shape[:2], bands), np.float32)
+    low = np.float32(np.inf)
     gaps: dict[int, NDArray[np.bool_]] = {}
     for top in range(0, len(raw), _ROWS_AT_ONCE):
-        values, missing = rules.values(raw[top : top + _ROWS_AT_ONCE])
-        cube[top : top + _ROWS_AT_ONCE] = values
+        rows = slice(top, top + _ROWS_AT_ONCE)
+        values, missing = rules.values(raw[rows], cube[rows])
         if missing is not None:
             gaps[top] = missing
+            low = np.fmin(low, np.fmin.reduce(values, axis=None))
+        else:
+            low = np.fmin(low, values.min())
     valid = np.ones(raw.shape[:2], bool)
-    undeclared_remark(where, cube, rules)
+    undeclared_remark(where, float(low), rules)
     if not gaps:
         return Pixels(cube, valid)
     empty = np.zeros(bands, bool)
@@ -101,13 +108,9 @@ def read_pixels(
     return Pixels(cube, valid, tuple(np.flatnonzero(empty).tolist()))
 
 
-def undeclared_remark(
-    where: str, values: NDArray[np.float32] | NDArray[np.float64], rules: PixelRules
-) -> None:
-    """Say that values look like gaps, where the source declares no value as no data."""
-    if rules.nodata is not None or not values.size:
-        return
-    low = undeclared(float(np.fmin.reduce(values, axis=None)) * rules.scale)
+def undeclared_remark(where: str, lowest: float, rules: PixelRules) -> None:
+    """Say that the lowest value looks like a gap, where the source declares no value as one."""
+    low = undeclared(lowest * rules.scale) if rules.nodata is None else None
     if low is not None:
         remark(
             f"{where}: found values of {low:.8g} that nothing declares as no data; nodata in the "
