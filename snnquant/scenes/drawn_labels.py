@@ -16,6 +16,7 @@ from snnquant.scenes.cube_file import cube_header, open_cube
 from snnquant.scenes.georeference import Georeference
 from snnquant.scenes.locate import obtain_file
 from snnquant.scenes.pixels import remark
+from snnquant.scenes.readers.formats import damage_on_one_line
 from snnquant.scenes.readers.polygons import SUFFIXES, Geometry, Layer, read_layer
 
 
@@ -71,7 +72,9 @@ def rasterised(card: Card, path: Path, grid: Grid) -> NDArray[np.int64]:
         remark(f"{path}: left out polygons of {listed}: no class of the card {card.path.name}")
     if not shapes:
         raise InputError(f"{path}: found no polygon whose {key} is a class of {card.path}")
-    return _on_pixels(path, _reprojected(path, shapes, layer.crs, geo.crs), grid, geo)
+    # On damaged coordinates the libraries raise exceptions of their own.
+    with damage_on_one_line(path, "polygon"):
+        return _on_pixels(_reprojected(path, shapes, layer.crs, geo.crs), grid, geo)
 
 
 def by_name(numbers: NDArray[Any], names: tuple[str, ...] | None, card: Card) -> NDArray[Any]:
@@ -128,26 +131,19 @@ def _reprojected(
     if source is None or target is None:
         remark(f"{path}: found no reference system, taken as that of the cube")
         return shapes
-    try:
-        own, wanted = (crs.CRS.from_user_input(system) for system in (source, target))
-        if own == wanted:
-            return shapes
-        return [(warp.transform_geom(own, wanted, shape), number) for shape, number in shapes]
-    except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path}: found {error}, expected polygons in {source}") from error
+    own, wanted = (crs.CRS.from_user_input(system) for system in (source, target))
+    if own == wanted:
+        return shapes
+    return [(warp.transform_geom(own, wanted, shape), number) for shape, number in shapes]
 
 
 def _on_pixels(
-    path: Path, shapes: list[tuple[Geometry, int]], grid: Grid, geo: Georeference
+    shapes: list[tuple[Geometry, int]], grid: Grid, geo: Georeference
 ) -> NDArray[np.int64]:
     features, affine = require_extra("geo", "rasterio.features", "rasterio")
     size = (grid.rows, grid.columns) if geo.lookup is None else geo.lookup.shape[:2]
-    try:
-        drawn = features.rasterize(
-            shapes, size, fill=0, transform=affine.Affine(*(geo.transform or ())), dtype="int32"
-        )
-    except (ValueError, TypeError, KeyError, IndexError) as error:
-        raise InputError(f"{path}: found damage ({error}), expected polygons") from error
+    place = affine.Affine(*(geo.transform or ()))
+    drawn = features.rasterize(shapes, size, fill=0, transform=place, dtype="int32")
     if geo.lookup is None:
         return np.asarray(drawn, dtype=np.int64)
     labels = np.zeros((grid.rows, grid.columns), np.int64)

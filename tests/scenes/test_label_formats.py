@@ -140,6 +140,12 @@ def test_what_does_not_fit_is_said(card, capsys, tmp_path):
         read_array(tmp_path / "labels.geojson")
 
 
+def test_coordinates_out_of_range_are_one_line(card, tmp_path):
+    files.geojson(tmp_path / "labels.geojson", SHAPES, None)  # metres, taken for degrees
+    with pytest.raises(InputError, match=r"labels\.geojson: found"):
+        load_scene(card("labels.geojson", 'variable = "class"'))
+
+
 def test_names_out_of_a_damaged_file_stay_on_one_line(card, tmp_path):
     files.shapefile(tmp_path / "labels.shp", SHAPES, None)
     table = tmp_path / "labels.dbf"
