@@ -15,7 +15,7 @@ from snnquant.scenes.card import Card
 from snnquant.scenes.cube_file import cube_header, open_cube
 from snnquant.scenes.known import load_card
 from snnquant.scenes.locate import obtain_file
-from snnquant.scenes.pixels import PixelRules, listed, remark
+from snnquant.scenes.pixels import PixelRules, listed, remark, undeclared_remark
 from snnquant.scenes.readers import CubeHeader, read_header
 
 Floats = NDArray[np.float64]
@@ -110,6 +110,7 @@ def other_cube(scene: Scene, train: NDArray[np.int64], file: Path, *, resample: 
     rules = PixelRules(_nodata(scene, source), 1.0, kept, resampling)
     raw = _sample(cube.read_as(rules))
     spectra = scene.cube.reshape(-1, scene.bands)[train[:: -(-len(train) // _PIXELS)]]
+    undeclared_remark(where, float(raw.min(initial=np.inf)), rules)
     reference = spectra.astype(np.float64)
     scale = _scale(source, raw, reference)
     _compare(where, Deviation.of(raw / scale, reference))

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snnquant.errors import InputError
+from snnquant.scenes.array_axes import as_image
 from snnquant.scenes.card import Card
 from snnquant.scenes.georeference import Georeference
-from snnquant.scenes.layout import as_image
 from snnquant.scenes.pixels import PixelRules, listed, read_pixels, remark
 from snnquant.scenes.readers import CubeHeader, read_array, read_header
 

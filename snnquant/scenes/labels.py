@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snnquant.errors import InputError
+from snnquant.scenes.array_axes import as_image
 from snnquant.scenes.card import Card
 from snnquant.scenes.drawn_labels import Grid, are_polygons, by_name, rasterised
-from snnquant.scenes.layout import as_image
 from snnquant.scenes.nodata import equals_nodata
 from snnquant.scenes.pixels import remark
 from snnquant.scenes.readers import read_array, read_header

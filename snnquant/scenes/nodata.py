@@ -15,6 +15,15 @@ _DIGITS = 2e-6
 """Relative deviation allowed from a no-data value in floats: headers round -3.40282347e+38."""
 
 
+USUAL = (-9999.0, -32768.0, -32767.0, -3.4028234663852886e38, -1e34)
+"""Values that sources often mean as no data without declaring them."""
+
+
+def undeclared(lowest: float) -> float | None:
+    """Return the usual no-data value that the lowest value of a cube equals, None if none."""
+    return next((value for value in USUAL if np.isclose(lowest, value, rtol=_DIGITS, atol=0)), None)
+
+
 def equals_nodata(raw: NDArray[Any], nodata: float | None) -> NDArray[np.bool_] | None:
     """Return where values equal the no-data value; None without one that their type can hold."""
     if nodata is None or not np.isfinite(nodata):
@@ -41,8 +50,13 @@ def missing_values(
         values: The same as they are used, where a value too large for float32 is infinite.
         nodata: No-data value of the source.
     """
-    missing = ~np.isfinite(values)
     equal = equals_nodata(raw, nodata)
+    if raw.dtype.kind in "biu" or np.isfinite(values).all():
+        if equal is None or not equal.any():
+            return None
+        missing = np.zeros(values.shape, bool)
+    else:
+        missing = ~np.isfinite(values)
     if equal is not None:
         missing |= equal.all(axis=-1, keepdims=True) if nodata == 0 else equal
     return missing if missing.any() else None

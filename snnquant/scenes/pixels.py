@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snnquant.errors import InputError
-from snnquant.scenes.nodata import fill_nearest, missing_values
+from snnquant.scenes.nodata import fill_nearest, missing_values, undeclared
 
 _ROWS_AT_ONCE = 64
 
@@ -34,11 +34,14 @@ class PixelRules:
     resampling: NDArray[np.float32] | None = None
     """[bands wanted, bands kept] weights of a change to other wavelengths."""
 
-    def values(self, raw: NDArray[Any]) -> tuple[NDArray[np.float32], NDArray[np.bool_] | None]:
+    def values(
+        self, raw: NDArray[Any], out: NDArray[np.float32] | None = None
+    ) -> tuple[NDArray[np.float32], NDArray[np.bool_] | None]:
         """Return values float32 [h, w, B] before resampling, and where they lack data, if any."""
         chosen = raw if self.bands is None else raw[..., self.bands]
+        values = np.empty(chosen.shape, np.float32) if out is None else out
         with np.errstate(over="ignore"):  # becomes infinite, which counts as no data
-            values = np.array(chosen, dtype=np.float32)
+            values[...] = chosen
         missing = missing_values(chosen, values, self.nodata)
         if self.scale != 1:
             values /= np.float32(self.scale)
@@ -78,13 +81,18 @@ def read_pixels(
     """
     bands = raw.shape[2] if rules.bands is None else len(rules.bands)
     cube = np.empty((*raw.shape[:2], bands), np.float32)
+    low = np.float32(np.inf)
     gaps: dict[int, NDArray[np.bool_]] = {}
     for top in range(0, len(raw), _ROWS_AT_ONCE):
-        values, missing = rules.values(raw[top : top + _ROWS_AT_ONCE])
-        cube[top : top + _ROWS_AT_ONCE] = values
+        rows = slice(top, top + _ROWS_AT_ONCE)
+        values, missing = rules.values(raw[rows], cube[rows])
         if missing is not None:
             gaps[top] = missing
+            low = np.fmin(low, np.fmin.reduce(values, axis=None))
+        else:
+            low = np.fmin(low, values.min())
     valid = np.ones(raw.shape[:2], bool)
+    undeclared_remark(where, float(low), rules)
     if not gaps:
         return Pixels(cube, valid)
     empty = np.zeros(bands, bool)
@@ -98,6 +106,16 @@ def read_pixels(
         cube = np.ascontiguousarray(cube[..., ~empty])
     fill_nearest(cube, valid)
     return Pixels(cube, valid, tuple(np.flatnonzero(empty).tolist()))
+
+
+def undeclared_remark(where: str, lowest: float, rules: PixelRules) -> None:
+    """Say that the lowest value looks like a gap, where the source declares no value as one."""
+    low = undeclared(lowest * rules.scale) if rules.nodata is None else None
+    if low is not None:
+        remark(
+            f"{where}: found values of {low:.8g} that nothing declares as no data; nodata in the "
+            "card does"
+        )
 
 
 def remark(text: str) -> None:

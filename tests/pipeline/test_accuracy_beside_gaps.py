@@ -36,7 +36,10 @@ def stripes() -> tuple[np.ndarray, np.ndarray]:
 
 def salinas() -> tuple[np.ndarray, np.ndarray]:
     scene = load_scene("salinas_a")
-    return scene.cube.astype(np.int16), np.where(np.arange(83)[:, None] < 28, 0, scene.labels)
+    labels = np.where(np.arange(83)[:, None] < 28, 0, scene.labels)
+    numbers, renumbered = np.unique(labels, return_inverse=True)
+    assert numbers[0] == 0
+    return scene.cube.astype(np.int16), renumbered.reshape(labels.shape)
 
 
 def accuracy(scene: Scene, folder: Path) -> tuple[Run, dict[str, float]]:

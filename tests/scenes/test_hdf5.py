@@ -9,7 +9,7 @@ import pytest
 
 from snnquant.errors import InputError
 from snnquant.scenes import load_scene
-from snnquant.scenes.readers import read_array, read_header
+from snnquant.scenes.readers import hdf5_check, read_array, read_header
 
 spec = importlib.util.spec_from_file_location(
     "hdf5_files", Path(__file__).with_name("hdf5_files.py")
@@ -177,3 +177,15 @@ def test_bands_last_are_not_taken_for_aviris(spectra, tmp_path):
         file["reflectance/wavelength"] = np.arange(spectra.shape[2])
     with pytest.raises(InputError, match="expected the card to name its axes"):
         read_array(tmp_path / "a.nc")
+
+
+def test_attributes_without_an_end_are_refused(spectra, monkeypatch, tmp_path):
+    hdf5_files.aviris(tmp_path / "a.nc", spectra)
+    content = bytearray((tmp_path / "a.nc").read_bytes())
+    heap = content.index(b"GCOL")
+    # The first object of the heap becomes free space of no size, over which readers never get.
+    content[heap + 16 : heap + 32] = bytes(16)
+    (tmp_path / "a.nc").write_bytes(content)
+    monkeypatch.setattr(hdf5_check, "_SECONDS", 3)
+    with pytest.raises(InputError, match=r"a\.nc: found (attributes without an end|damage)"):
+        read_header(tmp_path / "a.nc")

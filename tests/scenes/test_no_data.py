@@ -74,6 +74,17 @@ def test_what_a_source_declares_is_masked(
     assert "11 of them labelled" in said
 
 
+@pytest.mark.parametrize("value", [-9999, -32768])
+def test_a_usual_value_that_nothing_declares_is_said(value, make_card, card_text, cube, capsys):
+    cube = cube.astype(np.int16)
+    cube[3] = value
+    scene = load_scene(make_card(card_text, cube=cube))
+    assert scene.valid.all()
+    said = capsys.readouterr().err
+    assert f"cube.npy: found values of {value} that nothing declares as no data" in said
+    assert said.count("\n") == 1
+
+
 def test_zero_as_no_data_must_fill_all_bands(tmp_path):
     cube = np.ones((3, 3, 2), np.uint8)
     cube[0, 0] = 0

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from snnquant.errors import InputError
 from snnquant.scenes.readers.formats import register_reader
+from snnquant.scenes.readers.hdf5_check import check_attributes
 from snnquant.scenes.readers.header import CubeHeader
 from snnquant.scenes.readers.matlab import NUMERIC
 from snnquant.scenes.readers.products import product_of, values
@@ -32,6 +33,7 @@ def read_stored(path: Path, variable: str | None) -> NDArray[Any]:
     import h5py
 
     with h5py.File(path) as file:
+        check_attributes(file)
         return _in_matlab_order(file, _chosen(path, file, variable))
 
 
@@ -40,6 +42,7 @@ def hdf5_header(path: Path, variable: str | None) -> CubeHeader:
     import h5py
 
     with h5py.File(path) as file:
+        check_attributes(file)
         product = product_of(file, variable)
         if product is not None:
             return product.header(file)
@@ -61,6 +64,7 @@ def read_hdf5(path: Path, variable: str | None) -> NDArray[Any]:
     import h5py
 
     with h5py.File(path) as file:
+        check_attributes(file)
         product = product_of(file, variable)
         if product is not None:
             return product.read(file)

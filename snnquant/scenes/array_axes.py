@@ -31,6 +31,7 @@ def as_image(
     Raises:
         InputError: The array has another number of axes or pixels.
 
+    >>> import numpy as np
     >>> spectra = np.arange(12).reshape(2, 6)
     >>> as_image(spectra, ("bands", "pixels"), (2, 3), "columns", "V")[:, :, 0].tolist()
     [[0, 2, 4], [1, 3, 5]]
