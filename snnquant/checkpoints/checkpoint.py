@@ -150,7 +150,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
         header = _header(values)
         normalisation = _normalisation(header, tensors)
         network = _network(header, sum(tensor.numel() for tensor in state.values()))
-        network.load_state_dict(state)
+        network.load_state_dict(_renamed(state, network))
     except (KeyError, TypeError, AttributeError, InputError) as error:
         raise InputError(f"{path}: header not usable ({one_line(error)})") from None
     except RuntimeError as error:
@@ -158,6 +158,13 @@ def load_checkpoint(path: Path) -> Checkpoint:
         raise InputError(f"{path}: {fit} ({one_line(error)})") from None
     stated = {name: value for name, value in vars(header).items() if name != "scaling"}
     return Checkpoint(network=network.eval(), normalisation=normalisation, **stated)
+
+
+def _renamed(state: dict[str, Tensor], network: nn.Module) -> dict[str, Tensor]:
+    """Name tensors as the network does: an SNN's layers once had the prefix `layers_`."""
+    if state.keys() == network.state_dict().keys():
+        return state
+    return {name.replace("layers.layers_", "layers.", 1): t for name, t in state.items()}
 
 
 def read_header(path: Path) -> Header:

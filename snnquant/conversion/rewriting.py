@@ -27,7 +27,7 @@ from snnquant.conversion.tracing import (
     where,
 )
 from snnquant.errors import InputError
-from snnquant.nn import INPUT
+from snnquant.nn import INPUT, GraphNetwork
 from snnquant.nn.builders import zero_pad
 from snnquant.nn.kinds import (
     ACTIVATIONS,
@@ -41,11 +41,13 @@ from snnquant.nn.kinds import (
     SYNAPSES,
     UPSAMPLES,
 )
-from snnquant.nn.wiring import Concatenate, Mean, Sum
+from snnquant.nn.wiring import Concatenate, Mean, Reshaped, Sum
 from snnquant.spiking import SpikingNetwork
 
 KEPT = (*DROPOUTS, *SHAPES, *PADS, Sum, Concatenate)
 """Layers without weights that are the same in an SNN."""
+WITHIN: dict[type, str] = {Reshaped: "network.", GraphNetwork: "layers."}
+"""Start of the paths of a user's modules in the networks of this package around them."""
 TOLERANCE = 1e-3
 """Largest difference of two readings of a network, relative to its largest output."""
 
@@ -245,7 +247,10 @@ class _Rewriter:
 
     def _free_name(self, node: fx.Node, layer: nn.Module) -> str:
         """Return the module's path; the node's name for a function or a module that runs again."""
-        path = str(node.target).replace(".", "_") if node.op == "call_module" else node.name
+        path = node.name
+        if node.op == "call_module":
+            path = str(node.target).removeprefix(WITHIN.get(type(self.module), ""))
+            path = path.replace(".", "_")
         name = node.name if path in self.paths else path
         self.paths.add(path)
         if isinstance(layer, ACTIVATIONS):

@@ -52,7 +52,12 @@ def trace(module: nn.Module) -> fx.Graph:
     _, *others = inspect.signature(module.forward).parameters.values()
     defaults = {other.name: other.default for other in others if other.default is not other.empty}
     try:
-        return _Tracer().trace(module, defaults)
+        graph = _Tracer().trace(module, defaults)
+        if isinstance(module, Reshaped) and module.output is not None:
+            for node in reversed(list(graph.nodes)):  # what only the other outputs need
+                if not node.users and node.op not in ("placeholder", "output"):
+                    graph.erase_node(node)
+        return graph
     except Exception as error:  # a user's forward fails as it likes where it meets a symbol
         lines = [
             f"{frame.filename}:{frame.lineno}: {frame.line}"

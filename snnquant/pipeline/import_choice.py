@@ -18,6 +18,8 @@ ENOUGH = 256
 MOST = 2048
 """Pixels that a choice is made on at most."""
 BATCH = 256
+CLEARLY = 3.0
+"""Standard errors by which another scaling is clearly better than the one asked for."""
 INTEGERS_ABOVE = 100.0
 """Largest value from which on a cube is taken for integers, so that divide:10000 is tried."""
 
@@ -51,18 +53,18 @@ class _Trial:
     def percent(self) -> str:
         return f"{100 * self.accuracy:.1f} %"
 
-    def clearly_beats(self, other: _Trial) -> bool:
-        """Tell whether it is right more often than chance explains: three standard errors."""
+    def beats(self, other: _Trial, errors: float) -> bool:
+        """Tell whether it is right more often by so many standard errors of the difference."""
         gained = int((self.right & ~other.right).sum())
         lost = int((other.right & ~self.right).sum())
-        return gained - lost >= 3 * (gained + lost) ** 0.5 and gained > lost
+        return gained - lost >= errors * (gained + lost) ** 0.5 and gained > lost
 
 
 def choose(run: Run, candidates: Sequence[Candidate]) -> tuple[Candidate, Normalisation, list[str]]:
     """Choose a candidate, and the scaling unless the user asked for one, by accuracy.
 
-    The first candidate and standard scores stay unless others are clearly better on validation
-    pixels; test pixels take no part.
+    Of those that are right on validation pixels as often as the best, within a standard error,
+    the one of least loss is taken; test pixels take no part.
 
     Args:
         run: A run without networks.
@@ -77,7 +79,7 @@ def choose(run: Run, candidates: Sequence[Candidate]) -> tuple[Candidate, Normal
     trials = _trials(run, candidates, fitted, pixels)
     pool = [trial for trial in trials if asked in ("auto", trial.scaling)]
     best = max(pool, key=lambda trial: (trial.accuracy, -trial.loss))
-    chosen = best if best.clearly_beats(pool[0]) else pool[0]
+    chosen = min((t for t in pool if not best.beats(t, 1)), key=lambda trial: trial.loss)
     remarks = [f"takes patches as [{chosen.candidate.layout}]"]
     others = [t for t in trials if t.scaling == chosen.scaling and t is not chosen]
     if others:
@@ -88,7 +90,7 @@ def choose(run: Run, candidates: Sequence[Candidate]) -> tuple[Candidate, Normal
     remark = f"pixels scaled as {chosen.scaling} (--scaling): right on {chosen.percent} of {which}"
     remarks.append(f"{remark}; {listed}" if listed else remark)
     better = max(scalings, key=lambda trial: (trial.accuracy, -trial.loss), default=chosen)
-    if better.clearly_beats(chosen):
+    if better.beats(chosen, CLEARLY):
         remarks.append(
             f"--scaling {better.scaling} is clearly better than the {chosen.scaling} asked for: "
             f"{better.percent}, not {chosen.percent}"

@@ -30,7 +30,7 @@ from snnquant.pipeline.kept_files import (
     keep_files,
     keep_scene,
 )
-from snnquant.pipeline.preparation import (
+from snnquant.pipeline.run_start import (
     check_pixels,
     free_folder,
     large_classes,

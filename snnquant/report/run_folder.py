@@ -32,6 +32,10 @@ other file than those of the folder and those of the scene.
 _FILES = {
     "config.toml": "All options of the run; `--config` repeats it, `--resume` continues it.",
     "scene.npz": "The scene, only if it was built in Python.",
+    "card.toml": "Copy of the scene's card; the run needs the card's own file no more.",
+    "scene.json": "Folder of the scene's data, also as seen from here, and their digests; "
+    "`--scene FOLDER` says where they went.",
+    "hardware.toml, scaling.npz": "Copies of the files of `--hardware` and `--scaling`, if any.",
     "split.npz": "Flat indices of training, validation and test pixels, protocol, seed and notes.",
     **{
         network.file: f"{network.heading}, made by `snnquant {network.subcommand}`; `{network}` "

