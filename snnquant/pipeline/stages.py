@@ -31,8 +31,8 @@ from snnquant.conversion import convert, fold_batch_norm
 from snnquant.io import replacing, write_json
 from snnquant.models import build_model, require_convertible
 from snnquant.pipeline.evaluation import batch_size_for, evaluate
-from snnquant.pipeline.run_start import KEY_MAP, changed
 from snnquant.pipeline.run import Run
+from snnquant.pipeline.run_start import KEY_MAP, changed
 from snnquant.pipeline.scene_map import draw_map
 from snnquant.quantization import quantize
 from snnquant.report import RunMetrics, write_html
