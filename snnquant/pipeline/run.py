@@ -130,7 +130,8 @@ class Run:
             given = f"given ({split.protocol})" if split.protocol in PROTOCOLS else split.protocol
             vars(run)["split"] = replace(split, protocol=given)
         check_pixels(run.scene, run.split)
-        _ = run.normalisation  # refuses the file of a scaling that does not fit
+        if config.scaling.endswith(".npz"):
+            run.scaled(config.scaling)  # refuses a file that does not fit
         build_neuron(config.neuron)  # refuses an unknown name before anything is trained
         if not config.model.is_own:
             with torch.device("meta"):  # shapes only: can the network be built?
