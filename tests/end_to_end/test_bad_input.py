@@ -150,12 +150,16 @@ def test_cube_and_labels_of_different_size(refused: Refused, card: Any, labels: 
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_pixels_that_are_not_finite(refused: Refused, card: Any, cube: Any, value: float) -> None:
+def test_pixels_that_are_not_finite_take_no_part_and_are_counted(
+    card: Any, cube: Any, snnquant: Command, tmp_path: Path, value: float
+) -> None:
     cube[3, 4, 5] = cube[3, 9, 0] = cube[11, 0, 7] = value
-    line = refused("run", "--scene", card(cube=cube))
-    assert "cube.npy" in line
-    assert "3 NaN or infinite values" in line
-    assert "row 3, column 4, band 5" in line
+    outcome = snnquant(
+        *("train", "--scene", card(cube=cube), "--cnn-epochs", 1, "--quantized-epochs", 1),
+        *("--widths", 2, 2, 2, 2, "--output", tmp_path / "run"),
+    )
+    assert outcome.code == 0, outcome.err
+    assert "3 of 144 pixels have no data" in outcome.err
 
 
 @pytest.mark.parametrize("pixels", [0, 2])
@@ -167,11 +171,17 @@ def test_class_with_too_few_pixels(refused: Refused, card: Any, labels: Any, pix
     assert str(pixels or "no pixel") in line
 
 
-def test_labels_without_a_class(refused: Refused, card: Any, labels: Any) -> None:
+def test_labels_without_a_class_are_left_out_and_said(
+    card: Any, labels: Any, snnquant: Command, tmp_path: Path
+) -> None:
     labels[0, 0] = CLASSES + 1
-    line = refused("run", "--scene", card(labels=labels))
-    assert "labels.npy" in line
-    assert "4" in line
+    outcome = snnquant(
+        *("train", "--scene", card(labels=labels), "--cnn-epochs", 1, "--quantized-epochs", 1),
+        *("--widths", 2, 2, 2, 2, "--output", tmp_path / "run"),
+    )
+    assert outcome.code == 0, outcome.err
+    (line,) = [line for line in outcome.err.splitlines() if "labels.npy" in line]
+    assert f"left out the labels {CLASSES + 1} (1 pixels)" in line
 
 
 def test_missing_scene_files(
@@ -196,6 +206,7 @@ def _as_mat5(path: Path, cube: np.ndarray) -> Path:
 def _as_mat73(path: Path, cube: np.ndarray) -> Path:
     with h5py.File(path, "w") as file:
         file["field"] = cube.transpose()
+        file["field"].attrs["MATLAB_class"] = np.bytes_("single")
     return path
 
 

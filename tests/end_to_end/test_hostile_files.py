@@ -254,9 +254,7 @@ FILES: dict[str, tuple[str, Callable[[Path], Any]]] = {
     "a tensor": ("x.pt", _saved(lambda state: state[CLASSIFIER])),
     "nothing saved": ("x.pt", _saved(lambda state: {})),
     "numbers for names": ("x.pt", _saved(lambda state: dict(enumerate(state.values())))),
-    "a dictionary that holds itself": ("x.pt", _saved(_cyclic)),
     "a state dict 300 levels down": ("x.pt", _saved(_nested)),
-    "a number": ("x.pt", _with("epoch", 3)),
     "a name with terminal codes": ("x.pt", _with("\x1b[2J\nweight", torch.ones(2))),
     # weights that are none
     "whole numbers": ("x.pt", _with(CLASSIFIER, torch.ones(8, 8, dtype=torch.int64))),
@@ -310,6 +308,22 @@ def test_hostile_file(case: str, refused: Refused, quick: tuple[str, ...], tmp_p
     assert len(line) < 1000
     assert not list(tmp_path.rglob("executed"))
     assert grown < 300_000, "kilobytes"
+
+
+@pytest.mark.parametrize(
+    ("write", "left_out"), [(_saved(_cyclic), "model"), (_with("epoch", 3), "epoch")]
+)
+def test_what_stands_beside_the_weights_is_left_out_and_said(
+    write: Callable[[Path], Any],
+    left_out: str,
+    snnquant: Command,
+    quick: tuple[str, ...],
+    tmp_path: Path,
+) -> None:
+    write(tmp_path / "x.pt")
+    outcome = snnquant("convert", tmp_path / "x.pt", *quick, "--output", tmp_path / "run")
+    assert outcome.code == 0, outcome.err
+    assert any("left out" in line and left_out in line for line in outcome.err.splitlines())
 
 
 def test_the_traps_were_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
