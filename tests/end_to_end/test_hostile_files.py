@@ -27,7 +27,7 @@ from snnquant.config import ModelConfig
 from snnquant.models import build_model
 
 if TYPE_CHECKING:
-    from tests.end_to_end.conftest import Refused
+    from tests.end_to_end.conftest import Command, Refused
 
 BANDS, CLASSES = 16, 8
 BOMB = 2**29
