@@ -122,6 +122,8 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     if checkpoint.normalisation.components is not None:
         components = torch.from_numpy(checkpoint.normalisation.components)
         tensors["normalisation.components"] = components
+    if checkpoint.normalisation.floor:
+        tensors["normalisation.floor"] = torch.tensor(checkpoint.normalisation.floor)
     write_tensors(path, tensors, header)
 
 
@@ -210,16 +212,18 @@ def _header(values: dict[str, Any]) -> Header:
 
 
 def _normalisation(header: Header, tensors: dict[str, Tensor]) -> Normalisation:
-    bands, components = header.bands, None
+    bands, components, forms = header.bands, None, header.model.forms
     mean, std = (tensors[f"normalisation.{name}"].numpy() for name in ("mean", "std"))
-    inputs = header.model.inputs(bands)
-    if inputs < bands or "normalisation.components" in tensors:
-        components = tensors["normalisation.components"].numpy()
-        if components.shape != (bands, inputs):
-            raise InputError(f"components: found {components.shape}, expected one row per band")
-    if not bands or mean.shape != (bands,) or std.shape != (bands,):
+    prepared = (len(forms) * bands,) if type(bands) is int and bands else None
+    if prepared is None or mean.shape != prepared or std.shape != prepared:
         raise InputError(f"bands: found {bands!r}, expected one for each of {len(mean)} means")
-    return Normalisation(mean, std, components, header.scaling)
+    inputs = header.model.inputs(bands)
+    if (inputs,) != prepared or "normalisation.components" in tensors:
+        components = tensors["normalisation.components"].numpy()
+        if components.shape != (*prepared, inputs):
+            raise InputError(f"components: found {components.shape}, expected one row per band")
+    floor = float(tensors["normalisation.floor"]) if "log-derivative" in forms else 0.0
+    return Normalisation(mean, std, components, header.scaling, "+".join(forms), floor)
 
 
 def _network(header: Header, numbers: int) -> nn.Module:

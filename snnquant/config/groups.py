@@ -13,6 +13,7 @@ from cyclopts import Parameter
 
 from snnquant.config.networks import IMPORTED, NETWORKS
 from snnquant.config.options import ABLATION, UsedFrom, require, require_types
+from snnquant.config.scaling_names import parts_of, require_spectra
 
 _CNN_QUANTIZED, _SNN = UsedFrom("cnn_quantized"), UsedFrom("snn")
 _ABLATION = Parameter(group=ABLATION)
@@ -69,6 +70,9 @@ class ModelConfig:
     """Side of the square patch around a pixel, odd, in pixels; by default the network's own."""
     components: int = None  # type: ignore[assignment]
     """Principal components that replace the bands, 0 keeps bands; by default the network's own."""
+    spectra: str = "auto"
+    """Form of a pixel's spectrum: raw, snv, log-derivative, or several side by side, joined by +;
+    auto is raw, or what suits held-out blocks best where --split tests on unseen ground."""
     widths: Annotated[tuple[int, ...] | None, Parameter(consume_multiple=True, negative="")] = None
     """Filters of each convolution; by default the network's own."""
     dropout: float = 0.2
@@ -87,6 +91,7 @@ class ModelConfig:
         _check(self, "window", odd, "an odd number of pixels")
         _check(self, "components", self.components >= 0, "0 or more")
         _check(self, "dropout", 0 <= self.dropout < 1, "0 or more, below 1")
+        require_spectra(self.spectra)
         positive = self.widths is None or all(width >= 1 for width in self.widths)
         _check(self, "widths", positive, "1 or more each")
 
@@ -100,9 +105,17 @@ class ModelConfig:
         """True for a network of the user, kept as data: from a class or an ONNX file."""
         return self.is_code or self.name.endswith(".onnx")
 
+    @property
+    def forms(self) -> list[str]:
+        """Forms of the spectrum that the network sees side by side."""
+        return parts_of(self.spectra)
+
     def inputs(self, bands: int) -> int:
         """Return how many values of a pixel the network sees, for a scene of `bands` bands."""
-        return self.components if 0 < self.components < bands else bands
+        if 0 < self.components < bands:
+            return self.components
+        slopes = self.forms.count("log-derivative") if bands > 1 else 0  # one less than bands
+        return bands * len(self.forms) - slopes
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,6 +20,8 @@ class NetworkInput(NamedTuple):
 NETWORKS: dict[str, NetworkInput] = {
     "cnn32h": NetworkInput(5, 0),
     "cnn3d": NetworkInput(5, 0),
+    "cnn1x1": NetworkInput(5, 0),
+    "cnn1x1h": NetworkInput(5, 0),
     "hamida": NetworkInput(5, 0),
     "luo": NetworkInput(3, 0),
     "hybridsn": NetworkInput(25, 30),

@@ -1,4 +1,4 @@
-"""Names of the scalings of a pixel's values."""
+"""Names of the scalings of a pixel's values, and of the spectra that they scale."""
 
 from __future__ import annotations
 
@@ -7,19 +7,61 @@ import math
 from snnquant.config.options import require
 
 SCALINGS = ("standard", "none", "minmax", "minmax-band", "whiten")
-"""Scalings that a scene is enough for."""
+"""Scalings that published code uses and that a scene is enough for."""
+WITHIN_CLASS = "within-class"
+"""Scaling by the covariance of the training pixels about their class means."""
+SPECTRA = ("raw", "snv", "log-derivative")
+"""Forms of a spectrum. snv: standard normal variate; log-derivative: slope of the logarithm."""
+SHRINKAGE = 1e-3
+"""Shrinkage of within-class whitening where none is named."""
 
 
 def require_scaling(scaling: str) -> None:
     """Raise InputError for an unknown scaling; files are not opened.
 
     >>> require_scaling("divide:10000")
+    >>> require_scaling("within-class:0.01")
     """
-    kind, _, divisor = scaling.partition(":")
+    kind, _, number = scaling.partition(":")
     try:
-        divides = kind == "divide" and 0 < float(divisor) < math.inf
+        numbered = kind in ("divide", WITHIN_CLASS) and 0 < float(number) < math.inf
     except ValueError:
-        divides = False
-    known = scaling in ("auto", *SCALINGS) or divides or scaling.endswith(".npz")
-    expected = f"auto, {', '.join(SCALINGS)}, divide:X with X above 0, or FILE.npz"
+        numbered = False
+    known = scaling in ("auto", *SCALINGS, WITHIN_CLASS) or numbered or scaling.endswith(".npz")
+    expected = (
+        f"auto, {', '.join(SCALINGS)}, within-class, within-class:X or divide:X with X above 0, "
+        "or FILE.npz"
+    )
     require(known, "--scaling", repr(scaling), expected)
+
+
+def require_spectra(spectra: str) -> None:
+    """Raise InputError unless `spectra` is auto or names of forms, each once, joined by "+".
+
+    >>> require_spectra("raw+log-derivative")
+    """
+    parts = parts_of(spectra)
+    known = set(parts) <= set(SPECTRA) and len(set(parts)) == len(parts)
+    expected = f"auto, {', '.join(SPECTRA)}, or several joined by +"
+    require(known, "--spectra", repr(spectra), expected)
+
+
+def parts_of(spectra: str) -> list[str]:
+    """Return the forms that `--spectra` joins; auto is the raw spectrum.
+
+    >>> parts_of("raw+snv"), parts_of("auto")
+    (['raw', 'snv'], ['raw'])
+    """
+    return ["raw"] if spectra == "auto" else spectra.split("+")
+
+
+def shrinkage_of(scaling: str) -> float | None:
+    """Return the shrinkage of a within-class scaling; None for another scaling.
+
+    >>> shrinkage_of("within-class"), shrinkage_of("within-class:0.01"), shrinkage_of("standard")
+    (0.001, 0.01, None)
+    """
+    kind, _, number = scaling.partition(":")
+    if kind != WITHIN_CLASS:
+        return None
+    return float(number) if number else SHRINKAGE

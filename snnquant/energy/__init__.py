@@ -9,6 +9,7 @@ from snnquant.energy.counts import (
     operations,
     shared_between_windows,
 )
+from snnquant.energy.front_end import with_front_end
 from snnquant.energy.to_pim_sim import (
     find_hardware,
     price_first_layer,
@@ -28,5 +29,6 @@ __all__ = [
     "price_first_layer",
     "shared_between_windows",
     "to_workload",
+    "with_front_end",
     "write_workload",
 ]

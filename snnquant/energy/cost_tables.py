@@ -52,7 +52,7 @@ class CostTable:
 
         Args:
             activity: Layers, as `measure` returns them.
-            bits: Bits per weight; None is 32-bit floating point.
+            bits: Bits per weight of layers that state none; None is 32-bit floating point for all.
 
         Returns:
             Energy in pJ per pixel.
@@ -64,11 +64,12 @@ class CostTable:
         >>> round(table.energy_pj([layer], None), 1)
         36.8
         """
-        return sum(
-            layer.mac * self.mac(bits)
-            + (layer.ac if self.accumulates == "exact" else layer.ac_by_rate) * self.ac(bits)
-            for layer in activity
-        )
+        energy = 0.0
+        for layer in activity:
+            own = bits if bits is None or layer.bits is None else layer.bits
+            accumulates = layer.ac if self.accumulates == "exact" else layer.ac_by_rate
+            energy += layer.mac * self.mac(own) + accumulates * self.ac(own)
+        return energy
 
 
 def _power_law(points: dict[int, float], bits: int) -> float:

@@ -43,6 +43,8 @@ class LayerActivity:
     """Estimate of `ac`: spikes per input over all time steps times the dense MACs."""
     changing: bool = False
     """True for analog inputs that are made of spikes and so differ from step to step."""
+    bits: int | None = None
+    """Bits per weight where they differ from those of the quantized network."""
 
 
 @dataclass(frozen=True, eq=False)

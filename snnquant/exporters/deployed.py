@@ -7,6 +7,7 @@ import copy
 import torch
 from torch import Tensor, nn
 
+from snnquant.config.scaling_names import parts_of
 from snnquant.nn.convolutions import Conv2d, Conv3d
 from snnquant.nn.kinds import MAX_POOLS
 from snnquant.quantization import freeze
@@ -40,6 +41,8 @@ class Deployed(nn.Module):
             if isinstance(layer, Neuron):
                 require_lif(layer, name.removeprefix("layers."), "--format onnx")
             layer.__class__ = PLAIN.get(type(layer), type(layer))
+        self.forms = parts_of(normalisation.spectra) if normalisation is not None else []
+        self.floor = normalisation.floor if normalisation is not None else 0.0
         self.normalised = normalisation is not None
         self.projected = normalisation is not None and normalisation.components is not None
         if normalisation is not None:
@@ -52,12 +55,24 @@ class Deployed(nn.Module):
     def forward(self, patches: Tensor) -> Tensor:
         """Return the logits [N, K]."""
         if self.normalised:
+            forms = [_form(patches, form, self.floor) for form in self.forms]
+            patches = forms[0] if len(forms) == 1 else torch.cat(forms, 2)
             patches = (patches - self.mean) / self.std
         if self.projected:
             scores = self.components @ patches.flatten(3).squeeze(1)
             patches = scores.view(-1, 1, scores.shape[1], *patches.shape[3:])
         logits: Tensor = self.network(patches)
         return logits
+
+
+def _form(patches: Tensor, form: str, floor: float) -> Tensor:
+    """Return the nonlinear part of a form of the spectra of patches, as `prepare` does of cubes."""
+    if form == "raw":
+        return patches
+    if form == "log-derivative":
+        return patches.clamp(min=floor).log()
+    centred = patches - patches.mean(2, keepdim=True)
+    return centred / centred.square().mean(2, keepdim=True).sqrt().clamp(min=1e-30)
 
 
 class UnrolledLIF(LIF):

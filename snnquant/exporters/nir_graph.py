@@ -50,6 +50,9 @@ def write_nir(request: ExportRequest, path: Path) -> None:
             value = getattr(request.normalisation, name)
             if value is not None:
                 graph.nodes[INPUT].metadata[name] = value
+        if request.normalisation.spectra != "raw":
+            for name in ("spectra", "floor"):
+                graph.nodes[INPUT].metadata[name] = getattr(request.normalisation, name)
     with replacing(path) as temporary:
         nir.write(str(temporary), graph)
 

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from snnquant.config.scaling_names import parts_of
 from snnquant.exporters import ExportRequest
 from snnquant.exporters.preparation import check_source_name, frozen, identifiers, sample_shapes
 from snnquant.io import replacing
@@ -66,7 +67,20 @@ def load():
     return network.eval()
 '''
 RESERVED = {*dir(nn.Module()), "mean", "std", "components", "torch", "nn", "snn", "len", "range"}
-RESERVED |= {"self", "patches", "time_steps", "x", "mem", "counts", "largest", "new", "total"}
+RESERVED |= {
+    "self",
+    "patches",
+    "raw",
+    "log",
+    "snv",
+    "time_steps",
+    "x",
+    "mem",
+    "counts",
+    "largest",
+    "new",
+    "total",
+}
 """Names that the source uses for anything except layers."""
 
 
@@ -87,6 +101,17 @@ def write_snntorch(request: ExportRequest, path: Path) -> None:
         torch.save(writer.state, temporary)
     with replacing(path) as temporary:
         temporary.write_text(writer.source(request.metadata), encoding="utf-8")
+
+
+FORMS = {
+    "raw": ["raw = patches"],
+    "log-derivative": ["log = patches.clamp(min={floor!r}).log()"],
+    "snv": [
+        "snv = patches - patches.mean(2, keepdim=True)",
+        "snv = snv / snv.square().mean(2, keepdim=True).sqrt().clamp(min=1e-30)",
+    ],
+}
+"""Lines that compute the nonlinear part of each form of the spectra."""
 
 
 class _Writer:
@@ -119,11 +144,16 @@ class _Writer:
                 self.init.append(
                     f"self.register_buffer({name!r}, torch.empty({tuple(tensor.shape)}))"
                 )
-        self.once = ["x = (patches - self.mean) / self.std"]
+        self.once, forms = [], []
+        for form in parts_of(normalisation.spectra):
+            self.once += [line.format(floor=normalisation.floor) for line in FORMS[form]]
+            forms.append(form.partition("-")[0])
+        joined = forms[0] if len(forms) == 1 else f"torch.cat([{', '.join(forms)}], 2)"
+        self.once.append(f"x = ({joined} - self.mean) / self.std")
         if normalisation.components is not None:
             self.once.append("x = self.components @ x.flatten(3).squeeze(1)")
             self.once.append(f"x = x.reshape({(-1, *self.patch)})")
-            self.patch = (1, len(normalisation.mean), *self.patch[2:])
+            self.patch = (1, len(normalisation.mean) // len(forms), *self.patch[2:])
 
     def add(self, row: Mapping[str, Any]) -> None:
         """Add a layer as `GraphNetwork.describe` returns it."""

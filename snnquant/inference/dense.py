@@ -76,6 +76,8 @@ def dense_form(network: nn.Module, bands: int, window: int) -> nn.Module | None:
         nonlocal flattened
         if isinstance(module, nn.Flatten) and output.ndim == 2:
             shapes[module] = flattened = tuple(inputs[0].shape[1:])
+        elif isinstance(module, nn.AvgPool2d) and output.shape[-2:].numel() == 1:
+            module.stride = 1  # a mean over the whole window, for every window of a tile
         elif isinstance(module, nn.Linear):
             shapes[module] = flattened
             flattened = (module.out_features, 1, 1)

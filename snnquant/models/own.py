@@ -1,4 +1,4 @@
-"""This package's own two networks as tables of convolutions, and the builder of all networks."""
+"""This package's own networks as tables of convolutions, and the builder of all networks."""
 
 from __future__ import annotations
 
@@ -26,6 +26,9 @@ class Convolution(NamedTuple):
 # nearly equal, so this loses little and keeps the first layer, the only one that multiplies, small.
 # The spatial kernels reduce the 5x5 window to one position in two layers; the layers after them
 # work only along the spectrum, or on the folded bands.
+ALL_BANDS = 2**31
+"""Spectral kernel that shrinks to the whole spectrum, however many bands there are."""
+
 OWN_TABLES: dict[str, tuple[Convolution, ...]] = {
     "cnn3d": (
         Convolution(16, 7, 4, 3),
@@ -39,7 +42,20 @@ OWN_TABLES: dict[str, tuple[Convolution, ...]] = {
         Convolution(128, None, 1, 3),
         Convolution(128, None, 1, 1),
     ),
+    # The first kernel spans all bands and one position: the matrix of a normalisation, such as
+    # within-class whitening, folds into it, and windows share all of its work in a map.
+    "cnn1x1": (
+        Convolution(64, ALL_BANDS, 1, 1),
+        Convolution(128, None, 1, 1),
+    ),
+    "cnn1x1h": (
+        Convolution(16, ALL_BANDS, 1, 1),
+        Convolution(64, None, 1, 3),
+        Convolution(128, None, 1, 3),
+    ),
 }
+POOLED = ("cnn1x1",)
+"""Networks that average the last values over the window, which hides where a pixel lies in it."""
 
 
 def build_model(
@@ -110,6 +126,8 @@ def build_model(
             modules[f"norm{i}"] = norm
         modules[f"relu{i}"] = nn.ReLU()
         channels = width
+    if config.name in POOLED:
+        modules["mean"], side = nn.AvgPool2d(side), 1
     modules["flatten"] = nn.Flatten()
     modules["dropout"] = nn.Dropout(config.dropout)
     modules["classifier"] = nn.Linear(channels * max(depth, 1) * side**2, classes)

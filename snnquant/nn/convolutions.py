@@ -28,8 +28,9 @@ class Conv3d(nn.Conv3d):
     """`nn.Conv3d`, on fewer axes where the kernel slides only along the bands of [N, C, B, h, w].
 
     A kernel as high and wide as its input is a convolution over the bands of a single pixel with
-    h w C channels, and one of 1x1 pixels a 2-D convolution over bands and pixels. A training step
-    then takes a third to two thirds of the time.
+    h w C channels, and one of 1x1 pixels a 2-D convolution over bands and pixels, or over pixels
+    of B C channels where it spans all bands. A training step then takes a third to two thirds of
+    the time.
     """
 
     def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
@@ -41,6 +42,13 @@ class Conv3d(nn.Conv3d):
             # As rows of height 1, not columns: torch sees by the strides that channels are last.
             rows, stride = (pixel[:, :, None], kernel[:, :, None]), (1, self.stride[0])
             return functional.conv2d(*rows, bias, stride).transpose(2, 3)[..., None]
+        if (
+            _is_plain(self)
+            and weight.shape[2:] == (input.shape[2], 1, 1)
+            and self.stride[1:] == (1, 1)
+        ):
+            whole = functional.conv2d(input.flatten(1, 2), weight.flatten(1, 2), bias)
+            return whole[:, :, None]
         if _is_plain(self) and weight.shape[3:] == (1, 1) and self.stride[1:] == (1, 1):
             pixels, kernel = input.flatten(3), weight.flatten(3)
             spectra = functional.conv2d(pixels, kernel, bias, (self.stride[0], 1))

@@ -21,6 +21,7 @@ from snnquant.energy import (
     price_first_layer,
     shared_between_windows,
     to_workload,
+    with_front_end,
 )
 from snnquant.errors import InputError
 from snnquant.inference import dense_form, exits, logits_by_step
@@ -60,6 +61,11 @@ class _Observed:
 
     checkpoint: Checkpoint
     seen: Observation
+
+    @property
+    def layers(self) -> list[LayerActivity]:
+        """Everything that is priced: the layers and the matrix of the normalisation."""
+        return _priced(self.checkpoint, self.seen.layers)
 
 
 def evaluate(run: Run) -> RunMetrics:
@@ -110,7 +116,7 @@ def evaluate(run: Run) -> RunMetrics:
         scene=_scene(run),
         model=_model(run, observed[present[-1]].seen.layers),
         split=_split(run),
-        operations={name: Operations(**operations(o.seen.layers)) for name, o in observed.items()},
+        operations={name: Operations(**operations(o.layers)) for name, o in observed.items()},
         **_energies(run, observed),
         pim=None if trained is None else _first_layer(run, trained.seen.layers),
     )
@@ -131,6 +137,10 @@ def _observe(checkpoint: Checkpoint, test: Samples) -> _Observed:
     return _Observed(checkpoint, seen)
 
 
+def _priced(checkpoint: Checkpoint, layers: list[LayerActivity]) -> list[LayerActivity]:
+    return with_front_end(layers, checkpoint.normalisation, checkpoint.model.window)
+
+
 def _scores(observed: _Observed, test: Samples, classes: int) -> NetworkMetrics:
     predictions = observed.seen.logits.argmax(1)
     table = confusion(test.classes.numpy(), predictions.numpy(), classes)
@@ -143,7 +153,7 @@ def _scores(observed: _Observed, test: Samples, classes: int) -> NetworkMetrics:
 
 def _energies(run: Run, observed: Mapping[Network, _Observed]) -> dict[str, Any]:
     """Return the energies and their ratios, single and in a map, by their names in the metrics."""
-    activity = {name: entry.seen.layers for name, entry in observed.items()}
+    activity = {name: entry.layers for name, entry in observed.items()}
     bits = {name: entry.checkpoint.bits for name, entry in observed.items()}
     found = {"energy": activity}
     cnn = (
@@ -196,7 +206,7 @@ def energy_by_layer(run: Run) -> list[dict[str, Any]]:
     test = _test_samples(run)
     for name in run.present():
         checkpoint = run.load(name)
-        for layer in _observe(checkpoint, test).seen.layers:
+        for layer in _observe(checkpoint, test).layers:
             rows.append(
                 {
                     "network": name.value,
@@ -275,13 +285,13 @@ def evaluate_early_exit(run: Run) -> EarlyExit:
     logits = logits_by_step(network, test.patches, test.indices)
     stopped, full = exits(logits, step_margins), logits[-1].argmax(1)
     costs = load_costs()
-    whole = measure(network, test.patches, test.indices)
+    whole = _priced(checkpoint, measure(network, test.patches, test.indices))
     spent = dict.fromkeys((cost.name for cost in costs), 0.0)
     for step in range(1, last + 1):
         pixels = test.indices[stopped.steps == step]
         if len(pixels):
             network.time_steps = step
-            layers = measure(network, test.patches, pixels)
+            layers = _priced(checkpoint, measure(network, test.patches, pixels))
             for cost in costs:
                 share = len(pixels) / len(test.indices)
                 spent[cost.name] += share * cost.energy_pj(layers, checkpoint.bits)

@@ -260,8 +260,10 @@ class Run:
         """
         kept = self.path / SCALING_FILE
         source = str(kept) if scaling.endswith(".npz") and kept.exists() else scaling
-        components = self.config.model.components
-        fitted = Normalisation.fit(self.scene, self.split.train, components, source)
+        model = self.config.model
+        fitted = Normalisation.fit(
+            self.scene, self.split.train, model.components, source, "+".join(model.forms)
+        )
         return replace(fitted, scaling=scaling)
 
     def use(self, normalisation: Normalisation) -> None:

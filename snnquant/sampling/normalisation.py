@@ -1,4 +1,4 @@
-"""Scalings of the spectra: standard scores and others, and principal components."""
+"""Scalings of the spectra: standard scores, principal axes, within-class whitening and others."""
 
 from __future__ import annotations
 
@@ -10,16 +10,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from snnquant.config.scaling_names import parts_of, shrinkage_of
 from snnquant.errors import InputError
 from snnquant.io import one_line
+from snnquant.sampling.spectra import fit_spectra, prepare
 from snnquant.scenes import Scene
 
 
 @dataclass(frozen=True, eq=False)
 class Normalisation:
-    """Scores per band, (value - mean) / std, optionally turned into principal components.
+    """Scores per band, (value - mean) / std, optionally multiplied by a fixed matrix.
 
-    Of a scaling other than `standard`, `mean` and `std` are whatever it subtracts and divides by.
+    The matrix turns scores into principal components, whitened bands or slopes of the spectrum. Of
+    a scaling other than `standard`, `mean` and `std` are whatever it subtracts and divides by.
 
     >>> from snnquant.scenes import Scene
     >>> scene = Scene.from_arrays([[[1.0, 5.0], [3.0, 5.0], [9.0, 5.0]]], [[1, 1, 1]])
@@ -31,13 +34,17 @@ class Normalisation:
     """
 
     mean: NDArray[np.float32]
-    """[B]."""
+    """[B], or [n B] for n forms of the spectrum side by side."""
     std: NDArray[np.float32]
-    """[B], above 0."""
+    """[B] or [n B], above 0."""
     components: NDArray[np.float32] | None = None
-    """[B, K] whitened principal axes of the scores: each value has variance 1 in training."""
+    """[n B, K]: K values from the scores, each of variance 1 in training."""
     scaling: str = "standard"
     """Name of the scaling, as `--scaling` takes it."""
+    spectra: str = "raw"
+    """Forms of the spectrum, as `--spectra` takes them."""
+    floor: float = 0.0
+    """Smallest value that a logarithm is taken of."""
 
     @classmethod
     def fit(
@@ -46,6 +53,7 @@ class Normalisation:
         train_indices: NDArray[np.int64],
         components: int = 0,
         scaling: str = "standard",
+        spectra: str = "raw",
     ) -> Normalisation:
         """Compute the statistics of only the training pixels; a constant band gets std 1.
 
@@ -58,14 +66,25 @@ class Normalisation:
             components: Number K of principal components that replace the bands where B is larger;
                 0 keeps the bands.
             scaling: `standard`, `none`, `minmax`, `minmax-band`, `divide:X`, `whiten`, or the path
-                of a file that `read_scaling` reads.
+                of a file that `read_scaling` reads; also `within-class`, see `fit_spectra`.
+            spectra: Forms of the spectrum: `raw`, `snv`, `log-derivative`, or several joined by +.
 
         Returns:
             The normalisation.
 
         Raises:
-            InputError: The file of a scaling cannot be read or has other bands.
+            InputError: The file of a scaling cannot be read or has other bands, or the options
+                exclude each other.
         """
+        shrinkage = shrinkage_of(scaling)
+        if shrinkage is not None or parts_of(spectra) != ["raw"]:
+            if 0 < components < scene.bands:
+                found = f"{components} principal components"
+                raise InputError(f"--components: found {found}, expected 0 beside {scaling}")
+            if shrinkage is None and scaling != "standard":
+                found = f"found {spectra} beside --scaling {scaling}"
+                raise InputError(f"--spectra: {found}, expected standard or within-class")
+            return cls(*fit_spectra(scene, train_indices, spectra, shrinkage))
         spectra = scene.cube.reshape(-1, scene.bands)[train_indices].astype(np.float64)
         if scaling == "standard":
             mean, std = spectra.mean(axis=0).astype(np.float32), spectra.std(0).astype(np.float32)
@@ -90,8 +109,9 @@ class Normalisation:
         return cls(mean, std, (axes / deviations).astype(np.float32), scaling)
 
     def apply(self, cube: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return a normalised copy of `cube` [..., B], or its principal components [..., K]."""
-        scores: NDArray[np.float32] = cube - self.mean
+        """Return a normalised copy of `cube` [..., B]: [..., B], or [..., K] with a matrix."""
+        prepared = prepare(cube, self.spectra, self.floor)
+        scores: NDArray[np.float32] = prepared - self.mean
         scores /= self.std
         return scores if self.components is None else scores @ self.components
 

@@ -97,7 +97,8 @@ def to_fixed_point(network: SpikingNetwork, bands: int, window: int) -> FixedPoi
     """Return the integers of a quantized network for patches [N, 1, bands, window, window].
 
     The network is a chain of convolutions, without spatial stride or padding, and dense layers,
-    all quantized and all except the last followed by LIF neurons. Raises `InputError`, naming the
+    all quantized and all except the last followed by LIF neurons; a mean over the whole window may
+    stand before a dense layer. Raises `InputError`, naming the
     layer, for any other.
     """
     synapses: list[Synapse] = []
@@ -120,7 +121,7 @@ def to_fixed_point(network: SpikingNetwork, bands: int, window: int) -> FixedPoi
             synapses.append(_synapse(name, module, shape))
             x = module(x)
             shape = _with_depth(tuple(x.shape[1:]))
-        elif isinstance(module, (nn.Flatten, nn.Identity, *DROPOUTS)):
+        elif isinstance(module, (nn.Flatten, nn.Identity, *DROPOUTS)) or _is_mean(module, x):
             x = module(x)  # `shape` stays as it was: weights are laid out in that order
         else:
             _refuse(name, type(module).__name__, "convolutions, dense layers and neurons")
@@ -136,6 +137,11 @@ def to_fixed_point(network: SpikingNetwork, bands: int, window: int) -> FixedPoi
         *_output(synapses[-1], steps),
         steps,
     )
+
+
+def _is_mean(module: nn.Module, x: torch.Tensor) -> bool:
+    """Tell whether a layer averages the spikes of the whole window for the dense layer after it."""
+    return isinstance(module, nn.AvgPool2d) and module(x).shape[-2:].numel() == 1
 
 
 def _refuse(layer: str, found: str, expected: str) -> None:
@@ -167,8 +173,13 @@ def _synapse(name: str, module: nn.Module, shape: tuple[int, ...]) -> Synapse:
         plain = (*module.stride, *module.padding) == (1, 1, 0, 0)
         whole = whole.view(outputs, channels, depth, *module.kernel_size).permute(0, 2, 3, 4, 1)
     else:
+        assert isinstance(module, nn.Linear)
         plain = True
-        whole = whole.view(outputs, channels, depth, height, width).permute(0, 2, 3, 4, 1)
+        averaged = height * width if module.in_features < channels * depth * height * width else 1
+        # Of a mean over the window every position has the weights, divided by their number.
+        seen = (1, 1) if averaged > 1 else (height, width)
+        whole = whole.view(outputs, channels, depth, *seen).expand(-1, -1, -1, height, width)
+        whole, scale = whole.permute(0, 2, 3, 4, 1), scale / averaged
     if (
         not plain
         or getattr(module, "groups", 1) != 1

@@ -1,0 +1,58 @@
+"""Price of the matrix that a normalisation multiplies each spectrum by."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from snnquant.energy.counts import LayerActivity
+from snnquant.nn import LayerInfo
+from snnquant.sampling import Normalisation
+
+FRONT_END_BITS = 16
+"""Bits per weight of the matrix, and of a first layer that it is folded into, in a quantized
+network. Whitened spectra are small differences of bands: the grid of the weights is too coarse."""
+FRONT_END = "front_end"
+"""Name of the matrix among the layers."""
+
+
+def with_front_end(
+    layers: Sequence[LayerActivity], normalisation: Normalisation, window: int
+) -> list[LayerActivity]:
+    """Add to a network's layers what the matrix of its normalisation takes.
+
+    A first 3-D kernel of all bands times 1x1 takes the matrix into its weights, W' = W M^T, exactly
+    and at the cost of its own multiplications, with weights of `FRONT_END_BITS`. Before another
+    first layer the matrix is a 1x1 layer of its own, at every position of the window. Means and
+    standard deviations go into the next weights in either case, and are free.
+
+    Args:
+        layers: Layers, as `measure` returns them.
+        normalisation: Normalisation of the network's input.
+        window: Side of a patch in pixels.
+
+    Returns:
+        The layers, with one more before them or with the first one changed; equal to `layers` for
+        a normalisation without a matrix.
+
+    >>> one = np.ones(4, np.float32)
+    >>> info = LayerInfo("conv", "conv3d", (1, 4, 3, 3), (8, 1, 2, 1, 1), (), (), (), 8)
+    >>> first = LayerActivity(info, False, 1.0, mac=8.0, ac=0.0, ac_by_rate=0.0)
+    >>> whitened = Normalisation(one, one, np.ones((4, 4), np.float32))
+    >>> [(row.info.name, row.mac) for row in with_front_end([first], whitened, 3)]
+    [('front_end', 144.0), ('conv', 8.0)]
+    """
+    matrix = normalisation.components
+    if matrix is None:
+        return list(layers)
+    first, inputs = layers[0], matrix.shape[1]
+    spans_all = first.info.kind == "conv3d" and first.info.weight_shape[1:] == (1, inputs, 1, 1)
+    if spans_all and not any(first.info.padding):
+        mac = first.mac * len(matrix) / inputs
+        return [replace(first, mac=mac, bits=FRONT_END_BITS), *layers[1:]]
+    shapes = ((len(matrix), window, window), (inputs, len(matrix), 1, 1), (inputs, window, window))
+    mac = int(np.count_nonzero(matrix)) * window**2
+    info = LayerInfo(FRONT_END, "conv2d", *shapes, (1, 1), (0, 0), mac)
+    return [LayerActivity(info, False, 1.0, float(mac), 0.0, 0.0, bits=FRONT_END_BITS), *layers]
