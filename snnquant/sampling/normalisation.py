@@ -19,7 +19,8 @@ from snnquant.scenes import Scene
 class Normalisation:
     """Scores per band, (value - mean) / std, optionally turned into principal components.
 
-    Of a scaling other than `standard`, `mean` and `std` are whatever it subtracts and divides by.
+    Of a scaling other than `standard`, `mean` and `std` are whatever it subtracts and divides by;
+    of an imported CNN they hold the normalisation inside it too.
 
     >>> from snnquant.scenes import Scene
     >>> scene = Scene.from_arrays([[[1.0, 5.0], [3.0, 5.0], [9.0, 5.0]]], [[1, 1, 1]])
