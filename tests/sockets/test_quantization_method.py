@@ -203,7 +203,7 @@ PLANNED = "class A(MethodConfig):\n def plan(self): 1"
         ("from snnquant.config import *\n@register_method('seed')\n" + PLANNED,
          "found the name 'seed' of an option"),
         ("from snnquant.config import *\n@register_method('seed')\nclass A(MethodConfig): 1",
-         "'seed': A: found no plan(), expected one"),
+         "'seed': A: found no plan(), expected it"),
     ],
 )  # fmt: skip
 def test_a_broken_plugin_is_refused_in_one_line(text: str, message: str, tmp_path: Path) -> None:
