@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 import json as json_format
-from typing import Any
+from typing import Annotated, Any
 
-from snnquant.cli.options import Json, Moved, RunFolder, open_run, run_with_progress
+from cyclopts import Parameter
+
+from snnquant.cli.options import Moved, RunFolder, open_run, run_with_progress
+from snnquant.config.options import OUTPUT
+
+JsonRows = Annotated[
+    bool,
+    Parameter(
+        negative="",
+        help="Print one JSON list, an entry per layer, and nothing else on stdout.",
+        group=OUTPUT,
+    ),
+]
 
 
-def energy(folder: RunFolder, /, *, scene: Moved = None, json: Json = False) -> None:
+def energy(folder: RunFolder, /, *, scene: Moved = None, json: JsonRows = False) -> None:
     """List operations and energy per classified pixel, by network, layer and cost table."""
     from snnquant.pipeline import evaluation
 

@@ -13,7 +13,7 @@ from cyclopts import Parameter
 
 from snnquant.config.networks import IMPORTED, NETWORKS
 from snnquant.config.options import ABLATION, UsedFrom, require, require_types
-from snnquant.config.scaling_names import parts_of, require_spectra
+from snnquant.config.scaling_names import forms_of, require_spectra
 
 _CNN_QUANTIZED, _SNN = UsedFrom("cnn_quantized"), UsedFrom("snn")
 _ABLATION = Parameter(group=ABLATION)
@@ -108,7 +108,7 @@ class ModelConfig:
     @property
     def forms(self) -> list[str]:
         """Forms of the spectrum that the network sees side by side."""
-        return parts_of(self.spectra)
+        return forms_of(self.spectra)
 
     def inputs(self, bands: int) -> int:
         """Return how many values of a pixel the network sees, for a scene of `bands` bands."""

@@ -69,8 +69,12 @@ class MethodConfig:
         require(condition, flag, getattr(self, field), expected)
 
     def plan(self) -> Any:
-        """Return the `snnquant.quantization.Plan` of quantizers for a network."""
-        raise NotImplementedError(f"{type(self).__name__}.plan")
+        """Return the `snnquant.quantization.Plan` of quantizers for a network.
+
+        Raises:
+            InputError: The subclass does not override it.
+        """
+        raise InputError(_no_plan(type(self)))
 
     def require_channel_scales(self) -> None:
         """Raise `InputError` unless the weights of an output channel can be multiplied by a factor.
@@ -94,6 +98,10 @@ def _prefix(method: str) -> str:
     return "" if method == DEFAULT_METHOD else f"{method}."
 
 
+def _no_plan(cls: type[MethodConfig]) -> str:
+    return f"{cls.__name__}: found no plan(), expected it to return a quantization.Plan"
+
+
 @dataclass_transform(frozen_default=True, kw_only_default=True)
 def register_method(name: str) -> Callable[[type[Method]], type[Method]]:
     """Make the decorated class the quantization method `name`: a frozen dataclass of its options.
@@ -106,12 +114,14 @@ def register_method(name: str) -> Callable[[type[Method]], type[Method]]:
         The decorator of a subclass of `MethodConfig`.
 
     Raises:
-        InputError: The name is no identifier or is taken.
+        InputError: The name is no identifier or is taken, or the class has no `plan`.
 
     >>> from snnquant.quantization import METHODS, MethodConfig, register_method
     >>> @register_method("coarse")
     ... class Coarse(MethodConfig):
     ...     bits: int = 3
+    ...     def plan(self):
+    ...         return Plan(lambda weight, place: ThreeLevels(self.bits))
     >>> Coarse(), Coarse(bits=4).method
     (Coarse(method='coarse', bits=3), 'coarse')
     >>> _ = METHODS._entries.pop("coarse")  # only an example
@@ -122,6 +132,8 @@ def register_method(name: str) -> Callable[[type[Method]], type[Method]]:
             raise InputError(f"method {name!r}: found @dataclass, which register_method applies")
         if not name.isidentifier():
             raise InputError(f"quantization method: found {name!r}, expected an identifier")
+        if cls.plan is MethodConfig.plan:
+            raise InputError(f"quantization method {name!r}: {_no_plan(cls)}")
         # The base's field again, with the name as its default.
         hint = get_type_hints(MethodConfig, include_extras=True)["method"]
         cls.__annotations__ = {"method": hint} | vars(cls).get("__annotations__", {})

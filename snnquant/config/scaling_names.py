@@ -10,29 +10,34 @@ SCALINGS = ("standard", "none", "minmax", "minmax-band", "whiten")
 """Scalings that published code uses and that a scene is enough for."""
 WITHIN_CLASS = "within-class"
 """Scaling by the covariance of the training pixels about their class means."""
+SCALING_NAMES = (
+    f"auto, {', '.join(SCALINGS)}, {WITHIN_CLASS}, {WITHIN_CLASS}:X or divide:X with X above 0, or "
+    "FILE.npz"
+)
+"""Words for all names, for messages."""
 SPECTRA = ("raw", "snv", "log-derivative")
 """Forms of a spectrum. snv: standard normal variate; log-derivative: slope of the logarithm."""
 SHRINKAGE = 1e-3
 """Shrinkage of within-class whitening where none is named."""
 
 
-def require_scaling(scaling: str) -> None:
-    """Raise InputError for an unknown scaling; files are not opened.
+def is_scaling(scaling: str) -> bool:
+    """Tell whether a text names a scaling; files are not opened.
 
-    >>> require_scaling("divide:10000")
-    >>> require_scaling("within-class:0.01")
+    >>> is_scaling("divide:10000"), is_scaling("divide:-1"), is_scaling("within-class:0.01")
+    (True, False, True)
     """
     kind, _, number = scaling.partition(":")
     try:
         numbered = kind in ("divide", WITHIN_CLASS) and 0 < float(number) < math.inf
     except ValueError:
         numbered = False
-    known = scaling in ("auto", *SCALINGS, WITHIN_CLASS) or numbered or scaling.endswith(".npz")
-    expected = (
-        f"auto, {', '.join(SCALINGS)}, within-class, within-class:X or divide:X with X above 0, "
-        "or FILE.npz"
-    )
-    require(known, "--scaling", repr(scaling), expected)
+    return scaling in ("auto", *SCALINGS, WITHIN_CLASS) or numbered or scaling.endswith(".npz")
+
+
+def require_scaling(scaling: str) -> None:
+    """Raise InputError for an unknown scaling."""
+    require(is_scaling(scaling), "--scaling", repr(scaling), SCALING_NAMES)
 
 
 def require_spectra(spectra: str) -> None:
@@ -40,16 +45,16 @@ def require_spectra(spectra: str) -> None:
 
     >>> require_spectra("raw+log-derivative")
     """
-    parts = parts_of(spectra)
+    parts = forms_of(spectra)
     known = set(parts) <= set(SPECTRA) and len(set(parts)) == len(parts)
     expected = f"auto, {', '.join(SPECTRA)}, or several joined by +"
     require(known, "--spectra", repr(spectra), expected)
 
 
-def parts_of(spectra: str) -> list[str]:
+def forms_of(spectra: str) -> list[str]:
     """Return the forms that `--spectra` joins; auto is the raw spectrum.
 
-    >>> parts_of("raw+snv"), parts_of("auto")
+    >>> forms_of("raw+snv"), forms_of("auto")
     (['raw', 'snv'], ['raw'])
     """
     return ["raw"] if spectra == "auto" else spectra.split("+")

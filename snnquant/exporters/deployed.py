@@ -7,7 +7,7 @@ import copy
 import torch
 from torch import Tensor, nn
 
-from snnquant.config.scaling_names import parts_of
+from snnquant.config.scaling_names import forms_of
 from snnquant.nn.convolutions import Conv2d, Conv3d
 from snnquant.nn.kinds import MAX_POOLS
 from snnquant.quantization import freeze
@@ -41,7 +41,7 @@ class Deployed(nn.Module):
             if isinstance(layer, Neuron):
                 require_lif(layer, name.removeprefix("layers."), "--format onnx")
             layer.__class__ = PLAIN.get(type(layer), type(layer))
-        self.forms = parts_of(normalisation.spectra) if normalisation is not None else []
+        self.forms = forms_of(normalisation.spectra) if normalisation is not None else []
         self.floor = normalisation.floor if normalisation is not None else 0.0
         self.normalised = normalisation is not None
         self.projected = normalisation is not None and normalisation.components is not None

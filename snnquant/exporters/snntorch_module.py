@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from snnquant.config.scaling_names import parts_of
+from snnquant.config.scaling_names import forms_of
 from snnquant.exporters import ExportRequest
 from snnquant.exporters.preparation import check_source_name, frozen, identifiers, sample_shapes
 from snnquant.io import replacing
@@ -145,7 +145,7 @@ class _Writer:
                     f"self.register_buffer({name!r}, torch.empty({tuple(tensor.shape)}))"
                 )
         self.once, forms = [], []
-        for form in parts_of(normalisation.spectra):
+        for form in forms_of(normalisation.spectra):
             self.once += [line.format(floor=normalisation.floor) for line in FORMS[form]]
             forms.append(form.partition("-")[0])
         joined = forms[0] if len(forms) == 1 else f"torch.cat([{', '.join(forms)}], 2)"

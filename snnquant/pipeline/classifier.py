@@ -30,6 +30,7 @@ from snnquant.inference import (
 )
 from snnquant.pipeline import stages
 from snnquant.pipeline.run import Run
+from snnquant.pipeline.run_start import with_scaling
 from snnquant.sampling import split_without_test
 from snnquant.scenes import Scene
 from snnquant.scenes.pixels import PixelRules
@@ -151,9 +152,9 @@ class SpikingClassifier:
                 run = Run.create(config, folder, device=device, scene=scene, split=split)
             else:
                 run = Run.open(folder, device=device)
-                same_config = replace(run.config, scene=config.scene) == config
+                asked = replace(with_scaling(config, scene), scene=run.config.scene)
                 same_pixels = (run.scene.digest, run.split.digest) == (scene.digest, split.digest)
-                if not (same_config and same_pixels):
+                if not (run.config == asked and same_pixels):
                     found = f"a run of another scene or other parameters in {folder}"
                     raise InputError(f"run_folder: found {found}, expected a new folder")
             stages.train_cnn(run)

@@ -17,6 +17,8 @@ from snnquant.conversion import fold_batch_norm
 from snnquant.conversion.rewriting import rewrite
 from snnquant.errors import InputError
 from snnquant.importers import KeyMap, load_matching
+from snnquant.importers.input_scaling import REMARK as SCALED
+from snnquant.importers.input_scaling import fold_input_scaling
 from snnquant.importers.layouts import (
     described,
     fits,
@@ -33,7 +35,7 @@ from snnquant.importers.user_code import build_from_code
 from snnquant.importers.widths import widths_in
 from snnquant.io import one_line, write_json
 from snnquant.models import build_model, require_convertible
-from snnquant.nn import GraphNetwork
+from snnquant.nn import INPUT, GraphNetwork
 from snnquant.nn.wiring import Reshaped
 from snnquant.pipeline.import_choice import Candidate, choose
 from snnquant.pipeline.run import Run
@@ -299,6 +301,12 @@ def _as_graph(
     reference, matches = rewrite(candidate.network, example)
     layers = dict(reference.layers.named_children())
     network = GraphNetwork(layers, reference.inputs).eval()
+    patch = tuple(example.shape[1:])
+    network, normalisation, gone = fold_input_scaling(network, normalisation, patch)
+    if gone:
+        remarks.append(SCALED)
+        into = {"action": "folded", "layer": INPUT, "remark": "into the scaling of the pixels"}
+        matches = [replace(match, **into) if match.layer in gone else match for match in matches]
     if candidate.outputs > classes:
         network = without_first_output(network, example)
         remarks.append(REMARK.format(found=classes + 1, classes=classes))

@@ -35,6 +35,7 @@ from snnquant.pipeline.run_start import (
     free_folder,
     large_classes,
     unlabelled,
+    with_scaling,
     write_history,
 )
 from snnquant.sampling import Normalisation, Patches, Split, make_split
@@ -118,14 +119,11 @@ class Run:
             raise InputError(f"{path}: exists and is not empty, expected a new folder or --resume")
         find_hardware(config.hardware)
         name = Path(config.scene).stem if scene is None else scene.name
-        if config.scene == SCENE_FILE:  # a file of that name where the user works, not in the run
-            scene = scene or load_scene(config.scene)
-        if scene is not None:
-            scene = large_classes(scene, config.split)
-            config = replace(config, scene=SCENE_FILE)
+        made = scene is not None
+        scene = large_classes(scene or load_scene(config.scene), config.split)
+        config = with_scaling(replace(config, scene=SCENE_FILE) if made else config, scene)
         run = cls(path or free_folder(config, name), config, progress, device)
-        if scene is not None:
-            vars(run)["scene"] = scene  # where `cached_property` looks first
+        vars(run)["scene"] = scene  # where `cached_property` looks first
         if split is not None:
             given = f"given ({split.protocol})" if split.protocol in PROTOCOLS else split.protocol
             vars(run)["split"] = replace(split, protocol=given)

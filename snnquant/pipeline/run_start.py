@@ -16,6 +16,7 @@ from snnquant.config.options import STAGES
 from snnquant.errors import InputError
 from snnquant.io import replacing
 from snnquant.sampling import Split
+from snnquant.sampling.normalisation import read_scaling
 from snnquant.scenes import Scene
 from snnquant.scenes.pixels import remark
 from snnquant.stored_networks import Network
@@ -41,6 +42,18 @@ def large_classes(scene: Scene, config: SplitConfig) -> Scene:
         limit = f"fewer than {config.drop_small_classes} pixels (--drop-small-classes)"
         remark(f"scene {scene.name}: left out {', '.join(gone)}: {limit}")
     return large
+
+
+def with_scaling(config: RunConfig, scene: Scene) -> RunConfig:
+    """Return a run's options with the scaling of its scene's card where they leave it open."""
+    if config.scaling != "auto" or scene.scaling is None:
+        return config
+    try:
+        if scene.scaling.endswith(".npz"):
+            read_scaling(Path(scene.scaling), scene.bands)
+        return replace(config, scaling=scene.scaling)
+    except InputError as error:
+        raise InputError(f"card {scene.name}: {str(error).removeprefix('--')}") from None
 
 
 def free_folder(config: RunConfig, scene_name: str) -> Path:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from snnquant.config.scaling_names import parts_of, shrinkage_of
+from snnquant.config.scaling_names import forms_of, shrinkage_of
 from snnquant.errors import InputError
 from snnquant.io import one_line
 from snnquant.sampling.spectra import fit_spectra, prepare
@@ -22,7 +22,8 @@ class Normalisation:
     """Scores per band, (value - mean) / std, optionally multiplied by a fixed matrix.
 
     The matrix turns scores into principal components, whitened bands or slopes of the spectrum. Of
-    a scaling other than `standard`, `mean` and `std` are whatever it subtracts and divides by.
+    a scaling other than `standard`, `mean` and `std` are whatever it subtracts and divides by; of
+    an imported CNN they hold the normalisation inside it too.
 
     >>> from snnquant.scenes import Scene
     >>> scene = Scene.from_arrays([[[1.0, 5.0], [3.0, 5.0], [9.0, 5.0]]], [[1, 1, 1]])
@@ -77,7 +78,7 @@ class Normalisation:
                 exclude each other.
         """
         shrinkage = shrinkage_of(scaling)
-        if shrinkage is not None or parts_of(spectra) != ["raw"]:
+        if shrinkage is not None or forms_of(spectra) != ["raw"]:
             if 0 < components < scene.bands:
                 found = f"{components} principal components"
                 raise InputError(f"--components: found {found}, expected 0 beside {scaling}")

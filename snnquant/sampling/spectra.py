@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from snnquant.config.scaling_names import WITHIN_CLASS, parts_of
+from snnquant.config.scaling_names import WITHIN_CLASS, forms_of
 from snnquant.errors import InputError
 from snnquant.scenes import Scene
 
@@ -30,7 +30,7 @@ def prepare(cube: NDArray[np.float32], spectra: str, floor: float) -> NDArray[np
     >>> prepare(np.array([1.0, 3.0], np.float32), "raw+snv", 0.0).tolist()
     [1.0, 3.0, -1.0, 1.0]
     """
-    forms = [_form(cube, part, floor) for part in parts_of(spectra)]
+    forms = [_form(cube, part, floor) for part in forms_of(spectra)]
     return forms[0] if len(forms) == 1 else np.concatenate(forms, axis=-1)
 
 
@@ -72,13 +72,13 @@ def fit_spectra(
     pixels = scene.cube.reshape(-1, scene.bands)[train_indices]
     classes = scene.labels.ravel()[train_indices]
     mean_value, floor = float(pixels.mean(dtype=np.float64)), 0.0
-    if "log-derivative" in parts_of(spectra):
+    if "log-derivative" in forms_of(spectra):
         if mean_value <= 0:
             found = f"found training pixels of mean {mean_value:.3g}"
             raise InputError(f"--spectra: {found}, expected above 0 for log-derivative")
         floor = float(np.float32(_LOWEST * mean_value))
     means, matrices = [], []
-    for part in parts_of(spectra):
+    for part in forms_of(spectra):
         values = _form(pixels, part, floor).astype(np.float64)
         means.append(values.mean(axis=0))
         matrices.append(_matrix(values - means[-1], classes, part, shrinkage))

@@ -95,6 +95,8 @@ def _optional_arrays(scene: Scene) -> dict[str, Any]:
         arrays["default_bands"] = np.array(scene.default_bands)
     if scene.nodata is not None:
         arrays["nodata"] = np.array(scene.nodata, np.float64)
+    if scene.scaling is not None:
+        arrays["scaling"] = np.array(scene.scaling)
     if scene.geo is not None:
         arrays |= {"geo": np.array(scene.geo.to_json()), "geo_lookup": scene.geo.lookup}
     return {name: array for name, array in arrays.items() if array is not None}
@@ -120,6 +122,8 @@ def load_saved_scene(path: Path) -> Scene:
                 more["geo"] = Georeference.from_json(str(file["geo"]), lookup)
             if "nodata" in held:
                 more["nodata"] = float(file["nodata"])
+            if "scaling" in held:
+                more["scaling"] = str(file["scaling"])
             return Scene(
                 name=str(file["name"]),
                 cube=file["cube"],

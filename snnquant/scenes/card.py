@@ -9,6 +9,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
+from snnquant.config.scaling_names import SCALING_NAMES, is_scaling
 from snnquant.errors import InputError
 from snnquant.io import one_line
 from snnquant.scenes.card_rules import (
@@ -108,6 +109,8 @@ class Card:
     sensor: str | None
     licence: str | None
     citation: str | None
+    scaling: str | None
+    """Scaling of the pixels where `--scaling` is auto; a file with the card's folder."""
     cube_rules: CubeRules
     label_rules: LabelRules
 
@@ -150,6 +153,7 @@ def read_card(path: Path, own: bool) -> Card:
         sensor=table.optional("sensor", str),
         licence=table.optional("licence", str),
         citation=table.optional("citation", str),
+        scaling=_scaling(table),
         cube_rules=cube_rules(table),
         label_rules=of_labels,
     )
@@ -267,6 +271,15 @@ def _classes(parent: Table, rules: LabelRules) -> tuple[ClassEntry, ...]:
     if not kept:
         raise parent.fail("classes", "all ignored or merged", "one that is left")
     return kept
+
+
+def _scaling(card: Table) -> str | None:
+    scaling = card.optional("scaling", str)
+    if scaling is None or scaling == "auto":
+        return None
+    if not is_scaling(scaling):
+        raise card.fail("scaling", repr(scaling), SCALING_NAMES)
+    return str(card.path.parent / scaling) if scaling.endswith(".npz") else scaling
 
 
 def _shape(parent: Table) -> tuple[int, int, int] | None:

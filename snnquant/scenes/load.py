@@ -76,6 +76,7 @@ def load_scene(name: str | Path | Card) -> Scene:
             kept_bands=found.kept,
             default_bands=found.default_bands,
             nodata=found.nodata,
+            scaling=card.scaling,
         )
     except InputError as error:
         # Everything except the pixel values was checked above: the fault is the cube file's.

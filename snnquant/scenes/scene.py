@@ -60,6 +60,8 @@ class Scene:
     """Bands to show as red, green and blue (or one as grey), from 0, where known."""
     nodata: float | None = None
     """Value of pixels without data in the source, before scaling, where it has one."""
+    scaling: str | None = None
+    """Scaling that runs use where `--scaling` is auto; None: theirs."""
 
     def __post_init__(self) -> None:
         if self.valid.size == 0 and self.cube.ndim == 3:

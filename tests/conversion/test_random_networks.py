@@ -126,6 +126,8 @@ BLOCKS = st.fixed_dictionaries(
         ),
     }
 )
+AVERAGES = ("average pool", "rectified twice")
+"""Forms with an average pooling."""
 SIDE = 4
 """Positions along every axis of the input."""
 
@@ -136,9 +138,9 @@ def pools_fit(blocks: list[dict[str, object]]) -> bool:
     for spec in blocks:
         if spec["stride"] == 2 and spec["around"] not in ("residual", "cat"):
             side = (side + 1) // 2
-        if spec["around"] == "average pool" and side < 2:
+        if spec["around"] in AVERAGES and side < 2:
             return False
-        side += spec["around"] in ("max pool", "average pool")
+        side += spec["around"] in ("max pool", *AVERAGES)
     return True
 
 

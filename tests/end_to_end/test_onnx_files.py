@@ -165,3 +165,73 @@ def test_export_of_a_run(finished: Finished, snnquant: Command, tmp_path: Path) 
     facts = session.get_modelmeta().custom_metadata_map
     assert json.loads(facts["class_names"]) == list(run.scene.class_names)
     assert facts["weight_bits"] == "6"
+
+
+class Plain(nn.Module):
+    """A CNN of [N, bands, rows, columns] whose first layer is padded."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.conv1, self.conv2 = nn.Conv2d(BANDS, 8, 3, padding=1), nn.Conv2d(8, 8, 3)
+        self.dense = nn.Linear(72, CLASSES)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.dense(torch.relu(self.conv2(torch.relu(self.conv1(x)))).flatten(1))
+
+
+class Normalising(Plain):
+    """The same with (x - mean) / std in front."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.rand(1, BANDS, 1, 1))
+        self.register_buffer("std", torch.rand(1, BANDS, 1, 1) + 0.5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward((x - self.mean) / self.std)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_normalisation_in_the_graph_is_no_layer_of_the_cnn(
+    snnquant: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Scores, counts and prices are those of the CNN without it, on pixels scaled as it does."""
+    monkeypatch.chdir(tmp_path)
+    inside, plain, x = Normalising().eval(), Plain().eval(), torch.randn(4, BANDS, 5, 5)
+    plain.load_state_dict(inside.state_dict(), strict=False)
+    by_tracing(inside, x, tmp_path / "inside.onnx")
+    by_tracing(plain, x, tmp_path / "plain.onnx")
+    np.savez("own.npz", mean=inside.mean.numpy().ravel(), std=inside.std.numpy().ravel())
+    reports = {}
+    for name, scaling in (("inside", "none"), ("plain", "own.npz")):
+        outcome = snnquant(
+            *("convert", f"{name}.onnx", *SCENE, "--scaling", scaling),
+            *("--output", name, "--json"),
+        )
+        assert outcome.code == 0, outcome.err
+        assert ("the normalisation inside the CNN is part" in outcome.err) == (name == "inside")
+        reports[name] = json.loads(outcome.out)
+    found, expected = reports["inside"], reports["plain"]
+    folded = [row for row in found["key_map"]["operations"] if row["action"] == "folded"]
+    assert [row["layer"] for row in folded] == ["input", "input"]
+    shapes = [layer["weight_shape"] for layer in found["model"]["layers"]]
+    assert shapes == [[8, BANDS, 3, 3], [8, 8, 3, 3], [CLASSES, 72]]
+    assert found["operations"]["cnn_fp32"]["mac"] == 25 * 8 * 9 * BANDS + 9 * 8 * 72 + 72 * CLASSES
+    names = [[row["name"] for row in report["model"]["layers"]] for report in (found, expected)]
+    assert names[0] == names[1]
+    for of_found, of_expected in zip(
+        (found["operations"], *found["energy_pj"].values()),
+        (expected["operations"], *expected["energy_pj"].values()),
+        strict=True,
+    ):
+        assert of_found["cnn_fp32"] == of_expected["cnn_fp32"]
+        assert of_found["snn_converted"] == pytest.approx(of_expected["snn_converted"], rel=0.02)
+    assert found["cnn_fp32"]["oa"] == pytest.approx(expected["cnn_fp32"]["oa"], abs=0.005)
+    raw = np.random.default_rng(0).random((6, 5, 5, BANDS)).astype(np.float32)
+    checkpoint = load_checkpoint(tmp_path / "inside" / "cnn.safetensors")
+    assert checkpoint.scaling == "none"
+    given = torch.from_numpy(checkpoint.normalisation.apply(raw)).permute(0, 3, 1, 2)
+    with torch.no_grad():
+        expected_logits = inside(torch.from_numpy(raw).permute(0, 3, 1, 2))
+        torch.testing.assert_close(checkpoint.network(given[:, None]), expected_logits)

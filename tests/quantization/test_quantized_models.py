@@ -291,6 +291,11 @@ def test_options_of_a_method_are_read_and_written(sign: type, tmp_path: Path) ->
     assert read_method({"bits": 4}) == QuantizationConfig(bits=4)
 
 
+def method(plan: object) -> type[MethodConfig]:
+    """Return a method that is not registered yet, with a `plan` or without."""
+    return type("A", (MethodConfig,), {"plan": plan} if plan else {})
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
@@ -301,8 +306,10 @@ def test_options_of_a_method_are_read_and_written(sign: type, tmp_path: Path) ->
         (lambda sign: QuantizationConfig(method="sign"), "^--quantization: found 'sign'"),
         (lambda sign: read_method({"method": "other"}), "found 'other', expected one of uniform"),
         (lambda sign: read_method({"method": ["sign"]}), "^--quantization: found"),
-        (lambda sign: register_method("sign")(type("A", (MethodConfig,), {})), "registered twice"),
-        (lambda sign: register_method("a-b")(type("A", (MethodConfig,), {})), "an identifier"),
+        (lambda sign: register_method("sign")(method(sign.plan)), "registered twice"),
+        (lambda sign: register_method("a-b")(method(sign.plan)), "an identifier"),
+        (lambda sign: register_method("new")(method(None)), r"'new': A: found no plan"),
+        (lambda sign: MethodConfig().plan(), r"^MethodConfig: found no plan\(\), expected it"),
         (lambda sign: register_method("again")(sign), "found @dataclass"),
     ],
 )

@@ -79,6 +79,57 @@ def test_desis_has_other_names_and_lower_case(numbers, tmp_path):
     assert header.scale_factor == 10000
 
 
+@pytest.mark.parametrize("cog", ["", "_COG"])
+@pytest.mark.parametrize("described", [True, False])
+def test_background_in_enmaps_classes_has_no_data(cog, described, tmp_path):
+    numbers = np.random.default_rng(5).integers(1, 9000, (5, 6, 3)).astype(np.int16)
+    classes = np.random.default_rng(6).integers(1, 4, (5, 6)).astype(np.uint8)
+    path = tmp_path / f"{ENMAP}-SPECTRAL_IMAGE{cog}.TIF"
+    write_image(path, numbers)
+    write_image(tmp_path / f"{ENMAP}-QL_QUALITY_CLASSES{cog}.TIF", classes)
+    for layer in ("QUALITY_CLOUD", "QUALITY_CLOUDSHADOW", "QUALITY_HAZE", "PIXELMASK"):
+        write_image(tmp_path / f"{ENMAP}-QL_{layer}{cog}.TIF", np.ones((5, 6), np.uint8))
+    if described:
+        (tmp_path / f"{ENMAP}-METADATA.XML").write_text(enmap_xml())
+    assert read_header(path).nodata == -32768
+    found = read_array(path)
+    assert (found[classes == 3] == -32768).all()
+    np.testing.assert_array_equal(found[classes != 3], numbers[classes != 3])
+    assert len(content_files(path)) == 2 + described
+
+
+def test_background_is_masked_in_the_scene(make_card, card_text, labels, tmp_path, capsys):
+    classes = np.ones((6, 5), np.uint8)
+    classes[:, 0] = 3
+    cube = np.random.default_rng(7).integers(1, 9000, (6, 5, 3)).astype(np.int16)
+    write_image(tmp_path / f"{ENMAP}-SPECTRAL_IMAGE.TIF", cube)
+    write_image(tmp_path / f"{ENMAP}-QL_QUALITY_CLASSES.TIF", classes)
+    (tmp_path / f"{ENMAP}-METADATA.XML").write_text(enmap_xml())
+    scene = load_scene(make_card(card_text.replace("cube.npy", f"{ENMAP}-METADATA.XML")))
+    np.testing.assert_array_equal(scene.valid, classes == 1)
+    np.testing.assert_allclose(scene.cube[classes == 1], cube[classes == 1] / 1e4)
+    lost = np.count_nonzero(labels[:, 0])
+    assert "6 of 30 pixels have no data" in capsys.readouterr().err
+    assert np.count_nonzero(scene.labels) == np.count_nonzero(labels) - lost
+
+
+def test_desis_quality_layers_take_no_pixel_out(numbers, tmp_path):
+    path = tmp_path / f"{DESIS}-METADATA.xml"
+    path.write_text(desis_xml())
+    write_image(tmp_path / f"{DESIS}-SPECTRAL_IMAGE.tif", numbers)
+    write_image(tmp_path / f"{DESIS}-QL_QUALITY-2.tif", np.full((5, 6, 10), 3, np.uint8))
+    np.testing.assert_array_equal(read_array(path), numbers)
+    assert len(content_files(path)) == 2
+
+
+def test_classes_of_another_size_are_refused(numbers, tmp_path):
+    path = tmp_path / f"{ENMAP}-SPECTRAL_IMAGE.TIF"
+    write_image(path, numbers)
+    write_image(tmp_path / f"{ENMAP}-QL_QUALITY_CLASSES.TIF", np.ones((4, 6), np.uint8))
+    with pytest.raises(InputError, match=r"CLASSES\.TIF: found 4 x 6 pixels, expected 5 x 6 as in"):
+        read_array(path)
+
+
 def test_an_image_without_its_description_is_a_geotiff(numbers, tmp_path):
     write_image(tmp_path / f"{ENMAP}-SPECTRAL_IMAGE.TIF", numbers)
     path = tmp_path / f"{ENMAP}-SPECTRAL_IMAGE.TIF"

@@ -189,16 +189,21 @@ def test_help_shows_the_options_of_the_method(tmp_path: Path) -> None:
     assert "--scheme" in plain.out
 
 
+PLANNED = "class A(MethodConfig):\n def plan(self): 1"
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         ("1 / 0", "division by zero"),
-        ("from snnquant.config import *\n@register_method('uniform')\nclass A(MethodConfig): 1",
+        ("from snnquant.config import *\n@register_method('uniform')\n" + PLANNED,
          "'uniform': registered twice"),
-        ("from snnquant.config import *\n@register_method('a b')\nclass A(MethodConfig): 1",
+        ("from snnquant.config import *\n@register_method('a b')\n" + PLANNED,
          "found 'a b', expected an identifier"),
-        ("from snnquant.config import *\n@register_method('seed')\nclass A(MethodConfig): 1",
+        ("from snnquant.config import *\n@register_method('seed')\n" + PLANNED,
          "found the name 'seed' of an option"),
+        ("from snnquant.config import *\n@register_method('seed')\nclass A(MethodConfig): 1",
+         "'seed': A: found no plan(), expected it"),
     ],
 )  # fmt: skip
 def test_a_broken_plugin_is_refused_in_one_line(text: str, message: str, tmp_path: Path) -> None:
