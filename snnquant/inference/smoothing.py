@@ -47,9 +47,9 @@ def smooth(probabilities: Floats, valid: NDArray[np.bool_], sigma: float) -> Flo
     if sigma == 0:
         return own
     sums = gaussian_filter(own, (sigma, sigma, 0), mode="constant", truncate=_TRUNCATE)
-    weight = gaussian_filter(
-        valid.astype(np.float32), sigma, mode="constant", truncate=_TRUNCATE
-    )[..., None]
+    weight = gaussian_filter(valid.astype(np.float32), sigma, mode="constant", truncate=_TRUNCATE)[
+        ..., None
+    ]
     found: Floats = np.divide(sums, weight, out=np.zeros_like(sums), where=known)
     return found
 

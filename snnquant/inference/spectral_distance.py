@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from typing import Self
 
@@ -46,7 +47,7 @@ class SpectralDistance:
         residuals = values - means[own]
         covariance = residuals.T @ residuals / len(values)
         variances, axes = np.linalg.eigh(covariance)
-        floor = SHRINKAGE * max(float(variances.mean()), np.finfo(np.float64).tiny)
+        floor = SHRINKAGE * max(float(variances.mean()), sys.float_info.min)
         whitening = axes / np.sqrt(np.maximum(variances, 0) + floor)
         return cls(whitening, means @ whitening)
 
@@ -55,4 +56,5 @@ class SpectralDistance:
         bands = spectra.shape[-1]
         whitened = spectra.reshape(-1, bands) @ self.whitening
         nearest = cdist(whitened, self.means).min(axis=1) / np.sqrt(bands)
-        return nearest.reshape(spectra.shape[:-1]).astype(np.float32)
+        found: NDArray[np.float32] = nearest.reshape(spectra.shape[:-1]).astype(np.float32)
+        return found

@@ -91,9 +91,7 @@ def scene_probabilities(
 
     Args and Raises as `scene_logits`. Pixels without data have zeros.
     """
-    return scene_logits(
-        lambda tile: logits(tile).softmax(0), cube, normalisation, window, classes
-    )
+    return scene_logits(lambda tile: logits(tile).softmax(0), cube, normalisation, window, classes)
 
 
 def scene_logits(

@@ -165,8 +165,17 @@ def kept_readout(run: Run, name: str, checkpoint: Checkpoint) -> Readout:
     if file.exists():
         try:
             stored = json.loads(file.read_text(encoding="utf-8"))
-            kept = {Network.of(key): from_json(Readout, stored[key], key) for key in stored}
-        except (OSError, ValueError, TypeError, RecursionError, InputError) as error:
+            kept = {
+                Network.of(key): from_json(Readout, value, key) for key, value in stored.items()
+            }
+        except (
+            OSError,
+            ValueError,
+            AttributeError,
+            TypeError,
+            RecursionError,
+            InputError,
+        ) as error:
             raise InputError(f"{file}: damaged, expected a map's choices ({error})") from None
     if network not in kept:
         kept[network], _ = choose_readout(run, checkpoint)

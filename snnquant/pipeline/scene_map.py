@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from snnquant.checkpoints import Checkpoint
@@ -169,9 +168,7 @@ class _Drawing:
     def _progress(self, how: str) -> Callable[[int, int], None]:
         return lambda done, total: self.run.progress("map", done, total, how)
 
-    def _unfinished(
-        self, fields: DTypeLike, method: str
-    ) -> AbstractContextManager[NDArray[Any]]:
+    def _unfinished(self, fields: DTypeLike, method: str) -> AbstractContextManager[NDArray[Any]]:
         weights = self.run.file(self.name).read_bytes()
         key = hashlib.sha256(weights + f"{self.cube.identity} {method}".encode()).hexdigest()[:12]
         return unfinished_map(self.stem, self.cube.shape[:2], fields, key)

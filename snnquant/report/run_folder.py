@@ -56,8 +56,8 @@ _FILES = {
     "with a place on Earth).",
     "map_and_truth.png": "The map beside the ground truth, with a legend.",
     "map_smoothed.*": "The same of the smoothed class probabilities.",
-    "map_known.*": "The same without the pixels whose confidence is too low, which are 0; only with "
-    "`--unknown-accuracy`.",
+    "map_known.*": "The same without the pixels whose confidence is too low, which are 0; "
+    "only with `--unknown-accuracy`.",
     "map_confidence.png, map_confidence.npy": "Calibrated probability of the smoothed class, "
     "0 to 1; 0 without data.",
     "map_distance.png, map_distance.npy": "Mahalanobis distance of a spectrum from the nearest "

@@ -83,4 +83,5 @@ def _colours() -> NDArray[np.uint8]:
     anchors = np.array([list(bytes.fromhex(colour)) for colour in _VIRIDIS])
     places, steps = np.linspace(0, 1, len(anchors)), np.linspace(0, 1, 256)
     channels = [np.interp(steps, places, channel) for channel in anchors.T]
-    return np.rint(np.stack(channels, axis=1)).astype(np.uint8)
+    palette: NDArray[np.uint8] = np.rint(np.stack(channels, axis=1)).astype(np.uint8)
+    return palette

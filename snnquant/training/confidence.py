@@ -85,9 +85,7 @@ def selective_accuracy(
     return [float(hits[count - 1] / count) for count in counts]
 
 
-def confidence_threshold(
-    confidence: Floats, correct: NDArray[np.bool_], accuracy: float
-) -> float:
+def confidence_threshold(confidence: Floats, correct: NDArray[np.bool_], accuracy: float) -> float:
     """Return the lowest confidence from which on the pixels reach an accuracy; `NEVER` if none do.
 
     Args:
