@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,7 @@ from scipy.special import softmax
 from torch import Tensor
 
 from snnquant.checkpoints import Checkpoint
+from snnquant.config import write_config
 from snnquant.errors import InputError
 from snnquant.inference import (
     Cube,
@@ -22,7 +24,7 @@ from snnquant.inference import (
     smooth,
     tile_logits,
 )
-from snnquant.io import write_json
+from snnquant.io import replacing, write_json
 from snnquant.pipeline.run import Run
 from snnquant.report.calibration import Calibration, SelectivePoint, SmoothedScores, Unknown
 from snnquant.report.json_records import from_json, to_json
@@ -148,6 +150,24 @@ def _unknown(
     known = confidence >= readout.unknown_below
     accuracy = float(right[known].mean()) if known.any() else None
     return Unknown(wanted, readout.unknown_below, float(known.mean()), accuracy)
+
+
+def change_confidence(run: Run, **options: Any) -> None:
+    """Take other options of smoothing and confidence and store them in a run's config.toml.
+
+    Args:
+        run: A run; nothing that it has learnt depends on these options.
+        options: Values of `ConfidenceConfig` by name; None keeps that of the run.
+
+    Raises:
+        InputError: For a value that is not allowed, or where the file cannot be written.
+    """
+    given = {name: value for name, value in options.items() if value is not None}
+    config = replace(run.config, confidence=replace(run.config.confidence, **given))
+    if config != run.config:
+        object.__setattr__(run, "config", config)
+        with replacing(run.path / "config.toml") as temporary:
+            temporary.write_text(write_config(config), encoding="utf-8")
 
 
 def keep_readouts(run: Run, readouts: Mapping[Network, Readout]) -> None:

@@ -14,6 +14,7 @@ from snnquant.report.maps import GAP, INK, LINE, PANEL
 _VIRIDIS = ("440154", "3b528b", "21918c", "5ec962", "fde725")
 """Colours of matplotlib's viridis at 0, 1/4, 1/2, 3/4 and 1; those between are interpolated."""
 _BAR = 12
+_LARGEST = 2048  # pixels on a side; of larger maps the picture has every second pixel, or fewer
 
 
 def write_values(
@@ -58,8 +59,10 @@ def write_values(
 def _picture(
     values: NDArray[np.float32], known: NDArray[np.bool_], caption: str, ends: tuple[float, float]
 ) -> Image.Image:
-    """Draw the caption, the map, enlarged where it is small, and the scale under it."""
+    """Draw the caption, the map, enlarged or reduced, and the scale under it."""
     low, high = ends
+    step = -(-max(values.shape) // _LARGEST)
+    values, known = values[::step, ::step], known[::step, ::step]
     palette = np.append(_colours(), np.zeros((1, 3), np.uint8), axis=0)
     shares = np.clip((values - low) / max(high - low, 1e-12), 0, 1)
     numbers = np.where(known, np.rint(255 * shares).astype(np.uint16), 256)

@@ -24,9 +24,8 @@ NAMES = ("map", "map_smoothed", "map_confidence", "map_distance")
 
 
 def with_options(run: Run, **options: object) -> Run:
-    """Return a run whose config.toml has other options of smoothing and confidence."""
-    config = replace(run.config, confidence=ConfidenceConfig(**options))
-    object.__setattr__(run, "config", config)
+    """Return a run that has taken other options of smoothing and confidence."""
+    readouts.change_confidence(run, **options)
     return run
 
 
@@ -81,9 +80,11 @@ def test_no_smoothing_leaves_scores_and_map_as_they_are(copied: Callable[[], Run
     np.testing.assert_array_equal(*same)
 
 
-def test_a_given_strength_is_taken(copied: Callable[[], Run]) -> None:
-    metrics = evaluate(with_options(copied(), smoothing="2.5"))
+def test_a_given_strength_is_taken_and_stored(copied: Callable[[], Run]) -> None:
+    run = with_options(copied(), smoothing="2.5", unknown_accuracy=None)
+    metrics = evaluate(run)
     assert {entry.sigma for entry in metrics.calibration.values()} == {2.5}
+    assert Run.open(run.path).config.confidence == ConfidenceConfig(smoothing="2.5")
 
 
 def test_unknown_pixels_are_reported_and_0_in_a_map(copied: Callable[[], Run]) -> None:
