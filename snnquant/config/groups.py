@@ -228,7 +228,7 @@ class ConfidenceConfig:
 
     smoothing: str = "auto"
     """Gaussian over the class probabilities of a map: its sigma in pixels, at most 20; 0: none;
-    auto: the one of the best accuracy on validation pixels."""
+    auto: the smallest that is about as accurate as the best on validation pixels."""
     unknown_accuracy: float = 0.0
     """Accuracy for which the least certain pixels are unknown, 0 to below 1; 0: none are."""
 

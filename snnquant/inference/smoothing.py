@@ -60,9 +60,12 @@ def choose_sigma(
     pixels: NDArray[np.int64],
     classes: NDArray[np.integer],
 ) -> float:
-    """Return the strength in `SIGMAS` of the best accuracy on pixels; the smallest of equals.
+    """Return the smallest strength in `SIGMAS` that is about as accurate as the best on pixels.
 
-    Accuracy, because likelihood also falls where smoothing only makes probabilities less certain.
+    About is one standard error of the difference, counted on the same pixels (the rule of Breiman
+    et al. 1984, "Classification and regression trees"): a pixel more or less is chance, and what is
+    smoothed too much is lost first in small fields. Accuracy, because likelihood also falls where
+    smoothing only makes probabilities less certain.
 
     Args:
         probabilities: [H, W, K].
@@ -70,14 +73,20 @@ def choose_sigma(
         pixels: Flat indices [N] of validation pixels; none choose 0.
         classes: Their true classes [N] from 0.
     """
-    if not len(pixels):
-        return 0.0
 
-    def right(sigma: float) -> int:
+    def right(sigma: float) -> NDArray[np.int64]:
         smoothed = smooth(probabilities, valid, sigma).reshape(-1, probabilities.shape[2])
-        return int((smoothed[pixels].argmax(1) == classes).sum())
+        hits: NDArray[np.int64] = (smoothed[pixels].argmax(1) == classes).astype(np.int64)
+        return hits
 
-    return max(SIGMAS, key=right)  # the first of equals
+    by_sigma = {sigma: right(sigma) for sigma in SIGMAS}
+    best = max(by_sigma.values(), key=lambda hits: int(hits.sum()))
+
+    def as_good(hits: NDArray[np.int64]) -> bool:
+        lost = best - hits
+        return bool(lost.sum() <= np.sqrt((lost**2).sum()))
+
+    return next(sigma for sigma, hits in by_sigma.items() if as_good(hits))
 
 
 @dataclass(frozen=True)

@@ -73,6 +73,17 @@ def test_validation_smooths_noise_and_keeps_fields_of_one_pixel() -> None:
     assert choose_sigma(sharp, everywhere, pixels, checks.ravel()[pixels]) == 0
 
 
+def test_one_pixel_more_is_chance_and_many_are_not() -> None:
+    everywhere = np.ones((40, 40), bool)
+    truth = np.zeros(1600, int)
+    for count in (1, 8):
+        # Single pixels that only smoothing gets right, far apart in a field of one class.
+        flat = np.broadcast_to(np.array([0.9, 0.1], np.float32), (40, 40, 2)).copy()
+        for number in range(count):
+            flat[5 + 9 * (number // 4), 5 + 9 * (number % 4)] = [0.3, 0.7]
+        assert (choose_sigma(flat, everywhere, np.arange(1600), truth) > 0) == (count > 1)
+
+
 def test_equals_and_no_pixel_choose_the_weakest() -> None:
     everywhere, flat = np.ones((9, 9), bool), np.full((9, 9, 2), 0.5, np.float32)
     flat[..., 1] = 0.4
