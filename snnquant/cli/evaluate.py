@@ -27,6 +27,8 @@ def evaluate(
     *,
     early_exit: Annotated[bool, Parameter(negative="")] = False,
     integers: Annotated[bool, Parameter(negative="")] = False,
+    smoothing: str | None = None,
+    unknown_accuracy: float | None = None,
     scene: Moved = None,
     device: Device = "auto",
     json: Json = False,
@@ -39,12 +41,18 @@ def evaluate(
         Also report savings and accuracy when a pixel's time steps end once its class is settled.
     integers
         Also run the trained SNN in integers, as hardware would, and report the agreement.
+    smoothing
+        Smoothing of this run's maps from now on: sigma in pixels, 0 for none, or auto.
+    unknown_accuracy
+        Accuracy for which the least certain pixels of its maps are unknown from now on; 0: none.
     """
     from snnquant.pipeline import evaluation
+    from snnquant.pipeline.readouts import change_confidence
 
     more: dict[str, Any] = {}
 
     def work(run: Run) -> RunMetrics:
+        change_confidence(run, smoothing=smoothing, unknown_accuracy=unknown_accuracy)
         metrics = evaluation.evaluate(run)
         if early_exit:
             more["early_exit"] = evaluation.evaluate_early_exit(run).to_dict()

@@ -32,7 +32,9 @@ def map(
     scene: Moved = None,
     device: Device = "auto",
 ) -> None:
-    """Classify every pixel: a map as PNG, npy and ENVI classification, in the run's folder.
+    """Classify every pixel: maps as PNG, npy and ENVI classification, in the run's folder.
+
+    Beside the map: map_smoothed, map_confidence, and map_distance from the training pixels.
 
     Interrupted maps resume when the command is rerun.
 

@@ -7,6 +7,7 @@ Markdown.
 """
 
 from snnquant.config.groups import (
+    ConfidenceConfig,
     ConversionConfig,
     ModelConfig,
     NeuronConfig,
@@ -39,6 +40,7 @@ __all__ = [
     "GROUPS",
     "METHODS",
     "NETWORKS",
+    "ConfidenceConfig",
     "ConversionConfig",
     "MethodConfig",
     "ModelConfig",

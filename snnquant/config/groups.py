@@ -226,3 +226,36 @@ class TrainingConfig:
         limit = 100.0 if self.distillation else 0.0
         expected = "0 to 100, and 0 without distillation"
         _check(self, "unlabelled", 0 <= self.unlabelled <= limit, expected)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConfidenceConfig:
+    """Smoothing of maps, and confidence in them.
+
+    Raises:
+        InputError: A value is of the wrong type or out of range.
+
+    >>> ConfidenceConfig(smoothing="2").sigma
+    2.0
+    """
+
+    smoothing: str = "auto"
+    """Gaussian over the class probabilities of a map: its sigma in pixels, at most 20; 0: none;
+    auto: the smallest that is about as accurate as the best on validation pixels."""
+    unknown_accuracy: float = 0.0
+    """Accuracy for which the least certain pixels are unknown, 0 to below 1; 0: none are."""
+
+    def __post_init__(self) -> None:
+        require_types(self)
+        try:
+            fits = self.smoothing == "auto" or 0 <= float(self.smoothing) <= 20
+        except ValueError:
+            fits = False
+        _check(self, "smoothing", fits, "auto, or 0 to 20 pixels")
+        accuracy = self.unknown_accuracy
+        _check(self, "unknown_accuracy", 0 <= accuracy < 1, "0 or more, below 1")
+
+    @property
+    def sigma(self) -> float | None:
+        """Standard deviation of the Gaussian in pixels; None where validation chooses it."""
+        return None if self.smoothing == "auto" else float(self.smoothing)

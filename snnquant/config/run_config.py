@@ -12,6 +12,7 @@ from cyclopts import Parameter
 
 from snnquant.config import options
 from snnquant.config.groups import (
+    ConfidenceConfig,
     ConversionConfig,
     ModelConfig,
     NeuronConfig,
@@ -72,6 +73,9 @@ class RunConfig:
     )
     training: Annotated[TrainingConfig, section(options.TRAINING)] = field(
         default_factory=TrainingConfig
+    )
+    confidence: Annotated[ConfidenceConfig, section(options.OUTPUT), UsedFrom("evaluation")] = (
+        field(default_factory=ConfidenceConfig)
     )
 
     def __post_init__(self) -> None:

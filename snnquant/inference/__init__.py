@@ -1,20 +1,44 @@
-"""Whole scenes: the class of every pixel, tile by tile."""
+"""Whole scenes: the class of every pixel, tile by tile, and confidence in it."""
 
 from snnquant.inference.cube import Cube
-from snnquant.inference.dense import Classifier, dense_form, tile_classifier, tile_logits
+from snnquant.inference.dense import (
+    Classifier,
+    TileLogits,
+    dense_form,
+    tile_classifier,
+    tile_logits,
+)
 from snnquant.inference.early_exit import Exits, exits, logits_by_step, margins
-from snnquant.inference.tiles import classify_scene, scene_probabilities, unfinished_map
+from snnquant.inference.scene_maps import map_fields, map_scene
+from snnquant.inference.smoothing import Readout, choose_sigma, smooth
+from snnquant.inference.spectral_distance import SpectralDistance
+from snnquant.inference.tiles import (
+    class_type,
+    classify_scene,
+    scene_logits,
+    scene_probabilities,
+    unfinished_map,
+)
 
 __all__ = [
     "Classifier",
     "Cube",
     "Exits",
+    "Readout",
+    "SpectralDistance",
+    "TileLogits",
+    "choose_sigma",
+    "class_type",
     "classify_scene",
     "dense_form",
     "exits",
     "logits_by_step",
+    "map_fields",
+    "map_scene",
     "margins",
+    "scene_logits",
     "scene_probabilities",
+    "smooth",
     "tile_classifier",
     "tile_logits",
     "unfinished_map",

@@ -8,10 +8,11 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from snnquant.inference.cube import Cube
 from snnquant.inference.dense import Classifier, TileLogits
@@ -80,13 +81,23 @@ def classify_scene(
             part[:] = np.where(valid, classify(tile[None, None]).cpu().numpy() + 1, 0)
         return part.size
 
-    _work_on_tiles(fill, height, width, progress)
+    work_on_tiles(fill, height, width, progress)
 
 
 def scene_probabilities(
     logits: TileLogits, cube: Cube, normalisation: Normalisation, window: int, classes: int
 ) -> NDArray[np.float32]:
     """Return the softmax [H, W, K] of the logits of all pixels of a cube, tile by tile.
+
+    Args and Raises as `scene_logits`. Pixels without data have zeros.
+    """
+    return scene_logits(lambda tile: logits(tile).softmax(0), cube, normalisation, window, classes)
+
+
+def scene_logits(
+    logits: TileLogits, cube: Cube, normalisation: Normalisation, window: int, classes: int
+) -> NDArray[np.float32]:
+    """Return the logits [H, W, K] of all pixels of a cube, tile by tile.
 
     Pixels without data have zeros.
 
@@ -102,28 +113,36 @@ def scene_probabilities(
     """
     height, width, _ = cube.shape
     check_window(window, height, width)
-    probabilities = np.empty((height, width, classes), np.float32)
+    values = np.empty((height, width, classes), np.float32)
 
     @torch.inference_mode()
     def fill(rows: range, columns: range) -> int:
         pixels, valid = cube.block(rows, columns, window // 2)
         tile = torch.from_numpy(normalisation.apply(pixels)).permute(2, 0, 1)
-        found = logits(tile[None, None]).softmax(0).permute(1, 2, 0).cpu().numpy()
-        found[~valid] = 0
-        probabilities[rows.start : rows.stop, columns.start : columns.stop] = found
+        found = logits(tile[None, None]).permute(1, 2, 0).cpu().numpy()
+        values[rows.start : rows.stop, columns.start : columns.stop] = np.where(
+            valid[..., None], found, np.float32(0)
+        )
         return len(rows) * len(columns)
 
-    _work_on_tiles(fill, height, width, _silent)
-    return probabilities
+    work_on_tiles(fill, height, width)
+    return values
 
 
-def _work_on_tiles(
+def work_on_tiles(
     fill: Callable[[range, range], int],
     height: int,
     width: int,
-    progress: Callable[[int, int], None],
+    progress: Callable[[int, int], None] = _silent,
 ) -> None:
-    """Call `fill` with the rows and columns of every tile, as many at a time as torch's threads."""
+    """Call `fill` with the rows and columns of every tile, as many at a time as torch's threads.
+
+    Args:
+        fill: Returns the number of pixels that it has done.
+        height: Rows of the scene.
+        width: Columns of the scene.
+        progress: Receives the number of pixels done and in total.
+    """
     done, total = 0, height * width
     progress(done, total)
     threads = torch.get_num_threads()
@@ -152,23 +171,39 @@ def _tiles(height: int, width: int) -> Iterator[tuple[range, range]]:
 
 @contextmanager
 def unfinished_map(
-    stem: Path, shape: tuple[int, int], classes: int, key: str
-) -> Iterator[ClassMap]:
-    """Yield a map [H, W] in a file beside `stem`: zeros, or the classes of an interrupted run.
+    stem: Path, shape: tuple[int, int], fields: DTypeLike, key: str
+) -> Iterator[NDArray[Any]]:
+    """Yield a map [H, W] in a file beside `stem`: zeros, or the values of an interrupted run.
 
     `key` identifies the pixels and the method; files of other keys are deleted. The file is deleted
-    when the block ends, and stays when an exception passes through. Raises `InputError` for a file
-    that cannot be written.
+    when the block ends, and stays when an exception passes through.
+
+    Args:
+        stem: Path of the map without suffix.
+        shape: Rows and columns.
+        fields: Type of a pixel, see `class_type` and `map_fields`.
+        key: Text for the file's name.
+
+    Raises:
+        InputError: For a file that cannot be written.
     """
     path = stem.with_name(f"{stem.name}.{key}.unfinished.npy")
     for other in stem.parent.glob(f"{glob.escape(stem.name)}.*.unfinished.npy"):
         if other != path:
             other.unlink()
     if not path.exists():
-        dtype = np.uint8 if classes <= 255 else np.uint16
         with replacing(path) as temporary:
             # Written out, because a memory map of a sparse file kills the process on a full disk.
-            np.save(temporary, np.zeros(shape, dtype))
-    class_map: ClassMap = np.load(path, mmap_mode="r+")
-    yield class_map
+            np.save(temporary, np.zeros(shape, fields))
+    pixels: NDArray[Any] = np.load(path, mmap_mode="r+")
+    yield pixels
     path.unlink()
+
+
+def class_type(classes: int) -> type[np.uint8] | type[np.uint16]:
+    """Return the narrowest type of numbers that holds class numbers 0..`classes`.
+
+    >>> class_type(255).__name__, class_type(256).__name__
+    ('uint8', 'uint16')
+    """
+    return np.uint8 if classes <= 255 else np.uint16

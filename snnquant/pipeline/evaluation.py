@@ -27,6 +27,7 @@ from snnquant.errors import InputError
 from snnquant.inference import dense_form, exits, logits_by_step
 from snnquant.io import write_json
 from snnquant.nn import layer_table, parameter_count
+from snnquant.pipeline.readouts import choose_readout, judge, keep_readouts
 from snnquant.pipeline.run import Run
 from snnquant.pipeline.scene_map import (
     PATCHES_AT_ONCE,
@@ -71,7 +72,8 @@ class _Observed:
 def evaluate(run: Run) -> RunMetrics:
     """Score and price every network that a run has; write metrics.json and workload.json.
 
-    Each network is loaded once and run once over the test pixels, which are used nowhere else.
+    Each network is loaded once and run once over the test pixels, which are used nowhere else, and
+    once over the scene where its map is smoothed. confidence.json has the choices for maps.
 
     Args:
         run: A run with at least its CNN.
@@ -102,10 +104,16 @@ def evaluate(run: Run) -> RunMetrics:
     test = _test_samples(run)
     observed: dict[Network, _Observed] = {}
     scores: dict[Network, NetworkMetrics] = {}
+    readouts, calibration = {}, {}
     for done, name in enumerate(present):
         run.progress("evaluation", done, len(present), name)
-        observed[name] = _observe(run.load(name), test)
-        scores[name] = _scores(observed[name], test, run.scene.classes)
+        checkpoint = run.load(name)
+        observed[name] = _observe(checkpoint, test)
+        readouts[name], smoothed = choose_readout(run, checkpoint)
+        logits = observed[name].seen.logits
+        of_map, calibration[name] = judge(run, readouts[name], smoothed, logits, test)
+        bare = _scores(observed[name], test, run.scene.classes)
+        scores[name] = replace(bare, smoothed=of_map)
     run.progress("evaluation", len(present), len(present), "")
     trained = observed.get(Network.SNN_TRAINED)
     metrics = RunMetrics(
@@ -119,7 +127,9 @@ def evaluate(run: Run) -> RunMetrics:
         operations={name: Operations(**operations(o.layers)) for name, o in observed.items()},
         **_energies(run, observed),
         pim=None if trained is None else _first_layer(run, trained.seen.layers),
+        calibration=calibration,
     )
+    keep_readouts(run, readouts)
     write_json(run.path / "metrics.json", metrics.to_dict())
     return metrics
 

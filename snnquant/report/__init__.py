@@ -5,6 +5,7 @@ from snnquant.report.maps import write_map
 from snnquant.report.page import write_html
 from snnquant.report.run_metrics import RunMetrics
 from snnquant.report.terminal import next_steps, print_table
+from snnquant.report.value_maps import write_values
 
 __all__ = [
     "RunMetrics",
@@ -13,4 +14,5 @@ __all__ = [
     "print_table",
     "write_html",
     "write_map",
+    "write_values",
 ]

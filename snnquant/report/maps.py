@@ -20,11 +20,11 @@ from snnquant.scenes.labels import ClassMap
 UNLABELLED = "#000000"
 """Colour of class number 0, in pictures and ENVI files."""
 
-_PANEL = 360  # a small scene is enlarged until its longer side has about this many pixels
-_GAP = 16
-_LINE = 22
+PANEL = 360  # a small scene is enlarged until its longer side has about this many pixels
+GAP = 16
+LINE = 22
 _LEGEND_COLUMN = 240
-_INK = "#202020"
+INK = "#202020"
 
 
 def write_map(
@@ -117,29 +117,29 @@ def _beside_truth(
     class_map: ClassMap, palette: NDArray[np.uint8], scene: Scene, geo: Georeference | None
 ) -> Image.Image:
     """Draw captions, the two panels, scale bar and legend, in dark text on white."""
-    scale = max(1, round(_PANEL / max(class_map.shape)))
+    scale = max(1, round(PANEL / max(class_map.shape)))
     height, width = class_map.shape[0] * scale, class_map.shape[1] * scale
     entries = [("unlabelled", UNLABELLED), *zip(scene.class_names, scene.colours, strict=True)]
-    page_width = max(2 * width + 3 * _GAP, _LEGEND_COLUMN)
+    page_width = max(2 * width + 3 * GAP, _LEGEND_COLUMN)
     columns = page_width // _LEGEND_COLUMN
     metres = None if geo is None else geo.metres_per_pixel()
-    legend_top = _LINE + height + _GAP + (_LINE if metres else 0)
-    page_height = legend_top + -(-len(entries) // columns) * _LINE + _GAP
+    legend_top = LINE + height + GAP + (LINE if metres else 0)
+    page_height = legend_top + -(-len(entries) // columns) * LINE + GAP
     page = Image.new("RGB", (page_width, page_height), "white")
     draw, font = ImageDraw.Draw(page), ImageFont.load_default(14)
     panels = (("classification map", class_map), ("ground truth", scene.labels))
     for number, (caption, classes) in enumerate(panels):
-        left = _GAP + number * (width + _GAP)
+        left = GAP + number * (width + GAP)
         panel = Image.fromarray(palette[classes]).resize((width, height), Image.Resampling.NEAREST)
-        page.paste(panel, (left, _LINE))
-        draw.text((left, 2), caption, _INK, font)
+        page.paste(panel, (left, LINE))
+        draw.text((left, 2), caption, INK, font)
     if metres:
-        _scale_bar(draw, font, (_GAP, _LINE + height + _GAP // 2), metres / scale, width)
+        _scale_bar(draw, font, (GAP, LINE + height + GAP // 2), metres / scale, width)
     for number, (name, colour) in enumerate(entries):
         row, column = divmod(number, columns)
-        left, top = _GAP + column * _LEGEND_COLUMN, legend_top + row * _LINE
+        left, top = GAP + column * _LEGEND_COLUMN, legend_top + row * LINE
         draw.rectangle((left, top + 2, left + 14, top + 16), colour, "#808080")
-        draw.text((left + 22, top), name, _INK, font)
+        draw.text((left + 22, top), name, INK, font)
     return page
 
 
@@ -154,11 +154,11 @@ def _scale_bar(
     length = _round_length(metres_per_dot * width / 2)
     left, top = place
     right, middle = left + round(length / metres_per_dot), top + 8
-    draw.line((left, middle, right, middle), _INK, 2)
+    draw.line((left, middle, right, middle), INK, 2)
     for end in (left, right):
-        draw.line((end, middle - 4, end, middle + 4), _INK, 2)
+        draw.line((end, middle - 4, end, middle + 4), INK, 2)
     text = f"{length / 1000:g} km" if length >= 1000 else f"{length:g} m"
-    draw.text((right + 8, top), text, _INK, font)
+    draw.text((right + 8, top), text, INK, font)
 
 
 def _round_length(longest: float) -> float:

@@ -13,13 +13,22 @@ from snnquant.io import replacing
 from snnquant.report.run_metrics import RunMetrics
 from snnquant.report.sections import headings, percent, sections, summary
 
+MAPS = {
+    "map_and_truth.png": "Classification map",
+    "map_smoothed_and_truth.png": "Smoothed classification map",
+    "map_confidence.png": "Confidence map",
+    "map_distance.png": "Distance map",
+}
+"""Headings of the maps that a page shows, by their files."""
+
 
 def write_html(metrics: RunMetrics, class_map_png: Path | None, path: Path) -> None:
     """Write the page of a run.
 
     Args:
         metrics: Content of metrics.json; the page has no part for what it lacks.
-        class_map_png: Classification map to embed; None for a page without a map.
+        class_map_png: Classification map to embed; None for a page without a map. A file of
+            `MAPS` has the others of its folder after it.
         path: HTML file to write, whole or not at all.
 
     Raises:
@@ -49,11 +58,20 @@ def write_html(metrics: RunMetrics, class_map_png: Path | None, path: Path) -> N
         sections=sections(metrics),
         headings=list(headings(metrics).values()),
         classes=list(zip(metrics.scene.class_names, zip(*by_network, strict=True), strict=True)),
-        class_map=None if class_map_png is None else _base64(class_map_png),
+        maps=[] if class_map_png is None else _maps(class_map_png),
         run=metrics.run,
     )
     with replacing(path) as temporary:
         temporary.write_text(page, encoding="utf-8")
+
+
+def _maps(first: Path) -> list[tuple[str, str]]:
+    """Return heading and content of every map to show."""
+    files = [first]
+    if first.name in MAPS:
+        others = (first.with_name(name) for name in MAPS if name != first.name)
+        files += [file for file in others if file.exists()]
+    return [(MAPS.get(file.name, "Classification map"), _base64(file)) for file in files]
 
 
 def _template() -> Template:

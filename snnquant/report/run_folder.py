@@ -47,6 +47,7 @@ _FILES = {
     "key_map.json": "How the names of an imported CNN were matched, and its operations.",
     "conversion.json": "Thresholds and errors of the conversion: [keys](#conversionjson).",
     "metrics.json": "Scores and energies: [keys](#metricsjson).",
+    "confidence.json": "Temperatures, smoothing and threshold per network, which `map` takes.",
     "workload.json": "The layers of the trained, quantized SNN, as `pim-sim` reads them.",
     "early_exit.json": "Result of `snnquant evaluate --early-exit`: [keys](#early_exitjson).",
     "integers.json": "Result of `snnquant evaluate --integers`: [keys](#integersjson).",
@@ -54,7 +55,15 @@ _FILES = {
     "map.tif, map.tif.aux.xml": "The same as GeoTIFF with its class names (extra `geo`; scenes "
     "with a place on Earth).",
     "map_and_truth.png": "The map beside the ground truth, with a legend.",
-    "map_CUBE.*": "The same of another cube, by `snnquant map --cube`.",
+    "map_smoothed.*": "The same of the smoothed class probabilities.",
+    "map_known.*": "The same without the pixels whose confidence is too low, which are 0; "
+    "only with `--unknown-accuracy`.",
+    "map_confidence.png, map_confidence.npy": "Calibrated probability of the smoothed class, "
+    "0 to 1; 0 without data.",
+    "map_distance.png, map_distance.npy": "Mahalanobis distance of a spectrum from the nearest "
+    "class mean of the training pixels over the root of the number of bands: 1 is typical of "
+    "training pixels; 0 without data.",
+    "map_CUBE.*, map_CUBE_*": "The same of another cube, by `snnquant map --cube`.",
     "report.html": "Tables and map on one page, which needs no other file.",
 }
 _KEYS = {
@@ -63,7 +72,7 @@ _KEYS = {
     "early_exit.json": EarlyExit,
     "integers.json": IntegerScores,
 }
-_ENTRIES = {"spike_rates": "LAYER", "operations": "NETWORK"}
+_ENTRIES = {"spike_rates": "LAYER", "operations": "NETWORK", "calibration": "NETWORK"}
 _ATTRIBUTE = re.compile(r"^    (\w+): (.*(?:\n {5,}.*)*)", re.MULTILINE)
 _NETWORKS = ", ".join(f"`{network}`" for network in Network)
 

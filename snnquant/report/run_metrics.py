@@ -8,6 +8,7 @@ from typing import Any, Self
 
 from snnquant.errors import InputError
 from snnquant.nn import LayerInfo
+from snnquant.report.calibration import Calibration, SmoothedScores
 from snnquant.report.json_records import Record, from_json, to_json
 from snnquant.stored_networks import Network
 from snnquant.training import Scores
@@ -24,6 +25,8 @@ class NetworkMetrics(Scores):
     """Trainable numbers; a quantized weight counts once."""
     confusion: list[list[int]] | None = None
     """Test pixels by true class (row) and predicted class (column), [K][K]."""
+    smoothed: SmoothedScores | None = None
+    """Scores of the smoothed map on the same pixels."""
 
 
 @dataclass(frozen=True)
@@ -158,6 +161,8 @@ class RunMetrics:
     """The same ratio per pixel of a map."""
     pim: FirstLayerMetrics | None = None
     """The first layer in memory; only for a quantized SNN."""
+    calibration: dict[Network, Calibration] | None = None
+    """Smoothing and confidence, by network."""
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from importlib import resources
 from typing import Any, TypeVar
 
+from snnquant.report.calibration import Calibration
 from snnquant.report.run_metrics import FirstLayerMetrics, RunMetrics, SplitMetrics
 from snnquant.stored_networks import Network
 
@@ -46,6 +47,8 @@ def sections(metrics: RunMetrics) -> list[Section]:
     """Return every table that the metrics hold the numbers of."""
     paper = published(metrics.scene.name)
     found = [_comparison(metrics, paper), _split(metrics.split)]
+    if metrics.calibration:
+        found.append(_confidence(metrics, metrics.calibration))
     if metrics.spike_rates is not None:
         found.append(_spikes(metrics.spike_rates))
     if metrics.pim is not None:
@@ -91,6 +94,11 @@ def _comparison(metrics: RunMetrics, paper: dict[str, Any] | None) -> Section:
         reached = {key: getattr(network, score) for key, network in metrics.networks.items()}
         theirs = paper["scores"].get(score) if paper else None
         add(label, reached, percent, BLANK if theirs is None else f"{theirs:.2f}")
+        if score == "oa":
+            scored = {key: network.smoothed for key, network in metrics.networks.items()}
+            smoothed = {key: entry.oa for key, entry in scored.items() if entry is not None}
+            if smoothed:
+                add("OA smoothed, %", smoothed, percent)
     parameters = {key: network.parameters for key, network in metrics.networks.items()}
     add("parameters", parameters, "{:,}".format)
     for kind in ("mac", "ac"):
@@ -140,6 +148,38 @@ def _split(split: SplitMetrics) -> Section:
         ),
     )
     return Section("Split", ("",), rows, split.notes)
+
+
+def _confidence(metrics: RunMetrics, calibration: Mapping[Network, Calibration]) -> Section:
+    present = headings(metrics)
+    rows: list[tuple[str, ...]] = []
+
+    def add(label: str, values: Mapping[Network, T], show: Callable[[T], str]) -> None:
+        rows.append((label, *(show(values[key]) if key in values else BLANK for key in present)))
+
+    add("smoothing, sigma in pixels", calibration, lambda entry: f"{entry.sigma:g}")
+    add("temperature", calibration, lambda entry: f"{entry.temperature:.2f}")
+    add("ECE at temperature 1, %", calibration, lambda entry: percent(entry.ece_uncalibrated))
+    add("ECE, %", calibration, lambda entry: percent(entry.ece))
+    add("ECE smoothed, %", calibration, lambda entry: percent(entry.ece_smoothed))
+    for tenth in (5, 8):
+        accuracies = {key: entry.selective[tenth - 1] for key, entry in calibration.items()}
+        add(
+            f"OA smoothed, most certain {10 * tenth} %, %",
+            accuracies,
+            lambda point: percent(point.accuracy),
+        )
+    unknown = {key: entry.unknown for key, entry in calibration.items() if entry.unknown}
+    if unknown:
+        wanted = percent(next(iter(unknown.values())).wanted_accuracy)
+        add("known pixels, %", unknown, lambda entry: percent(entry.coverage))
+        label = f"OA of known pixels, % ({wanted} on validation)"
+        add(label, unknown, lambda entry: percent(entry.accuracy))
+    note = (
+        "Chosen on validation pixels, measured on test pixels. ECE: expected calibration error, "
+        "the mean distance between confidence and accuracy over 15 bins (Guo et al. 2017)."
+    )
+    return Section("Confidence", tuple(present.values()), tuple(rows), (note,))
 
 
 def _spikes(rates: Mapping[str, float]) -> Section:

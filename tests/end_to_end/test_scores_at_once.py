@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import nn
 
+from snnquant.inference import Readout
 from snnquant.pipeline import evaluation
 from snnquant.pipeline.run import Run
 from snnquant.stored_networks import Network
@@ -29,7 +30,9 @@ def test_scores_do_not_depend_on_how_many_patches_fit_the_memory(
             largest = max(largest, len(output))
 
     monkeypatch.setattr(evaluation, "LAYER_VALUES", 1)
-    monkeypatch.setattr(evaluation, "dense_form", lambda *_: None)  # runs more patches at once
+    # Both run more patches at once.
+    monkeypatch.setattr(evaluation, "dense_form", lambda *_: None)
+    monkeypatch.setattr(evaluation, "choose_readout", lambda *_: (Readout(), None))
     handle = torch.nn.modules.module.register_module_forward_hook(note)
     try:
         metrics = evaluation.evaluate(Run.open(copy))

@@ -66,6 +66,24 @@ def test_a_map_goes_on_where_it_was_stopped(
     assert not list(copy.glob("*.unfinished.npy"))
 
 
+def test_evaluate_changes_the_smoothing_of_later_maps(copy: Path, snnquant: Command) -> None:
+    before = (copy / "map.npy").read_bytes()
+    options = ("--smoothing", "0", "--unknown-accuracy", "0.5")
+    metrics = json.loads(snnquant("evaluate", copy, *options, "--json").out)
+    for name, calibration in metrics["calibration"].items():
+        assert calibration["sigma"] == 0
+        assert calibration["unknown"]["wanted_accuracy"] == 0.5
+        assert metrics[name]["smoothed"]["oa"] == metrics[name]["oa"]
+    assert snnquant("map", copy).code == 0
+    assert (copy / "map.npy").read_bytes() == before
+    assert (copy / "map_smoothed.npy").read_bytes() == before
+    assert (copy / "map_known.npy").exists()
+    assert json.loads(snnquant("evaluate", copy, "--json").out) == metrics
+    refused = snnquant("evaluate", copy, "--smoothing", "wide")
+    assert refused.code == 2
+    assert "--smoothing: found wide, expected auto, or 0 to 20 pixels" in refused.err
+
+
 def test_a_cube_of_other_bands_is_refused(copy: Path, snnquant: Command, tmp_path: Path) -> None:
     np.save(tmp_path / "other.npy", np.zeros((30, 30, 15), np.int16))
     outcome = snnquant("map", copy, "--cube", tmp_path / "other.npy")

@@ -9,7 +9,7 @@ from hypothesis.extra.numpy import arrays
 from PIL import Image, ImageColor
 
 from snnquant.errors import InputError
-from snnquant.inference import unfinished_map
+from snnquant.inference import class_type, unfinished_map
 from snnquant.report import write_map
 from snnquant.scenes import Scene
 
@@ -114,7 +114,7 @@ def test_an_unfinished_map_is_resumed_only_for_the_same_key(tmp_path):
     stem = tmp_path / "map"
 
     def fill(key: str, row: int, fail: bool) -> list[int]:
-        with unfinished_map(stem, (3, 2), 4, key) as class_map:
+        with unfinished_map(stem, (3, 2), np.uint8, key) as class_map:
             before = class_map[:, 0].tolist()
             class_map[row] = row + 1
             if fail:
@@ -135,5 +135,5 @@ def test_an_unfinished_map_is_resumed_only_for_the_same_key(tmp_path):
 
 def test_an_unfinished_map_is_as_narrow_as_its_classes_allow(tmp_path):
     for classes, dtype in ((255, np.uint8), (256, np.uint16)):
-        with unfinished_map(tmp_path / "map", (3, 2), classes, "key") as class_map:
+        with unfinished_map(tmp_path / "map", (3, 2), class_type(classes), "key") as class_map:
             assert class_map.dtype == dtype

@@ -93,6 +93,11 @@ class IntegerNetwork:
             return self.classes_and_steps(tile)[0][0]
         return torch.from_numpy(self.logits(tile)[0].argmax(-1))
 
+    def tile_logits(self, tile: Tensor) -> Tensor:
+        """Return logits [K, h, w] of a normalised tile, float64, exact; a `TileLogits`."""
+        whole = torch.from_numpy(self.logits(tile)[0]).permute(2, 0, 1)
+        return whole.double() * self.fixed_point.unit
+
     def logits(self, x: Tensor) -> Integers:
         """Return integers [N, h', w', classes] for tiles [N, 1, B, h, w]: logits over `unit`."""
         fixed = self.fixed_point

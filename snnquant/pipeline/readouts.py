@@ -1,0 +1,203 @@
+"""Smoothing, temperatures and threshold of a run's networks: chosen on validation, kept, judged."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import softmax
+from torch import Tensor
+
+from snnquant.checkpoints import Checkpoint
+from snnquant.config import write_config
+from snnquant.errors import InputError
+from snnquant.inference import (
+    Cube,
+    Readout,
+    TileLogits,
+    choose_sigma,
+    scene_logits,
+    smooth,
+    tile_logits,
+)
+from snnquant.io import replacing, write_json
+from snnquant.pipeline.run import Run
+from snnquant.report.calibration import Calibration, SelectivePoint, SmoothedScores, Unknown
+from snnquant.report.json_records import from_json, to_json
+from snnquant.stored_networks import Network
+from snnquant.training import Samples, Scores, confusion, predict
+from snnquant.training.confidence import (
+    COVERAGES,
+    calibration_error,
+    confidence_threshold,
+    fit_temperature,
+    selective_accuracy,
+)
+
+READOUTS_FILE = "confidence.json"
+"""File of the choices, by network."""
+Floats = NDArray[np.float32]
+
+
+def inputs_of(checkpoint: Checkpoint) -> int:
+    """Return how many values per pixel the network receives: bands or principal components."""
+    components = checkpoint.normalisation.components
+    return checkpoint.bands if components is None else components.shape[1]
+
+
+def tile_form(checkpoint: Checkpoint) -> tuple[TileLogits, str]:
+    """Return the logits of tiles for a checkpoint's network, and their method in words."""
+    return tile_logits(checkpoint.network, inputs_of(checkpoint), checkpoint.model.window)
+
+
+def choose_readout(run: Run, checkpoint: Checkpoint) -> tuple[Readout, Floats | None]:
+    """Choose temperatures, smoothing and threshold of a network on the validation pixels.
+
+    Args:
+        run: The run of the network.
+        checkpoint: The network.
+
+    Returns:
+        The choices, and the smoothed probabilities [H W, K] of the whole scene; None where nothing
+        is smoothed.
+    """
+    options, validation = run.config.confidence, run.samples(run.split.val)
+    classes = validation.classes.numpy()
+    smoothed = None
+    if options.sigma == 0:
+        logits = predict(checkpoint.network, validation.patches, validation.indices)
+        readout = Readout(fit_temperature(logits.numpy(), classes))
+        held_out = _probabilities(logits, readout)
+    else:
+        readout, smoothed = _smoothing(run, checkpoint, classes)
+        held_out = smoothed[run.split.val]
+    if options.unknown_accuracy:
+        confidence, right = readout.confidence(held_out), held_out.argmax(1) == classes
+        threshold = confidence_threshold(confidence, right, options.unknown_accuracy)
+        readout = replace(readout, unknown_below=threshold)
+    return readout, smoothed if readout.sigma else None
+
+
+def _smoothing(
+    run: Run, checkpoint: Checkpoint, classes: NDArray[np.int64]
+) -> tuple[Readout, Floats]:
+    """Return sigma and temperatures, and the smoothed probabilities [H W, K] of the scene."""
+    scene, pixels, sigma = run.scene, run.split.val, run.config.confidence.sigma
+    by_tile, _ = tile_form(checkpoint)
+    cube, window = Cube.of_scene(scene), checkpoint.model.window
+    values = scene_logits(by_tile, cube, checkpoint.normalisation, window, scene.classes)
+    shape = (-1, scene.classes)
+    temperature = fit_temperature(values.reshape(shape)[pixels], classes)
+    probabilities = Readout(temperature).smoothed(values, scene.valid)
+    if sigma is None:
+        sigma = choose_sigma(probabilities, scene.valid, pixels, classes)
+    smoothed = smooth(probabilities, scene.valid, sigma).reshape(shape)
+    readout = Readout(temperature, sigma)
+    if sigma:
+        likelihoods = np.log(np.maximum(smoothed[pixels], 1e-12))
+        readout = replace(readout, temperature_smoothed=fit_temperature(likelihoods, classes))
+    return readout, smoothed
+
+
+def _probabilities(logits: Tensor, readout: Readout) -> Floats:
+    found: Floats = softmax(logits.numpy() / readout.temperature, axis=1)
+    return found
+
+
+def judge(
+    run: Run, readout: Readout, smoothed: Floats | None, logits: Tensor, test: Samples
+) -> tuple[SmoothedScores, Calibration]:
+    """Measure smoothing and confidence of a network on the test pixels.
+
+    Args:
+        run: The run of the network.
+        readout: The network's choices.
+        smoothed: Smoothed probabilities [H W, K] of the scene; None where nothing is smoothed.
+        logits: The network's logits [N, K] of the test pixels.
+        test: The test pixels.
+    """
+    classes = test.classes.numpy()
+    bare = _probabilities(logits, readout)
+    found = bare if smoothed is None else smoothed[run.split.test]
+    confidence, right = readout.confidence(found), found.argmax(1) == classes
+    scores = Scores.from_confusion(confusion(classes, found.argmax(1), run.scene.classes))
+    bare_right = bare.argmax(1) == classes
+    uncalibrated = _probabilities(logits, Readout())
+    calibration = Calibration(
+        temperature=readout.temperature,
+        ece=calibration_error(bare.max(1), bare_right),
+        ece_uncalibrated=calibration_error(uncalibrated.max(1), bare_right),
+        ece_smoothed=calibration_error(confidence, right),
+        sigma=readout.sigma,
+        temperature_smoothed=readout.temperature_smoothed,
+        selective=tuple(
+            map(SelectivePoint, COVERAGES, selective_accuracy(confidence, right, COVERAGES))
+        ),
+        unknown=_unknown(run.config.confidence.unknown_accuracy, readout, confidence, right),
+    )
+    return SmoothedScores(scores.oa, scores.aa, scores.kappa), calibration
+
+
+def _unknown(
+    wanted: float, readout: Readout, confidence: Floats, right: NDArray[np.bool_]
+) -> Unknown | None:
+    if readout.unknown_below is None:
+        return None
+    known = confidence >= readout.unknown_below
+    accuracy = float(right[known].mean()) if known.any() else None
+    return Unknown(wanted, readout.unknown_below, float(known.mean()), accuracy)
+
+
+def change_confidence(run: Run, **options: Any) -> None:
+    """Take other options of smoothing and confidence and store them in a run's config.toml.
+
+    Args:
+        run: A run; nothing that it has learnt depends on these options.
+        options: Values of `ConfidenceConfig` by name; None keeps that of the run.
+
+    Raises:
+        InputError: For a value that is not allowed, or where the file cannot be written.
+    """
+    given = {name: value for name, value in options.items() if value is not None}
+    config = replace(run.config, confidence=replace(run.config.confidence, **given))
+    if config != run.config:
+        object.__setattr__(run, "config", config)
+        with replacing(run.path / "config.toml") as temporary:
+            temporary.write_text(write_config(config), encoding="utf-8")
+
+
+def keep_readouts(run: Run, readouts: Mapping[Network, Readout]) -> None:
+    """Write the choices for `kept_readout`; raise InputError where that fails."""
+    write_json(run.path / READOUTS_FILE, to_json(readouts))
+
+
+def kept_readout(run: Run, name: str, checkpoint: Checkpoint) -> Readout:
+    """Return the choices for a network that evaluation has kept, or choose and keep them.
+
+    Raises:
+        InputError: The file is damaged or cannot be written.
+    """
+    file, network, kept = run.path / READOUTS_FILE, Network.of(name), {}
+    if file.exists():
+        try:
+            stored = json.loads(file.read_text(encoding="utf-8"))
+            kept = {
+                Network.of(key): from_json(Readout, value, key) for key, value in stored.items()
+            }
+        except (
+            OSError,
+            ValueError,
+            AttributeError,
+            TypeError,
+            RecursionError,
+            InputError,
+        ) as error:
+            raise InputError(f"{file}: damaged, expected a map's choices ({error})") from None
+    if network not in kept:
+        kept[network], _ = choose_readout(run, checkpoint)
+        keep_readouts(run, kept)
+    return kept[network]
