@@ -58,7 +58,9 @@ class SplitConfig:
         for name in ("train_fraction", "validation_fraction"):
             _check(self, name, 0 < getattr(self, name) < 1, "a number between 0 and 1")
         allowed = self.train_pixels == 0 or (self.train_pixels >= 2 and self.protocol == "random")
-        _check(self, "train_pixels", allowed, "0, or 2 or more pixels per class with --split random")
+        _check(
+            self, "train_pixels", allowed, "0, or 2 or more pixels per class with --split random"
+        )
         _check(self, "block_size", self.block_size >= 2, "at least 2 pixels")
         _check(self, "guard", self.guard is None or self.guard >= 0, "0 or more pixels")
         _check(self, "drop_small_classes", self.drop_small_classes >= 0, "0 or more pixels")

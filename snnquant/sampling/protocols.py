@@ -72,7 +72,7 @@ def make_split(
     elif config.protocol == "blocks":
         guard = window if config.guard is None else guard
         learn, test = draw_test_blocks(scene, config, guard, draw)
-        lost = np.count_nonzero(scene.labels) - len(learn) - len(test)
+        lost = int(np.count_nonzero(scene.labels)) - len(learn) - len(test)
         notes = _dropped(lost, "training", guard, "test block")
     else:
         learn, test, notes = _from_mask(scene, mask)
@@ -106,7 +106,9 @@ def _validation(
 
 def _dropped(pixels: int, side: str, guard: int, other: str) -> list[str]:
     """Return the note that counts the pixels of a guard band, none for an empty one."""
-    count = f"guard band: {pixels} {side} pixels nearer than {guard} pixels to a {other} are dropped"
+    count = (
+        f"guard band: {pixels} {side} pixels nearer than {guard} pixels to a {other} are dropped"
+    )
     return [count] if pixels else []
 
 

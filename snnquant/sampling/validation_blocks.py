@@ -19,11 +19,25 @@ Array: TypeAlias = NDArray[np.int64]
 
 def near(pixels: Array, guard: int, shape: tuple[int, int]) -> NDArray[np.bool_]:
     """Mark the pixels [H * W] of a scene nearer than `guard` (Chebyshev) to any of `pixels`."""
-    marked = np.zeros(shape, np.uint8)
-    marked.ravel()[pixels] = 1
-    if guard < 1:
-        return np.zeros(marked.size, bool)
-    return maximum_filter(marked, size=2 * guard - 1, mode="constant", cval=0).ravel() > 0
+    marked = np.zeros(shape, bool)
+    if guard > 0 and len(pixels):
+        rows, columns, box = _grown(pixels, guard, shape)
+        marked[rows, columns] = box
+    return marked.ravel()
+
+
+def _grown(
+    pixels: Array, guard: int, shape: tuple[int, int]
+) -> tuple[slice, slice, NDArray[np.bool_]]:
+    """Return the rows and columns around pixels, and what of these `near` marks."""
+    row, column = np.divmod(pixels, shape[1])
+    top, left = max(int(row.min()) - guard, 0), max(int(column.min()) - guard, 0)
+    bottom = min(int(row.max()) + guard, shape[0])
+    right = min(int(column.max()) + guard, shape[1])
+    box = np.zeros((bottom - top, right - left), np.uint8)
+    box[row - top, column - left] = 1
+    grown = maximum_filter(box, size=2 * guard - 1, mode="constant", cval=0)
+    return slice(top, bottom), slice(left, right), grown > 0
 
 
 def hold_out_blocks(
@@ -128,7 +142,10 @@ class _HeldOut:
     ) -> None:
         self.classes, self.labels, self.learn = classes, labels, learn
         self.guard, self.fraction, self.shape = guard, fraction, shape
-        self.total = self.trained = np.bincount(labels, minlength=classes)
+        self.position = np.full(shape, -1)  # of each pixel in `learn`
+        self.position.ravel()[learn] = np.arange(len(learn))
+        self.total = self._by_class(slice(None))
+        self.trained, self.held = self.total, np.zeros_like(self.total)
         self.val = np.zeros(len(learn), bool)
         self.near = np.zeros(len(learn), np.int64)  # units around each pixel
         self.units: list[_Unit] = []
@@ -151,7 +168,7 @@ class _HeldOut:
     def _first(
         self, units: list[Array], number: int, draw: np.random.Generator, rest: list[Array]
     ) -> bool:
-        """Take one of a class's units, at random of those near its share, else the nearest."""
+        """Take a unit of a class, at random of those near its share, else that nearest to it."""
         share = self.fraction * self.total[number]
         off = [max(abs(math.log(len(unit) / share)), math.log(2)) for unit in units]
         order = sorted(draw.permutation(len(units)), key=lambda i: off[i])
@@ -166,11 +183,10 @@ class _HeldOut:
 
         A band is often larger than what it guards: at its full weight no second unit would pay.
         """
-        held = np.bincount(self.labels[self.val], minlength=self.classes)
-        present = self.total > 0
-        overall = abs(held.sum() / len(self.learn) - self.fraction)
-        by_class = np.abs(held[present] / self.total[present] - self.fraction).mean()
-        lost = ((self.near > 0) & ~self.val).mean()
+        pixels, present = len(self.learn), self.total > 0
+        overall = abs(self.held.sum() / pixels - self.fraction)
+        by_class = np.abs(self.held[present] / self.total[present] - self.fraction).mean()
+        lost = 1 - (self.held.sum() + self.trained.sum()) / pixels
         return float(overall + by_class + lost / 2)
 
     def _take(self, own: Array) -> _Unit | None:
@@ -186,18 +202,25 @@ class _HeldOut:
         return unit
 
     def _unit(self, own: Array) -> _Unit:
-        band = near(self.learn[own], max(self.guard, 1), self.shape)
-        return _Unit(own, np.flatnonzero(band[self.learn]))
+        if not len(own):
+            return _Unit(own, own)
+        rows, columns, box = _grown(self.learn[own], max(self.guard, 1), self.shape)
+        around = self.position[rows, columns][box]
+        return _Unit(own, around[around >= 0])
 
     def _poor(self, unit: _Unit) -> Array:
         """Return the classes that would keep less than half of their training pixels."""
-        lost = unit.around[self.near[unit.around] == 0]
-        kept = self.trained - np.bincount(self.labels[lost], minlength=self.classes)
+        kept = self.trained - self._by_class(unit.around[self.near[unit.around] == 0])
         return np.flatnonzero(2 * kept < self.total)
 
     def _change(self, unit: _Unit, sign: int) -> None:
         """Add a unit, or with sign -1 take the last one back."""
         self.val[unit.own] = sign > 0
+        self.held = self.held + sign * self._by_class(unit.own)
+        self.trained = self.trained - self._by_class(unit.around[self.near[unit.around] == 0])
         self.near[unit.around] += sign
-        self.trained = np.bincount(self.labels[self.near == 0], minlength=self.classes)
+        self.trained += self._by_class(unit.around[self.near[unit.around] == 0])
         self.units = [*self.units, unit] if sign > 0 else self.units[:-1]
+
+    def _by_class(self, positions: Array | slice) -> Array:
+        return np.bincount(self.labels[positions], minlength=self.classes)

@@ -185,7 +185,9 @@ def test_a_split_that_cannot_be_made_is_one_line(scene_of, protocol, window, mas
         mask = np.ones_like(raw) if mask == "binary" else raw
     fixed = None if mask is None else FixedMask(mask.astype(np.int64), None)
     with pytest.raises(InputError, match=message) as error:
-        make_split(scene_of(raw), SplitConfig(protocol=protocol, validation="pixels"), window, 0, fixed)
+        make_split(
+            scene_of(raw), SplitConfig(protocol=protocol, validation="pixels"), window, 0, fixed
+        )
     assert "\n" not in str(error.value)
 
 
