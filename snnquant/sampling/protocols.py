@@ -36,9 +36,10 @@ def make_split(
     About `validation_fraction` of the training side validates. pixels: drawn from every class, at
     least one of each that has two. blocks: a class validates on whole fields of half to twice its
     share if it has two fields (its connected training pixels, gaps of up to `block_size` bridged),
-    else on its pixels in whole blocks; training pixels nearer than `guard`, by default the window,
-    are dropped. Every class keeps at least half of its training pixels: one that can spare no field
-    and no block is not validated, and the notes name it.
+    else on its pixels in whole blocks or, where it can spare none, in blocks of half the side;
+    training pixels nearer than `guard`, by default the window, are dropped. Every class keeps at
+    least half of its training pixels: one that cannot spare any of these is not validated, and the
+    notes name it.
 
     A class without training pixels is not tested, one without test pixels is trained; the split's
     notes name both, and count the dropped pixels.

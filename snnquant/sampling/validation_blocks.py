@@ -47,17 +47,17 @@ def hold_out_blocks(
 
     A field is a class's connected training pixels, gaps of up to `block_size` bridged. A class of
     two or more validates on whole fields of half to twice its share; without such fields, on its
-    pixels in whole blocks; without two blocks, on any field. Fields much larger than the share
-    would cost training more than the honest choice is worth. Training pixels nearer than `guard`
-    to a validation pixel are dropped.
+    pixels in whole blocks, or in blocks of half the side where it can spare no whole one. Fields
+    much larger than the share would cost training more than the honest choice is worth. Training
+    pixels nearer than `guard` to a validation pixel are dropped.
 
     Every class keeps at least half of its training pixels, and so one of two fields: a class that
-    can spare no field and no block is not validated. Where a band would cost another class more,
+    cannot spare any of these is not validated. Where a band would cost another class more,
     the pixels that it would lie around stay on the training side.
 
     Every class gets one unit, small classes first, at random of those within a factor of 2 of its
     share, `validation_fraction`, else the nearest to it; more are taken at random as long as they
-    bring the shares nearer. Of 10 draws, the one with the most validated classes is kept.
+    bring the shares nearer. Of 8 draws, the best of those with the most validated classes is kept.
 
     Returns:
         Training and validation pixels, and the notes.
@@ -69,11 +69,11 @@ def hold_out_blocks(
     labels = scene.labels.ravel()[learn] - 1
     kinds = _units(labels, learn, config, shape)
     draws: list[_HeldOut] = []
-    while len(draws) < 10 and (not draws or draws[-1].missed):
+    for _ in range(8):
         held = _HeldOut(scene.classes, labels, learn, guard, config.validation_fraction, shape)
         held.choose(kinds, draw)
         draws.append(held)
-    best = min(draws, key=lambda held: len(held.missed))
+    best = min(draws, key=lambda held: (len(held.missed), held.cost()))
     if not best.units:
         found = f"found blocks, but no class of {scene.name} can spare a field or a block"
         raise InputError(f"--validation: {found} for it, expected pixels, or a smaller --guard")
@@ -97,8 +97,7 @@ def _units(
     """
     size = config.block_size
     row, column = np.divmod(learn, shape[1])
-    stride = -(-shape[1] // size)
-    block = row // size * stride + column // size
+    blocks = [row // side * shape[1] + column // side for side in (size, size // 2)]
     kinds: dict[int, list[list[Array]]] = {}
     for number in np.unique(labels):
         own = np.flatnonzero(labels == number)
@@ -106,16 +105,15 @@ def _units(
         joined = near(learn[own], size // 2 + 1, shape).reshape(shape)
         field = label(joined, np.ones((3, 3)))[0].ravel()[learn[own]]
         share = config.validation_fraction * len(own)
-        fields = [unit for unit in _groups(own, field) if len(unit) >= share / 2]
-        fields = fields if len(fields) > 1 else []
-        fitting = [unit for unit in fields if len(unit) <= 2 * share]
-        blocks = _groups(own, block[own])
-        choices = (fitting, blocks if len(blocks) > 1 else [], fields)
+        fields = _groups(own, field)
+        fitting = [unit for unit in fields if share / 2 <= len(unit) <= 2 * share]
+        choices = (fitting if len(fields) > 1 else [], *(_groups(own, b[own]) for b in blocks))
         kinds[int(number)] = [units for units in choices if units]
     return kinds
 
 
 def _groups(members: Array, place: Array) -> list[Array]:
+    """Return the members by their place."""
     return [members[place == name] for name in np.unique(place)]
 
 
@@ -157,10 +155,10 @@ class _HeldOut:
         for number in sorted(kinds, key=lambda number: int(self.total[number])):
             if not any(self._first(units, number, draw, rest) for units in kinds[number]):
                 self.missed.add(number)
-        cost = self._cost()
+        cost = self.cost()
         for i in draw.permutation(len(rest)):
             unit = self._take(rest[i])
-            if unit is not None and (changed := self._cost()) < cost:
+            if unit is not None and (changed := self.cost()) < cost:
                 cost = changed
             elif unit is not None:
                 self._change(unit, -1)
@@ -178,16 +176,13 @@ class _HeldOut:
                 return True
         return False
 
-    def _cost(self) -> float:
-        """Return the distance from the wanted share, over pixels and classes, plus half the loss.
-
-        A band is often larger than what it guards: at its full weight no second unit would pay.
-        """
+    def cost(self) -> float:
+        """Return the distance from the wanted share, over pixels and classes, plus the loss."""
         pixels, present = len(self.learn), self.total > 0
         overall = abs(self.held.sum() / pixels - self.fraction)
         by_class = np.abs(self.held[present] / self.total[present] - self.fraction).mean()
         lost = 1 - (self.held.sum() + self.trained.sum()) / pixels
-        return float(overall + by_class + lost / 2)
+        return float(overall + by_class + lost)
 
     def _take(self, own: Array) -> _Unit | None:
         """Let a unit validate; None, and nothing changes, if a class would lose too much."""

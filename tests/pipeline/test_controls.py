@@ -135,9 +135,9 @@ def test_a_training_side_of_one_class_and_constant_bands_are_no_obstacle():
     split = random_split(scene)
     assert score_controls(flat, split, 3).svm.oa > 0.6
     ones = split.train[scene.labels.ravel()[split.train] == 1]
-    alone = score_controls(flat, Split(ones, ones[:0], split.test, "one", 0), 3)
+    single = score_controls(flat, Split(ones, ones[:0], split.test, "one", 0), 3)
     share = (scene.labels.ravel()[split.test] == 1).mean()
-    assert alone.lda.oa == alone.svm.oa == alone.coordinates.oa == pytest.approx(share)
+    assert single.lda.oa == alone.svm.oa == alone.coordinates.oa == pytest.approx(share)
 
 
 def test_a_run_keeps_its_controls(finished: tuple[Path, RunMetrics]):
