@@ -39,7 +39,7 @@ def make_split(
     else on its pixels in whole blocks or, where it can spare none, in blocks of half the side;
     training pixels nearer than `guard`, by default the window, are dropped. Every class keeps at
     least half of its training pixels: one that cannot spare any of these is not validated, and the
-    notes name it.
+    notes name it. auto: blocks under blocks and mask, unless no class can spare one, else pixels.
 
     A class without training pixels is not tested, one without test pixels is trained; the split's
     notes name both, and count the dropped pixels.
@@ -56,7 +56,7 @@ def make_split(
 
     Raises:
         InputError: The window does not fit, a class (random) or the scene (blocks) is too small,
-            or the mask is missing or belongs to another scene.
+            no class can spare validation blocks, or the mask is missing or of another scene.
 
     >>> from snnquant.scenes import load_scene
     >>> scene = load_scene("synthetic:32x32x8")
@@ -99,10 +99,18 @@ def _validation(
     scene: Scene, learn: Pixels, config: SplitConfig, window: int, draw: np.random.Generator
 ) -> tuple[Pixels, Pixels, list[str]]:
     """Divide the training side into training and validation; return both, and notes."""
+    notes: list[str] = []
     if config.validates_on_blocks:
         guard = window if config.guard is None else config.guard
-        return hold_out_blocks(scene, learn, config, guard, draw)
-    return *_hold_out(scene.labels.ravel(), learn, config.validation_fraction, draw), []
+        train, val, notes = hold_out_blocks(scene, learn, config, guard, draw)
+        if len(val):
+            return train, val, notes
+        found = f"no class of {scene.name} can spare a field or a block for it"
+        if config.validation == "blocks":
+            expected = "expected pixels or auto, or a smaller --guard"
+            raise InputError(f"--validation: found blocks, but {found}, {expected}")
+        notes = [f"validation: pixels drawn by class, {found}"]
+    return *_hold_out(scene.labels.ravel(), learn, config.validation_fraction, draw), notes
 
 
 def _dropped(pixels: int, side: str, guard: int, other: str) -> list[str]:

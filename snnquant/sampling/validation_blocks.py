@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from scipy.ndimage import label, maximum_filter
 
 from snnquant.config import SplitConfig
-from snnquant.errors import InputError
 from snnquant.scenes import Scene
 
 Array: TypeAlias = NDArray[np.int64]
@@ -60,10 +59,7 @@ def hold_out_blocks(
     bring the shares nearer. Of 8 draws, the best of those with the most validated classes is kept.
 
     Returns:
-        Training and validation pixels, and the notes.
-
-    Raises:
-        InputError: No class can spare a field or a block.
+        Training and validation pixels, none of these if no class can spare any; the notes.
     """
     shape = (scene.height, scene.width)
     labels = scene.labels.ravel()[learn] - 1
@@ -74,9 +70,6 @@ def hold_out_blocks(
         held.choose(kinds, draw)
         draws.append(held)
     best = min(draws, key=lambda held: (len(held.missed), held.cost()))
-    if not best.units:
-        found = f"found blocks, but no class of {scene.name} can spare a field or a block"
-        raise InputError(f"--validation: {found} for it, expected pixels, or a smaller --guard")
     lost = (best.near > 0) & ~best.val
     notes = [
         f"validation: {len(best.units)} fields and blocks, {lost.sum()} training pixels nearer "

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
-from snnquant.config import RunConfig, SplitConfig
+from snnquant.config import SplitConfig
 from snnquant.pipeline import controls
 from snnquant.pipeline.controls import score_controls, window_means
 from snnquant.pipeline.evaluation import evaluate
@@ -137,7 +137,7 @@ def test_a_training_side_of_one_class_and_constant_bands_are_no_obstacle():
     ones = split.train[scene.labels.ravel()[split.train] == 1]
     single = score_controls(flat, Split(ones, ones[:0], split.test, "one", 0), 3)
     share = (scene.labels.ravel()[split.test] == 1).mean()
-    assert single.lda.oa == alone.svm.oa == alone.coordinates.oa == pytest.approx(share)
+    assert single.lda.oa == single.svm.oa == single.coordinates.oa == pytest.approx(share)
 
 
 def test_a_run_keeps_its_controls(finished: tuple[Path, RunMetrics]):
@@ -148,19 +148,6 @@ def test_a_run_keeps_its_controls(finished: tuple[Path, RunMetrics]):
     assert metrics.controls == expected
     assert stored == dataclasses.asdict(expected)
     assert stored["coordinates"]["oa"] == metrics.split.coordinates_only_oa
-
-
-def test_a_run_of_before_opens_with_the_split_that_it_had(tmp_path: Path):
-    """Files of before lack the option, and their validation was drawn by pixels."""
-    split = SplitConfig(protocol="blocks", block_size=8, validation="pixels")
-    run = Run.create(RunConfig(scene="synthetic:32x32x8", split=split), tmp_path / "run")
-    run.write()
-    file = tmp_path / "run" / "config.toml"
-    lines = file.read_text().splitlines()
-    gone = ("validation =", "train_pixels =", "guard =")
-    file.write_text("\n".join(line for line in lines if not line.startswith(gone)))
-    assert Run.open(tmp_path / "run").split.digest == run.split.digest
-    assert len(lines) - len(file.read_text().splitlines()) == 2
 
 
 def test_a_cnn_without_an_snn_has_controls_too(copied):

@@ -174,12 +174,14 @@ def test_without_a_block_to_spare_the_option_is_named(scene_of):
     raw[0:4, 0:4], raw[0:4, 5:9] = 1, 2
     raw[15:17, 15:17], raw[15:17, 18:20] = 1, 2
     train = np.where(np.arange(20)[:, None] < 10, raw, 0)
-    config = SplitConfig(protocol="mask", block_size=10)
+    scene, mask = scene_of(raw), FixedMask(train, None)
+    config = SplitConfig(protocol="mask", block_size=10, validation="blocks")
     with pytest.raises(InputError, match=r"^--validation: found blocks, .* expected pixels") as got:
-        make_split(scene_of(raw), config, 5, 0, FixedMask(train, None))
+        make_split(scene, config, 5, 0, mask)
     assert "\n" not in str(got.value)
-    pixels = replace(config, validation="pixels")
-    assert len(make_split(scene_of(raw), pixels, 5, 0, FixedMask(train, None)).val)
+    auto = make_split(scene, replace(config, validation="auto"), 5, 0, mask)
+    assert counts(scene, auto.val).tolist() == [2, 2]
+    assert any(note.startswith("validation: pixels drawn by class") for note in auto.notes)
 
 
 def test_a_guard_that_leaves_no_test_pixel_is_named(parcels):
