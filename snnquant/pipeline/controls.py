@@ -20,11 +20,11 @@ SVM_PIXELS = 10_000
 def score_controls(scene: Scene, split: Split, window: int) -> Controls:
     """Score the controls on the test pixels of a split.
 
-    coordinates: the label of the nearest training pixel. lda: linear discriminant analysis with
-    the shrinkage of Ledoit and Wolf. svm: support vector machine with a Gaussian kernel, C = 100,
-    gamma = 1 / bands, on standard scores. Both see the mean spectrum of the window, pixels without
-    data filled as the networks see them, and learn from training and validation pixels: they
-    choose nothing, and so need none to choose by.
+    coordinates: the label of the nearest training pixel. lda: linear discriminant analysis of the
+    pixel's spectrum and the window's mean spectrum, with the shrinkage of Ledoit and Wolf. svm:
+    support vector machine on the window's mean spectrum, in standard scores, with a Gaussian
+    kernel, C = 100 and gamma = 1 / bands. Both learn from training and validation pixels, since
+    they choose nothing; pixels without data are filled as the networks see them.
 
     Args:
         scene: The scene.
@@ -44,8 +44,9 @@ def score_controls(scene: Scene, split: Split, window: int) -> Controls:
     """
     labels = scene.labels.ravel()
     learn = np.union1d(split.train, split.val)
-    means = window_means(scene.cube, window, np.concatenate([learn, split.test]))
-    spectra, test = means[: len(learn)], means[len(learn) :]
+    pixels = np.concatenate([learn, split.test])
+    means = window_means(scene.cube, window, pixels)
+    both = np.hstack([scene.cube.reshape(-1, scene.bands)[pixels], means])
     few = np.arange(len(learn))
     if len(learn) > SVM_PIXELS:
         few = np.sort(np.random.default_rng(split.seed).permutation(few)[:SVM_PIXELS])
@@ -57,8 +58,8 @@ def score_controls(scene: Scene, split: Split, window: int) -> Controls:
 
     return Controls(
         coordinates=scores(nearest_labels(split, scene.labels)),
-        lda=scores(_lda(spectra, labels[learn], test)),
-        svm=scores(_svm(spectra[few], labels[learn[few]], test)),
+        lda=scores(_lda(both[: len(learn)], labels[learn], both[len(learn) :])),
+        svm=scores(_svm(means[few], labels[learn[few]], means[len(learn) :])),
     )
 
 

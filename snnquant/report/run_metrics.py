@@ -97,9 +97,9 @@ class Controls:
     coordinates: ControlScores
     """The label of the nearest training pixel, without any spectrum."""
     lda: ControlScores
-    """Linear discriminant analysis with shrinkage on the window's mean spectrum."""
+    """Shrinkage linear discriminant analysis of the pixel's and the window's mean spectrum."""
     svm: ControlScores
-    """Support vector machine with a Gaussian kernel on the same."""
+    """Support vector machine with a Gaussian kernel on the window's mean spectrum."""
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,8 @@ T = TypeVar("T")
 BLANK = "-"
 CONTROLS = {
     "coordinates": "coordinates only",
-    "lda": "LDA on the window's mean spectrum",
-    "svm": "SVM on the window's mean spectrum",
+    "lda": "LDA on spectrum and window mean",
+    "svm": "SVM on window mean",
 }
 """Controls by their keys in metrics.json, with their names."""
 

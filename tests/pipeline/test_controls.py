@@ -63,16 +63,17 @@ def test_controls_see_training_and_validation_spectra_and_the_very_test_pixels()
     scene, window = checkerboard(noise=1.5), 3
     split = random_split(scene)
     learn = np.sort(np.concatenate([split.train, split.val]))
-    half = np.pad(scene.cube, ((1, 1), (1, 1), (0, 0)), mode="reflect").astype(np.float64)
+    padded = np.pad(scene.cube, ((1, 1), (1, 1), (0, 0)), mode="reflect").astype(np.float64)
 
-    def mean(pixel: int) -> np.ndarray:
+    def spectra(pixel: int) -> np.ndarray:
         row, column = divmod(int(pixel), scene.width)
-        return half[row : row + window, column : column + window].mean(axis=(0, 1))
+        mean = padded[row : row + window, column : column + window].mean(axis=(0, 1))
+        return np.concatenate([scene.cube[row, column], mean])
 
     labels = scene.labels.ravel()
     model = LinearDiscriminantAnalysis(solver="lsqr", shrinkage="auto")
-    model.fit([mean(pixel) for pixel in learn], labels[learn])
-    expected = model.predict([mean(pixel) for pixel in split.test]) == labels[split.test]
+    model.fit([spectra(pixel) for pixel in learn], labels[learn])
+    expected = model.predict([spectra(pixel) for pixel in split.test]) == labels[split.test]
     assert 0.6 < expected.mean() < 1
     assert score_controls(scene, split, window).lda.oa == expected.mean()
 

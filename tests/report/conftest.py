@@ -93,7 +93,7 @@ SHOWN = [
     *("98.68", "98.34", "98.20", "560.6x, 44.8x", "Datta", "ace_snn", "horowitz"),
     *("blocks", "3,688 / 411 / 6,150", "13.57", "68.24", "no training pixel, 3 test pixels"),
     *("coordinates only", "51.11", "42.22", "66.37", "60.12", "59.13", "71.31", "70.32", "69.33"),
-    "The SNN (OA 70.23 %) does not beat SVM on the window's mean spectrum (71.31 %).",
+    "The SNN (OA 70.23 %) does not beat SVM on window mean (71.31 %).",
     *("lif1", "0.2352", "lif2", "0.1491"),
     *("sram_65nm", "1.84x", "45.6 %", "0.54x", "-87.0 %", "0.98x", "-1.9 %"),
     *("1.30x, 23.1 %", "1.43x, 30 %", "1.07x, 6.5 %", "1.38x, 27.5 %", "1.61x, 38 %"),
