@@ -48,8 +48,8 @@ class SplitConfig:
     block_size: int = 16
     """Side of a spatial block in pixels, at least 2."""
     guard: int | None = None
-    """Guard band: pixels nearer than this to the other side are dropped (of the training side; of
-    the test side under random); by default the window under blocks, else 0."""
+    """Guard band: training pixels (random: test pixels) nearer than this to the other side are
+    dropped; by default the window under blocks, 0 under random and mask."""
     drop_small_classes: int = 0
     """Leave out classes of fewer labelled pixels than this; 0 leaves out none."""
 

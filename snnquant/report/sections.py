@@ -154,12 +154,13 @@ def _split(split: SplitMetrics) -> Section:
 
 
 def _beaten_by(metrics: RunMetrics) -> tuple[str, ...]:
-    """Name the controls that the trained SNN, or else the best network, does not beat in OA."""
+    """Name the controls that the trained SNN, or else the best CNN, does not beat in OA."""
     networks, controls = metrics.networks, metrics.controls
-    if controls is None:
+    compared = [Network.SNN_TRAINED] if Network.SNN_TRAINED in networks else list(networks)
+    compared = [network for network in compared if not network.spiking] or compared
+    if controls is None or not compared:
         return ()
-    best = max(networks, key=lambda network: networks[network].oa)
-    own = Network.SNN_TRAINED if Network.SNN_TRAINED in networks else best
+    own = max(compared, key=lambda network: networks[network].oa)
     scores = {key: getattr(controls, key).oa for key in CONTROLS}
     above = [key for key in CONTROLS if scores[key] >= networks[own].oa]
     if not above:

@@ -31,7 +31,7 @@ def make_split(
     class numbers are matched to the scene's by majority vote.
 
     Distances are Chebyshev's, in pixels. `guard` is the window under blocks, so that no training
-    patch overlaps a test patch, and 0 else, unless the configuration says it.
+    patch overlaps a test patch, and 0 otherwise, unless the configuration sets it.
 
     About `validation_fraction` of the training side validates. pixels: drawn from every class, at
     least one of each that has two. blocks: a class validates on whole fields of half to twice its

@@ -94,7 +94,7 @@ def _units(
     kinds: dict[int, list[list[Array]]] = {}
     for number in np.unique(labels):
         own = np.flatnonzero(labels == number)
-        # Squares of this side around two pixels touch where the gap between them is bridged.
+        # Squares around two pixels touch where the gap is bridged: one less for an odd side.
         joined = near(learn[own], size // 2 + 1, shape).reshape(shape)
         field = label(joined, np.ones((3, 3)))[0].ravel()[learn[own]]
         share = config.validation_fraction * len(own)
