@@ -88,7 +88,9 @@ class Row:
         training = TrainingConfig(weight_decay=0.01, precision=self.precision)
         if self.learn is None:
             return RunConfig(scene=SCENE, model=model, training=training)
-        split = SplitConfig(protocol="mask", validation_fraction=self.validation)
+        split = SplitConfig(
+            protocol="mask", validation_fraction=self.validation, validation="pixels"
+        )
         return RunConfig(scene=str(self.card), model=model, split=split, training=training)
 
     @property
@@ -99,7 +101,8 @@ class Row:
         if self.window:
             start += ["--window", str(self.window)]
         if self.learn is not None:
-            start += ["--split", "mask", "--validation-fraction", str(self.validation)]
+            start += ["--split", "mask", "--validation", "pixels"]
+            start += ["--validation-fraction", str(self.validation)]
         commands = {str(steps): [*start, "--time-steps", str(steps)] for steps in TIME_STEPS}
         start += ["--time-steps", "5", "--finetune", "--snn-epochs"]
         end = ["--precision", self.precision] if self.precision != "float32" else []

@@ -13,6 +13,7 @@ from rich.console import Console
 
 from snnquant.cli.examples import epilogue
 from snnquant.cli.methods import options_of_method, split_by_method
+from snnquant.config import BEFORE
 from snnquant.errors import InputError
 from snnquant.io import exit_codes
 
@@ -58,8 +59,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = list(sys.argv[1:] if arguments is None else arguments)
     console = Console(stderr=True, soft_wrap=True, highlight=False)
     with exit_codes("snnquant", CycloptsError):
-        path = _value(given, "--config") or _config_of_run(given)
+        own = _config_of_run(given)
+        path = _value(given, "--config") or own
         options = {} if path is None else _read_options(path)
+        if own is not None and path == own:
+            options = {**BEFORE, **options}
         method, options = split_by_method(_value(given, "--quantization"), options)
         values = Dict(options, source=path or "", use_commands_as_keys=False)
         app.config = [values, _refuse_fractions]

@@ -27,6 +27,7 @@ from snnquant.config.networks import NETWORKS, NetworkInput
 from snnquant.config.option_rows import OptionRow, markdown, option_table
 from snnquant.config.options import FLAT, GROUPS, Option, options_of
 from snnquant.config.run_config import (
+    BEFORE,
     RunConfig,
     options_before,
     read_config,
@@ -35,6 +36,7 @@ from snnquant.config.run_config import (
 )
 
 __all__ = [
+    "BEFORE",
     "DEFAULT_METHOD",
     "FLAT",
     "GROUPS",

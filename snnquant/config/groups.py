@@ -40,8 +40,17 @@ class SplitConfig:
     """Share of labelled pixels for training, validation included, 0 to 1; unused with a mask."""
     validation_fraction: float = 0.1
     """Share of the training pixels held out for every choice that is made, 0 to 1."""
+    train_pixels: int = 0
+    """Labelled pixels per class for training, validation included, in place of the share; random
+    only; at most half of a class, 0 takes the share."""
+    validation: Literal["auto", "pixels", "blocks"] = "auto"
+    """Validation. pixels: drawn by class; blocks: whole fields or blocks behind a guard band; auto:
+    pixels under random, else blocks."""
     block_size: int = 16
-    """Side of a spatial block in pixels, at least 2; blocks only."""
+    """Side of a spatial block in pixels, at least 2."""
+    guard: int | None = None
+    """Guard band: training pixels (random: test pixels) nearer than this to the other side are
+    dropped; by default the window under blocks, 0 under random and mask."""
     drop_small_classes: int = 0
     """Leave out classes of fewer labelled pixels than this; 0 leaves out none."""
 
@@ -49,8 +58,20 @@ class SplitConfig:
         require_types(self)
         for name in ("train_fraction", "validation_fraction"):
             _check(self, name, 0 < getattr(self, name) < 1, "a number between 0 and 1")
+        allowed = self.train_pixels == 0 or (self.train_pixels >= 2 and self.protocol == "random")
+        _check(
+            self, "train_pixels", allowed, "0, or 2 or more pixels per class with --split random"
+        )
         _check(self, "block_size", self.block_size >= 2, "at least 2 pixels")
+        _check(self, "guard", self.guard is None or self.guard >= 0, "0 or more pixels")
         _check(self, "drop_small_classes", self.drop_small_classes >= 0, "0 or more pixels")
+
+    @property
+    def validates_on_blocks(self) -> bool:
+        """True where whole fields or blocks of the training side validate."""
+        return self.validation == "blocks" or (
+            self.validation == "auto" and self.protocol != "random"
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass, field, make_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, cast
@@ -156,18 +157,23 @@ def write_config(config: RunConfig) -> str:
     return "".join([*flat, *heading, *table])
 
 
+BEFORE: Mapping[str, Any] = {"validation": "pixels"}
+"""Options whose defaults are not what runs did before them, with what these did."""
+
+
 def read_config(path: Path) -> RunConfig:
     """Read the options of a run from a TOML file as `write_config` writes it.
 
     Args:
-        path: The file. Options that it leaves out have their defaults. `quantization` names the
+        path: The file. Options that it leaves out have their defaults, or the values of `BEFORE`:
+            the file of a run lacks only options that came after it. `quantization` names the
             method; options of a method other than uniform are in a table of its name.
 
     Raises:
         InputError: The file is missing or no TOML, an option is unknown or a value not allowed.
     """
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
+        values = {**BEFORE, **tomllib.loads(path.read_text(encoding="utf-8"))}
     except FileNotFoundError:
         raise InputError(f"{path}: no such file, expected a run's configuration") from None
     except (OSError, ValueError) as error:

@@ -28,6 +28,7 @@ from snnquant.inference import dense_form, exits, logits_by_step
 from snnquant.io import write_json
 from snnquant.nn import layer_table, parameter_count
 from snnquant.pipeline.readouts import choose_readout, judge, keep_readouts
+from snnquant.pipeline.controls import score_controls
 from snnquant.pipeline.run import Run
 from snnquant.pipeline.scene_map import (
     PATCHES_AT_ONCE,
@@ -124,6 +125,7 @@ def evaluate(run: Run) -> RunMetrics:
         scene=_scene(run),
         model=_model(run, observed[present[-1]].seen.layers),
         split=_split(run),
+        controls=score_controls(run.scene, run.split, run.config.model.window),
         operations={name: Operations(**operations(o.layers)) for name, o in observed.items()},
         **_energies(run, observed),
         pim=None if trained is None else _first_layer(run, trained.seen.layers),

@@ -82,6 +82,30 @@ class SplitMetrics:
 
 
 @dataclass(frozen=True)
+class ControlScores:
+    """Scores of one control on the test pixels."""
+
+    oa: float
+    """Overall accuracy, 0 to 1."""
+    aa: float
+    """Average accuracy over classes with test pixels, 0 to 1."""
+    kappa: float
+    """Agreement beyond chance, -1 to 1."""
+
+
+@dataclass(frozen=True)
+class Controls:
+    """Classifiers that need no network, learnt from the same pixels and scored on the same."""
+
+    coordinates: ControlScores
+    """The label of the nearest training pixel, without any spectrum."""
+    lda: ControlScores
+    """Shrinkage linear discriminant analysis of the pixel's and the window's mean spectrum."""
+    svm: ControlScores
+    """Support vector machine with a Gaussian kernel on the window's mean spectrum."""
+
+
+@dataclass(frozen=True)
 class Operations:
     """Operations per classified pixel, a mean over the test pixels."""
 
@@ -149,6 +173,8 @@ class RunMetrics:
     """The architecture that CNN and SNN share."""
     split: SplitMetrics
     """The division of the labelled pixels."""
+    controls: Controls | None = None
+    """Classifiers that need no network; a network worth its cost beats them."""
     operations: dict[str, Operations] = field(default_factory=dict)
     """Operations per classified pixel, by network."""
     energy_pj: dict[str, dict[str, float]] = field(default_factory=dict)

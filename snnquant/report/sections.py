@@ -9,11 +9,17 @@ from importlib import resources
 from typing import Any, TypeVar
 
 from snnquant.report.calibration import Calibration
-from snnquant.report.run_metrics import FirstLayerMetrics, RunMetrics, SplitMetrics
+from snnquant.report.run_metrics import Controls, FirstLayerMetrics, RunMetrics, SplitMetrics
 from snnquant.stored_networks import Network
 
 T = TypeVar("T")
 BLANK = "-"
+CONTROLS = {
+    "coordinates": "coordinates only",
+    "lda": "LDA on spectrum and window mean",
+    "svm": "SVM on window mean",
+}
+"""Controls by their keys in metrics.json, with their names."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +55,8 @@ def sections(metrics: RunMetrics) -> list[Section]:
     found = [_comparison(metrics, paper), _split(metrics.split)]
     if metrics.calibration:
         found.append(_confidence(metrics, metrics.calibration))
+    if metrics.controls is not None:
+        found.append(_controls(metrics.controls))
     if metrics.spike_rates is not None:
         found.append(_spikes(metrics.spike_rates))
     if metrics.pim is not None:
@@ -115,6 +123,7 @@ def _comparison(metrics: RunMetrics, paper: dict[str, Any] | None) -> Section:
         for table, ratios in ratios_by_table.items():
             if ratios:
                 add(f"{place}, ratio ({table})", ratios, _ratio, _published_ratio(paper, table))
+    beaten_by = _beaten_by(metrics)
     notes = (
         "MAC: multiply-accumulate, AC: accumulate (spikes). Operations are those of one pixel's "
         "patch. pixel: energy of one pixel classified on its own; map: energy per pixel of a map, "
@@ -122,9 +131,11 @@ def _comparison(metrics: RunMetrics, paper: dict[str, Any] | None) -> Section:
         "trained SNN, by each cost table.",
     )
     if paper is None:
-        return Section("Networks", tuple(present.values()), tuple(rows), notes)
+        return Section("Networks", tuple(present.values()), tuple(rows), (*beaten_by, *notes))
     source = f"{paper['source']}. Its ratios: 32-bit and 6-bit CNN, mean of three scenes."
-    return Section("Networks", (*present.values(), "ACE-SNN"), tuple(rows), (source, *notes))
+    return Section(
+        "Networks", (*present.values(), "ACE-SNN"), tuple(rows), (*beaten_by, source, *notes)
+    )
 
 
 def _published_ratio(paper: dict[str, Any] | None, table: str) -> str:
@@ -180,6 +191,42 @@ def _confidence(metrics: RunMetrics, calibration: Mapping[Network, Calibration])
         "the mean distance between confidence and accuracy over 15 bins (Guo et al. 2017)."
     )
     return Section("Confidence", tuple(present.values()), tuple(rows), (note,))
+
+
+def _beaten_by(metrics: RunMetrics) -> tuple[str, ...]:
+    """Name the controls that the trained SNN, or else the best CNN, does not beat in OA."""
+    networks, controls = metrics.networks, metrics.controls
+    compared = [Network.SNN_TRAINED] if Network.SNN_TRAINED in networks else list(networks)
+    compared = [network for network in compared if not network.spiking] or compared
+    if controls is None or not compared:
+        return ()
+    own = max(compared, key=lambda network: networks[network].oa)
+    scores = {key: getattr(controls, key).oa for key in CONTROLS}
+    above = [key for key in CONTROLS if scores[key] >= networks[own].oa]
+    if not above:
+        return ()
+    names = ", ".join(f"{CONTROLS[key]} ({percent(scores[key])} %)" for key in above)
+    kind = "SNN" if own.spiking else "CNN"
+    lines = [f"The {kind} (OA {percent(networks[own].oa)} %) does not beat {names}."]
+    if "coordinates" in above and metrics.split.protocol != "blocks":
+        lines.append("This split does not test spectra: coordinates suffice. Try --split blocks.")
+    return tuple(lines)
+
+
+def _controls(controls: Controls) -> Section:
+    rows = tuple(
+        (
+            name,
+            *(percent(getattr(getattr(controls, key), score)) for score in ("oa", "aa", "kappa")),
+        )
+        for key, name in CONTROLS.items()
+    )
+    notes = (
+        "Learnt from training and validation pixels (coordinates: training), scored on the test "
+        "pixels of the networks. LDA: linear discriminant analysis with shrinkage; SVM: Gaussian "
+        "kernel.",
+    )
+    return Section("Controls without a network, %", ("OA", "AA", "kappa"), rows, notes)
 
 
 def _spikes(rates: Mapping[str, float]) -> Section:

@@ -3,7 +3,7 @@
 from snnquant.sampling.normalisation import Normalisation
 from snnquant.sampling.patches import Patches
 from snnquant.sampling.protocols import make_split, split_without_test
-from snnquant.sampling.split import Split, coordinates_only_accuracy
+from snnquant.sampling.split import Split, coordinates_only_accuracy, nearest_labels
 
 __all__ = [
     "Normalisation",
@@ -11,5 +11,6 @@ __all__ = [
     "Split",
     "coordinates_only_accuracy",
     "make_split",
+    "nearest_labels",
     "split_without_test",
 ]

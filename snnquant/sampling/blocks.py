@@ -16,7 +16,7 @@ Array: TypeAlias = NDArray[np.int64]
 
 
 def draw_test_blocks(
-    scene: Scene, config: SplitConfig, window: int, draw: np.random.Generator
+    scene: Scene, config: SplitConfig, guard: int, draw: np.random.Generator
 ) -> tuple[Array, Array]:
     """Draw test blocks; return flat indices of the training side's and of the test pixels.
 
@@ -27,11 +27,11 @@ def draw_test_blocks(
     Raises `InputError` where no class can have both.
     """
     pixels = np.flatnonzero(scene.labels)
-    tiling, entry = _tile(scene, pixels, config.block_size, window)
+    tiling, entry = _tile(scene, pixels, config.block_size, max(guard, 1))
     one_sided = sum(not tiling.can_have_both(label) for label in range(scene.classes))
     if one_sided == scene.classes:
         found = f"{config.block_size} on a scene of {scene.height}x{scene.width}"
-        expected = f"expected blocks of one class at least {window} pixels (the window) apart"
+        expected = f"expected blocks of one class at least {guard} pixels (the guard band) apart"
         raise InputError(f"--block-size: found {found} ({scene.name}), {expected}")
     draws: list[_Draw] = []
     while len(draws) < 20 and (not draws or draws[-1].cost()[0] > one_sided):

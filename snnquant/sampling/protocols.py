@@ -12,6 +12,7 @@ from snnquant.errors import InputError
 from snnquant.sampling.blocks import draw_test_blocks
 from snnquant.sampling.patches import check_window
 from snnquant.sampling.split import Split
+from snnquant.sampling.validation_blocks import hold_out_blocks, near
 from snnquant.scenes import FixedMask, Scene
 
 Pixels: TypeAlias = NDArray[np.int64]
@@ -22,18 +23,26 @@ def make_split(
 ) -> Split:
     """Divide the labelled pixels of a scene; equal arguments give equal splits.
 
-    random: the share `train_fraction` of every class is drawn, of which `validation_fraction`
-    validates; every class has at least 1 pixel in each set.
-    blocks: whole blocks test; training pixels nearer than `window` pixels (Chebyshev) to a test
-    block are dropped, so that no training patch overlaps a test patch.
-    mask: training pixels as in the published mask, test pixels as in its second part or, without
-    one, all other labelled pixels; no guard band. The mask's class numbers are matched to the
-    scene's by majority vote.
+    random: the share `train_fraction` of every class, or `train_pixels` of each and at most half,
+    is drawn; the rest tests, except what lies nearer than `guard` to a drawn pixel.
+    blocks: whole blocks test; training pixels nearer than `guard` to a test block are dropped.
+    mask: training pixels as in the published mask, except those nearer than `guard` to a test
+    pixel; test pixels as in its second part or, without one, all other labelled pixels. The mask's
+    class numbers are matched to the scene's by majority vote.
 
-    Under blocks and mask, validation is drawn by class from the training side's pixels: whole
-    validation blocks would take small classes, which fill two or three blocks, out of training
-    altogether. A class without training pixels is not tested, one without test pixels is
-    trained; the split's notes name both.
+    Distances are Chebyshev's, in pixels. `guard` is the window under blocks, so that no training
+    patch overlaps a test patch, and 0 otherwise, unless the configuration sets it.
+
+    About `validation_fraction` of the training side validates. pixels: drawn from every class, at
+    least one of each that has two. blocks: a class validates on whole fields of half to twice its
+    share if it has two fields (its connected training pixels, gaps of up to `block_size` bridged),
+    else on its pixels in whole blocks or, where it can spare none, in blocks of half the side;
+    training pixels nearer than `guard`, by default the window, are dropped. Every class keeps at
+    least half of its training pixels: one that cannot spare any of these is not validated, and the
+    notes name it. auto: blocks under blocks and mask, unless no class can spare one, else pixels.
+
+    A class without training pixels is not tested, one without test pixels is trained; the split's
+    notes name both, and count the dropped pixels.
 
     Args:
         scene: The scene.
@@ -47,7 +56,7 @@ def make_split(
 
     Raises:
         InputError: The window does not fit, a class (random) or the scene (blocks) is too small,
-            or the mask is missing or belongs to another scene.
+            no class can spare validation blocks, or the mask is missing or of another scene.
 
     >>> from snnquant.scenes import load_scene
     >>> scene = load_scene("synthetic:32x32x8")
@@ -57,20 +66,59 @@ def make_split(
     """
     check_window(window, scene.height, scene.width)
     draw = np.random.default_rng(seed)
+    guard = config.guard or 0
     notes: list[str] = []
     if config.protocol == "random":
-        learn, test = _draw_by_class(scene, config.train_fraction, draw)
+        learn, test = _draw_by_class(scene, config, draw)
     elif config.protocol == "blocks":
-        learn, test = draw_test_blocks(scene, config, window, draw)
+        guard = window if config.guard is None else guard
+        learn, test = draw_test_blocks(scene, config, guard, draw)
+        lost = int(np.count_nonzero(scene.labels)) - len(learn) - len(test)
+        notes = _dropped(lost, "training", guard, "test block")
     else:
         learn, test, notes = _from_mask(scene, mask)
+        clear = learn[~near(test, guard, scene.labels.shape)[learn]]
+        notes += _dropped(len(learn) - len(clear), "training", guard, "test pixel")
+        learn = clear
     test, one_sided = _testable(scene, learn, test)
-    train, val = _hold_out(scene.labels.ravel(), learn, config.validation_fraction, draw)
+    train, val, more = _validation(scene, learn, config, window, draw)
+    if config.protocol == "random":
+        clear = test[~near(np.concatenate([train, val]), guard, scene.labels.shape)[test]]
+        notes += _dropped(len(test) - len(clear), "test", guard, "training or validation pixel")
+        test, one_sided = _testable(scene, learn, clear)
     if not len(val) or not len(test):
         found = f"{len(test)} test and {len(val)} validation pixels by {config.protocol}"
         expected = "expected a class with two training pixels and a test pixel"
+        if guard:
+            expected += f", or a --guard below {guard}"
         raise InputError(f"--split: found {found} in {scene.name}, {expected}")
-    return Split(train, val, test, config.protocol, seed, tuple(notes + one_sided))
+    return Split(train, val, test, config.protocol, seed, (*notes, *more, *one_sided))
+
+
+def _validation(
+    scene: Scene, learn: Pixels, config: SplitConfig, window: int, draw: np.random.Generator
+) -> tuple[Pixels, Pixels, list[str]]:
+    """Divide the training side into training and validation; return both, and notes."""
+    notes: list[str] = []
+    if config.validates_on_blocks:
+        guard = window if config.guard is None else config.guard
+        train, val, notes = hold_out_blocks(scene, learn, config, guard, draw)
+        if len(val):
+            return train, val, notes
+        found = f"no class of {scene.name} can spare a field or a block for it"
+        if config.validation == "blocks":
+            expected = "expected pixels or auto, or a smaller --guard"
+            raise InputError(f"--validation: found blocks, but {found}, {expected}")
+        notes = [f"validation: pixels drawn by class, {found}"]
+    return *_hold_out(scene.labels.ravel(), learn, config.validation_fraction, draw), notes
+
+
+def _dropped(pixels: int, side: str, guard: int, other: str) -> list[str]:
+    """Return the note that counts the pixels of a guard band, none for an empty one."""
+    count = (
+        f"guard band: {pixels} {side} pixels nearer than {guard} pixels to a {other} are dropped"
+    )
+    return [count] if pixels else []
 
 
 def split_without_test(scene: Scene, validation_fraction: float, seed: int) -> Split:
@@ -103,9 +151,9 @@ def _rounded(share: float, count: int) -> int:
 
 
 def _draw_by_class(
-    scene: Scene, fraction: float, draw: np.random.Generator
+    scene: Scene, config: SplitConfig, draw: np.random.Generator
 ) -> tuple[Pixels, Pixels]:
-    """Give `fraction` of every class to training and validation, the rest to test."""
+    """Give a share or a number of every class to training and validation, the rest to test."""
     labels = scene.labels.ravel()
     learn: list[Pixels] = []
     for number, name in enumerate(scene.class_names, start=1):
@@ -113,7 +161,10 @@ def _draw_by_class(
         if len(pixels) < 3:
             needed = "expected at least 3 (1 each for training, validation and test)"
             raise InputError(f"{scene.name}: class '{name}' has {len(pixels)} pixels, {needed}")
-        count = min(max(_rounded(fraction, len(pixels)), 2), len(pixels) - 1)
+        wanted = min(config.train_pixels, len(pixels) // 2)
+        if not config.train_pixels:
+            wanted = _rounded(config.train_fraction, len(pixels))
+        count = min(max(wanted, 2), len(pixels) - 1)
         learn.append(draw.permutation(pixels)[:count])
     drawn = np.sort(np.concatenate(learn))
     return drawn, np.setdiff1d(np.flatnonzero(labels), drawn)

@@ -135,6 +135,15 @@ def coordinates_only_accuracy(split: Split, labels: NDArray[np.integer]) -> floa
     >>> coordinates_only_accuracy(split, np.array([[1, 1, 1, 1], [2, 2, 2, 2]]))
     1.0
     """
+    found = nearest_labels(split, labels)
+    return float((found == labels.ravel()[split.test]).mean())
+
+
+def nearest_labels(split: Split, labels: NDArray[np.integer]) -> NDArray[np.integer]:
+    """Return the label [L] of the training pixel nearest to each test pixel.
+
+    Distance, ties and arguments are those of `coordinates_only_accuracy`.
+    """
     height, width = labels.shape
     flat = labels.ravel()
     # Squared distances are integers, so a shift of the query too small to bridge a gap of 1
@@ -144,4 +153,5 @@ def coordinates_only_accuracy(split: Split, labels: NDArray[np.integer]) -> floa
     train = np.stack(np.divmod(split.train, width), axis=1)
     test = np.stack(np.divmod(split.test, width), axis=1) - shift
     _, nearest = cKDTree(train).query(test)
-    return float((flat[split.train[nearest]] == flat[split.test]).mean())
+    found: NDArray[np.integer] = flat[split.train[nearest]]
+    return found

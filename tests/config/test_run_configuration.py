@@ -38,7 +38,9 @@ def configs(granularity: str, batch_norm: st.SearchStrategy[bool]) -> st.SearchS
             protocol=st.sampled_from(["random", "blocks", "mask"]),
             train_fraction=SHARES,
             validation_fraction=SHARES,
+            validation=st.sampled_from(["auto", "pixels", "blocks"]),
             block_size=st.integers(2, 1000),
+            guard=st.none() | st.integers(0, 100),
         ),
         model=st.builds(
             ModelConfig,
@@ -121,7 +123,9 @@ def test_the_file_names_options_as_the_command_line_does():
         1 if not dataclasses.is_dataclass(value) else len(dataclasses.fields(value))
         for value in vars(RunConfig()).values()
     )
-    assert len(values) == leaves - 2  # widths and neuron_bits are none, which TOML cannot say
+    assert (
+        len(values) == leaves - 3
+    )  # guard, widths and neuron_bits are none, which TOML cannot say
 
 
 @given(values=st.lists(st.sampled_from(["bits = 4", "window = 3", "seed = 9"]), unique=True))
@@ -134,6 +138,12 @@ def test_a_file_may_leave_options_out(file: Path, values: list[str]):
     assert read.model.window == given_values.get("window", RunConfig().model.window)
     assert read.seed == given_values.get("seed", 0)
     assert read.training == TrainingConfig()
+
+
+def test_a_run_of_before_validates_on_pixels(file: Path):
+    kept = [line for line in write_config(RunConfig()).splitlines() if "validation =" not in line]
+    file.write_text("\n".join(kept))
+    assert read_config(file).split.validation == "pixels"
 
 
 def test_an_unknown_option_is_named(file: Path):
@@ -199,6 +209,9 @@ OUTSIDE = [
     (SplitConfig, "train_fraction", "--train-fraction", [0, 1, -1, 2]),
     (SplitConfig, "validation_fraction", "--validation-fraction", [0, 1]),
     (SplitConfig, "block_size", "--block-size", [1, 0]),
+    (SplitConfig, "validation", "--validation", ["", "random"]),
+    (SplitConfig, "guard", "--guard", [-1]),
+    (SplitConfig, "train_pixels", "--train-pixels", [-1, 1]),
     (TrainingConfig, "cnn_epochs", "--cnn-epochs", [0]),
     (TrainingConfig, "quantized_epochs", "--quantized-epochs", [0]),
     (TrainingConfig, "snn_epochs", "--snn-epochs", [-1]),
@@ -224,6 +237,12 @@ def test_a_value_out_of_range_names_the_option_as_typed(kind, field, option, val
     assert str(caught.value).startswith(f"{option}: found ")
     assert "expected" in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_number_of_training_pixels_is_for_random_splits():
+    SplitConfig(train_pixels=50)
+    with pytest.raises(InputError, match=r"^--train-pixels: found 50, .* --split random"):
+        SplitConfig(protocol="mask", train_pixels=50)
 
 
 def test_unlabelled_pixels_need_the_teachers_labels():

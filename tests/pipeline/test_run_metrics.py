@@ -55,7 +55,7 @@ def test_files_of_before_and_of_later_are_read(stored: dict[str, Any]) -> None:
     """Confusion matrices came later; unknown keys may come."""
     for network in Network:
         del stored[network]["confusion"]
-    for name in ("pim", "spike_rates", "map_energy_pj", "map_energy_ratio"):
+    for name in ("controls", "pim", "spike_rates", "map_energy_pj", "map_energy_ratio"):
         del stored[name]
     read = RunMetrics.from_dict(stored | {"early_exit": {}, "conversion": 3})
     assert read.to_dict() == stored

@@ -51,11 +51,39 @@ def test_an_ascii_terminal_can_show_it(metrics):
     assert b"91.23" in stream.buffer.getvalue()
 
 
+def note(metrics) -> list[str]:
+    return [line for line in printed(metrics).splitlines() if "does not" in line]
+
+
+def test_controls_that_score_above_the_network_stand_under_the_first_table(metrics, trained_only):
+    lines = printed(metrics).splitlines()
+    (line,) = note(metrics)
+    assert "map, ratio" in lines[lines.index(line) - 1]
+    metrics["controls"]["lda"]["oa"] = metrics["snn_trained"]["oa"]
+    assert "beat LDA on spectrum and window mean (70.23 %), SVM on" in " ".join(note(metrics))
+    for control in ("lda", "svm"):
+        metrics["controls"][control]["oa"] = 0.7022
+    assert note(metrics) == []
+    only = trained_only()
+    only["controls"]["svm"]["oa"] = 0.95
+    assert note(only) == ["The CNN (OA 91.23 %) does not beat SVM on window mean (95.00 %)."]
+
+
+@pytest.mark.parametrize("protocol", ["random", "mask", "blocks"])
+def test_a_split_that_coordinates_solve_leads_to_blocks(metrics, protocol):
+    metrics["split"]["protocol"] = protocol
+    metrics["controls"]["coordinates"]["oa"] = 0.9964
+    text = printed(metrics)
+    assert "does not beat coordinates only (99.64 %)" in text
+    assert ("Try --split blocks." in text) == (protocol != "blocks")
+
+
 @pytest.mark.parametrize(
-    "missing", ["pim", "spike_rates", "operations", "energy_pj", "map_energy_pj"]
+    "missing", ["controls", "pim", "spike_rates", "operations", "energy_pj", "map_energy_pj"]
 )
 def test_a_missing_part_is_left_out(metrics, missing):
     heads = {
+        "controls": "Controls without a network",
         "pim": "First layer",
         "spike_rates": "Spikes per neuron",
         "operations": " MAC  ",

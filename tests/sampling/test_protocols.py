@@ -16,6 +16,7 @@ from snnquant.sampling import Split, coordinates_only_accuracy, make_split
 from snnquant.scenes import FixedMask, Scene, load_scene
 
 fractions = st.floats(0.02, 0.98)
+MASK = SplitConfig(protocol="mask", validation="pixels")
 windows = st.sampled_from([1, 3, 5])
 
 
@@ -52,7 +53,7 @@ def test_random_takes_the_same_shares_of_every_class(scene_of, sizes, train, hel
 def test_the_seed_decides_the_split(parcels, protocol):
     scene = parcels(40, 40, 3, seed=1)
     train = np.where(np.arange(40)[:, None] < 20, scene.labels, 0)
-    config, mask = SplitConfig(protocol=protocol, block_size=8), FixedMask(train, None)
+    config, mask = SplitConfig(protocol=protocol, block_size=4), FixedMask(train, None)
     first = make_split(scene, config, 3, 5, mask)
     assert (first.protocol, first.seed) == (protocol, 5)
     assert same(first, make_split(scene, config, 3, 5, mask))
@@ -63,7 +64,9 @@ def test_the_seed_decides_the_split(parcels, protocol):
 @given(windows, st.integers(4, 9), fractions, st.integers(0, 1000))
 def test_blocks_keep_training_a_window_away_from_test(parcels, window, size, fraction, seed):
     scene = parcels(28, 33, 3, seed)
-    config = SplitConfig(protocol="blocks", block_size=size, train_fraction=fraction)
+    config = SplitConfig(
+        protocol="blocks", block_size=size, train_fraction=fraction, validation="pixels"
+    )
     split = make_split(scene, config, window, seed)
     assert split.leakage(window, scene.width) == 0
     learnt = np.stack(np.divmod(np.concatenate([split.train, split.val]), scene.width), axis=1)
@@ -98,7 +101,7 @@ def test_blocks_reach_as_many_classes_as_the_best_of_all_draws(parcels, seed):
         labelled = scene.labels > 0
         learn, test = np.flatnonzero(labelled & ~near), np.flatnonzero(labelled & tests)
         best = max(best, two_sided(scene, learn, test))
-    config = SplitConfig(protocol="blocks", block_size=size)
+    config = SplitConfig(protocol="blocks", block_size=size, validation="pixels")
     if best == 0:
         with pytest.raises(InputError, match="--block-size: found 4 on a scene of 12x8"):
             make_split(scene, config, window, seed)
@@ -112,9 +115,13 @@ def test_blocks_name_the_classes_on_one_side_and_do_not_test_the_untrained(scene
     raw = np.tile(np.repeat([[1, 2]], 6, axis=1), (48, 2))
     raw[20:23, 0:3] = 7  # one class inside a single block
     scene = scene_of(raw)
-    split = make_split(scene, SplitConfig(protocol="blocks", block_size=8), 3, 0)
-    assert len(split.notes) == 1
-    assert "'crop 7'" in split.notes[0]
+    config = SplitConfig(protocol="blocks", block_size=8, validation="pixels")
+    split = make_split(scene, config, 3, 0)
+    band, one_sided = split.notes
+    used = len(split.train) + len(split.val) + len(split.test)
+    lost = np.count_nonzero(scene.labels) - used - 9  # class 7 is neither tested nor in the band
+    assert band.startswith(f"guard band: {lost} training pixels nearer than 3 pixels")
+    assert "'crop 7'" in one_sided
     learnt = set(scene.labels.ravel()[np.concatenate([split.train, split.val])])
     assert set(scene.labels.ravel()[split.test]) <= learnt
 
@@ -134,7 +141,7 @@ def test_a_masks_numbers_are_matched_by_majority_and_the_rest_is_dropped(scene_o
     train = np.zeros_like(raw)
     train[:5, :2], train[:5, 2:4] = 30, 10  # other numbers than the scene's
     train[5, 2], train[5, 6] = 30, 10  # one pixel of another class, one without a label
-    split = make_split(scene, SplitConfig(protocol="mask"), 3, 0, FixedMask(train, None))
+    split = make_split(scene, MASK, 3, 0, FixedMask(train, None))
     learnt = np.concatenate([split.train, split.val])
     assert counts(scene, learnt) == [10, 10, 0]
     assert counts(scene, split.val) == [1, 1, 0]
@@ -144,7 +151,7 @@ def test_a_masks_numbers_are_matched_by_majority_and_the_rest_is_dropped(scene_o
 
     test = np.zeros_like(raw)
     test[6:, :2] = 2
-    split = make_split(scene, SplitConfig(protocol="mask"), 3, 0, FixedMask(train, test))
+    split = make_split(scene, MASK, 3, 0, FixedMask(train, test))
     assert counts(scene, split.test) == [4, 0, 0]
     assert any("'crop 4' is trained but not scored" in note for note in split.notes)
 
@@ -152,7 +159,7 @@ def test_a_masks_numbers_are_matched_by_majority_and_the_rest_is_dropped(scene_o
 def test_a_mask_pixel_on_both_sides_trains_only(scene_of):
     raw = np.repeat([[1, 1, 2, 2]], 6, axis=0)
     train = np.where(np.arange(6)[:, None] < 4, raw, 0)
-    split = make_split(scene_of(raw), SplitConfig(protocol="mask"), 1, 0, FixedMask(train, raw))
+    split = make_split(scene_of(raw), MASK, 1, 0, FixedMask(train, raw))
     assert split.test.tolist() == list(range(16, 24))
 
 
@@ -178,7 +185,9 @@ def test_a_split_that_cannot_be_made_is_one_line(scene_of, protocol, window, mas
         mask = np.ones_like(raw) if mask == "binary" else raw
     fixed = None if mask is None else FixedMask(mask.astype(np.int64), None)
     with pytest.raises(InputError, match=message) as error:
-        make_split(scene_of(raw), SplitConfig(protocol=protocol), window, 0, fixed)
+        make_split(
+            scene_of(raw), SplitConfig(protocol=protocol, validation="pixels"), window, 0, fixed
+        )
     assert "\n" not in str(error.value)
 
 
@@ -187,10 +196,11 @@ def test_indian_pines_random_splits_measure_position():
     split = make_split(scene, SplitConfig(train_fraction=0.1), 5, 0)
     assert coordinates_only_accuracy(split, scene.labels) == pytest.approx(0.973, abs=0.005)
     assert 0.84 <= split.leakage(5, scene.width) <= 0.90
-    split = make_split(scene, SplitConfig(protocol="blocks"), 5, 0)
+    split = make_split(scene, SplitConfig(protocol="blocks", validation="pixels"), 5, 0)
     assert split.leakage(5, scene.width) == 0
     assert coordinates_only_accuracy(split, scene.labels) < 0.75
-    assert [note for note in split.notes if "Grass-pasture-mowed" not in note] == []
+    assert split.notes[0].startswith("guard band: 1946 training pixels")
+    assert [note for note in split.notes[1:] if "Grass-pasture-mowed" not in note] == []
 
 
 @pytest.mark.skipif("SNNQUANT_DATA" not in os.environ, reason="needs the files of SNNQUANT_DATA")
@@ -198,7 +208,7 @@ def test_the_published_indian_pines_mask_matches_all_but_ten_pixels():
     scene = load_scene("indian_pines")
     file = Path(os.environ["SNNQUANT_DATA"]) / "indian_pines_disjoint.mat"
     raw = loadmat(file)["indianpines_disjoint_dset"].astype(np.int64)
-    split = make_split(scene, SplitConfig(protocol="mask"), 5, 0, FixedMask(raw, None))
+    split = make_split(scene, MASK, 5, 0, FixedMask(raw, None))
     learnt = len(split.train) + len(split.val)
     assert learnt == 5689 - 10 - 151
     assert len(split.test) == 10249 - learnt - 10

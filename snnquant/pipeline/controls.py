@@ -1,0 +1,111 @@
+"""Controls of a run: classifiers that need no network, on its training and its test pixels."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import uniform_filter
+
+from snnquant.report.run_metrics import Controls, ControlScores
+from snnquant.sampling import Split, nearest_labels
+from snnquant.scenes import Scene
+from snnquant.training import Scores, confusion
+
+SVM_PIXELS = 10_000
+"""Training pixels of the SVM; of more, so many are drawn by the seed of the split."""
+
+
+def score_controls(scene: Scene, split: Split, window: int) -> Controls:
+    """Score the controls on the test pixels of a split.
+
+    coordinates: the label of the nearest training pixel. lda: linear discriminant analysis of the
+    pixel's spectrum and the window's mean spectrum, with the shrinkage of Ledoit and Wolf. svm:
+    support vector machine on the window's mean spectrum, in standard scores, with a Gaussian
+    kernel, C = 100 and gamma = 1 / bands. Both learn from training and validation pixels, since
+    they choose nothing; pixels without data are filled as the networks see them.
+
+    Args:
+        scene: The scene.
+        split: Its training, validation and test pixels.
+        window: Side of the window in pixels, odd.
+
+    Returns:
+        Scores of each control, the same for the same arguments.
+
+    >>> from snnquant.config import SplitConfig
+    >>> from snnquant.sampling import make_split
+    >>> from snnquant.scenes import load_scene
+    >>> scene = load_scene("synthetic:24x24x8")
+    >>> controls = score_controls(scene, make_split(scene, SplitConfig(), 3, seed=0), 3)
+    >>> controls.lda.oa > 0.8
+    True
+    """
+    labels = scene.labels.ravel()
+    learn = np.union1d(split.train, split.val)
+    pixels = np.concatenate([learn, split.test])
+    means = window_means(scene.cube, window, pixels)
+    both = np.hstack([scene.cube.reshape(-1, scene.bands)[pixels], means])
+    few = np.arange(len(learn))
+    if len(learn) > SVM_PIXELS:
+        few = np.sort(np.random.default_rng(split.seed).permutation(few)[:SVM_PIXELS])
+
+    def scores(predictions: NDArray[np.integer]) -> ControlScores:
+        table = confusion(labels[split.test] - 1, predictions - 1, scene.classes)
+        found = Scores.from_confusion(table)
+        return ControlScores(found.oa, found.aa, found.kappa)
+
+    return Controls(
+        coordinates=scores(nearest_labels(split, scene.labels)),
+        lda=scores(_lda(both[: len(learn)], labels[learn], both[len(learn) :])),
+        svm=scores(_svm(means[few], labels[learn[few]], means[len(learn) :])),
+    )
+
+
+def window_means(
+    cube: NDArray[np.float32], window: int, pixels: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """Return the mean spectra [N, B] of windows around pixels, reflected at the scene's border.
+
+    Args:
+        cube: Raw values [H, W, B].
+        window: Side of the window in pixels, odd.
+        pixels: [N] flat indices.
+
+    >>> cube = np.arange(9, dtype=np.float32).reshape(3, 3, 1)
+    >>> window_means(cube, 3, np.array([0, 4])).round(6).tolist()
+    [[2.666667], [4.0]]
+    """
+    means = np.empty((len(pixels), cube.shape[2]))
+    for band in range(cube.shape[2]):  # one at a time: a whole cube in float64 may not fit
+        image = uniform_filter(cube[..., band], window, output=np.float64, mode="mirror")
+        means[:, band] = image.ravel()[pixels]
+    return means
+
+
+def _lda(
+    spectra: NDArray[np.float64], labels: NDArray[np.integer], test: NDArray[np.float64]
+) -> NDArray[np.integer]:
+    from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+
+    if (labels == labels[0]).all():
+        return np.full(len(test), labels[0])
+    model = LinearDiscriminantAnalysis(solver="lsqr", shrinkage="auto")
+    with warnings.catch_warnings(action="ignore", category=UserWarning):  # classes of one pixel
+        found: NDArray[np.integer] = model.fit(spectra, labels).predict(test)
+    return found
+
+
+def _svm(
+    spectra: NDArray[np.float64], labels: NDArray[np.integer], test: NDArray[np.float64]
+) -> NDArray[np.integer]:
+    from sklearn.svm import SVC
+
+    if (labels == labels[0]).all():
+        return np.full(len(test), labels[0])
+    mean, std = spectra.mean(axis=0), spectra.std(axis=0)
+    std[std == 0] = 1
+    model = SVC(C=100, gamma="scale").fit((spectra - mean) / std, labels)
+    found: NDArray[np.integer] = model.predict((test - mean) / std)
+    return found
