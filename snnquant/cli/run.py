@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 
 def run(config: Config = DEFAULT_CONFIG, options: SharedOptions = DEFAULT_OPTIONS) -> None:
     """Train a CNN, convert it, train the SNN under quantization, score and price all of them."""
-    from snnquant.pipeline import stages
+    from snnquant.pipeline.whole_run import run_all
 
     def start(progress: Progress) -> Run:
         return create_or_resume(config, options, progress)
 
-    metrics = run_with_progress(start, stages.run_all)
+    metrics = run_with_progress(start, run_all)
     print_metrics(metrics, options.json)
     if not options.json:
         from snnquant.report import next_steps

@@ -48,6 +48,9 @@ class SplitConfig:
     pixels under random, else blocks."""
     block_size: int = 16
     """Side of a spatial block in pixels, at least 2."""
+    refit: bool = True
+    """Train on validation blocks too, once every choice was made by networks trained without them;
+    only where blocks validate."""
     guard: int | None = None
     """Guard band: training pixels (random: test pixels) nearer than this to the other side are
     dropped; by default the window under blocks, 0 under random and mask."""

@@ -26,10 +26,11 @@ from snnquant.energy import (
 from snnquant.errors import InputError
 from snnquant.inference import dense_form, exits, logits_by_step
 from snnquant.io import write_json
-from snnquant.nn import layer_table, parameter_count
-from snnquant.pipeline.readouts import choose_readout, judge, keep_readouts
+from snnquant.nn import parameter_count
 from snnquant.pipeline.controls import score_controls
+from snnquant.pipeline.readouts import choose_readout, judge, keep_readouts
 from snnquant.pipeline.run import Run
+from snnquant.pipeline.run_start import batch_size_for
 from snnquant.pipeline.scene_map import (
     PATCHES_AT_ONCE,
     integer_network,
@@ -52,9 +53,6 @@ from snnquant.sampling import coordinates_only_accuracy
 from snnquant.spiking import SpikingNetwork
 from snnquant.stored_networks import Network
 from snnquant.training import Samples, Scores, confusion, predict
-
-LAYER_VALUES = 2**25
-"""Values of a network's largest layer, over all time steps, that are computed at once."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,7 +108,7 @@ def evaluate(run: Run) -> RunMetrics:
         run.progress("evaluation", done, len(present), name)
         checkpoint = run.load(name)
         observed[name] = _observe(checkpoint, test)
-        readouts[name], smoothed = choose_readout(run, checkpoint)
+        readouts[name], smoothed = choose_readout(run, name)
         logits = observed[name].seen.logits
         of_map, calibration[name] = judge(run, readouts[name], smoothed, logits, test)
         bare = _scores(observed[name], test, run.scene.classes)
@@ -233,13 +231,6 @@ def energy_by_layer(run: Run) -> list[dict[str, Any]]:
                 }
             )
     return rows
-
-
-def batch_size_for(network: nn.Module, example: Tensor) -> int:
-    """Return how many patches like `example` [1, ...] fit the memory, at any window and T."""
-    steps = network.time_steps if isinstance(network, SpikingNetwork) else 1
-    layers = [math.prod(info.output_shape) for info in layer_table(network, example)]
-    return min(512, max(1, LAYER_VALUES // (steps * max(layers))))
 
 
 def _scene(run: Run) -> SceneMetrics:

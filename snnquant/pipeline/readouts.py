@@ -25,6 +25,7 @@ from snnquant.inference import (
     tile_logits,
 )
 from snnquant.io import replacing, write_json
+from snnquant.pipeline.held_out import held_out_run
 from snnquant.pipeline.run import Run
 from snnquant.report.calibration import Calibration, SelectivePoint, SmoothedScores, Unknown
 from snnquant.report.json_records import from_json, to_json
@@ -54,17 +55,40 @@ def tile_form(checkpoint: Checkpoint) -> tuple[TileLogits, str]:
     return tile_logits(checkpoint.network, inputs_of(checkpoint), checkpoint.model.window)
 
 
-def choose_readout(run: Run, checkpoint: Checkpoint) -> tuple[Readout, Floats | None]:
+def choose_readout(run: Run, name: str) -> tuple[Readout, Floats | None]:
     """Choose temperatures, smoothing and threshold of a network on the validation pixels.
+
+    Of a run that refits they are chosen with the network of `held_out_run`.
 
     Args:
         run: The run of the network.
-        checkpoint: The network.
+        name: A `Network`, or its key.
 
     Returns:
         The choices, and the smoothed probabilities [H W, K] of the whole scene; None where nothing
         is smoothed.
     """
+    if run.refits:
+        held_out = held_out_run(run, name)
+        readout, _ = _chosen(held_out, held_out.load(name))
+        smoothed = _smoothed(run, run.load(name), readout) if readout.sigma else None
+        return readout, smoothed
+    return _chosen(run, run.load(name))
+
+
+def _smoothed(run: Run, checkpoint: Checkpoint, readout: Readout) -> Floats:
+    """Return the smoothed probabilities [H W, K] of the scene."""
+    values = _scene_logits(run, checkpoint)
+    return readout.smoothed(values, run.scene.valid).reshape(-1, run.scene.classes)
+
+
+def _scene_logits(run: Run, checkpoint: Checkpoint) -> Floats:
+    by_tile, _ = tile_form(checkpoint)
+    cube, window = Cube.of_scene(run.scene), checkpoint.model.window
+    return scene_logits(by_tile, cube, checkpoint.normalisation, window, run.scene.classes)
+
+
+def _chosen(run: Run, checkpoint: Checkpoint) -> tuple[Readout, Floats | None]:
     options, validation = run.config.confidence, run.samples(run.split.val)
     classes = validation.classes.numpy()
     smoothed = None
@@ -87,9 +111,7 @@ def _smoothing(
 ) -> tuple[Readout, Floats]:
     """Return sigma and temperatures, and the smoothed probabilities [H W, K] of the scene."""
     scene, pixels, sigma = run.scene, run.split.val, run.config.confidence.sigma
-    by_tile, _ = tile_form(checkpoint)
-    cube, window = Cube.of_scene(scene), checkpoint.model.window
-    values = scene_logits(by_tile, cube, checkpoint.normalisation, window, scene.classes)
+    values = _scene_logits(run, checkpoint)
     shape = (-1, scene.classes)
     temperature = fit_temperature(values.reshape(shape)[pixels], classes)
     probabilities = Readout(temperature).smoothed(values, scene.valid)
@@ -175,7 +197,7 @@ def keep_readouts(run: Run, readouts: Mapping[Network, Readout]) -> None:
     write_json(run.path / READOUTS_FILE, to_json(readouts))
 
 
-def kept_readout(run: Run, name: str, checkpoint: Checkpoint) -> Readout:
+def kept_readout(run: Run, name: str) -> Readout:
     """Return the choices for a network that evaluation has kept, or choose and keep them.
 
     Raises:
@@ -198,6 +220,6 @@ def kept_readout(run: Run, name: str, checkpoint: Checkpoint) -> Readout:
         ) as error:
             raise InputError(f"{file}: damaged, expected a map's choices ({error})") from None
     if network not in kept:
-        kept[network], _ = choose_readout(run, checkpoint)
+        kept[network], _ = choose_readout(run, network)
         keep_readouts(run, kept)
     return kept[network]

@@ -231,17 +231,25 @@ class Run:
         kept = self.path / HARDWARE_FILE
         return str(kept) if kept.exists() else self.config.hardware
 
+    @property
+    def refits(self) -> bool:
+        """True for networks trained on validation blocks too, see `held_out_run`."""
+        options = self.config.split
+        given = "split" in vars(self) and vars(self)["split"].protocol not in PROTOCOLS
+        return options.validates_on_blocks and options.refit and not given
+
     @cached_property
     def split(self) -> Split:
         """Training, validation and test pixels; a function of scene and configuration only."""
         config, mask = self.config, None
+        options = replace(config.split, validation="pixels") if self.refits else config.split
         if config.split.protocol == "mask":
             if config.scene == SCENE_FILE:
                 found = f"found mask, but {self.scene.name} was built in Python"
                 raise InputError(f"--split: {found}, expected random or blocks")
             kept = self._kept_scene
             mask = load_mask(self.data or config.scene) if kept is None else kept.mask()
-        return make_split(self.scene, config.split, config.model.window, config.seed, mask)
+        return make_split(self.scene, options, config.model.window, config.seed, mask)
 
     @cached_property
     def normalisation(self) -> Normalisation:

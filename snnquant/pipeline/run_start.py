@@ -1,8 +1,9 @@
-"""Preparation of a run: a free folder, the classes and pixels that take part, the history file."""
+"""Preparation of a run: its folder, the classes and pixels that take part, its batches, history."""
 
 from __future__ import annotations
 
 import csv
+import math
 from collections.abc import Collection
 from dataclasses import asdict, fields, replace
 from pathlib import Path
@@ -10,17 +11,23 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor, nn
 
 from snnquant.config import RunConfig, SplitConfig, options_of, run_config_type
 from snnquant.config.options import STAGES
 from snnquant.errors import InputError
 from snnquant.io import replacing
+from snnquant.nn import layer_table
 from snnquant.sampling import Split
 from snnquant.sampling.normalisation import read_scaling
 from snnquant.scenes import Scene
 from snnquant.scenes.pixels import remark
+from snnquant.spiking import SpikingNetwork
 from snnquant.stored_networks import Network
 from snnquant.training import Epoch
+
+LAYER_VALUES = 2**25
+"""Values of a network's largest layer, over all time steps, that are computed at once."""
 
 
 def check_pixels(scene: Scene, split: Split) -> None:
@@ -119,3 +126,10 @@ def changed(
             expected = f"expected {option.value(own)}, with which the run's networks were made"
             raise InputError(f"{option.flag}: found {wanted}, {expected}")
     return replace(asked, scene=own.scene)
+
+
+def batch_size_for(network: nn.Module, example: Tensor) -> int:
+    """Return how many patches like `example` [1, ...] fit the memory, at any window and T."""
+    steps = network.time_steps if isinstance(network, SpikingNetwork) else 1
+    layers = [math.prod(info.output_shape) for info in layer_table(network, example)]
+    return min(512, max(1, LAYER_VALUES // (steps * max(layers))))

@@ -141,7 +141,7 @@ class _Drawing:
 
     def of_logits(self, logits: TileLogits, how: str) -> None:
         """Draw classes, smoothed classes, confidence and distance."""
-        readout = kept_readout(self.run, self.name, self.checkpoint)
+        readout = kept_readout(self.run, self.name)
         fields, method = map_fields(self.run.scene.classes), f"{how} {readout}"
         with self._unfinished(fields, method) as pixels:
             distance = self._distance()

@@ -1,6 +1,6 @@
 """The stages of a run, each reading and writing the run folder, so that any can be the last.
 
-train_cnn -> quantize_cnn -> convert_cnn -> train_snn -> evaluate -> draw_map. A stage whose result
+train_cnn -> quantize_cnn -> convert_cnn -> train_snn. A stage whose result
 exists is not run again, and every stage starts from files, never from what an earlier one left in
 memory: a run that was killed and resumed ends like one that was not.
 
@@ -29,13 +29,11 @@ from torch import Tensor, nn
 from snnquant.config import RunConfig, write_config
 from snnquant.conversion import convert, fold_batch_norm
 from snnquant.io import replacing, write_json
-from snnquant.models import build_model, require_convertible
-from snnquant.pipeline.evaluation import batch_size_for, evaluate
+from snnquant.models import build_model
+from snnquant.pipeline.front_end import choose_front_end
 from snnquant.pipeline.run import Run
-from snnquant.pipeline.run_start import KEY_MAP, changed
-from snnquant.pipeline.scene_map import draw_map
+from snnquant.pipeline.run_start import KEY_MAP, batch_size_for, changed
 from snnquant.quantization import quantize
-from snnquant.report import RunMetrics, write_html
 from snnquant.spiking import SpikingNetwork
 from snnquant.stored_networks import Network
 from snnquant.training import SynapseNorms, predict
@@ -54,6 +52,7 @@ def train_cnn(run: Run) -> None:
         InputError: If a file cannot be written.
     """
     if not run.has(Network.CNN_FP32):
+        choose_front_end(run)
         config = run.config
         torch.manual_seed(config.seed)
         cnn = build_model(config.model, run.scene.bands, run.scene.classes, batch_norm=True)
@@ -184,42 +183,6 @@ def change_options(run: Run, config: RunConfig) -> None:
         run.finish(Network.SNN_TRAINED.stage)  # what was begun was begun with other options
         with replacing(run.path / "config.toml") as temporary:
             temporary.write_text(write_config(new), encoding="utf-8")
-
-
-def run_all(run: Run) -> RunMetrics:
-    """Run every stage in turn, then draw the map and write report.html.
-
-    Args:
-        run: A run, new or resumed.
-
-    Returns:
-        The content of metrics.json.
-
-    Raises:
-        InputError: At once if the network has no spiking form; later if a file cannot be written.
-
-    >>> from pathlib import Path
-    >>> from tempfile import TemporaryDirectory
-    >>> from snnquant.config import ModelConfig, RunConfig, TrainingConfig
-    >>> config = RunConfig(
-    ...     scene="synthetic:24x24x16",
-    ...     model=ModelConfig(widths=(2, 2, 2, 2)),
-    ...     training=TrainingConfig(cnn_epochs=1, quantized_epochs=1, snn_epochs=1),
-    ... )
-    >>> with TemporaryDirectory() as folder:
-    ...     metrics = run_all(Run.create(config, Path(folder) / "run"))
-    ...     (Path(folder) / "run" / "map.png").exists()
-    True
-    >>> len(metrics.networks)
-    4
-    """
-    require_convertible(run.config.model)
-    for stage in (train_cnn, quantize_cnn, convert_cnn, train_snn):
-        stage(run)
-    metrics = evaluate(run)
-    draw_map(run)
-    write_html(metrics, run.path / "map_and_truth.png", run.path / "report.html")
-    return metrics
 
 
 def _calibration(run: Run) -> Tensor:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from snnquant.config import ModelConfig, RunConfig, TrainingConfig
-from snnquant.pipeline import stages
+from snnquant.pipeline import whole_run
 from snnquant.pipeline.run import Run
 from snnquant.report import RunMetrics
 
@@ -28,7 +28,7 @@ def config() -> RunConfig:
 def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, RunMetrics]:
     """A whole run, to be read and copied, never changed."""
     folder = tmp_path_factory.mktemp("pipeline") / "run"
-    return folder, stages.run_all(Run.create(CONFIG, folder))
+    return folder, whole_run.run_all(Run.create(CONFIG, folder))
 
 
 @pytest.fixture

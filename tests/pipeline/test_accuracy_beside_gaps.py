@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from snnquant.config import ModelConfig, RunConfig, TrainingConfig
-from snnquant.pipeline import stages
+from snnquant.pipeline import whole_run
 from snnquant.pipeline.run import Run
 from snnquant.pipeline.scene_map import draw_map
 from snnquant.scenes import Scene, load_scene
@@ -44,7 +44,7 @@ def salinas() -> tuple[np.ndarray, np.ndarray]:
 
 def accuracy(scene: Scene, folder: Path) -> tuple[Run, dict[str, float]]:
     run = Run.create(LEARN, folder, scene=scene)
-    metrics = stages.run_all(run)
+    metrics = whole_run.run_all(run)
     return run, {name: metrics.networks[name].oa for name in ("cnn_fp32", "snn_trained")}
 
 

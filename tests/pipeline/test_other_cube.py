@@ -14,7 +14,7 @@ import pytest
 from snnquant.cli import main
 from snnquant.config import RunConfig, SplitConfig
 from snnquant.errors import InputError
-from snnquant.pipeline import stages
+from snnquant.pipeline import stages, whole_run
 from snnquant.pipeline.other_cube import Deviation
 from snnquant.pipeline.run import Run
 from snnquant.pipeline.scene_map import draw_map
@@ -186,7 +186,7 @@ def test_both_engines_leave_gaps_out(config, tmp_path):
     labels = np.minimum(field().labels, 4)
     scene = Scene.from_arrays(cube, labels)
     run = Run.create(config, tmp_path / "run", scene=scene)
-    stages.run_all(run)
+    whole_run.run_all(run)
     whole = np.load(run.path / "map.npy")
     assert not whole[:, :5].any()
     assert whole[:, 5:].all()

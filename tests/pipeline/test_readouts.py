@@ -143,11 +143,11 @@ def test_validation_decides_and_test_labels_do_not(
     copied: Callable[[], Run], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = copied()
-    readout, smoothed = readouts.choose_readout(run, run.load(Network.SNN_TRAINED))
+    readout, smoothed = readouts.choose_readout(run, Network.SNN_TRAINED)
     labels = run.scene.labels.copy()
     labels.ravel()[run.split.test] = 1
     monkeypatch.setitem(vars(run), "scene", replace(run.scene, labels=labels))
-    again, same = readouts.choose_readout(run, run.load(Network.SNN_TRAINED))
+    again, same = readouts.choose_readout(run, Network.SNN_TRAINED)
     assert readout == again
     assert (smoothed is None) == (same is None)
 

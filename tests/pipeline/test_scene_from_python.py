@@ -14,7 +14,7 @@ import pytest
 from snnquant.cli import main
 from snnquant.config import RunConfig, SplitConfig
 from snnquant.errors import InputError
-from snnquant.pipeline import evaluation, stages
+from snnquant.pipeline import evaluation, stages, whole_run
 from snnquant.pipeline.run import Run
 from snnquant.report import RunMetrics
 from snnquant.sampling import Split, split_without_test
@@ -38,7 +38,7 @@ def trained(config: RunConfig, scene: Scene, tmp_path: Path) -> Run:
 def test_a_run_of_a_scene_object_scores_like_that_of_its_name(
     config: RunConfig, scene: Scene, finished: tuple[Path, RunMetrics], tmp_path: Path
 ) -> None:
-    metrics = stages.run_all(Run.create(config, tmp_path / "run", scene=scene))
+    metrics = whole_run.run_all(Run.create(config, tmp_path / "run", scene=scene))
     folder, expected = finished
     assert metrics.networks == expected.networks
     assert metrics.scene == replace(expected.scene, name=scene.name)
