@@ -10,6 +10,8 @@ from snnquant.errors import InputError
 from snnquant.scenes import Scene
 
 Matrix = NDArray[np.float64]
+FLAT = 1e-6
+"""Standard deviation over the bands, in means of a spectrum, up to which it counts as flat."""
 _LOWEST = 1e-3
 """Smallest value that a logarithm is taken of, in means of the training pixels."""
 
@@ -40,10 +42,11 @@ def _form(cube: NDArray[np.float32], part: str, floor: float) -> NDArray[np.floa
     if part == "log-derivative":
         logarithms: NDArray[np.float32] = np.log(np.maximum(cube, np.float32(floor)))
         return logarithms
-    centred: NDArray[np.float32] = cube - cube.mean(axis=-1, keepdims=True)
+    mean = cube.mean(axis=-1, keepdims=True)
+    centred: NDArray[np.float32] = cube - mean
     spread = centred.std(axis=-1, keepdims=True)
-    spread[spread == 0] = 1  # a flat spectrum has no shape
-    centred /= spread
+    # A flat spectrum has no shape; what rounding leaves of it must not become one.
+    centred /= np.where(spread > FLAT * np.abs(mean), spread, np.float32(1))
     return centred
 
 
