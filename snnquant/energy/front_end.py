@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from snnquant.energy.counts import LayerActivity
 from snnquant.nn import LayerInfo
@@ -23,10 +24,11 @@ def with_front_end(
 ) -> list[LayerActivity]:
     """Add to a network's layers what the matrix of its normalisation takes.
 
-    A first 3-D kernel of all bands times 1x1 takes the matrix into its weights, W' = W M^T, exactly
-    and at the cost of its own multiplications, with weights of `FRONT_END_BITS`. Before another
-    first layer the matrix is a 1x1 layer of its own, at every position of the window. Means and
-    standard deviations go into the next weights in either case, and are free.
+    A first 3-D kernel of all bands times 1x1 takes the matrix into its weights, as
+    `snnquant.conversion.fold_front_end` does, at the cost of its own multiplications, with weights
+    of `FRONT_END_BITS`. Before another first layer the matrix is a 1x1 layer of its own, at every
+    position of the window. Means, standard deviations and a matrix that only scales go into the
+    next weights in either case, and are free.
 
     Args:
         layers: Layers, as `measure` returns them.
@@ -35,7 +37,7 @@ def with_front_end(
 
     Returns:
         The layers, with one more before them or with the first one changed; equal to `layers` for
-        a normalisation without a matrix.
+        a normalisation without a matrix that mixes bands.
 
     >>> one = np.ones(4, np.float32)
     >>> info = LayerInfo("conv", "conv3d", (1, 4, 3, 3), (8, 1, 2, 1, 1), (), (), (), 8)
@@ -45,7 +47,7 @@ def with_front_end(
     [('front_end', 144.0), ('conv', 8.0)]
     """
     matrix = normalisation.components
-    if matrix is None:
+    if matrix is None or _only_scales(matrix):
         return list(layers)
     first, inputs = layers[0], matrix.shape[1]
     spans_all = first.info.kind == "conv3d" and first.info.weight_shape[1:] == (1, inputs, 1, 1)
@@ -56,3 +58,10 @@ def with_front_end(
     mac = int(np.count_nonzero(matrix)) * window**2
     info = LayerInfo(FRONT_END, "conv2d", *shapes, (1, 1), (0, 0), mac)
     return [LayerActivity(info, False, 1.0, float(mac), 0.0, 0.0, bits=FRONT_END_BITS), *layers]
+
+
+def _only_scales(matrix: NDArray[np.float32]) -> bool:
+    """Tell whether a matrix is diagonal."""
+    return matrix.shape[0] == matrix.shape[1] == np.count_nonzero(np.diag(matrix)) and (
+        np.count_nonzero(matrix) == len(matrix)
+    )
