@@ -14,7 +14,10 @@ from snnquant.sampling import Normalisation
 
 FRONT_END_BITS = 16
 """Bits per weight of the matrix, and of a first layer that it is folded into, in a quantized
-network. Whitened spectra are small differences of bands: the grid of the weights is too coarse."""
+network, with one scale per output and form of the spectrum: a single scale for values of thousands
+and logarithms loses the latter. Whitened spectra are small differences of bands, for which 6 or 8
+bits are too coarse. On Indian Pines 16 bits leave 99.8 % of all pixels the class that they have in
+floating point (three forms side by side: 99.6 %); 18 bits would leave 99.9 %."""
 FRONT_END = "front_end"
 """Name of the matrix among the layers."""
 
@@ -62,6 +65,5 @@ def with_front_end(
 
 def _only_scales(matrix: NDArray[np.float32]) -> bool:
     """Tell whether a matrix is diagonal."""
-    return matrix.shape[0] == matrix.shape[1] == np.count_nonzero(np.diag(matrix)) and (
-        np.count_nonzero(matrix) == len(matrix)
-    )
+    square = matrix.shape[0] == matrix.shape[1]
+    return square and np.array_equal(matrix, np.diag(matrix.diagonal()))

@@ -107,54 +107,62 @@ def test_forms_that_are_only_standardised_are_free(spectra):
     assert with_front_end(before, normalisation, 5) == before
 
 
-def trained(spectra: str) -> tuple[nn.Module, Normalisation, Tensor, Tensor, Tensor]:
-    """Return a CNN, its normalisation, patches prepared and normalised of all pixels, classes."""
-    scene = load_scene("synthetic:36x36x24")
-    normalisation = Normalisation.fit(
-        scene, np.flatnonzero(scene.labels)[::3], 0, "within-class", spectra
-    )
+def trained(name: str, spectra: str) -> tuple[nn.Module, Normalisation, Tensor, Tensor, Tensor]:
+    """Return a CNN, its normalisation, spectra prepared and normalised of all pixels, classes."""
+    scene = load_scene(name)
+    train = np.flatnonzero(scene.labels)[::3]
+    normalisation = Normalisation.fit(scene, train, 0, "within-class", spectra)
+    prepared = prepare(scene.cube, spectra, normalisation.floor)
     prepared, taken = (
-        torch.from_numpy(cube.reshape(-1, 1, cube.shape[-1], 1, 1).astype(np.float32))
-        for cube in (
-            prepare(scene.cube, spectra, normalisation.floor),
-            normalisation.apply(scene.cube),
-        )
+        torch.from_numpy(np.ascontiguousarray(cube.reshape(-1, 1, cube.shape[-1], 1, 1)))
+        for cube in (prepared, normalisation.apply(scene.cube))
     )
     torch.manual_seed(0)
     config = ModelConfig(name="cnn1x1", window=1, spectra=spectra, dropout=0)
     cnn = build_model(config, scene.bands, scene.classes)
-    labels = torch.from_numpy(scene.labels.ravel())
-    train, optimiser = (
-        torch.from_numpy(np.flatnonzero(scene.labels)[::3]),
-        torch.optim.Adam(cnn.parameters(), 3e-3),
-    )
+    labels = torch.from_numpy(scene.labels.ravel().astype(np.int64))
+    optimiser = torch.optim.Adam(cnn.parameters(), 3e-3)
     for _ in range(60):
         optimiser.zero_grad()
-        loss = nn.functional.cross_entropy(cnn(taken[train]), labels[train] - 1)
-        loss.backward()
+        nn.functional.cross_entropy(cnn(taken[train]), labels[train] - 1).backward()
         optimiser.step()
     return cnn.eval(), normalisation, prepared, taken, labels
 
 
-def rounded(weight: Tensor, bits: int) -> Tensor:
-    """Return the weights on a symmetric grid of so many bits per output channel."""
-    step = weight.flatten(1).abs().amax(1) / (2 ** (bits - 1) - 1)
-    step = step.view(-1, *[1] * (weight.ndim - 1))
-    return (weight / step).round() * step
+def rounded(weight: Tensor, bits: int, forms: int) -> Tensor:
+    """Return the weights on a symmetric grid of so many bits per output channel and form."""
+    split = weight.view(len(weight), forms, -1)
+    step = split.abs().amax(2, keepdim=True) / (2 ** (bits - 1) - 1)
+    return ((split / step).round() * step).view_as(weight)
 
 
-@pytest.mark.parametrize("spectra", ["raw", "raw+snv+log-derivative"])
-def test_16_bits_keep_the_classes_of_a_folded_front_end(spectra):
-    cnn, normalisation, prepared, taken, labels = trained(spectra)
+@pytest.mark.parametrize(
+    ("scene", "spectra", "wanted"),
+    [
+        ("synthetic:36x36x24", "raw", 0.999),
+        ("synthetic:36x36x24", "raw+snv+log-derivative", 0.999),
+        pytest.param("indian_pines", "raw", 0.997, marks=pytest.mark.slow),
+        pytest.param("indian_pines", "raw+snv+log-derivative", 0.994, marks=pytest.mark.slow),
+    ],
+)
+def test_16_bits_keep_nearly_all_classes_of_a_folded_front_end(scene, spectra, wanted):
+    """Two or three of a thousand pixels of a real scene lie nearer to a border than the rounding.
+
+    Of Indian Pines 99.82 % and 99.57 % keep their class, with one scale for three forms 20 %.
+    """
+    cnn, normalisation, prepared, taken, labels = trained(scene, spectra)
     folded = fold_front_end(cnn, normalisation)
+    forms = 1 + spectra.count("+")
     with torch.no_grad():
         exact = copy.deepcopy(cnn).double()(taken.double()).argmax(1)
         known = labels > 0
         assert (exact[known] + 1 == labels[known]).double().mean() > 0.8
+        in_floats = (folded(prepared).argmax(1) == exact).double().mean()
         agree = {}
         for bits in (FRONT_END_BITS, 6):
             network = copy.deepcopy(folded)
-            network.conv1.weight.copy_(rounded(folded.conv1.weight, bits))
+            network.conv1.weight.copy_(rounded(folded.conv1.weight, bits, forms))
             agree[bits] = (network(prepared).argmax(1) == exact).double().mean().item()
-    assert agree[FRONT_END_BITS] >= 0.999
+    assert in_floats >= 0.9999
+    assert agree[FRONT_END_BITS] >= wanted
     assert agree[6] < agree[FRONT_END_BITS]
