@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from snnquant.checkpoints import Checkpoint
 from snnquant.energy import (
@@ -50,7 +49,6 @@ from snnquant.report.run_metrics import (
     SplitMetrics,
 )
 from snnquant.sampling import coordinates_only_accuracy
-from snnquant.spiking import SpikingNetwork
 from snnquant.stored_networks import Network
 from snnquant.training import Samples, Scores, confusion, predict
 
