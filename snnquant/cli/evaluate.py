@@ -44,7 +44,7 @@ def evaluate(
     device: Device = "auto",
     json: Json = False,
 ) -> None:
-    """Score and price every network of a run on its test pixels, or score them on another scene.
+    """Score and price every network of a run on its test pixels, or score it on another scene.
 
     Parameters
     ----------
@@ -65,8 +65,10 @@ def evaluate(
 
     other = None if scene is None else KeptScene(folder, scene).other_scene()
     if other is not None:
-        given = {"early-exit": early_exit, "integers": integers}
-        given |= {"smoothing": smoothing, "unknown-accuracy": unknown_accuracy}
+        given = {
+            **{"early-exit": early_exit, "integers": integers},
+            **{"smoothing": smoothing, "unknown-accuracy": unknown_accuracy},
+        }
         _refuse_beside(other, given)
         _evaluate_across(folder, other, resample, device, json)
         return
@@ -97,7 +99,7 @@ def evaluate(
 
 def _refuse_beside(scene: Scene, given: dict[str, Any]) -> None:
     for name, value in given.items():
-        if value not in (False, None):
+        if value is not None and value is not False:
             found = f"found another scene, {scene.name}, beside it"
             raise InputError(f"--{name}: {found}, expected the run's own")
 

@@ -52,8 +52,7 @@ _FILES = {
     "workload.json": "The layers of the trained, quantized SNN, as `pim-sim` reads them.",
     "early_exit.json": "Result of `snnquant evaluate --early-exit`: [keys](#early_exitjson).",
     "integers.json": "Result of `snnquant evaluate --integers`: [keys](#integersjson).",
-    "across_SCENE.json": "Result of `snnquant evaluate --scene OTHER`: "
-    "[keys](#across_scenejson).",
+    "across_SCENE.json": "Result of `snnquant evaluate --scene OTHER`: [keys](#across_scenejson).",
     "map.png, map.npy, map.img, map.hdr": "Class of every pixel: picture, array, ENVI file.",
     "map.tif, map.tif.aux.xml": "The same as GeoTIFF with its class names (extra `geo`; scenes "
     "with a place on Earth).",
