@@ -110,7 +110,7 @@ def _evaluate_across(
     from rich.console import Console
 
     from snnquant.pipeline.across import across_file, evaluate_across
-    from snnquant.report.across import across_section
+    from snnquant.report.across_scenes import across_section
     from snnquant.report.terminal import print_section
 
     metrics = run_with_progress(

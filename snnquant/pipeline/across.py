@@ -19,7 +19,7 @@ from snnquant.pipeline.controls import spectral_scores
 from snnquant.pipeline.other_cube import cube_of_another
 from snnquant.pipeline.readouts import kept_readout, tile_form
 from snnquant.pipeline.run import Run
-from snnquant.report.across import AcrossControls, AcrossMetrics, AcrossScores
+from snnquant.report.across_scenes import AcrossControls, AcrossMetrics, AcrossScores
 from snnquant.report.calibration import SmoothedScores
 from snnquant.report.run_metrics import SceneMetrics
 from snnquant.scenes import Scene

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
 
 from snnquant.conversion import ConversionReport
-from snnquant.report.across import AcrossMetrics
+from snnquant.report.across_scenes import AcrossMetrics
 from snnquant.report.run_metrics import EarlyExit, IntegerScores, RunMetrics
 from snnquant.stored_networks import Network
 

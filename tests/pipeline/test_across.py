@@ -21,7 +21,7 @@ from snnquant.pipeline.kept_files import KeptScene
 from snnquant.pipeline.run import Run
 from snnquant.pipeline.stages import train_cnn
 from snnquant.report import RunMetrics
-from snnquant.report.across import AcrossMetrics, across_section
+from snnquant.report.across_scenes import AcrossMetrics, across_section
 from snnquant.scenes import Scene, load_scene
 from snnquant.stored_networks import Network
 
