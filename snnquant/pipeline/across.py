@@ -38,8 +38,9 @@ def across_file(folder: Path, scene: Scene) -> Path:
 def evaluate_across(run: Run, scene: Scene, *, resample: bool = False) -> AcrossMetrics:
     """Score every network that a run has on another scene; write across_SCENE.json.
 
-    Scored are all labelled pixels of the classes that the run knows by name, upper and lower case
-    and punctuation alike. Networks, smoothing and controls are as the run's own scene made them.
+    Scored are all labelled pixels of the classes that the run learnt, matched by name, upper and
+    lower case and punctuation alike. Networks, smoothing and controls are as the run's own scene
+    made them.
 
     Args:
         run: A run with at least its CNN.
@@ -73,7 +74,8 @@ def evaluate_across(run: Run, scene: Scene, *, resample: bool = False) -> Across
     if scene.digest == own.digest:
         raise InputError(f"--scene: found {scene.name}, the run's own, expected another scene")
     numbers = _own_numbers(own.class_names, scene.class_names)
-    labels = np.append(0, numbers)[scene.labels.ravel()]
+    learnt = np.isin(numbers, own.labels.ravel()[run.split.train])
+    labels = np.append(0, np.where(learnt, numbers, 0))[scene.labels.ravel()]
     pixels = np.flatnonzero(labels)
     if not len(pixels):
         found, expected = (", ".join(entry.class_names) for entry in (scene, own))

@@ -65,7 +65,7 @@ class AcrossMetrics(Record):
     scored: dict[str, int]
     """Pixels that are scored, all labelled ones, by the run's classes."""
     left_out: dict[str, int]
-    """Labelled pixels that are not scored, by the other scene's classes that the run lacks."""
+    """Labelled pixels that are not scored, by classes of their scene that the run did not learn."""
     networks: dict[Network, AcrossScores]
     """Scores by network, each at the top level under its key; only networks that the run has."""
     controls: AcrossControls
@@ -109,7 +109,7 @@ def _notes(metrics: AcrossMetrics) -> tuple[str, ...]:
     notes = [f"Scored: {sum(scored.values()):,} labelled pixels. {classes}."]
     if left_out:
         classes = ", ".join(f"{name} ({count:,})" for name, count in left_out.items())
-        notes.append(f"Not scored, classes that the run does not know: {classes}.")
+        notes.append(f"Not scored, classes that the run did not learn: {classes}.")
     notes.append(
         f"Networks, smoothing and controls learnt from {metrics.trained_on} only; pixels that both "
         "scenes have in common are scored too."

@@ -117,7 +117,17 @@ def test_classes_are_matched_by_name_in_any_order_and_others_are_only_counted(ru
         ):
             assert mine == (None if name in gone else all_of_them)
     text = " ".join(across_section(found).notes)
-    assert f"does not know: Lava ({counts[1]}), Snow ({counts[4]})" in text
+    assert f"did not learn: Lava ({counts[1]}), Snow ({counts[4]})" in text
+
+
+def test_classes_without_a_training_pixel_are_not_scored(run: Run) -> None:
+    scene, split = unseen_pixels(run), run.split
+    first = run.scene.labels.ravel()[split.train] == 1
+    vars(run)["split"] = replace(split, train=split.train[~first])
+    found = evaluate_across(run, scene)
+    assert found.left_out == {"Soil": (scene.labels == 1).sum()}
+    assert list(found.scored) == list(run.scene.class_names[1:])
+    assert found.networks[Network.CNN_FP32].class_accuracy[0] is None
 
 
 @pytest.mark.parametrize(
