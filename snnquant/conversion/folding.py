@@ -1,4 +1,4 @@
-"""Batch norm merged into the convolution or dense layer before it."""
+"""Batch norm merged into the layer before it, and a normalisation into the layer after it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ from torch import fx, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from snnquant.conversion.tracing import trace
-from snnquant.nn.kinds import BATCH_NORMS, CONVOLUTIONS
+from snnquant.errors import InputError
+from snnquant.nn.kinds import BATCH_NORMS, CONVOLUTIONS, SYNAPSES
+from snnquant.quantization import freeze
+from snnquant.sampling import Normalisation
 
 
 def fold_batch_norm(cnn: nn.Module) -> nn.Module:
@@ -78,3 +81,58 @@ def fold_in_place(module: nn.Module, graph: fx.Graph) -> dict[str, str]:
         module.set_submodule(node.target, nn.Identity())
         folded[node.target] = before.target
     return folded
+
+
+@torch.no_grad()
+def fold_front_end(network: nn.Module, normalisation: Normalisation) -> nn.Module:
+    """Copy a network and merge the normalisation of its input into its first kernel.
+
+    With weights W [F, K] over all K values of a position, mean m, standard deviation s and matrix
+    M, W' = W M^T / s and b' = b - W' m: the same function up to rounding.
+
+    Args:
+        network: A CNN or SNN whose first layer with weights is a 3-D kernel of all bands times 1x1,
+            such as cnn1x1's; it is not changed.
+        normalisation: Its normalisation.
+
+    Returns:
+        The copy in evaluation mode, for patches of forms of the spectrum as
+        `snnquant.sampling.spectra.prepare` returns them: of raw spectra the sensor's own values.
+        Its first layer has plain weights, quantized ones of others stay quantized.
+
+    Raises:
+        InputError: Where the first kernel does not span all bands and one position.
+
+    Example:
+        >>> import numpy as np
+        >>> cnn = nn.Sequential(nn.Conv3d(1, 3, (4, 1, 1)), nn.ReLU(), nn.Flatten()).eval()
+        >>> statistics = Normalisation(np.full(4, 2.0, "f4"), np.full(4, 5.0, "f4"))
+        >>> x = torch.rand(2, 1, 4, 1, 1)
+        >>> bool(torch.allclose(fold_front_end(cnn, statistics)(x), cnn((x - 2) / 5), atol=1e-6))
+        True
+    """
+    folded = copy.deepcopy(network).eval()
+    synapses = ((n, m) for n, m in folded.named_modules() if isinstance(m, SYNAPSES))
+    name, first = next(synapses, ("", None))
+    mean, std = (torch.from_numpy(v).double() for v in (normalisation.mean, normalisation.std))
+    matrix = torch.eye(len(mean), dtype=torch.float64)
+    if normalisation.components is not None:
+        matrix = torch.from_numpy(normalisation.components).double()
+    layer: Any = first
+    if not isinstance(first, nn.Conv3d) or not _spans_all(first, matrix.shape[1]):
+        found, bands = f"found {first} first", matrix.shape[1]
+        raise InputError(f"layer {name}: {found}, expected kernels of {bands} bands times 1x1")
+    freeze(layer)
+    weight, bias = layer.weight, layer.bias
+    new = weight.flatten(1).double() @ (matrix / std[:, None]).T
+    shift = new @ mean
+    layer.weight = nn.Parameter(new[:, None, :, None, None].to(weight))
+    layer.bias = nn.Parameter((-shift if bias is None else bias.double() - shift).to(weight))
+    layer.kernel_size = (len(mean), 1, 1)
+    return folded
+
+
+def _spans_all(layer: nn.Conv3d, bands: int) -> bool:
+    """Tell whether a convolution's kernels take all bands of one position."""
+    plain = not any(layer.padding) and layer.stride[1:] == (1, 1)
+    return plain and layer.weight.shape[1:] == (1, bands, 1, 1)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from snnquant.energy.counts import LayerActivity
 from snnquant.nn import LayerInfo
@@ -13,7 +14,10 @@ from snnquant.sampling import Normalisation
 
 FRONT_END_BITS = 16
 """Bits per weight of the matrix, and of a first layer that it is folded into, in a quantized
-network. Whitened spectra are small differences of bands: the grid of the weights is too coarse."""
+network, with one scale per output and form of the spectrum: a single scale for values of thousands
+and logarithms loses the latter. Whitened spectra are small differences of bands, for which 6 or 8
+bits are too coarse. On Indian Pines 16 bits leave 99.8 % of all pixels the class that they have in
+floating point (three forms side by side: 99.6 %); 18 bits would leave 99.9 %."""
 FRONT_END = "front_end"
 """Name of the matrix among the layers."""
 
@@ -23,10 +27,11 @@ def with_front_end(
 ) -> list[LayerActivity]:
     """Add to a network's layers what the matrix of its normalisation takes.
 
-    A first 3-D kernel of all bands times 1x1 takes the matrix into its weights, W' = W M^T, exactly
-    and at the cost of its own multiplications, with weights of `FRONT_END_BITS`. Before another
-    first layer the matrix is a 1x1 layer of its own, at every position of the window. Means and
-    standard deviations go into the next weights in either case, and are free.
+    A first 3-D kernel of all bands times 1x1 takes the matrix into its weights, as
+    `snnquant.conversion.fold_front_end` does, at the cost of its own multiplications, with weights
+    of `FRONT_END_BITS`. Before another first layer the matrix is a 1x1 layer of its own, at every
+    position of the window. Means, standard deviations and a matrix that only scales go into the
+    next weights in either case, and are free.
 
     Args:
         layers: Layers, as `measure` returns them.
@@ -35,7 +40,7 @@ def with_front_end(
 
     Returns:
         The layers, with one more before them or with the first one changed; equal to `layers` for
-        a normalisation without a matrix.
+        a normalisation without a matrix that mixes bands.
 
     >>> one = np.ones(4, np.float32)
     >>> info = LayerInfo("conv", "conv3d", (1, 4, 3, 3), (8, 1, 2, 1, 1), (), (), (), 8)
@@ -45,7 +50,7 @@ def with_front_end(
     [('front_end', 144.0), ('conv', 8.0)]
     """
     matrix = normalisation.components
-    if matrix is None:
+    if matrix is None or _only_scales(matrix):
         return list(layers)
     first, inputs = layers[0], matrix.shape[1]
     spans_all = first.info.kind == "conv3d" and first.info.weight_shape[1:] == (1, inputs, 1, 1)
@@ -56,3 +61,9 @@ def with_front_end(
     mac = int(np.count_nonzero(matrix)) * window**2
     info = LayerInfo(FRONT_END, "conv2d", *shapes, (1, 1), (0, 0), mac)
     return [LayerActivity(info, False, 1.0, float(mac), 0.0, 0.0, bits=FRONT_END_BITS), *layers]
+
+
+def _only_scales(matrix: NDArray[np.float32]) -> bool:
+    """Tell whether a matrix is diagonal."""
+    square = matrix.shape[0] == matrix.shape[1]
+    return square and np.array_equal(matrix, np.diag(matrix.diagonal()))

@@ -12,6 +12,7 @@ from snnquant.nn.convolutions import Conv2d, Conv3d
 from snnquant.nn.kinds import MAX_POOLS
 from snnquant.quantization import freeze
 from snnquant.sampling import Normalisation
+from snnquant.sampling.spectra import FLAT
 from snnquant.spiking import (
     LIF,
     LIFParameters,
@@ -33,6 +34,8 @@ class Deployed(nn.Module):
     mean: Tensor
     std: Tensor
     components: Tensor
+    bands: int
+    """Bands of the raw patches; 0 without a normalisation."""
 
     def __init__(self, network: nn.Module, normalisation: Normalisation | None = None) -> None:
         super().__init__()
@@ -44,6 +47,7 @@ class Deployed(nn.Module):
         self.forms = forms_of(normalisation.spectra) if normalisation is not None else []
         self.floor = normalisation.floor if normalisation is not None else 0.0
         self.normalised = normalisation is not None
+        self.bands = 0 if normalisation is None else len(normalisation.mean) // len(self.forms)
         self.projected = normalisation is not None and normalisation.components is not None
         if normalisation is not None:
             for name in ("mean", "std"):
@@ -71,8 +75,10 @@ def _form(patches: Tensor, form: str, floor: float) -> Tensor:
         return patches
     if form == "log-derivative":
         return patches.clamp(min=floor).log()
-    centred = patches - patches.mean(2, keepdim=True)
-    return centred / centred.square().mean(2, keepdim=True).sqrt().clamp(min=1e-30)
+    mean = patches.mean(2, keepdim=True)
+    centred = patches - mean
+    spread = centred.square().mean(2, keepdim=True).sqrt()
+    return centred / torch.where(spread > FLAT * mean.abs(), spread, 1.0)
 
 
 class UnrolledLIF(LIF):

@@ -35,7 +35,7 @@ def to_model(request: ExportRequest) -> Any:
     require_extra("onnx", "onnx", "onnxscript")
     example = request.example
     deployed = Deployed(request.network, request.normalisation)
-    bands = deployed.mean.shape[0] if deployed.normalised else example.shape[2]
+    bands = deployed.bands or example.shape[2]
     patches = example.new_zeros(2, 1, bands, *example.shape[3:])
     batch = torch.export.Dim("batch")
     try:

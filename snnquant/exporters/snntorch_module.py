@@ -18,6 +18,7 @@ from snnquant.nn import INPUT, GraphNetwork
 from snnquant.nn.kinds import DROPOUTS, MAX_POOLS
 from snnquant.nn.wiring import Sum, WeightedSum
 from snnquant.sampling import Normalisation
+from snnquant.sampling.spectra import FLAT
 from snnquant.spiking import LIF, Neuron, SpikingNetwork, require_lif
 from snnquant.spiking.snntorch_adapter import to_snntorch
 
@@ -73,6 +74,8 @@ RESERVED |= {
     "raw",
     "log",
     "snv",
+    "level",
+    "spread",
     "time_steps",
     "x",
     "mem",
@@ -107,8 +110,10 @@ FORMS = {
     "raw": ["raw = patches"],
     "log-derivative": ["log = patches.clamp(min={floor!r}).log()"],
     "snv": [
-        "snv = patches - patches.mean(2, keepdim=True)",
-        "snv = snv / snv.square().mean(2, keepdim=True).sqrt().clamp(min=1e-30)",
+        "level = patches.mean(2, keepdim=True)",
+        "snv = patches - level",
+        "spread = snv.square().mean(2, keepdim=True).sqrt()",
+        f"snv = snv / torch.where(spread > {FLAT!r} * level.abs(), spread, 1.0)",
     ],
 }
 """Lines that compute the nonlinear part of each form of the spectra."""

@@ -86,9 +86,9 @@ class Normalisation:
                 found = f"found {spectra} beside --scaling {scaling}"
                 raise InputError(f"--spectra: {found}, expected standard or within-class")
             return cls(*fit_spectra(scene, train_indices, spectra, shrinkage))
-        spectra = scene.cube.reshape(-1, scene.bands)[train_indices].astype(np.float64)
+        training = scene.cube.reshape(-1, scene.bands)[train_indices].astype(np.float64)
         if scaling == "standard":
-            mean, std = spectra.mean(axis=0).astype(np.float32), spectra.std(0).astype(np.float32)
+            mean, std = training.mean(axis=0).astype(np.float32), training.std(0).astype(np.float32)
             std[std == 0] = 1
         else:
             mean, std = _shift_and_scale(scene, scaling)
@@ -98,8 +98,8 @@ class Normalisation:
         elif not reduces:
             return cls(mean, std, scaling=scaling)
         if scaling != "standard":  # axes go through the mean, whatever was subtracted
-            mean = spectra.mean(axis=0).astype(np.float32)
-        scores = (spectra - mean) / std
+            mean = training.mean(axis=0).astype(np.float32)
+        scores = (training - mean) / std
         variances, axes = np.linalg.eigh(scores.T @ scores / len(scores))
         variances, axes = variances[::-1][:components], axes[:, ::-1][:, :components]
         # An axis may point either way: its largest entry is made positive.

@@ -10,6 +10,8 @@ from snnquant.errors import InputError
 from snnquant.scenes import Scene
 
 Matrix = NDArray[np.float64]
+FLAT = 1e-6
+"""Standard deviation over the bands, in means of a spectrum, up to which it counts as flat."""
 _LOWEST = 1e-3
 """Smallest value that a logarithm is taken of, in means of the training pixels."""
 
@@ -38,11 +40,14 @@ def _form(cube: NDArray[np.float32], part: str, floor: float) -> NDArray[np.floa
     if part == "raw":
         return cube
     if part == "log-derivative":
-        return np.log(np.maximum(cube, np.float32(floor)))
-    centred = cube - cube.mean(axis=-1, keepdims=True)
+        logarithms: NDArray[np.float32] = np.log(np.maximum(cube, np.float32(floor)))
+        return logarithms
+    mean = cube.mean(axis=-1, keepdims=True)
+    centred: NDArray[np.float32] = cube - mean
     spread = centred.std(axis=-1, keepdims=True)
-    spread[spread == 0] = 1  # a flat spectrum has no shape
-    return centred / spread
+    # A flat spectrum has no shape; what rounding leaves of it must not become one.
+    centred /= np.where(spread > FLAT * np.abs(mean), spread, np.float32(1))
+    return centred
 
 
 def fit_spectra(
@@ -106,7 +111,8 @@ def _matrix(
         matrix, values = matrix @ root, values @ root
     spread = values.std(axis=0)
     spread[spread == 0] = 1
-    return matrix / spread
+    scaled: Matrix = matrix / spread
+    return scaled
 
 
 def _within_class_root(values: Matrix, classes: NDArray[np.integer], shrinkage: float) -> Matrix:
@@ -119,4 +125,5 @@ def _within_class_root(values: Matrix, classes: NDArray[np.integer], shrinkage: 
     variances, axes = np.linalg.eigh(covariance)
     # Rounding leaves a variance of 0 slightly below it.
     roots = np.sqrt(np.maximum(variances, 0) + added)
-    return (axes / roots) @ axes.T
+    inverse_root: Matrix = (axes / roots) @ axes.T
+    return inverse_root

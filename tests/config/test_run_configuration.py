@@ -44,7 +44,7 @@ def configs(granularity: str, batch_norm: st.SearchStrategy[bool]) -> st.SearchS
         ),
         model=st.builds(
             ModelConfig,
-            name=st.sampled_from(["cnn32h", "cnn3d"]),
+            name=st.sampled_from(["cnn32h", "cnn3d", "cnn1x1", "cnn1x1h"]),
             window=st.integers(0, 50).map(lambda k: 2 * k + 1),
             widths=st.none() | st.lists(COUNTS).map(tuple),
             dropout=st.floats(0, 1, exclude_max=True),

@@ -61,7 +61,7 @@ def test_folding_keeps_the_function(dtype, axes, affine, bias, eps, seed):
     assert_same_function(folded, model, torch.randn(3, 2, *[6] * axes, dtype=dtype))
 
 
-@pytest.mark.parametrize("name", ["cnn3d", "cnn32h"])
+@pytest.mark.parametrize("name", ["cnn3d", "cnn32h", "cnn1x1", "cnn1x1h"])
 @pytest.mark.parametrize("dtype", PRECISION)
 @pytest.mark.parametrize("training", [True, False])
 def test_folding_a_network_leaves_the_network_itself(name, dtype, training):

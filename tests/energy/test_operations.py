@@ -146,7 +146,7 @@ def test_the_first_layer_multiplies_once_per_pixel(seed, steps, strides, patches
     assert 0.5 < nonzero < 0.8
 
 
-@pytest.mark.parametrize("name", ["cnn3d", "cnn32h"])
+@pytest.mark.parametrize("name", ["cnn3d", "cnn32h", "cnn1x1", "cnn1x1h"])
 @pytest.mark.parametrize("quantized", [False, True])
 def test_a_cnn_multiplies_everywhere(name, quantized, patches_of):
     torch.manual_seed(0)
@@ -261,7 +261,7 @@ def test_the_meter_pulls_spikes_down(patches_of):
     assert meter() < before
 
 
-@pytest.mark.parametrize("name", ["cnn3d", "cnn32h"])
+@pytest.mark.parametrize("name", ["cnn3d", "cnn32h", "cnn1x1", "cnn1x1h"])
 def test_in_a_map_each_pixel_costs_what_its_dense_form_counts(name, patches_of):
     """Operations per pixel of a large tile approach those of a map, borders aside."""
     bands, side = 40, 33

@@ -95,7 +95,9 @@ def test_branching_networks_spike_alike(wired_network, seed):
 
 
 @QUIET_BRIAN2
-@pytest.mark.parametrize("model", [("cnn3d", None, 6, 0.9), ("makantasis",)])
+@pytest.mark.parametrize(
+    "model", [("cnn3d", None, 6, 0.9), ("cnn1x1", None, 6), ("cnn1x1h",), ("makantasis",)]
+)
 def test_real_pixels_give_the_same_spikes(on_indian_pines, model):
     from snnquant.exporters.brian2.simulation import simulate
 

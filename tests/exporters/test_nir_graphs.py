@@ -262,6 +262,16 @@ def test_layers_that_nir_has_no_node_for_are_refused_by_name(message, tmp_path):
     assert not file.exists()
 
 
+@pytest.mark.parametrize("model", ["cnn1x1", "cnn1x1h"])
+@pytest.mark.parametrize(("window", "words"), [(5, "conv1 is Conv3d"), (1, "fold makes")])
+def test_kernels_over_all_bands_are_refused(on_indian_pines, model, window, words, tmp_path):
+    network, x, _ = on_indian_pines(model, window)
+    with pytest.raises(InputError, match=f"layer {words}") as refusal:
+        write_nir(ExportRequest(network, x), tmp_path / "network.nir")
+    assert "\n" not in str(refusal.value)
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_cnn_is_refused(tmp_path):
     request = ExportRequest(nn.Sequential(nn.Linear(2, 2)), torch.zeros(1, 2))
     with pytest.raises(InputError, match="found a CNN, expected a spiking network"):

@@ -62,7 +62,13 @@ def test_random_spiking_networks_for_any_batch(
         torch.testing.assert_close(logits(file, x[:batch]), expected[:batch], rtol=0, atol=1e-5)
 
 
-@pytest.mark.parametrize("model", ["cnn32h", pytest.param("makantasis", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "model",
+    [
+        "cnn32h",
+        *(pytest.param(m, marks=pytest.mark.slow) for m in ("cnn1x1", "cnn1x1h", "makantasis")),
+    ],
+)
 def test_real_pixels_as_the_sensor_has_them(
     model: str, on_indian_pines: Any, tmp_path: Path
 ) -> None:

@@ -72,7 +72,10 @@ def test_spikes_and_logits_are_those_of_the_network(wired_network, tmp_path_fact
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "model",
-    [("cnn32h", None, 6), ("cnn3d", None, 6, 0.9), ("hamida",), ("makantasis",), ("hu_relu",)],
+    [
+        *[("cnn32h", None, 6), ("cnn3d", None, 6, 0.9), ("cnn1x1", None, 6), ("cnn1x1h",)],
+        *[("hamida",), ("makantasis",), ("hu_relu",)],
+    ],
 )
 def test_real_pixels_give_the_same_spikes(on_indian_pines, model, tmp_path):
     network, x, _ = on_indian_pines(*model)

@@ -38,7 +38,7 @@ def windows_of(tile: torch.Tensor, window: int) -> torch.Tensor:
 
 @settings(deadline=None, max_examples=40)
 @given(
-    st.sampled_from(["cnn3d", "cnn32h"]),
+    st.sampled_from(["cnn3d", "cnn32h", "cnn1x1", "cnn1x1h"]),
     st.sampled_from([1, 3, 5, 7]),
     st.sampled_from([None, "delayed", "same_step", "zero"]),
     st.booleans(),

@@ -10,7 +10,8 @@ from torch.nn import functional
 
 pytest.importorskip("numba", reason="the integer engine's loops are compiled by numba")
 
-from snnquant.config import QuantizationConfig
+from snnquant.config import ModelConfig, QuantizationConfig
+from snnquant.conversion import convert
 from snnquant.errors import InputError
 from snnquant.inference.integer import integer_engine, tables
 from snnquant.inference.integer.fixed_point_network import (
@@ -19,6 +20,7 @@ from snnquant.inference.integer.fixed_point_network import (
     FixedPointNetwork,
 )
 from snnquant.inference.integer.integer_engine import IntegerNetwork
+from snnquant.models import build_model
 from snnquant.quantization import freeze, quantize
 from snnquant.spiking import LIF, SpikingNetwork
 
@@ -35,10 +37,14 @@ def network_of(
     bits: int = 6,
     time_steps: int = 4,
     widths: tuple[int, int] = (3, 4),
+    mean: bool = False,
 ) -> SpikingNetwork:
-    """Build 3-D, then 2-D convolutions, and a dense layer over the rest of the window."""
+    """Build 3-D, then 2-D convolutions, and a dense layer over the rest of the window.
+
+    Or over its mean; then no layer but the last has a window.
+    """
     torch.manual_seed(seed)
-    side = min(3, window)
+    side = 1 if mean else min(3, window)
     depth = (bands + 2 * padding - 5) // stride + 1
 
     def lif() -> LIF:
@@ -53,12 +59,14 @@ def network_of(
         "fold": nn.Flatten(1, 2),
     }
     depth = depth + 2 * padding - min(3, depth) + 1
+    rest = 1 if mean else max(1, window - 2 * side + 2)
     layers |= {
         "conv3": nn.Conv2d(widths[1] * depth, 20, min(side, window - side + 1)),
         "lif3": lif(),
+        "mean": nn.AvgPool2d(window) if mean else nn.Identity(),
         "flatten": nn.Flatten(),
         "dropout": nn.Dropout(),
-        "classifier": nn.Linear(20 * max(1, window - 2 * side + 2) ** 2, CLASSES),
+        "classifier": nn.Linear(20 * rest**2, CLASSES),
     }
     network = SpikingNetwork(layers, time_steps).eval()
     quantize(network, QuantizationConfig(bits=bits))
@@ -128,11 +136,13 @@ def _space(fixed: FixedPointNetwork, x: torch.Tensor) -> tuple[int, int]:
     st.integers(1, 6),
     st.sampled_from([(3, 4), (9, 17)]),
     st.booleans(),
+    st.booleans(),
 )
 def test_every_bit_is_that_of_the_same_numbers_in_float64(
-    seed, window, bands, reset, stride, padding, bits, time_steps, widths, wide_sums
+    seed, window, bands, reset, stride, padding, bits, time_steps, widths, wide_sums, mean
 ):
-    network = network_of(seed, window, bands, reset, stride, padding, bits, time_steps, widths)
+    options = (reset, stride, padding, bits, time_steps, widths, mean)
+    network = network_of(seed, window, bands, *options)
     with pytest.MonkeyPatch.context() as patch:
         if wide_sums:
             patch.setattr(tables, "SHORT", 0)
@@ -146,9 +156,9 @@ def test_every_bit_is_that_of_the_same_numbers_in_float64(
 
 
 @settings(deadline=None, max_examples=20)
-@given(st.integers(0, 9999), st.sampled_from(["delayed", "same_step", "zero"]))
-def test_logits_are_those_of_the_network_in_floats(seed, reset):
-    network = network_of(seed, 3, 16, reset)
+@given(st.integers(0, 9999), st.sampled_from(["delayed", "same_step", "zero"]), st.booleans())
+def test_logits_are_those_of_the_network_in_floats(seed, reset, mean):
+    network = network_of(seed, 3, 16, reset, mean=mean)
     engine = IntegerNetwork(network, 16, 3)
     # Inputs on the integer grid: only neurons within rounding of a threshold can differ.
     x = (torch.randn(200, 1, 16, 3, 3) * 2**INPUT_BITS).round() / 2**INPUT_BITS
@@ -158,8 +168,9 @@ def test_logits_are_those_of_the_network_in_floats(seed, reset):
     assert same.double().mean() > 0.9  # 0.97 for seed 201, reset to zero
 
 
-def test_a_tile_gives_what_its_patches_give():
-    network = network_of(1, 5, 20)
+@pytest.mark.parametrize("mean", [False, True])
+def test_a_tile_gives_what_its_patches_give(mean):
+    network = network_of(1, 5, 20, mean=mean)
     engine = IntegerNetwork(network, 20, 5)
     tile = torch.randn(1, 1, 20, 9, 8)
     windows = tile[0].unfold(2, 5, 1).unfold(3, 5, 1).permute(2, 3, 0, 1, 4, 5)
@@ -193,6 +204,40 @@ def test_sums_that_do_not_fit_into_16_bits_are_kept_in_32():
     np.testing.assert_array_equal(engine.logits(x), expected)
 
 
+def test_class_sums_of_a_mean_are_whole_spikes_times_whole_weights():
+    network = network_of(5, 3, 16, mean=True)
+    engine = IntegerNetwork(network, 16, 3)
+    x = torch.randn(20, 1, 16, 3, 3)
+    spikes = engine.spikes(x, 2).sum(axis=(0, 2, 3, 4))  # over steps and the window, [N, K]
+    readout = engine.fixed_point.synapses[-1]
+    codes = readout.codes.reshape(CLASSES, 9, 20)
+    assert (codes == codes[:, :1]).all()
+    sums = spikes.astype(np.int64) @ codes[:, 0].T
+    fixed = engine.fixed_point
+    assert len(np.unique(sums)) > 20
+    np.testing.assert_array_equal(
+        engine.logits(x)[:, 0, 0], sums * fixed.multiplier + fixed.output_bias
+    )
+
+
+@pytest.mark.parametrize("name", ["cnn1x1", "cnn1x1h"])
+@pytest.mark.parametrize("window", [1, 3, 5])
+def test_networks_of_kernels_over_all_bands_have_an_integer_form(name, window):
+    torch.manual_seed(window)
+    x = (torch.randn(100, 1, 16, window, window) * 2**INPUT_BITS).round() / 2**INPUT_BITS
+    cnn = build_model(ModelConfig(name=name, window=window), 16, CLASSES).eval()
+    network, _ = convert(cnn, x[:1], x)
+    quantize(network.eval(), QuantizationConfig())
+    engine = IntegerNetwork(network, 16, window)
+    expected_spikes, expected_logits = reference(engine.fixed_point, x)
+    for layer, spikes in enumerate(expected_spikes):
+        np.testing.assert_array_equal(engine.spikes(x, layer), spikes)
+    np.testing.assert_array_equal(engine.logits(x), expected_logits)
+    floats = freeze(network).double()(x.double()).detach()
+    found = torch.from_numpy(engine.logits(x)[:, 0, 0] * engine.fixed_point.unit)
+    assert ((found - floats).abs().amax(1) < 1e-3).double().mean() > 0.9
+
+
 def test_a_channel_without_weights_does_no_harm():
     network = network_of(2, 3, 16)
     with torch.no_grad():
@@ -216,10 +261,10 @@ def exits_by_hand(engine, network, x, margins):
     return classes, steps
 
 
-@pytest.mark.parametrize("window", [1, 3, 5])
-def test_a_pixel_stops_at_the_first_step_whose_margin_is_large_enough(window):
-    network = network_of(3, window, 16, time_steps=5)
-    margins = [0.12, 0.08, 0.05, 0.04, 0.0]
+@pytest.mark.parametrize(("window", "mean"), [(1, False), (3, False), (5, False), (3, True)])
+def test_a_pixel_stops_at_the_first_step_whose_margin_is_large_enough(window, mean):
+    network = network_of(3, window, 16, time_steps=5, mean=mean)
+    margins = [margin * (3 if mean else 1) for margin in (0.12, 0.08, 0.05, 0.04, 0.0)]
     plain = IntegerNetwork(network, 16, window)
     engine = IntegerNetwork(network, 16, window, margins)
     x = torch.randn(300, 1, 16, window, window)
@@ -247,6 +292,24 @@ def test_without_a_margin_that_is_reached_the_classes_are_the_plain_ones():
     assert steps.unique().tolist() == [4]
 
 
+def averaged(*names: str) -> dict[str, nn.Module]:
+    """Build a chain of 1x1 kernels with means in it, in the order of the names."""
+    layers: dict[str, nn.Module] = {
+        "conv1": nn.Conv3d(1, 2, (8, 1, 1)),
+        "lif": LIF(),
+        "fold": nn.Flatten(1, 2),
+        "conv2": nn.Conv2d(2, 2, 1),
+        "lif2": LIF(),
+        "mean": nn.AvgPool2d(3),
+        "part": nn.AvgPool2d(2),
+        "padded": nn.AvgPool2d(3, padding=1),
+        "scaled": nn.AvgPool2d(3, divisor_override=2),
+        "flatten": nn.Flatten(),
+        "linear": nn.Linear(2, 3),
+    }
+    return {name: layers[name] for name in ("conv1", "lif", "fold", *names, "flatten", "linear")}
+
+
 def two_convolutions() -> dict[str, nn.Module]:
     return {
         "conv1": nn.Conv3d(1, 2, 3),
@@ -270,6 +333,11 @@ def two_convolutions() -> dict[str, nn.Module]:
             "layer pool: found AvgPool3d",
         ),
         ({"conv1": nn.Conv3d(1, 2, 3), "lif": LIF()}, "layer lif: found neurons"),
+        (averaged("part"), "layer part: found AvgPool2d"),
+        (averaged("padded"), "layer padded: found AvgPool2d"),
+        (averaged("scaled"), "layer scaled: found AvgPool2d"),
+        (averaged("conv2", "mean", "lif2"), "layer mean: found AvgPool2d"),
+        (averaged("mean", "conv2", "lif2"), "layer conv2: found a convolution after a mean"),
     ],
 )
 def test_networks_without_an_integer_form_are_refused_by_layer(layers, message):

@@ -18,14 +18,18 @@ from snnquant.nn import layer_table, parameter_count
 from snnquant.quantization import quantize
 from snnquant.spiking import LIF, SpikingNetwork
 
-NAMES = ["cnn32h", "cnn3d"]
+CONVOLUTIONS = {"cnn32h": 4, "cnn3d": 4, "cnn1x1": 2, "cnn1x1h": 3}
+NAMES = list(CONVOLUTIONS)
 WINDOWS = st.integers(0, 4).map(lambda k: 2 * k + 1)
-WIDTHS = st.none() | st.tuples(*[st.integers(1, 4)] * 4)
+NETWORK = st.sampled_from(NAMES).flatmap(
+    lambda name: st.tuples(
+        st.just(name), st.none() | st.tuples(*[st.integers(1, 4)] * CONVOLUTIONS[name])
+    )
+)
 ANY_NETWORK = {
-    "name": st.sampled_from(NAMES),
+    "network": NETWORK,
     "bands": st.integers(1, 220),
     "window": WINDOWS,
-    "widths": WIDTHS,
     "classes": st.integers(1, 20),
 }
 
@@ -35,11 +39,13 @@ def example_patch(bands: int, window: int, count: int = 1) -> torch.Tensor:
 
 
 @given(**ANY_NETWORK, batch_norm=st.booleans())
-@example(name="cnn3d", bands=1, window=1, widths=None, classes=1, batch_norm=True)
-@example(name="cnn32h", bands=220, window=9, widths=None, classes=20, batch_norm=True)
+@example(network=("cnn3d", None), bands=1, window=1, classes=1, batch_norm=True)
+@example(network=("cnn32h", None), bands=220, window=9, classes=20, batch_norm=True)
+@example(network=("cnn1x1", None), bands=1, window=1, classes=1, batch_norm=True)
+@example(network=("cnn1x1h", None), bands=220, window=9, classes=20, batch_norm=True)
 @settings(deadline=None, max_examples=60)
-def test_any_spectrum_and_window_give_logits(name, bands, window, widths, classes, batch_norm):
-    config = ModelConfig(name=name, window=window, widths=widths)
+def test_any_spectrum_and_window_give_logits(network, bands, window, classes, batch_norm):
+    config = ModelConfig(name=network[0], window=window, widths=network[1])
     cnn = build_model(config, bands, classes, batch_norm=batch_norm).eval()
     logits = cnn(example_patch(bands, window, count=2))
     assert logits.shape == (2, classes)
@@ -50,8 +56,9 @@ def test_any_spectrum_and_window_give_logits(name, bands, window, widths, classe
 
 @given(**ANY_NETWORK)
 @settings(deadline=None, max_examples=25)
-def test_layer_table_counts_half_of_torchs_flops(name, bands, window, widths, classes):
-    cnn = build_model(ModelConfig(name=name, window=window, widths=widths), bands, classes).eval()
+def test_layer_table_counts_half_of_torchs_flops(network, bands, window, classes):
+    config = ModelConfig(name=network[0], window=window, widths=network[1])
+    cnn = build_model(config, bands, classes).eval()
     patch = example_patch(bands, window)
     with FlopCounterMode(display=False) as counter:
         cnn(patch)
@@ -99,16 +106,18 @@ def test_layer_table_leaves_the_model_as_it_was(training: bool):
 @pytest.mark.parametrize("name", NAMES)
 @given(bands=st.integers(1, 220), window=WINDOWS)
 @settings(deadline=None, max_examples=20)
-def test_networks_neither_pad_nor_pool(name, bands, window):
+def test_networks_do_not_pad_and_pool_only_before_the_classifier(name, bands, window):
     """Padding would add pixels that were not measured; pooling after spikes gives no spikes."""
     cnn = build_model(ModelConfig(name=name, window=window), bands, 3)
     kinds = (nn.Conv3d, nn.Conv2d, nn.Linear, nn.ReLU, nn.Flatten, nn.Dropout)
-    assert all(isinstance(module, kinds) for module in cnn)
+    others = [key for key, module in cnn.named_children() if not isinstance(module, kinds)]
+    assert others == (["mean"] if name == "cnn1x1" else [])
+    assert [key for key, _ in cnn.named_children()][-3:] == ["flatten", "dropout", "classifier"]
     rows = layer_table(cnn, example_patch(bands, window))
     assert all(row.padding == (0,) * len(row.padding) for row in rows)
     convolutions = [module for module in cnn if isinstance(module, (nn.Conv3d, nn.Conv2d))]
-    assert len(convolutions) == 4
-    assert sum(isinstance(module, nn.ReLU) for module in cnn) == 4
+    assert len(convolutions) == CONVOLUTIONS[name]
+    assert sum(isinstance(module, nn.ReLU) for module in cnn) == CONVOLUTIONS[name]
 
 
 @pytest.mark.parametrize(
@@ -118,26 +127,61 @@ def test_networks_neither_pad_nor_pool(name, bands, window):
         ("cnn3d", [(16, 49, 3, 3), (32, 24, 1, 1), (64, 11, 1, 1), (64, 5, 1, 1), (16,)]),
         # 49 bands, (49 - 5) // 3 + 1 = 15, folded into 16 x 15 = 240 channels
         ("cnn32h", [(8, 49, 3, 3), (16, 15, 3, 3), (128, 1, 1), (128, 1, 1), (16,)]),
+        # One kernel of all bands; the window's mean, or two kernels of 3x3, before the classifier
+        ("cnn1x1", [(64, 1, 5, 5), (128, 5, 5), (16,)]),
+        ("cnn1x1h", [(16, 1, 5, 5), (64, 3, 3), (128, 1, 1), (16,)]),
     ],
 )
 def test_shapes_of_the_networks_for_indian_pines(name, shapes):
     rows = layer_table(build_model(ModelConfig(name=name), 200, 16), example_patch(200, 5))
     assert [row.output_shape for row in rows] == shapes
-    assert rows[2].input_shape == {"cnn3d": (32, 24, 1, 1), "cnn32h": (240, 3, 3)}[name]
+    third = {"cnn3d": (32, 24, 1, 1), "cnn32h": (240, 3, 3), "cnn1x1": (128,)}
+    assert rows[2].input_shape == third.get(name, (64, 3, 3))
+
+
+@pytest.mark.parametrize(
+    ("name", "macs"),
+    [
+        # 25 x 200 x 64 + 25 x 64 x 128 + 128 x 16
+        ("cnn1x1", [320_000, 204_800, 2_048]),
+        # 25 x 200 x 16 + 9 x (16 x 9) x 64 + 1 x (64 x 9) x 128 + 128 x 16
+        ("cnn1x1h", [80_000, 82_944, 73_728, 2_048]),
+    ],
+)
+def test_products_of_kernels_over_all_bands(name, macs):
+    rows = layer_table(build_model(ModelConfig(name=name), 200, 16), example_patch(200, 5))
+    assert [row.mac for row in rows] == macs
+
+
+@pytest.mark.parametrize("spiking", [False, True])
+def test_a_mean_over_the_window_does_not_know_where_a_pixel_lies_in_it(spiking):
+    torch.manual_seed(0)
+    network = build_model(ModelConfig(name="cnn1x1"), 30, 4).eval()
+    if spiking:
+        network = to_spiking(network, example_patch(30, 5), NeuronConfig(time_steps=3)).eval()
+    x = example_patch(30, 5, count=6) * 5
+    places = torch.randperm(25)
+    with torch.no_grad():
+        expected, found = network(x), network(x.flatten(3)[..., places].view_as(x))
+    assert len(expected.unique(dim=0)) > 1
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_widths_are_the_filters_of_the_convolutions(name: str):
-    cnn = build_model(ModelConfig(name=name, widths=(3, 5, 7, 2)), 40, 4)
+    widths = (3, 5, 7, 2)[: CONVOLUTIONS[name]]
+    cnn = build_model(ModelConfig(name=name, widths=widths), 40, 4)
     rows = layer_table(cnn, example_patch(40, 5))
-    assert [row.weight_shape[0] for row in rows] == [3, 5, 7, 2, 4]
+    assert [row.weight_shape[0] for row in rows] == [*widths, 4]
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("count", [1, 2, 3, 5, 9])
-def test_another_number_of_widths_is_refused(name: str, count: int):
-    config = ModelConfig(name=name, widths=(4,) * count)
-    with pytest.raises(InputError, match=rf"--widths: found {count} numbers, expected 4 .*{name}"):
+@pytest.mark.parametrize("more", [-1, 1, 5])
+def test_another_number_of_widths_is_refused(name: str, more: int):
+    wanted = CONVOLUTIONS[name]
+    config = ModelConfig(name=name, widths=(4,) * (wanted + more))
+    found = rf"--widths: found {wanted + more} numbers, expected {wanted} .*{name}$"
+    with pytest.raises(InputError, match=found):
         build_model(config, 40, 4)
 
 
@@ -215,7 +259,8 @@ def test_parameter_count_of_quantized_and_spiking_networks(name: str):
         for row in layer_table(cnn, example_patch(60, 5))
     )
     assert parameter_count(cnn) == weights
-    assert parameter_count(to_spiking(cnn, example_patch(60, 5), NeuronConfig())) == weights + 2 * 4
+    neurons = weights + 2 * CONVOLUTIONS[name]
+    assert parameter_count(to_spiking(cnn, example_patch(60, 5), NeuronConfig())) == neurons
     for config in (QuantizationConfig(), QuantizationConfig(clip="mse", neuron_bits=8)):
         snn = quantize(to_spiking(cnn, example_patch(60, 5), NeuronConfig()), config)
-        assert parameter_count(snn) == weights + 2 * 4
+        assert parameter_count(snn) == neurons

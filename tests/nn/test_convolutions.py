@@ -42,3 +42,29 @@ def test_values_and_gradients_are_those_of_torch(ours, torchs, axes, data):
     for expected, found in zip(*results, strict=True):
         assert found.shape == expected.shape
         torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-10)
+
+
+@given(
+    channels=st.integers(1, 3),
+    bands=st.integers(1, 30),
+    side=st.integers(1, 5),
+    stride=st.tuples(st.integers(1, 3), st.integers(1, 2), st.integers(1, 2)),
+    bias=st.booleans(),
+    seed=st.integers(0, 99),
+)
+@settings(deadline=None, max_examples=60)
+def test_kernels_over_all_bands_are_those_of_torch(channels, bands, side, stride, bias, seed):
+    torch.manual_seed(seed)
+    plain = nn.Conv3d(channels, 5, (bands, 1, 1), stride, bias=bias).double()
+    same = Conv3d(channels, 5, (bands, 1, 1), stride, bias=bias).double()
+    same.load_state_dict(plain.state_dict())
+    x = torch.randn(3, channels, bands, side, side, dtype=torch.float64)
+    results = []
+    for module in (plain, same):
+        pixels = x.clone().requires_grad_()
+        output = module(pixels)
+        output.exp().sum().backward()
+        results.append([output.detach(), pixels.grad, *(p.grad for p in module.parameters())])
+    for expected, found in zip(*results, strict=True):
+        assert found.shape == expected.shape
+        torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-10)

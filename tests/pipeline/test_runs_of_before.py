@@ -34,7 +34,7 @@ def test_a_run_of_before_opens_with_its_split(tmp_path: Path, protocol: str) -> 
 
 
 def test_another_split_than_that_of_its_options_is_refused(tmp_path: Path) -> None:
-    split = SplitConfig(protocol="blocks", validation="blocks")
+    split = SplitConfig(protocol="blocks", validation="blocks", refit=False)
     run = Run.create(RunConfig(scene="synthetic:96x96x8", split=split), tmp_path / "run")
     run.write()
     without_later_options(run)

@@ -12,6 +12,7 @@ from snnquant.config import ModelConfig, NeuronConfig, QuantizationConfig
 from snnquant.conversion import to_spiking
 from snnquant.errors import InputError
 from snnquant.models import build_model
+from snnquant.models.own import OWN_TABLES
 from snnquant.quantization import integer_weights, quantize
 from snnquant.spiking import LIF, SpikingNetwork
 from snnquant.training import SynapseNorms
@@ -21,7 +22,7 @@ BANDS, CLASSES = 12, 3
 
 def spiking(seed: int, model: str = "cnn32h") -> tuple[SpikingNetwork, torch.Tensor]:
     torch.manual_seed(seed)
-    config = ModelConfig(name=model, widths=(3, 4, 5, 6))
+    config = ModelConfig(name=model, widths=(3, 4, 5, 6)[: len(OWN_TABLES[model])])
     patches = torch.randn(9, 1, BANDS, 5, 5)
     snn = to_spiking(build_model(config, BANDS, CLASSES), patches[:1], NeuronConfig())
     return snn.double(), patches.double()
@@ -39,7 +40,7 @@ def currents(network: SpikingNetwork, patches: torch.Tensor) -> list[torch.Tenso
     return seen
 
 
-@pytest.mark.parametrize("model", ["cnn32h", "cnn3d"])
+@pytest.mark.parametrize("model", ["cnn32h", "cnn3d", "cnn1x1", "cnn1x1h"])
 @given(seed=st.integers(0, 2**32))
 @settings(deadline=None, max_examples=10)
 def test_norms_begin_as_the_identity(model, seed):

@@ -97,9 +97,8 @@ def to_fixed_point(network: SpikingNetwork, bands: int, window: int) -> FixedPoi
     """Return the integers of a quantized network for patches [N, 1, bands, window, window].
 
     The network is a chain of convolutions, without spatial stride or padding, and dense layers,
-    all quantized and all except the last followed by LIF neurons; a mean over the whole window may
-    stand before a dense layer. Raises `InputError`, naming the
-    layer, for any other.
+    all quantized and all except the last followed by LIF neurons; a mean of spikes over the whole
+    window may stand before a dense layer. Raises `InputError`, naming the layer, for any other.
     """
     synapses: list[Synapse] = []
     neurons: list[LIF] = []
@@ -118,10 +117,14 @@ def to_fixed_point(network: SpikingNetwork, bands: int, window: int) -> FixedPoi
         if isinstance(module, (nn.Conv2d, nn.Conv3d, nn.Linear)):
             if len(synapses) != len(neurons):
                 _refuse(name, "a layer without spikes before it", "neurons between two layers")
+            if not isinstance(module, nn.Linear) and x.shape[-2:] != shape[-2:]:
+                _refuse(name, "a convolution after a mean", "a dense layer")
             synapses.append(_synapse(name, module, shape))
             x = module(x)
             shape = _with_depth(tuple(x.shape[1:]))
-        elif isinstance(module, (nn.Flatten, nn.Identity, *DROPOUTS)) or _is_mean(module, x):
+        elif isinstance(module, (nn.Flatten, nn.Identity, *DROPOUTS)) or (
+            len(synapses) == len(neurons) > 0 and _is_mean(module, x)
+        ):
             x = module(x)  # `shape` stays as it was: weights are laid out in that order
         else:
             _refuse(name, type(module).__name__, "convolutions, dense layers and neurons")
@@ -140,8 +143,11 @@ def to_fixed_point(network: SpikingNetwork, bands: int, window: int) -> FixedPoi
 
 
 def _is_mean(module: nn.Module, x: torch.Tensor) -> bool:
-    """Tell whether a layer averages the spikes of the whole window for the dense layer after it."""
-    return isinstance(module, nn.AvgPool2d) and module(x).shape[-2:].numel() == 1
+    """Tell whether a layer averages x [1, C, h, w] over the whole window and nothing else."""
+    if not isinstance(module, nn.AvgPool2d) or x.ndim != 4:
+        return False
+    values = torch.arange(x.numel(), dtype=torch.float64).view(x.shape)
+    return torch.equal(module(values), values.mean((2, 3), keepdim=True))
 
 
 def _refuse(layer: str, found: str, expected: str) -> None:
