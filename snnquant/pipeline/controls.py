@@ -124,6 +124,32 @@ def _lda(
     return found
 
 
+def lda_probabilities(
+    scene: Scene, learn: NDArray[np.int64], window: int, pixels: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """Return class probabilities [N, K] of pixels by the LDA of `score_controls`.
+
+    Args:
+        scene: The scene.
+        learn: [M] flat indices of the pixels that it learns from, of two classes or more.
+        window: Side of the window in pixels, odd.
+        pixels: [N] flat indices.
+    """
+    from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+
+    spectra = scene.cube.reshape(-1, scene.bands)
+    own, wanted = (
+        np.hstack([spectra[some], window_means(scene.cube, window, some)])
+        for some in (learn, pixels)
+    )
+    model = LinearDiscriminantAnalysis(solver="lsqr", shrinkage="auto")
+    with warnings.catch_warnings(action="ignore", category=UserWarning):  # classes of one pixel
+        model.fit(own, scene.labels.ravel()[learn])
+    found = np.zeros((len(pixels), scene.classes))
+    found[:, model.classes_ - 1] = model.predict_proba(wanted)
+    return found
+
+
 def _svm(
     spectra: NDArray[np.float64], labels: NDArray[np.integer], test: NDArray[np.float64]
 ) -> NDArray[np.integer]:
