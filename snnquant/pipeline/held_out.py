@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+from snnquant.pipeline.kept_files import hand_on
 from snnquant.pipeline.run import Run
 from snnquant.pipeline.stages import convert_cnn, quantize_cnn, train_cnn, train_snn
 from snnquant.stored_networks import Network
@@ -45,6 +46,7 @@ def held_out_run(run: Run, name: str) -> Run:
 
     inner = Run(run.path / HELD_OUT, config, progress, run.device, run.data)
     vars(inner)["scene"] = run.scene
+    hand_on(run.path, inner.path)
     for stage in _STAGES[Network.of(name)]:
         stage(inner)
     return inner

@@ -95,6 +95,9 @@ def import_cnn(run: Run, file: Path, reading: Reading = DEFAULT) -> list[str]:
     ...     run.has("cnn_fp32")
     True
     """
+    if run.refits:  # a CNN of elsewhere cannot be trained without the validation blocks
+        vars(run).pop("split", None)
+        run.take(replace(run.config, split=replace(run.config.split, refit=False)))
     model = run.config.model
     if model.is_code and not reading.trust_code:
         raise InputError(

@@ -75,6 +75,20 @@ def keep_scene(folder: Path, name: str, digest: str) -> None:
     write_json(folder / SOURCE_FILE, source | _place(folder, place.parent))
 
 
+def hand_on(folder: Path, other: Path) -> None:
+    """Copy what a run folder keeps into that of a run of the same scene, unless it is there.
+
+    Raises InputError where a file cannot be read or written.
+    """
+    for name in (CARD_FILE, HARDWARE_FILE, SCALING_FILE):
+        if (folder / name).exists() and not (other / name).exists():
+            _copy(folder / name, other / name)
+    if (folder / SOURCE_FILE).exists() and not (other / SOURCE_FILE).exists():
+        values = KeptScene(folder).values()
+        relative = os.path.relpath((folder / values["relative"]).resolve(), other.resolve())
+        write_json(other / SOURCE_FILE, values | {"relative": relative})
+
+
 @dataclass(frozen=True)
 class KeptScene:
     """The scene of a run folder that keeps its card; `moved` is where the user says its data are.
@@ -87,7 +101,7 @@ class KeptScene:
 
     def load(self) -> Scene:
         """Read the scene; raise InputError where its data are in none of the known places."""
-        values = self._values()
+        values = self.values()
         if "card" not in values:
             file = Path(values["scene"]).name
             return load_scene(self._found(values, lambda place: (place / file).is_file()) / file)
@@ -95,12 +109,12 @@ class KeptScene:
 
     def mask(self) -> FixedMask:
         """Read the published split of the card; raise InputError as `load`."""
-        return load_mask(self._card(self._values()))
+        return load_mask(self._card(self.values()))
 
     def remember(self) -> None:
         """Note the place that the user named, for the next command."""
         if self.moved is not None:
-            values = self._values()
+            values = self.values()
             write_json(self.folder / SOURCE_FILE, values | _place(self.folder, self._places()[0]))
 
     def other_scene(self) -> Scene | None:
@@ -111,7 +125,7 @@ class KeptScene:
         name = str(self.moved)
         if Path(name).is_dir():
             return None
-        values = self._values() if (self.folder / SOURCE_FILE).exists() else {}
+        values = self.values() if (self.folder / SOURCE_FILE).exists() else {}
         card = load_card(name) if name.endswith(".toml") else None
         # The name of a card is part of the digest, and data that moved may have a renamed one.
         renamed = None if card is None else replace(card, name=str(values.get("card", card.name)))
@@ -125,7 +139,8 @@ class KeptScene:
             return None
         return scene if card is None else replace(scene, name=card.name)
 
-    def _values(self) -> dict[str, Any]:
+    def values(self) -> dict[str, Any]:
+        """Read the note of the scene's place; raise InputError where it is damaged."""
         file = self.folder / SOURCE_FILE
         try:
             values = json.loads(file.read_text(encoding="utf-8"))
@@ -148,7 +163,7 @@ class KeptScene:
 
     def _places(self) -> list[Path]:
         if self.moved is None:
-            values = self._values()
+            values = self.values()
             return [Path(values["folder"]), self.folder / values["relative"]]
         path = Path(self.moved)
         return [path if path.is_dir() else path.parent]

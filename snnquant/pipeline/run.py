@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, get_args, get_type_hints
+from typing import Any
 
 import torch
 from numpy import int64
@@ -16,10 +16,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from snnquant.checkpoints import Checkpoint, load_checkpoint, save_checkpoint
-from snnquant.config import MethodConfig, RunConfig, SplitConfig, read_config, write_config
+from snnquant.config import MethodConfig, RunConfig, read_config
 from snnquant.energy import find_hardware
 from snnquant.errors import InputError
-from snnquant.io import replacing
 from snnquant.models import build_model
 from snnquant.nn import GraphNetwork
 from snnquant.pipeline.kept_files import (
@@ -31,9 +30,13 @@ from snnquant.pipeline.kept_files import (
     keep_scene,
 )
 from snnquant.pipeline.run_start import (
+    check_origin,
     check_pixels,
     free_folder,
+    given,
+    is_given,
     large_classes,
+    store,
     unlabelled,
     with_scaling,
     write_history,
@@ -49,12 +52,6 @@ Progress = Callable[[str, int, int, str], None]
 """Receives the stage, how much of it is done, how much there is in all, and a remark."""
 SCENE_FILE = "scene.npz"
 """File of a scene built in Python, and `scene` in the configuration of its run."""
-PROTOCOLS = get_args(get_type_hints(SplitConfig)["protocol"])
-"""Protocols by which a configuration divides pixels; a split made in Python has another name."""
-
-
-def silent(stage: str, done: int, total: int, remark: str) -> None:
-    """Ignore progress: the default for callers in Python."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +68,7 @@ class Run:
     """The run folder."""
     config: RunConfig
     """The options that decide the result."""
-    progress: Progress = silent
+    progress: Progress = lambda *_: None
     """Receives the progress of the stages."""
     device: torch.device = CPU
     """Device of torch; not part of the configuration, so that a run may resume elsewhere."""
@@ -84,7 +81,7 @@ class Run:
         cls,
         config: RunConfig,
         path: Path | None = None,
-        progress: Progress = silent,
+        progress: Progress = lambda *_: None,
         device: torch.device = CPU,
         *,
         scene: Scene | None = None,
@@ -125,8 +122,7 @@ class Run:
         run = cls(path or free_folder(config, name), config, progress, device)
         vars(run)["scene"] = scene  # where `cached_property` looks first
         if split is not None:
-            given = f"given ({split.protocol})" if split.protocol in PROTOCOLS else split.protocol
-            vars(run)["split"] = replace(split, protocol=given)
+            vars(run)["split"] = given(split)
         check_pixels(run.scene, run.split)
         if config.scaling.endswith(".npz"):
             run.scaled(config.scaling)  # refuses a file that does not fit
@@ -140,7 +136,7 @@ class Run:
     def open(
         cls,
         path: Path,
-        progress: Progress = silent,
+        progress: Progress = lambda *_: None,
         device: torch.device = CPU,
         *,
         scene: str | None = None,
@@ -171,7 +167,7 @@ class Run:
         run = cls(path, read_config(path / "config.toml"), progress, device, scene)
         if (path / "split.npz").exists():
             saved = Split.load(path / "split.npz")
-            if saved.protocol not in PROTOCOLS:
+            if is_given(saved):
                 vars(run)["split"] = saved
             elif saved.digest != run.split.digest:
                 raise InputError(
@@ -196,8 +192,7 @@ class Run:
                 if self.config.scene != SCENE_FILE:
                     keep_scene(self.path, self.config.scene, self.scene.digest)
                 keep_files(self.path, self.config, self.scene)
-                with replacing(self.path / "config.toml") as temporary:
-                    temporary.write_text(write_config(self.config), encoding="utf-8")
+                store(self.config, self.path)
             if not (self.path / "split.npz").exists():
                 self.split.save(self.path / "split.npz")
         except InputError:
@@ -222,8 +217,7 @@ class Run:
     @property
     def _kept_scene(self) -> KeptScene | None:
         """The scene's card in the run folder; None in one of before cards were kept."""
-        kept = (self.path / SOURCE_FILE).exists()
-        return KeptScene(self.path, self.data) if kept else None
+        return KeptScene(self.path, self.data) if (self.path / SOURCE_FILE).exists() else None
 
     @property
     def hardware(self) -> str:
@@ -235,8 +229,8 @@ class Run:
     def refits(self) -> bool:
         """True for networks trained on validation blocks too, see `held_out_run`."""
         options = self.config.split
-        given = "split" in vars(self) and vars(self)["split"].protocol not in PROTOCOLS
-        return options.validates_on_blocks and options.refit and not given
+        chosen = "split" in vars(self) and is_given(self.split)
+        return options.validates_on_blocks and options.refit and not chosen
 
     @cached_property
     def split(self) -> Split:
@@ -271,6 +265,12 @@ class Run:
             self.scene, self.split.train, model.components, source, "+".join(model.forms)
         )
         return replace(fitted, scaling=scaling)
+
+    def take(self, config: RunConfig) -> None:
+        """Take other options, before any network is made with them."""
+        object.__setattr__(self, "config", config)
+        for name in ("normalisation", "patches"):
+            vars(self).pop(name, None)
 
     def use(self, normalisation: Normalisation) -> None:
         """Take a normalisation in place of the configuration's, for an imported CNN."""
@@ -326,14 +326,7 @@ class Run:
         if not file.exists():
             raise InputError(f"{file}: no such file, expected the result of an earlier stage")
         checkpoint = load_checkpoint(file)
-        scene, config = self.scene, self.config
-        same_scene = name is Network.CNN_FP32 or checkpoint.scene_digest == scene.digest
-        shape = (checkpoint.bands, checkpoint.classes)
-        if not same_scene or shape != (scene.bands, scene.classes):
-            raise InputError(f"{file}: made for another scene, expected one for {config.scene}")
-        for own in (checkpoint.model, checkpoint.quantization, checkpoint.neuron):
-            if own and own not in (config.model, config.quantization, config.neuron):
-                raise InputError(f"{file}: found {own}, expected it as in the run's config.toml")
+        check_origin(checkpoint, file, name, self.scene, self.config)
         checkpoint.network.to(self.device)
         self._loaded[name] = checkpoint
         return checkpoint

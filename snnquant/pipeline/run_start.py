@@ -7,13 +7,14 @@ import math
 from collections.abc import Collection
 from dataclasses import asdict, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from snnquant.config import RunConfig, SplitConfig, options_of, run_config_type
+from snnquant.checkpoints import Checkpoint
+from snnquant.config import RunConfig, SplitConfig, options_of, run_config_type, write_config
 from snnquant.config.options import STAGES
 from snnquant.errors import InputError
 from snnquant.io import replacing
@@ -30,6 +31,26 @@ LAYER_VALUES = 2**25
 """Values of a network's largest layer, over all time steps, that are computed at once."""
 
 
+PROTOCOLS = get_args(get_type_hints(SplitConfig)["protocol"])
+"""Protocols by which a configuration divides pixels; a split made in Python has another name."""
+
+
+def given(split: Split) -> Split:
+    """Return a split made in Python under a name that no protocol has."""
+    return split if is_given(split) else replace(split, protocol=f"given ({split.protocol})")
+
+
+def is_given(split: Split) -> bool:
+    """Tell a split that was made in Python from that of a configuration."""
+    return split.protocol not in PROTOCOLS
+
+
+def store(config: RunConfig, folder: Path) -> None:
+    """Write the options of a run; raise `InputError` if that fails."""
+    with replacing(folder / "config.toml") as temporary:
+        temporary.write_text(write_config(config), encoding="utf-8")
+
+
 def check_pixels(scene: Scene, split: Split) -> None:
     """Raise `InputError` for a scene of one class, and for pixels of a split without data."""
     if scene.classes < 2:
@@ -39,6 +60,19 @@ def check_pixels(scene: Scene, split: Split) -> None:
     lost = int(np.count_nonzero(~scene.valid.ravel()[pixels[pixels < scene.valid.size]]))
     if lost:
         raise InputError(f"split: found {lost} pixels without data, expected pixels that have some")
+
+
+def check_origin(
+    checkpoint: Checkpoint, file: Path, name: Network, scene: Scene, config: RunConfig
+) -> None:
+    """Raise `InputError` unless a network was made for this scene and with these options."""
+    same_scene = name is Network.CNN_FP32 or checkpoint.scene_digest == scene.digest
+    shape = (checkpoint.bands, checkpoint.classes)
+    if not same_scene or shape != (scene.bands, scene.classes):
+        raise InputError(f"{file}: made for another scene, expected one for {config.scene}")
+    for own in (checkpoint.model, checkpoint.quantization, checkpoint.neuron):
+        if own and own not in (config.model, config.quantization, config.neuron):
+            raise InputError(f"{file}: found {own}, expected it as in the run's config.toml")
 
 
 def large_classes(scene: Scene, config: SplitConfig) -> Scene:

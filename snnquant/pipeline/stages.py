@@ -26,13 +26,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from snnquant.config import RunConfig, write_config
+from snnquant.config import RunConfig
 from snnquant.conversion import convert, fold_batch_norm
-from snnquant.io import replacing, write_json
+from snnquant.io import write_json
 from snnquant.models import build_model
-from snnquant.pipeline.front_end import choose_front_end
+from snnquant.pipeline.front_end_choice import choose_front_end
 from snnquant.pipeline.run import Run
-from snnquant.pipeline.run_start import KEY_MAP, batch_size_for, changed
+from snnquant.pipeline.run_start import KEY_MAP, batch_size_for, changed, store
 from snnquant.pipeline.teacher import soft_labels
 from snnquant.quantization import quantize
 from snnquant.spiking import SpikingNetwork
@@ -190,8 +190,7 @@ def change_options(run: Run, config: RunConfig) -> None:
     if new != run.config:
         object.__setattr__(run, "config", new)
         run.finish(Network.SNN_TRAINED.stage)  # what was begun was begun with other options
-        with replacing(run.path / "config.toml") as temporary:
-            temporary.write_text(write_config(new), encoding="utf-8")
+        store(new, run.path)
 
 
 def _calibration(run: Run) -> Tensor:

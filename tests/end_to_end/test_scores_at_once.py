@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from snnquant.inference import Readout
-from snnquant.pipeline import evaluation
+from snnquant.pipeline import evaluation, run_start
 from snnquant.pipeline.run import Run
 from snnquant.stored_networks import Network
 
@@ -29,7 +29,7 @@ def test_scores_do_not_depend_on_how_many_patches_fit_the_memory(
         if isinstance(module, (nn.Conv2d, nn.Conv3d)):
             largest = max(largest, len(output))
 
-    monkeypatch.setattr(evaluation, "LAYER_VALUES", 1)
+    monkeypatch.setattr(run_start, "LAYER_VALUES", 1)
     # Both run more patches at once.
     monkeypatch.setattr(evaluation, "dense_form", lambda *_: None)
     monkeypatch.setattr(evaluation, "choose_readout", lambda *_: (Readout(), None))

@@ -37,20 +37,22 @@ def choose_front_end(run: Run) -> None:
 
     Args:
         run: A run without networks.
+
+    Raises:
+        InputError: For logarithms, asked for, of training pixels that are not positive in the mean.
     """
     config, scene = run.config, run.scene
     reduces = 0 < config.model.components < scene.bands
     if not config.split.validates_on_blocks or config.scaling != "auto" or reduces:
         return
-    positive = scene.cube[scene.valid].mean() > 0
-    given = SPECTRA if config.model.spectra == "auto" else (config.model.spectra,)
-    candidates = [
-        (spectra, f"{WITHIN_CLASS}:{shrinkage:g}")
-        for spectra in given
-        for shrinkage in SHRINKAGES
-        if positive or "log-derivative" not in spectra
-    ]
     folds = _folds(run)
+    pixels = scene.cube.reshape(-1, scene.bands)
+    positive = min(pixels[train].mean(dtype=np.float64) for train, _ in folds) > 0
+    tried = [spectra for spectra in SPECTRA if positive or "log-derivative" not in spectra]
+    given = tried if config.model.spectra == "auto" else [config.model.spectra]
+    candidates = [
+        (spectra, f"{WITHIN_CLASS}:{shrinkage:g}") for spectra in given for shrinkage in SHRINKAGES
+    ]
     scores = np.array(
         [[_accuracy(run, *candidate, *fold) for fold in folds] for candidate in candidates]
     )
@@ -59,9 +61,7 @@ def choose_front_end(run: Run) -> None:
     remark = f"{spectra}, {scaling}: {100 * scores[chosen].mean():.1f} % on held-out blocks"
     run.progress("front_end", 1, 1, remark)
     new = replace(config, scaling=scaling, model=replace(config.model, spectra=spectra))
-    object.__setattr__(run, "config", new)
-    for name in ("normalisation", "patches"):
-        vars(run).pop(name, None)
+    run.take(new)
 
 
 def _simplest(scores: NDArray[np.float64]) -> int:
@@ -73,14 +73,15 @@ def _simplest(scores: NDArray[np.float64]) -> int:
 
 
 def _folds(run: Run) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
-    """Return training and held-out pixels of every draw that holds any out."""
+    """Return training and held-out pixels of two or more draws that hold any out."""
     split, options = run.split, run.config.split
     learn = np.sort(np.concatenate([split.train, split.val]))
     draw = np.random.default_rng(run.config.seed)
     held_out: SplitConfig = replace(options, validation_fraction=_FRACTION)
     guard = run.config.model.window if options.guard is None else options.guard
     folds = [hold_out_blocks(run.scene, learn, held_out, guard, draw)[:2] for _ in range(DRAWS)]
-    return [fold for fold in folds if len(fold[1])] or [(split.train, split.val)] * 2
+    found = [fold for fold in folds if len(fold[1])]
+    return found if len(found) > 1 else [(split.train, split.val)] * 2
 
 
 def _accuracy(
