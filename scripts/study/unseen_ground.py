@@ -22,11 +22,18 @@ from typing import Any
 
 RESULTS = Path("docs/results/unseen_ground")
 NETWORK = "--model cnn1x1 --time-steps 2 --cnn-epochs 15 --snn-epochs 20"
+BLOCKS, PAVIA = (
+    "--scene indian_pines --split blocks",
+    "--scene pavia_university_subset --split blocks",
+)
+TAUGHT = "--teacher cnn+lda --unlabelled 1"
 ROWS = {
-    "blocks": f"--scene indian_pines --split blocks --guard 5 --window 9 {NETWORK}",
-    "blocks_5x5": f"--scene indian_pines --split blocks --guard 5 --window 5 {NETWORK}",
+    "blocks": f"{BLOCKS} --guard 5 --window 9 {NETWORK}",
+    "blocks_5x5": f"{BLOCKS} --guard 5 --window 5 {NETWORK}",
+    "blocks_taught": f"{BLOCKS} --guard 5 --window 9 {NETWORK} {TAUGHT}",
     "mask": f"--scene indian_pines --split mask --window 5 {NETWORK}",
-    "pavia_blocks": f"--scene pavia_university_subset --split blocks --guard 5 --window 9 {NETWORK}",
+    "pavia_blocks": f"{PAVIA} --guard 5 --window 9 {NETWORK}",
+    "pavia_blocks_taught": f"{PAVIA} --guard 5 --window 9 {NETWORK} {TAUGHT}",
     "fifty": "--scene indian_pines --train-pixels 50 --guard 3 --window 5 --scaling within-class "
     f"{NETWORK}",
     "random": f"--scene indian_pines --window 5 --scaling within-class {NETWORK}",

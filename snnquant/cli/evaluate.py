@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json as json_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
@@ -9,16 +11,17 @@ from cyclopts import Parameter
 from snnquant.cli.options import (
     Device,
     Json,
-    Moved,
     RunFolder,
     open_run,
     print_metrics,
     run_with_progress,
 )
+from snnquant.errors import InputError
 
 if TYPE_CHECKING:
     from snnquant.pipeline.run import Run
     from snnquant.report import RunMetrics
+    from snnquant.scenes import Scene
 
 
 def evaluate(
@@ -29,11 +32,19 @@ def evaluate(
     integers: Annotated[bool, Parameter(negative="")] = False,
     smoothing: str | None = None,
     unknown_accuracy: float | None = None,
-    scene: Moved = None,
+    scene: Annotated[
+        str | None,
+        Parameter(
+            help="Another scene to score on, all its pixels of the run's classes, matched by name: "
+            "a scene's name, a card, a saved scene, or synthetic:HxWxB. Or where the data of the "
+            "run's own scene are now, if they have moved: a folder, or a card in it."
+        ),
+    ] = None,
+    resample: Annotated[bool, Parameter(negative="")] = False,
     device: Device = "auto",
     json: Json = False,
 ) -> None:
-    """Score and price every network of a run on its test pixels.
+    """Score and price every network of a run on its test pixels, or score it on another scene.
 
     Parameters
     ----------
@@ -45,10 +56,24 @@ def evaluate(
         Smoothing of this run's maps from now on: sigma in pixels, 0 for none, or auto.
     unknown_accuracy
         Accuracy for which the least certain pixels of its maps are unknown from now on; 0: none.
+    resample
+        Resample the bands of another scene to the wavelengths of the run's scene.
     """
     from snnquant.pipeline import evaluation
+    from snnquant.pipeline.kept_files import KeptScene
     from snnquant.pipeline.readouts import change_confidence
 
+    other = None if scene is None else KeptScene(folder, scene).other_scene()
+    if other is not None:
+        given = {
+            **{"early-exit": early_exit, "integers": integers},
+            **{"smoothing": smoothing, "unknown-accuracy": unknown_accuracy},
+        }
+        _refuse_beside(other, given)
+        _evaluate_across(folder, other, resample, device, json)
+        return
+    if resample:
+        raise InputError("--resample: found no other scene, expected one as --scene")
     more: dict[str, Any] = {}
 
     def work(run: Run) -> RunMetrics:
@@ -70,6 +95,33 @@ def evaluate(
         result = more["integers"]
         same, accuracy = 100 * result["agreement"], 100 * result["overall_accuracy"]
         print(f"integers: {same:.2f} % of the test pixels as in floats, OA {accuracy:.2f} %")
+
+
+def _refuse_beside(scene: Scene, given: dict[str, Any]) -> None:
+    for name, value in given.items():
+        if value is not None and value is not False:
+            found = f"found another scene, {scene.name}, beside it"
+            raise InputError(f"--{name}: {found}, expected the run's own")
+
+
+def _evaluate_across(
+    folder: Path, scene: Scene, resample: bool, device: Device, as_json: bool
+) -> None:
+    from rich.console import Console
+
+    from snnquant.pipeline.across import across_file, evaluate_across
+    from snnquant.report.across_scenes import across_section
+    from snnquant.report.terminal import print_section
+
+    metrics = run_with_progress(
+        lambda progress: open_run(folder, progress, device),
+        lambda run: evaluate_across(run, scene, resample=resample),
+    )
+    if as_json:
+        print(json_module.dumps(metrics.to_dict()))
+        return
+    print_section(across_section(metrics), Console())
+    print(f"scores: {across_file(folder, scene)}")
 
 
 def _exits(result: dict[str, Any]) -> str:

@@ -39,7 +39,7 @@ def list_scenes(*, json: Json = False) -> None:
         shape = "x".join(map(str, card.shape)) if card.shape else "not stated"
         table.add_row(card.name, shape, str(len(card.classes)), _place(card))
     _print(table)
-    _print("Any size, for tests: synthetic:HxWxB[:SEED]. Your own: the path of a card.")
+    _print("Any size, for tests: synthetic:HxWxB[:SEED[:LIGHT]]. Your own: the path of a card.")
 
 
 @app.command

@@ -220,9 +220,12 @@ class TrainingConfig:
     weight_decay: float = 0.4
     """AdamW's decay of every parameter, 0 to 1 / rate; batch norm keeps the function meanwhile."""
     distillation: Annotated[float, _CNN_QUANTIZED] = 0.9
-    """Weight of the CNN's soft labels in the loss of SNN and quantized CNN, 0 to 1."""
+    """Weight of the teacher's soft labels in the loss of SNN and quantized CNN, 0 to 1."""
+    teacher: Annotated[Literal["cnn", "lda", "cnn+lda"], _SNN] = "cnn"
+    """Source of the SNN's soft labels: the CNN, linear discriminant analysis of pixel and window
+    mean, which keeps its ground where training pixels are few, or the mean of both."""
     unlabelled: Annotated[float, _CNN_QUANTIZED] = 0.0
-    """Unlabelled pixels per labelled one, trained on the CNN's soft labels only, 0 to 100."""
+    """Unlabelled pixels per labelled one, trained on soft labels only, 0 to 100."""
     snn_start: Annotated[Literal["converted", "random"], _SNN, _ABLATION] = "converted"
     """Start of the SNN's training: the converted CNN, or random weights, leak 1 and threshold 1."""
     snn_batch_norm: Annotated[bool, _SNN, _ABLATION] = True

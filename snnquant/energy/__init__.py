@@ -9,7 +9,7 @@ from snnquant.energy.counts import (
     operations,
     shared_between_windows,
 )
-from snnquant.energy.front_end import with_front_end
+from snnquant.energy.matrix_price import with_front_end
 from snnquant.energy.to_pim_sim import (
     find_hardware,
     price_first_layer,

@@ -42,25 +42,52 @@ def score_controls(scene: Scene, split: Split, window: int) -> Controls:
     >>> controls.lda.oa > 0.8
     True
     """
-    labels = scene.labels.ravel()
+    truth = scene.labels.ravel()[split.test]
+    lda, svm = spectral_scores(scene, split, window, scene.cube, split.test, truth)
+    coordinates = _scores(truth, nearest_labels(split, scene.labels), scene.classes)
+    return Controls(coordinates, lda, svm)
+
+
+def spectral_scores(
+    scene: Scene,
+    split: Split,
+    window: int,
+    cube: NDArray[np.float32],
+    pixels: NDArray[np.int64],
+    truth: NDArray[np.int64],
+) -> tuple[ControlScores, ControlScores]:
+    """Score the LDA and the SVM of `score_controls` on pixels of any cube.
+
+    Args:
+        scene: The scene that they learn from.
+        split: Its training and validation pixels.
+        window: Side of the window in pixels, odd.
+        cube: Raw values [H, W, B] in the bands of the scene.
+        pixels: [N] flat indices of pixels of the cube.
+        truth: [N] their class numbers, from 1, as in the scene.
+
+    Returns:
+        Scores of the LDA and of the SVM.
+    """
     learn = np.union1d(split.train, split.val)
-    pixels = np.concatenate([learn, split.test])
-    means = window_means(scene.cube, window, pixels)
-    both = np.hstack([scene.cube.reshape(-1, scene.bands)[pixels], means])
+    labels = scene.labels.ravel()[learn]
+    own = window_means(scene.cube, window, learn)
+    means = window_means(cube, window, pixels)
+    own_both = np.hstack([scene.cube.reshape(-1, scene.bands)[learn], own])
+    both = np.hstack([cube.reshape(-1, scene.bands)[pixels], means])
     few = np.arange(len(learn))
     if len(learn) > SVM_PIXELS:
         few = np.sort(np.random.default_rng(split.seed).permutation(few)[:SVM_PIXELS])
+    predictions = _lda(own_both, labels, both), _svm(own[few], labels[few], means)
+    lda, svm = (_scores(truth, found, scene.classes) for found in predictions)
+    return lda, svm
 
-    def scores(predictions: NDArray[np.integer]) -> ControlScores:
-        table = confusion(labels[split.test] - 1, predictions - 1, scene.classes)
-        found = Scores.from_confusion(table)
-        return ControlScores(found.oa, found.aa, found.kappa)
 
-    return Controls(
-        coordinates=scores(nearest_labels(split, scene.labels)),
-        lda=scores(_lda(both[: len(learn)], labels[learn], both[len(learn) :])),
-        svm=scores(_svm(means[few], labels[learn[few]], means[len(learn) :])),
-    )
+def _scores(
+    truth: NDArray[np.int64], predictions: NDArray[np.integer], classes: int
+) -> ControlScores:
+    found = Scores.from_confusion(confusion(truth - 1, predictions - 1, classes))
+    return ControlScores(found.oa, found.aa, found.kappa)
 
 
 def window_means(
@@ -94,6 +121,32 @@ def _lda(
     model = LinearDiscriminantAnalysis(solver="lsqr", shrinkage="auto")
     with warnings.catch_warnings(action="ignore", category=UserWarning):  # classes of one pixel
         found: NDArray[np.integer] = model.fit(spectra, labels).predict(test)
+    return found
+
+
+def lda_probabilities(
+    scene: Scene, learn: NDArray[np.int64], window: int, pixels: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """Return class probabilities [N, K] of pixels by the LDA of `score_controls`.
+
+    Args:
+        scene: The scene.
+        learn: [M] flat indices of the pixels that it learns from, of two classes or more.
+        window: Side of the window in pixels, odd.
+        pixels: [N] flat indices.
+    """
+    from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+
+    spectra = scene.cube.reshape(-1, scene.bands)
+    own, wanted = (
+        np.hstack([spectra[some], window_means(scene.cube, window, some)])
+        for some in (learn, pixels)
+    )
+    model = LinearDiscriminantAnalysis(solver="lsqr", shrinkage="auto")
+    with warnings.catch_warnings(action="ignore", category=UserWarning):  # classes of one pixel
+        model.fit(own, scene.labels.ravel()[learn])
+    found = np.zeros((len(pixels), scene.classes))
+    found[:, model.classes_ - 1] = model.predict_proba(wanted)
     return found
 
 

@@ -9,13 +9,14 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from snnquant.config import RunConfig
+from snnquant.config import RunConfig, read_config
 from snnquant.errors import InputError
 from snnquant.io import replacing, write_json
 from snnquant.sampling.normalisation import read_scaling
@@ -115,6 +116,28 @@ class KeptScene:
         if self.moved is not None:
             values = self.values()
             write_json(self.folder / SOURCE_FILE, values | _place(self.folder, self._places()[0]))
+
+    def other_scene(self) -> Scene | None:
+        """Return the scene that `moved` names; None where it is the run's own, whose data moved.
+
+        Raises InputError where it names neither a folder nor a scene.
+        """
+        name = str(self.moved)
+        if Path(name).is_dir():
+            return None
+        values = self.values() if (self.folder / SOURCE_FILE).exists() else {}
+        card = load_card(name) if name.endswith(".toml") else None
+        # The name of a card is part of the digest, and data that moved may have a renamed one.
+        renamed = None if card is None else replace(card, name=str(values.get("card", card.name)))
+        scene = load_scene(renamed or name)
+        digests = {scene.digest}
+        if values:
+            limit = read_config(self.folder / "config.toml").split.drop_small_classes
+            with suppress(InputError):  # no class is as large, so that it is not the run's scene
+                digests.add(scene.without_small_classes(limit).digest)
+        if values.get("digest") in digests:
+            return None
+        return scene if card is None else replace(scene, name=card.name)
 
     def values(self) -> dict[str, Any]:
         """Read the note of the scene's place; raise InputError where it is damaged."""

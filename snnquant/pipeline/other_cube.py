@@ -28,7 +28,7 @@ UNLIKE, UNLIKE_SHAPE = 0.3, 2.0
 _SIDE = 64
 """Rows and columns of the sample of pixels that are compared."""
 _PIXELS = 4096
-"""Training pixels that are compared."""
+"""Pixels that are compared: of training, and of another scene."""
 
 
 @dataclass(frozen=True)
@@ -109,12 +109,50 @@ def other_cube(scene: Scene, train: NDArray[np.int64], file: Path, *, resample: 
     kept, resampling = _bands(scene, source, resample)
     rules = PixelRules(_nodata(scene, source), 1.0, kept, resampling)
     raw = _sample(cube.read_as(rules))
-    spectra = scene.cube.reshape(-1, scene.bands)[train[:: -(-len(train) // _PIXELS)]]
     undeclared_remark(where, float(raw.min(initial=np.inf)), rules)
-    reference = spectra.astype(np.float64)
+    reference = _every(scene.cube, train)
     scale = _scale(source, raw, reference)
     _compare(where, Deviation.of(raw / scale, reference))
     return replace(cube.read_as(replace(rules, scale=scale)), geo=source.header.geo)
+
+
+def cube_of_another(
+    scene: Scene, train: NDArray[np.int64], other: Scene, *, resample: bool
+) -> Cube:
+    """Return the cube of another scene in the bands of a scene; say in which way it differs.
+
+    Args:
+        scene: Scene that a network was trained on.
+        train: Flat indices of the training pixels.
+        other: A scene in the same units; its pixels without data are filled.
+        resample: Resample the bands to the first scene's wavelengths.
+
+    Returns:
+        The cube, in memory.
+
+    Raises:
+        InputError: The bands do not fit.
+    """
+    cube = Cube.of_scene(other)
+    waves, widths = (
+        None if values is None else tuple(values.tolist())
+        for values in (other.wavelengths_nm, other.fwhm_nm)
+    )
+    source = _Source(Path(cube.name), cube, CubeHeader(waves, widths), None)
+    values = other.cube
+    kept, resampling = _bands(scene, source, resample)
+    if kept is not None or resampling is not None:
+        values, _ = PixelRules(bands=kept, resampling=resampling).pixels(values)
+    spectra = _every(values, np.flatnonzero(other.valid))
+    _compare(cube.name, Deviation.of(spectra, _every(scene.cube, train)))
+    rows, columns, bands = values.shape
+    return replace(cube, shape=(rows, columns, bands), open=lambda: values)
+
+
+def _every(cube: NDArray[np.float32], pixels: NDArray[np.int64]) -> Floats:
+    """Return the spectra [N, B] of some of the pixels, flat indices, as evenly spaced as given."""
+    few = pixels[:: max(-(-len(pixels) // _PIXELS), 1)]
+    return cube.reshape(-1, cube.shape[2])[few].astype(np.float64)
 
 
 @dataclass(frozen=True)

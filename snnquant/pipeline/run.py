@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from numpy import int64
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from snnquant.checkpoints import Checkpoint, load_checkpoint, save_checkpoint
 from snnquant.config import MethodConfig, RunConfig, read_config
@@ -361,7 +361,12 @@ class Run:
         self._loaded.pop(Network.of(name), None)
 
     def fit(
-        self, network: nn.Module, stage: str, epochs: int, rate: float, teacher: nn.Module | None
+        self,
+        network: nn.Module,
+        stage: str,
+        epochs: int,
+        rate: float,
+        teacher: nn.Module | Tensor | None,
     ) -> None:
         """Train a network on the training pixels, with progress, history and resumable state."""
         network.to(self.device)

@@ -30,9 +30,10 @@ from snnquant.config import RunConfig
 from snnquant.conversion import convert, fold_batch_norm
 from snnquant.io import write_json
 from snnquant.models import build_model
-from snnquant.pipeline.front_end import choose_front_end
+from snnquant.pipeline.front_end_choice import choose_front_end
 from snnquant.pipeline.run import Run
 from snnquant.pipeline.run_start import KEY_MAP, batch_size_for, changed, store
+from snnquant.pipeline.teacher import soft_labels
 from snnquant.quantization import quantize
 from snnquant.spiking import SpikingNetwork
 from snnquant.stored_networks import Network
@@ -164,7 +165,7 @@ def train_snn(run: Run) -> None:
             assert isinstance(snn, SpikingNetwork)
             patches = _calibration(run)
             norms = SynapseNorms(snn, patches[: batch_size_for(snn, patches[:1])])
-        teacher = run.load(Network.CNN_FP32).network
+        teacher = soft_labels(run, run.load(Network.CNN_FP32).network)
         run.fit(
             snn, Network.SNN_TRAINED.stage, training.snn_epochs, training.learning_rate, teacher
         )

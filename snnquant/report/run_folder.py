@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
 
 from snnquant.conversion import ConversionReport
+from snnquant.report.across_scenes import AcrossMetrics
 from snnquant.report.run_metrics import EarlyExit, IntegerScores, RunMetrics
 from snnquant.stored_networks import Network
 
@@ -53,6 +54,7 @@ _FILES = {
     "workload.json": "The layers of the trained, quantized SNN, as `pim-sim` reads them.",
     "early_exit.json": "Result of `snnquant evaluate --early-exit`: [keys](#early_exitjson).",
     "integers.json": "Result of `snnquant evaluate --integers`: [keys](#integersjson).",
+    "across_SCENE.json": "Result of `snnquant evaluate --scene OTHER`: [keys](#across_scenejson).",
     "map.png, map.npy, map.img, map.hdr": "Class of every pixel: picture, array, ENVI file.",
     "map.tif, map.tif.aux.xml": "The same as GeoTIFF with its class names (extra `geo`; scenes "
     "with a place on Earth).",
@@ -73,8 +75,12 @@ _KEYS = {
     "conversion.json": ConversionReport,
     "early_exit.json": EarlyExit,
     "integers.json": IntegerScores,
+    "across_SCENE.json": AcrossMetrics,
 }
-_ENTRIES = {"spike_rates": "LAYER", "operations": "NETWORK", "calibration": "NETWORK"}
+_ENTRIES = {
+    **{"spike_rates": "LAYER", "operations": "NETWORK", "calibration": "NETWORK"},
+    **{"scored": "CLASS", "left_out": "CLASS"},
+}
 _ATTRIBUTE = re.compile(r"^    (\w+): (.*(?:\n {5,}.*)*)", re.MULTILINE)
 _NETWORKS = ", ".join(f"`{network}`" for network in Network)
 

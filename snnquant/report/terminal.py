@@ -47,10 +47,17 @@ def print_table(metrics: RunMetrics, console: Console) -> None:
     console.print(Text(summary(metrics)))
     for section in sections(metrics):
         console.print()
-        console.print(Text(section.title, style="bold"))
-        console.print(_table(section))
-        for note in section.notes:
-            console.print(Text(note, style="dim"))
+        print_section(section, console)
+
+
+def print_section(section: Section, console: Console) -> None:
+    """Print one table with its title and notes, as `print_table` does."""
+    if not console.is_terminal:
+        console = Console(file=console.file, width=WIDTH, color_system=None)
+    console.print(Text(section.title, style="bold"))
+    console.print(_table(section))
+    for note in section.notes:
+        console.print(Text(note, style="dim"))
 
 
 def next_steps(folder: Path, program: Path) -> str:

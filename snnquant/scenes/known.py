@@ -47,6 +47,6 @@ def load_card(name: str) -> Card:
         raise InputError(
             f"scene: found {name}{hint}, expected one of {', '.join(known)}, "
             f"a card's path ending in .toml, a saved scene's ending in {SAVED}, "
-            f"or {SYNTHETIC}HxWxB[:SEED]"
+            f"or {SYNTHETIC}HxWxB[:SEED[:LIGHT]]"
         )
     return read_card(cards_folder() / f"{name}.toml", own=False)

@@ -28,8 +28,8 @@ def load_scene(name: str | Path | Card) -> Scene:
 
     Args:
         name: A known scene's name, a card's path ending in ".toml", the path of a file that
-            `Scene.save` wrote, ending in ".npz", or "synthetic:HxWxB[:SEED]"; or a card that was
-            read before. Files with an address are downloaded on first use.
+            `Scene.save` wrote, ending in ".npz", or "synthetic:HxWxB[:SEED[:LIGHT]]"; or a card
+            that was read before. Files with an address are downloaded on first use.
 
     Returns:
         The scene: cube float32 [H, W, B], labels int64 [H, W], class names, colours, wavelengths.

@@ -7,14 +7,15 @@ A pixel's reflectance is
 with s₁, s₂ the spectra of its own and of the nearest other parcel, m ≤ 1/2 the mixing, which falls
 off with the distance to the border between the two, g a smooth illumination, and n sensor noise. A
 parcel's spectrum is its class's (a continuum less Gaussian absorption features) with its own
-brightness and tilt. All draws come from one seed.
+brightness and tilt. All draws come from one seed; another number changes only g, n and the light's
+own brightness and tilt.
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,9 +27,11 @@ Floats = NDArray[np.float32]
 
 _VERSION = 1
 """Part of the digest: raise it when the same name starts to give other pixels."""
-_SPEC = re.compile(r"synthetic:(\d+)x(\d+)x(\d+)(?::(\d+))?")
+_SPEC = re.compile(r"synthetic:(\d+)x(\d+)x(\d+)(?::(\d+)(?::(\d+))?)?")
 _MIN_SHAPE = (8, 8, 4)
 _PARCEL_SIDE = 16
+_GAIN, _TILT = (0.7, 1.3), (-0.2, 0.2)
+"""Brightness of another light in the middle of the spectrum, and its change to either end."""
 _MIXING_WIDTH = 1.0
 """Difference of the distances to two parcel centres, in pixels, at which mixing falls to 1/(2e)."""
 _UNLABELLED_PARCELS = 0.3
@@ -66,7 +69,8 @@ def synthetic_scene(name: str) -> Scene:
 
     Args:
         name: "synthetic:HxWxB" or "synthetic:HxWxB:SEED", seed 0 otherwise; H and W at least 8
-            pixels, B at least 4 bands.
+            pixels, B at least 4 bands. "synthetic:HxWxB:SEED:LIGHT" has the fields and labels of
+            that seed under another light, by a number from 1; 0 is the light of the seed.
 
     Returns:
         The scene, its cube in reflectance.
@@ -80,11 +84,13 @@ def synthetic_scene(name: str) -> Scene:
     """
     match = _SPEC.fullmatch(name)
     if match is None:
-        raise InputError(f"scene: found {name}, expected synthetic:HxWxB or synthetic:HxWxB:SEED")
-    height, width, bands, seed = (int(number or 0) for number in match.groups())
+        raise InputError(
+            f"scene: found {name}, expected synthetic:HxWxB or synthetic:HxWxB:SEED[:LIGHT]"
+        )
+    height, width, bands, seed, light = (int(number or 0) for number in match.groups())
     if any(n < low for n, low in zip((height, width, bands), _MIN_SHAPE, strict=True)):
         raise InputError(f"scene: found {name}, expected at least {'x'.join(map(str, _MIN_SHAPE))}")
-    full_name = f"synthetic:{height}x{width}x{bands}:{seed}"
+    full_name = f"synthetic:{height}x{width}x{bands}:{seed}" + (f":{light}" if light else "")
     wavelengths = np.linspace(400.0, 2500.0, bands)
     random = np.random.default_rng(seed)
     try:
@@ -93,6 +99,10 @@ def synthetic_scene(name: str) -> Scene:
     except (MemoryError, ValueError) as error:
         raise InputError(f"scene: found {name}, expected one that fits into memory") from error
     parcels = _lay_out(random, height, width, wavelengths)
+    if light:
+        random = np.random.default_rng((seed, light))
+        brightness = random.uniform(*_GAIN) + random.uniform(*_TILT) * _position(wavelengths)
+        parcels = replace(parcels, spectra=(parcels.spectra * brightness).astype(np.float32))
     _paint(random, cube, labels, parcels, wavelengths)
     classes = int(parcels.classes.max()) + 1
     return Scene(
@@ -131,7 +141,7 @@ def _parcel_spectra(
     random: np.random.Generator, kinds: NDArray[np.int64], wavelengths: NDArray[np.float64]
 ) -> Floats:
     """Return [P, B]: the class's spectrum times the parcel's own brightness and tilt."""
-    position = (wavelengths - 1450.0) / 1050.0  # -1 at 400 nm, 1 at 2500 nm
+    position = _position(wavelengths)
     spectra = np.empty((int(kinds.max()) + 1, len(wavelengths)))
     for spectrum in spectra:
         level, slope, bend = random.uniform((0.25, -0.1, -0.1), (0.5, 0.1, 0.1))
@@ -145,6 +155,11 @@ def _parcel_spectra(
     brightness = random.normal(1.0, 0.04, size=(len(kinds), 1))
     tilt = random.normal(0.0, 0.03, size=(len(kinds), 1))
     return (spectra[kinds] * (brightness + tilt * position)).astype(np.float32)
+
+
+def _position(wavelengths: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return -1 at 400 nm to 1 at 2500 nm."""
+    return (wavelengths - 1450.0) / 1050.0
 
 
 def _paint(

@@ -112,7 +112,7 @@ def train(
     state_path: Path,
     *,
     seed: int = 0,
-    teacher: nn.Module | None = None,
+    teacher: nn.Module | Tensor | None = None,
     unlabelled: Tensor | None = None,
     accumulates: Callable[[], Tensor] | None = None,
     on_epoch: Callable[[Epoch], None] = lambda epoch: None,
@@ -137,7 +137,8 @@ def train(
         config: Batch size, weight decay, distillation, spike penalty, unlabelled, precision.
         state_path: File of the resumable state.
         seed: Seed of batches, flips, dropout and unlabelled pixels.
-        teacher: CNN whose soft labels are distilled.
+        teacher: CNN whose soft labels are distilled, or soft labels [H W, K] of the scene's pixels,
+            on the CPU; only those of training and unlabelled pixels are read.
         unlabelled: Flat indices of pixels that only the teacher labels, int64; `config.unlabelled`
             of them are drawn per labelled pixel.
         accumulates: Returns the relative cost of the last forward's spikes, a scalar; times
@@ -222,7 +223,7 @@ def _one_epoch(
             drawn = torch.randint(len(unlabelled), (round(config.unlabelled * len(batch)),))
             pixels = torch.cat([pixels, unlabelled[drawn]])
         patches = flip(training.patches.gather(pixels))
-        loss = loss_of(patches, training.classes[batch].to(patches.device))
+        loss = loss_of(patches, training.classes[batch].to(patches.device), pixels)
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
@@ -252,20 +253,22 @@ class _Loss:
     """Loss that a training minimises."""
 
     network: nn.Module
-    teacher: nn.Module | None
+    teacher: nn.Module | Tensor | None
     config: TrainingConfig
     accumulates: Callable[[], Tensor] | None
 
-    def __call__(self, patches: Tensor, classes: Tensor) -> Tensor:
-        """Return the loss of patches [N, ...], of which the first, one per class, are labelled."""
+    def __call__(self, patches: Tensor, classes: Tensor, pixels: Tensor) -> Tensor:
+        """Return the loss of patches [N, ...], of which the first, one per class, are labelled.
+
+        `pixels` [N] are the flat indices of the patches.
+        """
         lower = self.config.precision == "bfloat16"
         with torch.autocast(patches.device.type, torch.bfloat16, enabled=lower):
             logits = self.network(patches)
         logits, share = logits.float() if lower else logits, self.config.distillation
         loss = functional.cross_entropy(logits[: len(classes)], classes)
         if self.teacher is not None and share > 0:
-            with torch.no_grad():
-                target = self.teacher(patches).log_softmax(1)
+            target = self._target(self.teacher, patches, pixels)
             divergence = functional.kl_div(
                 logits.log_softmax(1), target, log_target=True, reduction="batchmean"
             )
@@ -273,6 +276,15 @@ class _Loss:
         if self.accumulates is not None:
             loss = loss + self.config.spike_penalty * self.accumulates()
         return loss
+
+    @staticmethod
+    @torch.no_grad()
+    def _target(teacher: nn.Module | Tensor, patches: Tensor, pixels: Tensor) -> Tensor:
+        """Return the logarithms of the soft labels [N, K]."""
+        if isinstance(teacher, Tensor):
+            return teacher[pixels].clamp(min=1e-8).log().to(patches.device)
+        found: Tensor = teacher(patches).log_softmax(1)
+        return found
 
 
 def _validate(network: nn.Module, samples: Samples, batch_size: int) -> tuple[float, float]:
@@ -298,8 +310,10 @@ def _epoch_seed(seed: int, stage: Stage, epoch: int) -> int:
 
 def _settings(stage: Stage, config: TrainingConfig, seed: int) -> dict[str, Any]:
     """Return everything that a resumed training must agree in with the interrupted one."""
-    names = ("batch_size", "weight_decay", "distillation", "spike_penalty", "unlabelled")
+    names = ["batch_size", "weight_decay", "distillation", "spike_penalty", "unlabelled"]
     own = {"stage": stage.name, "epochs": stage.epochs, "learning_rate": stage.rate, "seed": seed}
+    if config.teacher != "cnn":
+        names.append("teacher")
     return own | {name: getattr(config, name) for name in (*names, "precision")}
 
 

@@ -13,7 +13,7 @@ from snnquant.config import ModelConfig, NeuronConfig
 from snnquant.conversion import fold_front_end, to_spiking
 from snnquant.energy import load_costs, measure, with_front_end
 from snnquant.energy.counts import LayerActivity
-from snnquant.energy.front_end import FRONT_END, FRONT_END_BITS
+from snnquant.energy.matrix_price import FRONT_END, FRONT_END_BITS
 from snnquant.models import build_model
 from snnquant.sampling import Normalisation, Patches
 from snnquant.sampling.spectra import prepare

@@ -12,7 +12,7 @@ import pytest
 from snnquant.config import ModelConfig, RunConfig, SplitConfig, read_config
 from snnquant.errors import InputError
 from snnquant.pipeline import front_end
-from snnquant.pipeline.front_end import SHRINKAGES, SPECTRA, _simplest, choose_front_end
+from snnquant.pipeline.front_end_choice import SHRINKAGES, SPECTRA, _simplest, choose_front_end
 from snnquant.pipeline.run import Run
 from snnquant.pipeline.stages import train_cnn
 from snnquant.scenes import Scene, load_scene

@@ -89,3 +89,21 @@ def test_spectra_tell_the_classes_apart_but_not_perfectly():
 def test_names_of_another_form(name, expected):
     with pytest.raises(InputError, match=f"found {name}, expected {expected}"):
         load_scene(name)
+
+
+def test_another_light_changes_the_pixels_and_not_the_ground():
+    own, one, two = (load_scene(f"synthetic:48x40x30:3{end}") for end in ("", ":1", ":2"))
+    assert load_scene("synthetic:48x40x30:3:0").digest == own.digest
+    assert len({scene.digest for scene in (own, one, two)}) == 3
+    for scene in (one, two):
+        np.testing.assert_array_equal(scene.labels, own.labels)
+        again = load_scene(scene.name)
+        np.testing.assert_array_equal(again.cube, scene.cube)
+        assert again.digest == scene.digest
+        ratio = np.median(scene.cube / own.cube, axis=(0, 1))
+        position = np.linspace(-1, 1, 30)
+        tilt, gain = np.polyfit(position, ratio, 1)
+        np.testing.assert_allclose(gain + tilt * position, ratio, atol=0.05)
+        assert 0.65 < gain < 1.35
+        assert abs(tilt) < 0.25
+        assert not np.allclose(ratio, 1, atol=0.02)

@@ -56,7 +56,7 @@ def test_losses_and_gradients_stay_close_and_are_of_float32(spiking: bool) -> No
     losses, gradients = [], []
     for precision in ("float32", "bfloat16"):
         config = TrainingConfig(distillation=0.0, precision=precision)
-        loss = _Loss(network, None, config, None)(x, classes)
+        loss = _Loss(network, None, config, None)(x, classes, torch.arange(len(x)))
         network.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         assert loss.dtype == torch.float32

@@ -30,7 +30,8 @@ CONFIG = TrainingConfig(batch_size=16, weight_decay=0.0, distillation=0.0)
 def fit(network: nn.Module, samples, state: Path, *, seed: int = 3, **changes) -> list[Epoch]:
     """Train with STAGE and CONFIG, some of whose fields are changed."""
     own = {name: changes.pop(name) for name in ("epochs", "rate") if name in changes}
-    known = {name: changes.pop(name) for name in vars(CONFIG) if name in changes}
+    names = [name for name in vars(CONFIG) if name in changes and name != "teacher"]
+    known = {name: changes.pop(name) for name in names}
     stage, config = replace(STAGE, **own), replace(CONFIG, **known)
     return train(network, *samples, stage, config, state, seed=seed, **changes)
 

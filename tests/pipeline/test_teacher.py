@@ -1,0 +1,87 @@
+"""Soft labels of the SNN's training: from the CNN, from linear discriminant analysis, from both."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from snnquant.config import ModelConfig, RunConfig, TrainingConfig
+from snnquant.pipeline.controls import lda_probabilities
+from snnquant.pipeline.run import Run
+from snnquant.pipeline.stages import convert_cnn, train_cnn, train_snn
+from snnquant.pipeline.teacher import soft_labels
+from snnquant.stored_networks import Network
+from snnquant.training import Samples, Stage, predict, train
+
+CONFIG = RunConfig(
+    scene="synthetic:24x24x16",
+    model=ModelConfig(name="cnn1x1", window=3, widths=(4, 4)),
+    training=TrainingConfig(cnn_epochs=2, quantized_epochs=1, snn_epochs=2),
+)
+
+
+def taught(path, teacher, unlabelled=0.0):
+    training = replace(CONFIG.training, teacher=teacher, unlabelled=unlabelled)
+    run = Run.create(replace(CONFIG, training=training), path / f"{teacher}{unlabelled}")
+    train_cnn(run)
+    return run
+
+
+def test_the_cnn_is_the_teacher_by_default(tmp_path):
+    run, cnn = taught(tmp_path, "cnn"), nn.Identity()
+    assert soft_labels(run, cnn) is cnn
+
+
+@pytest.mark.parametrize("unlabelled", [0.0, 1.0])
+def test_labels_are_those_of_lda_and_cnn_and_of_no_other_pixel(tmp_path, unlabelled):
+    run = taught(tmp_path, "cnn+lda", unlabelled)
+    cnn = run.load(Network.CNN_FP32).network
+    labels = soft_labels(run, cnn)
+    taught_pixels = set(run.split.train)
+    if unlabelled:
+        taught_pixels |= set(np.flatnonzero(run.scene.labels == 0))
+    rows = np.flatnonzero(labels.sum(1).numpy())
+    assert set(rows) == taught_pixels
+    assert not set(rows) & set(run.split.test)
+    torch.testing.assert_close(labels[rows].sum(1), torch.ones(len(rows)))
+    linear = lda_probabilities(run.scene, run.split.train, 3, rows)
+    of_cnn = predict(cnn, run.patches, torch.from_numpy(rows)).softmax(1)
+    torch.testing.assert_close(labels[rows], (of_cnn + torch.from_numpy(linear).float()) / 2)
+
+
+def test_lda_probabilities_name_the_classes_of_a_separable_scene(tmp_path):
+    run = taught(tmp_path, "lda")
+    pixels, labels = run.split.test, run.scene.labels.ravel()[run.split.test]
+    found = lda_probabilities(run.scene, run.split.train, 3, pixels)
+    assert (found.argmax(1) + 1 == labels).mean() > 0.8
+
+
+def test_a_table_of_the_teachers_own_labels_trains_as_the_teacher_does(tmp_path):
+    run = taught(tmp_path, "cnn")
+    pixels = run.samples(run.split.train)
+    samples = Samples(run.patches, pixels.indices, pixels.classes)
+    bands, classes = run.patches.bands, run.scene.classes
+    teacher = nn.Sequential(nn.AvgPool3d((1, 3, 3)), nn.Flatten(), nn.Linear(bands, classes))
+    everywhere = torch.arange(run.scene.height * run.scene.width)
+    table = predict(teacher, run.patches, everywhere).softmax(1)
+    ends = []
+    for number, source in enumerate((teacher, table)):
+        torch.manual_seed(0)
+        student = nn.Sequential(nn.Flatten(), nn.Linear(9 * bands, classes))
+        state = tmp_path / f"{number}.state"
+        stage = Stage("snn", epochs=1, rate=1e-3)
+        train(student, samples, samples, stage, CONFIG.training, state, teacher=source)
+        ends.append(student[1].weight)
+    torch.testing.assert_close(*ends, atol=1e-5, rtol=1e-4)
+
+
+def test_the_snn_learns_from_the_table(tmp_path):
+    ends = []
+    for teacher in ("cnn", "lda"):
+        run = taught(tmp_path, teacher)
+        convert_cnn(run)
+        train_snn(run)
+        ends.append(run.load(Network.SNN_TRAINED).network.state_dict())
+    assert any(not torch.equal(ends[0][name], value) for name, value in ends[1].items())
