@@ -59,8 +59,9 @@ class RunConfig:
     hardware: Annotated[str, Parameter(group=options.OUTPUT), UsedFrom("evaluation")] = "sram_65nm"
     """In-memory hardware that the first layer is simulated on: a name or a TOML file."""
     scaling: Annotated[str, Parameter(group=options.NETWORK)] = "auto"
-    """Pixels: standard, none, minmax, minmax-band, divide:X, whiten or FILE.npz; auto is the
-    card's, else standard, or the scaling that an imported CNN scores best with."""
+    """Pixels: standard, within-class, within-class:X, none, minmax, minmax-band, divide:X, whiten
+    or FILE.npz; auto is the card's, else standard, what suits held-out blocks best where these
+    validate, or the scaling that an imported CNN scores best with."""
     split: Annotated[SplitConfig, section(options.SPLIT)] = field(default_factory=SplitConfig)
     model: Annotated[ModelConfig, section(options.NETWORK)] = field(default_factory=ModelConfig)
     quantization: Annotated[AnyMethod, section(options.QUANTIZATION), UsedFrom("cnn_quantized")] = (

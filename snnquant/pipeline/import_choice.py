@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from snnquant.config.scaling_names import SCALINGS
+from snnquant.config.scaling_names import SCALINGS, WITHIN_CLASS
 from snnquant.pipeline.run import Run
 from snnquant.sampling import Normalisation, Patches
 
@@ -106,6 +106,8 @@ def _scalings(run: Run) -> list[str]:
         known.append("divide:10000")
     if 0 < run.config.model.components < run.scene.bands:
         known = ["standard", "none", "minmax-band"]  # components are whitened in any case
+    elif run.config.model.forms != ["raw"]:
+        known = ["standard", WITHIN_CLASS]  # the only ones for forms of the spectrum
     return known if asked == "auto" else list(dict.fromkeys([asked, *known]))
 
 

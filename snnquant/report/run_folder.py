@@ -49,6 +49,8 @@ _FILES = {
     "conversion.json": "Thresholds and errors of the conversion: [keys](#conversionjson).",
     "metrics.json": "Scores and energies: [keys](#metricsjson).",
     "confidence.json": "Temperatures, smoothing and threshold per network, which `map` takes.",
+    "held_out/": "Run folder of the networks without validation blocks, by which these choices "
+    "were made; only where blocks validate, without `--no-refit`.",
     "workload.json": "The layers of the trained, quantized SNN, as `pim-sim` reads them.",
     "early_exit.json": "Result of `snnquant evaluate --early-exit`: [keys](#early_exitjson).",
     "integers.json": "Result of `snnquant evaluate --integers`: [keys](#integersjson).",
