@@ -59,19 +59,23 @@ def choose_sigma(
     valid: NDArray[np.bool_],
     pixels: NDArray[np.int64],
     classes: NDArray[np.integer],
+    *,
+    apart: bool = False,
 ) -> float:
-    """Return the smallest strength in `SIGMAS` that is about as accurate as the best on pixels.
+    """Return the strength in `SIGMAS` that is most accurate on pixels, the smallest of equals.
 
-    About is one standard error of the difference, counted on the same pixels (the rule of Breiman
-    et al. 1984, "Classification and regression trees"): a pixel more or less is chance, and what is
-    smoothed too much is lost first in small fields. Accuracy, because likelihood also falls where
-    smoothing only makes probabilities less certain.
+    Validation pixels amid training pixels are smoothed with neighbours that the network knows by
+    heart. So there the smallest strength that is about as accurate as the best is taken: within one
+    standard error of the difference, counted on the same pixels (the rule of Breiman et al. 1984,
+    "Classification and regression trees"). Accuracy, because likelihood also falls where smoothing
+    only makes probabilities less certain.
 
     Args:
         probabilities: [H, W, K].
         valid: [H, W] True where a pixel has data.
         pixels: Flat indices [N] of validation pixels; none choose 0.
         classes: Their true classes [N] from 0.
+        apart: True for whole blocks of pixels, apart from training pixels.
     """
 
     def right(sigma: float) -> NDArray[np.int64]:
@@ -84,7 +88,7 @@ def choose_sigma(
 
     def as_good(hits: NDArray[np.int64]) -> bool:
         lost = best - hits
-        return bool(lost.sum() <= np.sqrt((lost**2).sum()))
+        return bool(lost.sum() <= (0 if apart else np.sqrt((lost**2).sum())))
 
     return next(sigma for sigma, hits in by_sigma.items() if as_good(hits))
 

@@ -116,7 +116,8 @@ def _smoothing(
     temperature = fit_temperature(values.reshape(shape)[pixels], classes)
     probabilities = Readout(temperature).smoothed(values, scene.valid)
     if sigma is None:
-        sigma = choose_sigma(probabilities, scene.valid, pixels, classes)
+        apart = run.config.split.validates_on_blocks
+        sigma = choose_sigma(probabilities, scene.valid, pixels, classes, apart=apart)
     smoothed = smooth(probabilities, scene.valid, sigma).reshape(shape)
     readout = Readout(temperature, sigma)
     if sigma:

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from numpy import int64
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import nn
 
 from snnquant.checkpoints import Checkpoint, load_checkpoint, save_checkpoint
 from snnquant.config import MethodConfig, RunConfig, read_config
@@ -46,7 +46,7 @@ from snnquant.sampling.patches import CPU
 from snnquant.scenes import Scene, load_mask, load_scene
 from snnquant.spiking import SpikingNetwork, build_neuron
 from snnquant.stored_networks import Network
-from snnquant.training import AccumulateMeter, Epoch, Samples, Stage, train
+from snnquant.training import AccumulateMeter, Epoch, Samples, Stage, Teacher, train
 
 Progress = Callable[[str, int, int, str], None]
 """Receives the stage, how much of it is done, how much there is in all, and a remark."""
@@ -360,7 +360,7 @@ class Run:
         save_checkpoint(self.file(name), checkpoint)
         self._loaded.pop(Network.of(name), None)
 
-    def fit(self, network: nn.Module, stage: Stage, teacher: nn.Module | Tensor | None) -> None:
+    def fit(self, network: nn.Module, stage: Stage, teacher: Teacher | None) -> None:
         """Train a network on the training pixels, with progress, history and resumable state."""
         network.to(self.device)
         settings = self.config.training

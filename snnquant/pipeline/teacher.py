@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from snnquant.pipeline.controls import lda_probabilities
 from snnquant.pipeline.run import Run
 from snnquant.pipeline.run_start import batch_size_for, unlabelled
-from snnquant.training import predict
+from snnquant.training import Teacher, predict
 
 
-def soft_labels(run: Run, cnn: nn.Module) -> nn.Module | Tensor:
+def soft_labels(run: Run, cnn: nn.Module) -> Teacher:
     """Return the teacher of the SNN that the options name.
 
     Args:

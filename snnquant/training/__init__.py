@@ -1,6 +1,6 @@
 """Training: one loop for CNN and SNN, scores, synapse norms and the spike penalty."""
 
-from snnquant.training.loop import Epoch, Samples, Stage, predict, train
+from snnquant.training.loop import Epoch, Samples, Stage, Teacher, predict, train
 from snnquant.training.metrics import Scores, confusion
 from snnquant.training.spike_penalty import AccumulateMeter
 from snnquant.training.synapse_norm import SynapseNorms
@@ -12,6 +12,7 @@ __all__ = [
     "Scores",
     "Stage",
     "SynapseNorms",
+    "Teacher",
     "confusion",
     "predict",
     "train",

@@ -9,7 +9,7 @@ import statistics
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +21,8 @@ from snnquant.errors import InputError
 from snnquant.io import one_line
 from snnquant.sampling import Patches
 
+Teacher: TypeAlias = nn.Module | Tensor
+"""A CNN, or soft labels [H W, K] of a scene's pixels."""
 WARM_UP = 0.2
 """Share of the steps during which the learning rate rises to its peak."""
 SMOOTHING = 3
@@ -112,7 +114,7 @@ def train(
     state_path: Path,
     *,
     seed: int = 0,
-    teacher: nn.Module | Tensor | None = None,
+    teacher: Teacher | None = None,
     unlabelled: Tensor | None = None,
     accumulates: Callable[[], Tensor] | None = None,
     on_epoch: Callable[[Epoch], None] = lambda epoch: None,
@@ -253,7 +255,7 @@ class _Loss:
     """Loss that a training minimises."""
 
     network: nn.Module
-    teacher: nn.Module | Tensor | None
+    teacher: Teacher | None
     config: TrainingConfig
     accumulates: Callable[[], Tensor] | None
 
@@ -279,7 +281,7 @@ class _Loss:
 
     @staticmethod
     @torch.no_grad()
-    def _target(teacher: nn.Module | Tensor, patches: Tensor, pixels: Tensor) -> Tensor:
+    def _target(teacher: Teacher, patches: Tensor, pixels: Tensor) -> Tensor:
         """Return the logarithms of the soft labels [N, K]."""
         if isinstance(teacher, Tensor):
             return teacher[pixels].clamp(min=1e-8).log().to(patches.device)

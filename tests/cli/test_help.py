@@ -97,6 +97,7 @@ def test_help_of_the_other_subcommands(help_of: HelpOf, subcommand: str, words: 
 def test_every_option_has_a_description(help_of: HelpOf) -> None:
     text = " ".join(help_of("run").replace("│", " ").split())
     text = text.replace(" --architecture ", " ")  # another name of --model
+    text = text.replace(" --no-refit ", " ")  # beside --refit on its line
     for option in sorted(_options()):
         _, _, after = text.partition(f" {option} ")
         after = re.sub(r"^--no-\S+ ", "", after)  # where it fits the line of its option

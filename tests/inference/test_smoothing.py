@@ -104,3 +104,20 @@ def test_confidence_is_the_softmax_at_the_temperatures(valid) -> None:
     np.testing.assert_allclose(hotter.confidence(smoothed), expected, rtol=1e-4)
     colder = replace(readout, temperature_smoothed=0.05)
     assert (colder.confidence(smoothed)[valid] > 0).all()
+
+
+def test_blocks_apart_take_the_best_where_pixels_amid_training_take_the_smallest_of_equals():
+    generator = np.random.default_rng(3)
+    truth = np.repeat([0, 1], 200).reshape(20, 20)
+    flipped = truth ^ (generator.random((20, 20)) < 0.02)
+    probabilities = np.eye(2, dtype=np.float32)[flipped] * 0.8 + 0.1
+    pixels, valid = np.arange(400), np.ones((20, 20), bool)
+    bold = choose_sigma(probabilities, valid, pixels, truth.ravel(), apart=True)
+    careful = choose_sigma(probabilities, valid, pixels, truth.ravel())
+
+    def right(sigma):
+        smoothed = smooth(probabilities, valid, sigma)
+        return int((smoothed.argmax(2) == truth).sum())
+
+    assert careful <= bold
+    assert right(bold) == max(right(sigma) for sigma in (0, 0.5, 1, 2, 3, 4, 6))
