@@ -94,6 +94,18 @@ def test_the_choices_are_those_of_the_inner_run(refitted: Path) -> None:
     assert to_json(own) != to_json(readouts.kept_readout(outer, Network.SNN_TRAINED))
 
 
+def test_the_front_end_is_in_the_counts_of_every_network(refitted: Path) -> None:
+    """The first kernel takes it in: as many products as spectra before it have values."""
+    run, metrics = Run.open(refitted), json.loads((refitted / "metrics.json").read_text())
+    assert run.normalisation.components is not None
+    first, second = 6 * len(run.normalisation.mean), 6 * 8
+    classifier = 8 * run.scene.classes
+    cnn = metrics["operations"]["cnn_fp32"]["mac"]
+    assert cnn == 9 * (first + second) + classifier
+    steps = run.config.neuron.time_steps
+    assert metrics["operations"]["snn_trained"]["mac"] == 9 * first + steps * classifier
+
+
 def test_the_map_is_that_of_the_outer_network(refitted: Path, tmp_path: Path) -> None:
     shutil.copytree(refitted, tmp_path / "run")
     run = Run.open(tmp_path / "run")
