@@ -3,8 +3,8 @@
     python scripts/study/unseen_ground.py [--rows blocks mask] [--seeds 31 32 33 34 35] [--jobs 2]
 
 Runs `snnquant run` for every row and seed, keeps what each prints in docs/results/unseen_ground, a
-file per row and seed, and prints the table of means and standard deviations. Runs whose file
-exists are not repeated, so that a stopped study resumes.
+file per row and seed, and prints the table of means and standard deviations. Runs whose file exists
+are not repeated, so that a stopped study resumes.
 """
 
 from __future__ import annotations
