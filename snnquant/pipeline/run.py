@@ -360,36 +360,34 @@ class Run:
         save_checkpoint(self.file(name), checkpoint)
         self._loaded.pop(Network.of(name), None)
 
-    def fit(
-        self, network: nn.Module, stage: str, epochs: int, rate: float, teacher: Teacher | None
-    ) -> None:
+    def fit(self, network: nn.Module, stage: Stage, teacher: Teacher | None) -> None:
         """Train a network on the training pixels, with progress, history and resumable state."""
         network.to(self.device)
         settings = self.config.training
 
         def report(row: Epoch) -> None:
             remark = f"loss {row.loss:.4f}  validation OA {100 * row.validation_accuracy:.2f} %"
-            self.progress(stage, row.epoch + 1, epochs, remark)
+            self.progress(stage.name, row.epoch + 1, stage.epochs, remark)
 
         accumulates = None
         if isinstance(network, SpikingNetwork) and settings.spike_penalty > 0:
             accumulates = AccumulateMeter(network, self.patches.gather(self.split.train[:1]))
-        self.progress(stage, 0, epochs, "")
+        self.progress(stage.name, 0, stage.epochs, "")
         history = train(
             network,
             self.samples(self.split.train),
             self.samples(self.split.val),
-            Stage(stage, epochs, rate),
+            stage,
             settings,
-            self._state(stage),
+            self._state(stage.name),
             seed=self.config.seed,
             teacher=teacher,
             unlabelled=unlabelled(self.config, self.scene) if teacher is not None else None,
             accumulates=accumulates,
             on_epoch=report,
         )
-        write_history(self.path / "history.csv", stage, history)
-        self.progress(stage, epochs, epochs, f"{len(history)} epochs")
+        write_history(self.path / "history.csv", stage.name, history)
+        self.progress(stage.name, stage.epochs, stage.epochs, f"{len(history)} epochs")
 
     def finish(self, stage: str) -> None:
         """Delete the resumable state of a stage whose network is saved."""

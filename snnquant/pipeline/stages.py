@@ -37,7 +37,7 @@ from snnquant.pipeline.teacher import soft_labels
 from snnquant.quantization import quantize
 from snnquant.spiking import SpikingNetwork
 from snnquant.stored_networks import Network
-from snnquant.training import SynapseNorms, predict
+from snnquant.training import Stage, SynapseNorms, predict
 
 CALIBRATION_PATCHES = 1024
 """Training patches on which the thresholds are calibrated."""
@@ -58,13 +58,9 @@ def train_cnn(run: Run) -> None:
         torch.manual_seed(config.seed)
         cnn = build_model(config.model, run.scene.bands, run.scene.classes, batch_norm=True)
         run.write()
-        run.fit(
-            cnn,
-            Network.CNN_FP32.stage,
-            config.training.cnn_epochs,
-            config.training.learning_rate,
-            None,
-        )
+        training = config.training
+        stage = Stage(Network.CNN_FP32.stage, training.cnn_epochs, training.learning_rate)
+        run.fit(cnn, stage, None)
         run.save(Network.CNN_FP32, fold_batch_norm(cnn))
     run.finish(Network.CNN_FP32.stage)
 
@@ -85,7 +81,7 @@ def quantize_cnn(run: Run) -> None:
         training = config.training
         # It starts where the 32-bit CNN ended: a tenth of the rate keeps it there.
         rate = training.learning_rate / 10
-        run.fit(cnn, Network.CNN_QUANTIZED.stage, training.quantized_epochs, rate, teacher)
+        run.fit(cnn, Stage(Network.CNN_QUANTIZED.stage, training.quantized_epochs, rate), teacher)
         run.save(Network.CNN_QUANTIZED, cnn, quantization=run.quantization)
     run.finish(Network.CNN_QUANTIZED.stage)
 
@@ -166,9 +162,8 @@ def train_snn(run: Run) -> None:
             patches = _calibration(run)
             norms = SynapseNorms(snn, patches[: batch_size_for(snn, patches[:1])])
         teacher = soft_labels(run, run.load(Network.CNN_FP32).network)
-        run.fit(
-            snn, Network.SNN_TRAINED.stage, training.snn_epochs, training.learning_rate, teacher
-        )
+        stage = Stage(Network.SNN_TRAINED.stage, training.snn_epochs, training.learning_rate)
+        run.fit(snn, stage, teacher)
         if norms is not None:
             norms.fold()
         run.save(Network.SNN_TRAINED, snn, quantization=run.quantization, neuron=config.neuron)

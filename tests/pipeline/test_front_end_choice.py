@@ -11,7 +11,7 @@ import pytest
 
 from snnquant.config import ModelConfig, RunConfig, SplitConfig, read_config
 from snnquant.errors import InputError
-from snnquant.pipeline import front_end
+from snnquant.pipeline import front_end_choice
 from snnquant.pipeline.front_end_choice import SHRINKAGES, SPECTRA, _simplest, choose_front_end
 from snnquant.pipeline.run import Run
 from snnquant.pipeline.stages import train_cnn
@@ -87,7 +87,7 @@ def test_the_choice_is_that_of_the_best_scores(
         seen.append((spectra, scaling))
         return float((spectra, scaling) == ("snv", NAMES[1]))
 
-    monkeypatch.setattr(front_end, "_accuracy", score)
+    monkeypatch.setattr(front_end_choice, "_accuracy", score)
     run = made(fields(gains=False), tmp_path / "run")
     choose_front_end(run)
     assert (run.config.model.spectra, run.config.scaling) == ("snv", NAMES[1])
@@ -151,16 +151,16 @@ def test_few_draws_that_hold_out_anything_are_no_obstacle(
 ) -> None:
     """One draw has no standard error: the run's own validation pixels decide then."""
     run, calls = made(fields(gains=True), tmp_path / "run"), []
-    original = front_end.hold_out_blocks
+    original = front_end_choice.hold_out_blocks
 
     def once(scene: Scene, learn: Any, *others: Any) -> Any:
         calls.append(1)
         return original(scene, learn, *others) if len(calls) == 1 else (learn, learn[:0], [])
 
-    monkeypatch.setattr(front_end, "hold_out_blocks", once)
+    monkeypatch.setattr(front_end_choice, "hold_out_blocks", once)
     choose_front_end(run)
     assert run.config.scaling in NAMES
-    assert len(calls) == front_end.DRAWS
+    assert len(calls) == front_end_choice.DRAWS
 
 
 def test_the_folder_keeps_the_choice_and_resumes_with_it(
@@ -188,7 +188,7 @@ def test_the_folder_keeps_the_choice_and_resumes_with_it(
     def fail(*_: object) -> None:
         raise AssertionError
 
-    monkeypatch.setattr(front_end, "_accuracy", fail)
+    monkeypatch.setattr(front_end_choice, "_accuracy", fail)
     run.file("cnn_fp32").unlink()
     resumed = Run.open(tmp_path / "run")
     train_cnn(resumed)

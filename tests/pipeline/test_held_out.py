@@ -22,9 +22,12 @@ from snnquant.pipeline.scene_map import draw_map
 from snnquant.pipeline.stages import convert_cnn, quantize_cnn, train_cnn, train_snn
 from snnquant.report.json_records import to_json
 from snnquant.sampling import make_split
+from snnquant.scenes import FixedMask
 from snnquant.stored_networks import Network
 
 BLOCKS = SplitConfig(protocol="blocks", block_size=8, guard=2)
+PARTS = (("cube", "cube"), ("labels", "labels"), ("mask.train", "mask"))
+"""Tables of a card, and the files of a test that they name."""
 FILES = ("confidence.json", "config.toml", "split.npz")
 
 
@@ -92,6 +95,18 @@ def test_the_choices_are_those_of_the_inner_run(refitted: Path) -> None:
         assert to_json(kept) == to_json(expected)
     own, _ = readouts._chosen(outer, outer.load(Network.SNN_TRAINED))
     assert to_json(own) != to_json(readouts.kept_readout(outer, Network.SNN_TRAINED))
+
+
+def test_the_front_end_is_in_the_counts_of_every_network(refitted: Path) -> None:
+    """The first kernel takes it in: as many products as spectra before it have values."""
+    run, metrics = Run.open(refitted), json.loads((refitted / "metrics.json").read_text())
+    assert run.normalisation.components is not None
+    first, second = 6 * len(run.normalisation.mean), 6 * 8
+    classifier = 8 * run.scene.classes
+    cnn = metrics["operations"]["cnn_fp32"]["mac"]
+    assert cnn == 9 * (first + second) + classifier
+    steps = run.config.neuron.time_steps
+    assert metrics["operations"]["snn_trained"]["mac"] == 9 * first + steps * classifier
 
 
 def test_the_map_is_that_of_the_outer_network(refitted: Path, tmp_path: Path) -> None:
@@ -215,3 +230,35 @@ def test_a_moved_scene_is_found_by_held_out_networks(
     evaluate(Run.open(run.path))
     inner = Run.open(run.path / HELD_OUT)
     assert inner.scene.digest == run.scene.digest
+
+
+def test_held_out_networks_of_a_mask_need_neither_card_nor_old_place(
+    blocks: RunConfig, tmp_path: Path
+) -> None:
+    scene = Run.create(blocks, tmp_path / "first").scene
+    data, moved = tmp_path / "data", tmp_path / "moved"
+    data.mkdir()
+    mask = np.where(np.indices((48, 48)).sum(0) // 8 % 2, scene.labels, 0)
+    for name, values in (("cube", scene.cube), ("labels", scene.labels), ("mask", mask)):
+        np.save(data / f"{name}.npy", values)
+    parts = [f'[{part}]\nfile = "{name}.npy"\n' for part, name in PARTS]
+    classes = [f'[[classes]]\nname = "{name}"\n' for name in scene.class_names]
+    (data / "field.toml").write_text("\n".join([*parts, *classes]))
+    masked = SplitConfig(protocol="mask", block_size=8, guard=1)
+    run = Run.create(
+        replace(blocks, scene=str(data / "field.toml"), split=masked), tmp_path / "run"
+    )
+    assert run.refits
+    train_cnn(run)
+    expected = make_split(
+        run.scene, replace(masked, validation="pixels"), 3, 0, FixedMask(mask, None)
+    )
+    assert run.split.digest == expected.digest
+    data.rename(moved)
+    (moved / "field.toml").unlink()
+    Run.open(run.path, scene=str(moved))
+    inner = held_out_run(Run.open(run.path), "cnn_fp32")
+    np.testing.assert_array_equal(inner.split.test, run.split.test)
+    opened = Run.open(inner.path)
+    assert opened.scene.digest == run.scene.digest
+    assert opened.split.digest == inner.split.digest
