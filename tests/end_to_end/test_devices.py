@@ -19,6 +19,7 @@ from torch.utils.backend_registration import _setup_privateuseone_for_python_bac
 
 from snnquant.checkpoints import checkpoint
 from snnquant.config import (
+    ConfidenceConfig,
     ConversionConfig,
     ModelConfig,
     NeuronConfig,
@@ -45,6 +46,8 @@ CONFIG = RunConfig(
     training=TrainingConfig(
         cnn_epochs=1, quantized_epochs=1, snn_epochs=1, unlabelled=1.0, spike_penalty=0.1
     ),
+    # Tiles of the scene run in threads, which `FakeTensorMode` does not reach.
+    confidence=ConfidenceConfig(smoothing="0"),
 )
 ALONE = "SNNQUANT_TEST_ALONE"
 """Variable of the environment that marks a process that runs a single test."""
