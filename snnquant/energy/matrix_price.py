@@ -39,15 +39,16 @@ def with_front_end(
         window: Side of a patch in pixels.
 
     Returns:
-        The layers, with one more before them or with the first one changed; equal to `layers` for
-        a normalisation without a matrix that mixes bands.
+        The layers, with one more after them, so that the network's first layer stays the first, or
+        with the first one changed; equal to `layers` for a normalisation without a matrix that
+        mixes bands.
 
     >>> one = np.ones(4, np.float32)
     >>> info = LayerInfo("conv", "conv3d", (1, 4, 3, 3), (8, 1, 2, 1, 1), (), (), (), 8)
     >>> first = LayerActivity(info, False, 1.0, mac=8.0, ac=0.0, ac_by_rate=0.0)
     >>> whitened = Normalisation(one, one, np.ones((4, 4), np.float32))
     >>> [(row.info.name, row.mac) for row in with_front_end([first], whitened, 3)]
-    [('front_end', 144.0), ('conv', 8.0)]
+    [('conv', 8.0), ('front_end', 144.0)]
     """
     matrix = normalisation.components
     if matrix is None or _only_scales(matrix):
@@ -60,7 +61,7 @@ def with_front_end(
     shapes = ((len(matrix), window, window), (inputs, len(matrix), 1, 1), (inputs, window, window))
     mac = int(np.count_nonzero(matrix)) * window**2
     info = LayerInfo(FRONT_END, "conv2d", *shapes, (1, 1), (0, 0), mac)
-    return [LayerActivity(info, False, 1.0, float(mac), 0.0, 0.0, bits=FRONT_END_BITS), *layers]
+    return [*layers, LayerActivity(info, False, 1.0, float(mac), 0.0, 0.0, bits=FRONT_END_BITS)]
 
 
 def _only_scales(matrix: NDArray[np.float32]) -> bool:

@@ -51,7 +51,7 @@ def layers_of(
 )
 def test_before_a_sliding_kernel_the_matrix_is_a_layer_of_its_own(spectra, scaling, entries):
     before, normalisation = layers_of("cnn32h", spectra, scaling)
-    front, *others = with_front_end(before, normalisation, 5)
+    *others, front = with_front_end(before, normalisation, 5)
     assert others == before
     assert (front.info.name, front.bits, front.spiking) == (FRONT_END, FRONT_END_BITS, False)
     assert front.mac == entries * 25
@@ -63,7 +63,7 @@ def test_before_a_sliding_kernel_the_matrix_is_a_layer_of_its_own(spectra, scali
 
 def test_principal_components_are_priced_as_a_layer():
     before, normalisation = layers_of("cnn32h", "raw", "standard", components=3)
-    front, *_ = with_front_end(before, normalisation, 5)
+    *_, front = with_front_end(before, normalisation, 5)
     assert front.mac == 12 * 3 * 25
 
 
