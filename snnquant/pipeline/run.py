@@ -124,8 +124,8 @@ class Run:
         if split is not None:
             vars(run)["split"] = given(split)
         check_pixels(run.scene, run.split)
-        if config.scaling.endswith(".npz"):
-            run.scaled(config.scaling)  # refuses a file that does not fit
+        if config.scaling not in ("auto", "standard") or config.model.spectra != "auto":
+            run.scaled(config.scaling)  # refuses what does not fit before anything is written
         build_neuron(config.neuron)  # refuses an unknown name before anything is trained
         if not config.model.is_own:
             with torch.device("meta"):  # shapes only: can the network be built?
@@ -250,15 +250,15 @@ class Run:
         """Statistics of the training pixels, or those of the imported CNN."""
         if self.has(Network.CNN_FP32):
             return self._checkpoint(Network.CNN_FP32).normalisation
-        scaling = self.config.scaling
-        return self.scaled("standard" if scaling == "auto" else scaling)
+        return self.scaled(self.config.scaling)
 
     def scaled(self, scaling: str) -> Normalisation:
-        """Return a scaling of this scene, fitted to the training pixels.
+        """Return a scaling of this scene, fitted to the training pixels; auto is standard.
 
         The file of a scaling is read from the run folder once it is there.
         """
         kept = self.path / SCALING_FILE
+        scaling = "standard" if scaling == "auto" else scaling
         source = str(kept) if scaling.endswith(".npz") and kept.exists() else scaling
         model = self.config.model
         fitted = Normalisation.fit(

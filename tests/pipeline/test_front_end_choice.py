@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -201,3 +202,19 @@ def test_a_scene_of_one_field_has_a_choice_or_a_line(tmp_path: Path) -> None:
     run = made(scene, tmp_path / "run")
     choose_front_end(run)
     assert run.config.scaling in NAMES
+
+
+@pytest.mark.parametrize(
+    ("model", "scaling", "option"),
+    [
+        (ModelConfig(spectra="snv"), "minmax", "--spectra: found snv beside --scaling minmax"),
+        (ModelConfig(components=3), "within-class", "--components: found 3 principal components"),
+    ],
+)
+def test_options_that_exclude_each_other_are_refused_before_anything_is_written(
+    model, scaling, option, tmp_path
+):
+    config = RunConfig(scene="synthetic:24x24x16", model=model, scaling=scaling)
+    with pytest.raises(InputError, match=re.escape(option)):
+        Run.create(config, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
