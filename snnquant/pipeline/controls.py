@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -114,14 +115,17 @@ def window_means(
 def _lda(
     spectra: NDArray[np.float64], labels: NDArray[np.integer], test: NDArray[np.float64]
 ) -> NDArray[np.integer]:
-    from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
-
     if (labels == labels[0]).all():
         return np.full(len(test), labels[0])
-    model = LinearDiscriminantAnalysis(solver="lsqr", shrinkage="auto")
-    with warnings.catch_warnings(action="ignore", category=UserWarning):  # classes of one pixel
-        found: NDArray[np.integer] = model.fit(spectra, labels).predict(test)
+    found: NDArray[np.integer] = _fitted_lda(spectra, labels).predict(test)
     return found
+
+
+def _fitted_lda(spectra: NDArray[np.float64], labels: NDArray[np.integer]) -> Any:
+    from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+
+    with warnings.catch_warnings(action="ignore", category=UserWarning):  # classes of one pixel
+        return LinearDiscriminantAnalysis(solver="lsqr", shrinkage="auto").fit(spectra, labels)
 
 
 def lda_probabilities(
@@ -135,16 +139,12 @@ def lda_probabilities(
         window: Side of the window in pixels, odd.
         pixels: [N] flat indices.
     """
-    from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
-
     spectra = scene.cube.reshape(-1, scene.bands)
     own, wanted = (
         np.hstack([spectra[some], window_means(scene.cube, window, some)])
         for some in (learn, pixels)
     )
-    model = LinearDiscriminantAnalysis(solver="lsqr", shrinkage="auto")
-    with warnings.catch_warnings(action="ignore", category=UserWarning):  # classes of one pixel
-        model.fit(own, scene.labels.ravel()[learn])
+    model = _fitted_lda(own, scene.labels.ravel()[learn])
     found = np.zeros((len(pixels), scene.classes))
     found[:, model.classes_ - 1] = model.predict_proba(wanted)
     return found
