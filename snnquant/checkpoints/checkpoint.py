@@ -18,7 +18,7 @@ from snnquant.errors import InputError
 from snnquant.io import one_line
 from snnquant.models import build_model
 from snnquant.nn import build_graph, parameter_count
-from snnquant.quantization import quantize
+from snnquant.quantization import install
 from snnquant.sampling import Normalisation
 
 FORMAT = 1
@@ -233,7 +233,7 @@ def _network(header: Header, numbers: int) -> nn.Module:
         patch = torch.zeros(1, 1, model.inputs(header.bands), model.window, model.window)
         network = to_spiking(network, patch, header.neuron)
     if header.quantization:
-        quantize(network, header.quantization)
+        install(network, header.quantization)
     return network
 
 

@@ -12,7 +12,7 @@ from cyclopts.config import Dict
 from rich.console import Console
 
 from snnquant.cli.examples import epilogue
-from snnquant.cli.methods import options_of_method, split_by_method
+from snnquant.cli.method_options import options_of_method, split_by_method
 from snnquant.config import BEFORE
 from snnquant.errors import InputError
 from snnquant.io import exit_codes

@@ -17,6 +17,7 @@ from snnquant.config.groups import (
 from snnquant.config.methods import (
     DEFAULT_METHOD,
     METHODS,
+    About,
     MethodConfig,
     QuantizationConfig,
     find_method,
@@ -42,6 +43,7 @@ __all__ = [
     "GROUPS",
     "METHODS",
     "NETWORKS",
+    "About",
     "ConfidenceConfig",
     "ConversionConfig",
     "MethodConfig",

@@ -13,7 +13,8 @@ A method is one class, its options and how it puts quantizers on a network:
             return Plan(weight=lambda weight, place: ToyWeight(self.bits))
 
 The file is imported by the command line where the environment variable SNNQUANT_PLUGINS or an entry
-point of the group `snnquant.plugins` names it. `--quantization toy --toy.bits 2` and, in TOML,
+point of the group `snnquant.plugins` names it; the package's own are the modules of
+`snnquant.quantization.methods`. `--quantization toy --quantization.bits 2` and, in TOML,
 `quantization = "toy"` with a table `[toy]` select it. This file imports no torch.
 """
 
@@ -22,7 +23,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Annotated, Any, Literal, TypeVar, dataclass_transform, get_type_hints
+from typing import (
+    Annotated,
+    Any,
+    ClassVar,
+    Literal,
+    TypeVar,
+    dataclass_transform,
+    get_origin,
+    get_type_hints,
+)
 
 from cyclopts import Parameter
 
@@ -35,6 +45,24 @@ DEFAULT_METHOD = "uniform"
 
 
 @dataclass(frozen=True, kw_only=True)
+class About:
+    """Origin of a quantization method and what it touches, in words."""
+
+    summary: str = ""
+    """One sentence; the first of the class's docstring where it is empty."""
+    hooks: tuple[str, ...] = ("quantizer",)
+    """Kinds of hook: quantizer, estimator, pass, rule, cost, study."""
+    cnn: str = "weights"
+    """Quantized on a CNN."""
+    snn: str = "weights"
+    """Quantized on an SNN."""
+    source: str = ""
+    """Publication that the method is from."""
+    certainty: str = ""
+    """Basis of the equations: read in the paper, in the authors' code, or ours."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class MethodConfig:
     """Base of the options of a quantization method.
 
@@ -43,16 +71,20 @@ class MethodConfig:
     """
 
     method: Annotated[str, Parameter(name="--quantization")] = ""
-    """Quantization method. Options of a method other than uniform are --METHOD.OPTION."""
+    """Quantization method. Options of one other than uniform are --quantization.OPTION."""
     bits: int = 32
     """Bits per weight, 2 to 8; 32 keeps floating point."""
+    min_bits: ClassVar[int] = 2
+    """Least bits per weight that the method has levels for."""
+    about: ClassVar[About] = About()
+    """Origin of the method and what it touches, for `snnquant methods`."""
 
     def __post_init__(self) -> None:
         name, prefix = type(self).method, _prefix(type(self).method)
         require_types(self, prefix)
         require(self.method == name, "--quantization", repr(self.method), name)
-        known = 2 <= self.bits <= 8 or self.bits == 32
-        self.require(known, "bits", "2 to 8, or 32")
+        known = self.min_bits <= self.bits <= 8 or self.bits == 32
+        self.require(known, "bits", f"{self.min_bits} to 8, or 32")
 
     def require(self, condition: bool, field: str, expected: str) -> None:
         """Raise `InputError`, which names the option of a field, where a condition does not hold.
@@ -88,14 +120,23 @@ class MethodConfig:
         )
 
 
-METHODS: Registry[type[MethodConfig]] = Registry("quantization method")
+METHODS: Registry[type[MethodConfig]] = Registry(
+    "quantization method", package="snnquant.quantization.methods"
+)
 """Every quantization method by name."""
 
 Method = TypeVar("Method", bound=MethodConfig)
 
 
 def _prefix(method: str) -> str:
-    return "" if method == DEFAULT_METHOD else f"{method}."
+    return "" if method == DEFAULT_METHOD else "quantization."
+
+
+def _option(method: str, field: str, hint: Any) -> Any:
+    """Return the hint of a method's field with its option's name: --quantization.FIELD."""
+    if not _prefix(method) or field == "method" or get_origin(hint) is ClassVar:
+        return hint
+    return Annotated[hint, Parameter(name=f"--{_prefix(method)}{field.replace('_', '-')}")]
 
 
 def _no_plan(cls: type[MethodConfig]) -> str:
@@ -107,8 +148,8 @@ def register_method(name: str) -> Callable[[type[Method]], type[Method]]:
     """Make the decorated class the quantization method `name`: a frozen dataclass of its options.
 
     Args:
-        name: Name of the method, an identifier: `--quantization NAME`, and the prefix of its
-            options, `--NAME.OPTION`.
+        name: Name of the method, an identifier: `--quantization NAME`, and the name of its
+            table in TOML, `[NAME]`.
 
     Returns:
         The decorator of a subclass of `MethodConfig`.
@@ -134,9 +175,10 @@ def register_method(name: str) -> Callable[[type[Method]], type[Method]]:
             raise InputError(f"quantization method: found {name!r}, expected an identifier")
         if cls.plan is MethodConfig.plan:
             raise InputError(f"quantization method {name!r}: {_no_plan(cls)}")
-        # The base's field again, with the name as its default.
-        hint = get_type_hints(MethodConfig, include_extras=True)["method"]
-        cls.__annotations__ = {"method": hint} | vars(cls).get("__annotations__", {})
+        # The base's fields again: the name is its default, and the prefix is that of the options.
+        own = {"method": None, "bits": None} | vars(cls).get("__annotations__", {})
+        hints = get_type_hints(cls, include_extras=True)
+        cls.__annotations__ = {field: _option(name, field, hints[field]) for field in own}
         cls.method = name
         made = dataclass(frozen=True, kw_only=True)(cls)
         METHODS.register(name)(made)
@@ -167,6 +209,12 @@ class QuantizationConfig(MethodConfig):
     """Range. max: it follows the largest weight; mse: the one of least squared error, fixed."""
     neuron_bits: int | None = None
     """Fixed-point bits of leak and threshold, 2 to 16; by default both stay in floating point."""
+    about: ClassVar[About] = About(
+        cnn="weights",
+        snn="weights; leak and threshold with neuron_bits",
+        source="Jacob et al. 2018 (arXiv 1712.05877); Datta et al. 2022 (ACE-SNN)",
+        certainty="read in the papers",
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -40,10 +40,17 @@ def option_table(*kinds: type) -> Iterator[OptionRow]:
     ('Neuron', '5', 'Time steps T per classification.')
     """
     wanted = kinds or (RunConfig, *map(run_config_type, METHODS))
-    found = {option.name: option for kind in wanted for option in options_of(kind)}
+    found = {
+        (_method(option), option.name): option for kind in wanted for option in options_of(kind)
+    }
     order = [group.name for group in GROUPS]
     for option in sorted(found.values(), key=lambda option: order.index(option.group)):
         yield _row(option)
+
+
+def _method(option: Option) -> str:
+    """Return the method other than uniform that an option belongs to, or nothing."""
+    return option.owner.method if "." in option.name else ""  # type: ignore[attr-defined]
 
 
 def _row(option: Option) -> OptionRow:
@@ -53,7 +60,9 @@ def _row(option: Option) -> OptionRow:
     flag = option.flag
     if option.hint is bool:
         flag = f"{flag}, --no-{flag.removeprefix('--')}"
-    return OptionRow(option.group, flag, option.name, described(option.hint), default, option.help)
+    method = _method(option)
+    help = f"{method}: {option.help}" if method else option.help
+    return OptionRow(option.group, flag, option.name, described(option.hint), default, help)
 
 
 def markdown(*kinds: type) -> str:

@@ -91,8 +91,8 @@ class RunConfig:
 def run_config_type(method: type[MethodConfig]) -> type[RunConfig]:
     """Return `RunConfig` with the options of one quantization method.
 
-    The command line and TOML files take their options from it. A method other than uniform has its
-    own prefix: `--toy.bits`, and `bits` in the table `[toy]`.
+    The command line and TOML files take their options from it. Those of a method other than
+    uniform have a prefix: `--quantization.bits`, and `bits` in a table of the method's name.
 
     Raises:
         InputError: The method has the name of an option.
@@ -102,8 +102,7 @@ def run_config_type(method: type[MethodConfig]) -> type[RunConfig]:
     name = method.method
     if name in {option.name.partition(".")[0] for option in options_of(RunConfig)}:
         raise InputError(f"quantization method: found the name {name!r} of an option")
-    below = section(options.QUANTIZATION, f"--{name}")
-    hint = Annotated[method, below, UsedFrom("cnn_quantized")]  # type: ignore[valid-type]
+    hint = Annotated[method, section(options.QUANTIZATION), UsedFrom("cnn_quantized")]  # type: ignore[valid-type]
     own = ("quantization", hint, field(default_factory=method))
     space = {"__module__": __name__}
     made = make_dataclass(
@@ -212,4 +211,4 @@ def _flattened(values: dict[str, Any], method: str) -> dict[str, Any]:
     table = flat.pop(method, {}) if method != DEFAULT_METHOD else {}
     if not isinstance(table, dict):
         raise InputError(f"{method}: found {table!r}, expected a table of options")
-    return flat | {f"{method}.{name}": value for name, value in table.items()}
+    return flat | {f"quantization.{name}": value for name, value in table.items()}

@@ -36,11 +36,14 @@ from snnquant.pipeline.run_start import (
     given,
     is_given,
     large_classes,
+    require_new,
     store,
     unlabelled,
+    with_recipe,
     with_scaling,
     write_history,
 )
+from snnquant.quantization import Plan
 from snnquant.sampling import Normalisation, Patches, Split, make_split
 from snnquant.sampling.patches import CPU
 from snnquant.scenes import Scene, load_mask, load_scene
@@ -112,8 +115,7 @@ class Run:
         >>> run.config.scene
         'scene.npz'
         """
-        if path is not None and path.exists() and (not path.is_dir() or any(path.iterdir())):
-            raise InputError(f"{path}: exists and is not empty, expected a new folder or --resume")
+        require_new(path)
         find_hardware(config.hardware)
         name = Path(config.scene).stem if scene is None else scene.name
         made = scene is not None
@@ -360,10 +362,17 @@ class Run:
         save_checkpoint(self.file(name), checkpoint)
         self._loaded.pop(Network.of(name), None)
 
-    def fit(self, network: nn.Module, stage: Stage, teacher: Teacher | None) -> None:
-        """Train a network on the training pixels, with progress, history and resumable state."""
+    def fit(
+        self, network: nn.Module, stage: Stage, teacher: Teacher | None, plan: Plan | None = None
+    ) -> None:
+        """Train a network on the training pixels, with progress, history and resumable state.
+
+        A quantization method's plan adds its rules and replaces options by its recipe.
+        """
         network.to(self.device)
-        settings = self.config.training
+        plan = plan or Plan()
+        settings, stage = with_recipe(plan.recipe, self.config.training, stage)
+        remark_of_recipe = ", ".join(f"{name} {value}" for name, value in plan.recipe.items())
 
         def report(row: Epoch) -> None:
             remark = f"loss {row.loss:.4f}  validation OA {100 * row.validation_accuracy:.2f} %"
@@ -372,7 +381,7 @@ class Run:
         accumulates = None
         if isinstance(network, SpikingNetwork) and settings.spike_penalty > 0:
             accumulates = AccumulateMeter(network, self.patches.gather(self.split.train[:1]))
-        self.progress(stage.name, 0, stage.epochs, "")
+        self.progress(stage.name, 0, stage.epochs, remark_of_recipe)
         history = train(
             network,
             self.samples(self.split.train),
@@ -384,6 +393,7 @@ class Run:
             teacher=teacher,
             unlabelled=unlabelled(self.config, self.scene) if teacher is not None else None,
             accumulates=accumulates,
+            rules=[rule(network) for rule in plan.rules],
             on_epoch=report,
         )
         write_history(self.path / "history.csv", stage.name, history)

@@ -4,26 +4,60 @@ To add a method, write one file as in `snnquant.config.methods`. `Plan` states w
 puts on a network, `WeightQuantizer` is the base of those for weights.
 """
 
-from snnquant.config import METHODS, MethodConfig, QuantizationConfig, register_method
-from snnquant.quantization.api import freeze, integer_weights, quantize, scale_channels
+from snnquant.config import METHODS, About, MethodConfig, QuantizationConfig, register_method
+from snnquant.quantization.api import (
+    complete,
+    freeze,
+    install,
+    integer_weights,
+    layer_bits,
+    quantize,
+    scale_channels,
+    weight_codes,
+    weight_quantizer,
+)
+from snnquant.quantization.codes import Codes, PowersOfTwo, Terms, Uniform
 from snnquant.quantization.estimators import fake_quantize, straight_through
 from snnquant.quantization.grids import Grid
-from snnquant.quantization.plan import LayerPlace, Plan, Quantizer, WeightQuantizer
+from snnquant.quantization.plan import (
+    Calibration,
+    LayerPlace,
+    Pass,
+    Plan,
+    Quantizer,
+    UniformQuantizer,
+    WeightQuantizer,
+)
+from snnquant.quantization.rules import Rule
 
 __all__ = [
     "METHODS",
+    "About",
+    "Calibration",
+    "Codes",
     "Grid",
     "LayerPlace",
     "MethodConfig",
+    "Pass",
     "Plan",
+    "PowersOfTwo",
     "QuantizationConfig",
     "Quantizer",
+    "Rule",
+    "Terms",
+    "Uniform",
+    "UniformQuantizer",
     "WeightQuantizer",
+    "complete",
     "fake_quantize",
     "freeze",
+    "install",
     "integer_weights",
+    "layer_bits",
     "quantize",
     "register_method",
     "scale_channels",
     "straight_through",
+    "weight_codes",
+    "weight_quantizer",
 ]

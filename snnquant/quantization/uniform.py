@@ -12,7 +12,7 @@ from snnquant.config import QuantizationConfig
 from snnquant.quantization.estimators import fake_quantize
 from snnquant.quantization.grids import QUANTIZERS, Grid, least_squares_grid
 from snnquant.quantization.neurons import FixedPointLeak, FixedPointThreshold
-from snnquant.quantization.plan import Plan, Quantizer, WeightQuantizer
+from snnquant.quantization.plan import Plan, Quantizer, UniformQuantizer
 
 
 def plan(config: QuantizationConfig) -> Plan:
@@ -24,7 +24,7 @@ def plan(config: QuantizationConfig) -> Plan:
     return Plan(lambda weight, place: QuantizedWeight(weight, config), neuron)
 
 
-class QuantizedWeight(WeightQuantizer):
+class QuantizedWeight(UniformQuantizer):
     """Weight on a uniform grid of ``bits`` bits.
 
     With ``clip="max"`` every forward lays the grid over the weight anew. With ``clip="mse"`` the

@@ -20,6 +20,7 @@ from snnquant.config import (
     options_of,
     run_config_type,
 )
+from snnquant.errors import InputError
 
 
 def split_by_method(
@@ -39,7 +40,11 @@ def split_by_method(
     # Without a look-up, which imports plugins: most commands need none.
     method = QuantizationConfig if name == DEFAULT_METHOD else find_method(name)
     if name == of_file:
-        return method, dict(values)
+        table = values.get(str(name), {}) if name != DEFAULT_METHOD else {}
+        if not isinstance(table, Mapping):
+            raise InputError(f"--config: {name}: found {table!r}, expected a table of options")
+        rest = {key: value for key, value in values.items() if value is not table}
+        return method, rest | {f"quantization.{key}": value for key, value in table.items()}
     uniform = {option.name for option in options_of(QuantizationConfig)}
     replaced = uniform if of_file == DEFAULT_METHOD else {"quantization", of_file}
     return method, {name: value for name, value in values.items() if name not in replaced}

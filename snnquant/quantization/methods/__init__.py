@@ -1,0 +1,1 @@
+"""Quantization methods of the package, one file each; `snnquant.config.METHODS` imports them."""
