@@ -30,6 +30,7 @@ SUBCOMMANDS = {
     "workload": "Write a checkpoint's layers as the file that pim-sim reads.",
     "export": "Write a network for other programs: ONNX, NIR, snnTorch, Brian2.",
     "models": "List the available networks, our own and published ones.",
+    "methods": "List the available quantization methods.",
 }
 """The line of each subcommand in `snnquant --help`, and what its own help adds to it."""
 

@@ -38,18 +38,14 @@ from snnquant.pipeline.run_start import (
     large_classes,
     require_new,
     store,
-    unlabelled,
-    with_recipe,
     with_scaling,
-    write_history,
 )
-from snnquant.quantization import Plan
 from snnquant.sampling import Normalisation, Patches, Split, make_split
 from snnquant.sampling.patches import CPU
 from snnquant.scenes import Scene, load_mask, load_scene
-from snnquant.spiking import SpikingNetwork, build_neuron
+from snnquant.spiking import build_neuron
 from snnquant.stored_networks import Network
-from snnquant.training import AccumulateMeter, Epoch, Samples, Stage, Teacher, train
+from snnquant.training import Samples
 
 Progress = Callable[[str, int, int, str], None]
 """Receives the stage, how much of it is done, how much there is in all, and a remark."""
@@ -362,46 +358,10 @@ class Run:
         save_checkpoint(self.file(name), checkpoint)
         self._loaded.pop(Network.of(name), None)
 
-    def fit(
-        self, network: nn.Module, stage: Stage, teacher: Teacher | None, plan: Plan | None = None
-    ) -> None:
-        """Train a network on the training pixels, with progress, history and resumable state.
-
-        A quantization method's plan adds its rules and replaces options by its recipe.
-        """
-        network.to(self.device)
-        plan = plan or Plan()
-        settings, stage = with_recipe(plan.recipe, self.config.training, stage)
-        remark_of_recipe = ", ".join(f"{name} {value}" for name, value in plan.recipe.items())
-
-        def report(row: Epoch) -> None:
-            remark = f"loss {row.loss:.4f}  validation OA {100 * row.validation_accuracy:.2f} %"
-            self.progress(stage.name, row.epoch + 1, stage.epochs, remark)
-
-        accumulates = None
-        if isinstance(network, SpikingNetwork) and settings.spike_penalty > 0:
-            accumulates = AccumulateMeter(network, self.patches.gather(self.split.train[:1]))
-        self.progress(stage.name, 0, stage.epochs, remark_of_recipe)
-        history = train(
-            network,
-            self.samples(self.split.train),
-            self.samples(self.split.val),
-            stage,
-            settings,
-            self._state(stage.name),
-            seed=self.config.seed,
-            teacher=teacher,
-            unlabelled=unlabelled(self.config, self.scene) if teacher is not None else None,
-            accumulates=accumulates,
-            rules=[rule(network) for rule in plan.rules],
-            on_epoch=report,
-        )
-        write_history(self.path / "history.csv", stage.name, history)
-        self.progress(stage.name, stage.epochs, stage.epochs, f"{len(history)} epochs")
-
     def finish(self, stage: str) -> None:
         """Delete the resumable state of a stage whose network is saved."""
-        self._state(stage).unlink(missing_ok=True)
+        self.state_file(stage).unlink(missing_ok=True)
 
-    def _state(self, stage: str) -> Path:
+    def state_file(self, stage: str) -> Path:
+        """Return the path of a stage's resumable state."""
         return self.path / f"{stage}.state.safetensors"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
@@ -14,14 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from snnquant.checkpoints import Checkpoint
-from snnquant.config import (
-    RunConfig,
-    SplitConfig,
-    TrainingConfig,
-    options_of,
-    run_config_type,
-    write_config,
-)
+from snnquant.config import RunConfig, SplitConfig, options_of, run_config_type, write_config
 from snnquant.config.options import STAGES
 from snnquant.errors import InputError
 from snnquant.io import replacing
@@ -32,7 +25,7 @@ from snnquant.scenes import Scene
 from snnquant.scenes.pixels import remark
 from snnquant.spiking import SpikingNetwork
 from snnquant.stored_networks import Network
-from snnquant.training import Epoch, Stage
+from snnquant.training import Epoch
 
 LAYER_VALUES = 2**25
 """Values of a network's largest layer, over all time steps, that are computed at once."""
@@ -120,14 +113,6 @@ def require_new(path: Path | None) -> None:
     """Raise `InputError` where a new run would meet files of something else."""
     if path is not None and path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise InputError(f"{path}: exists and is not empty, expected a new folder or --resume")
-
-
-def with_recipe(
-    recipe: Mapping[str, Any], training: TrainingConfig, stage: Stage
-) -> tuple[TrainingConfig, Stage]:
-    """Replace training options, and a stage's peak rate, by those that a method needs."""
-    rate = recipe.get("learning_rate", stage.rate)
-    return replace(training, **recipe), replace(stage, rate=rate)
 
 
 def write_history(path: Path, stage: str, history: list[Epoch]) -> None:

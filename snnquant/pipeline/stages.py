@@ -30,6 +30,7 @@ from snnquant.config import RunConfig
 from snnquant.conversion import convert, fold_batch_norm
 from snnquant.io import write_json
 from snnquant.models import build_model
+from snnquant.pipeline.fit import fit
 from snnquant.pipeline.front_end_choice import choose_front_end
 from snnquant.pipeline.run import Run
 from snnquant.pipeline.run_start import KEY_MAP, batch_size_for, changed, store
@@ -60,7 +61,7 @@ def train_cnn(run: Run) -> None:
         run.write()
         training = config.training
         stage = Stage(Network.CNN_FP32.stage, training.cnn_epochs, training.learning_rate)
-        run.fit(cnn, stage, None)
+        fit(run, cnn, stage, None)
         run.save(Network.CNN_FP32, fold_batch_norm(cnn))
     run.finish(Network.CNN_FP32.stage)
 
@@ -85,7 +86,7 @@ def quantize_cnn(run: Run) -> None:
             # It starts where the 32-bit CNN ended: a tenth of the rate keeps it there.
             rate = training.learning_rate / 10
             stage = Stage(Network.CNN_QUANTIZED.stage, training.quantized_epochs, rate)
-            run.fit(cnn, stage, teacher, plan)
+            fit(run, cnn, stage, teacher, plan)
             complete(cnn, method, calibration)
         run.save(Network.CNN_QUANTIZED, cnn, quantization=run.quantization)
     run.finish(Network.CNN_QUANTIZED.stage)
@@ -171,7 +172,7 @@ def train_snn(run: Run) -> None:
             norms = SynapseNorms(snn, patches[: batch_size_for(snn, patches[:1])])
         teacher = soft_labels(run, run.load(Network.CNN_FP32).network)
         stage = Stage(Network.SNN_TRAINED.stage, training.snn_epochs, training.learning_rate)
-        run.fit(snn, stage, teacher, plan)
+        fit(run, snn, stage, teacher, plan)
         if norms is not None:
             norms.fold()
         if method:
