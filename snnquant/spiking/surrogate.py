@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -12,11 +11,13 @@ from torch import Tensor
 from snnquant.errors import InputError
 
 SURROGATES = ("triangle", "arctan", "boxcar")
+ENDLESS = 1e30
+"""Half width beyond every potential; finite, because compiled kernels hold it as a constant."""
 ESTIMATORS = {
     "polynomial": ("triangle", 2.0, 1.0),
     "clipped": ("boxcar", 1.0, 1.0),
-    "ste": ("boxcar", 1.0, math.inf),
-    "identity": ("boxcar", 1.0, math.inf),
+    "ste": ("boxcar", 1.0, ENDLESS),
+    "identity": ("boxcar", 1.0, ENDLESS),
 }
 """Gradient estimators of quantization that are surrogates: kind, height and half width."""
 
