@@ -119,9 +119,7 @@ def unit(vector: Tensor) -> Tensor:
 def random_model(seed: int, m: int = 4, n: int = 6) -> Model:
     """Return a model and teacher of Gaussian weights, v of m and w of n entries, float64."""
     generator = torch.Generator().manual_seed(seed)
-    return Model(
-        *(torch.randn(k, generator=generator, dtype=torch.float64) for k in (m, m, n, n))
-    )
+    return Model(*(torch.randn(k, generator=generator, dtype=torch.float64) for k in (m, m, n, n)))
 
 
 def closed_forms(model: Model, samples: int, seed: int) -> dict[str, float]:
@@ -133,9 +131,7 @@ def closed_forms(model: Model, samples: int, seed: int) -> dict[str, float]:
         "relu": model.coarse_relu(),
         "identity": model.coarse_identity(),
     }
-    return {
-        key: ((found[key] - form).norm() / form.norm()).item() for key, form in forms.items()
-    }
+    return {key: ((found[key] - form).norm() / form.norm()).item() for key, form in forms.items()}
 
 
 def correlations(draws: int, samples: int = BATCH) -> dict[str, float]:
@@ -215,8 +211,10 @@ class Subspaces:
         active = estimate(current, level.clamp(0, high), cells, ESTIMATORS.get(name))
         return active.view(-1, self.classes, self.neurons).sum(2)
 
-    def train(self, name: str, seed: int, steps: int, rate: float = 0.3) -> tuple[float, int]:
-        """Train by gradient descent; return the share right of new points and the steps used.
+    def train(
+        self, name: str, seed: int, steps: int, rate: float = 0.3
+    ) -> tuple[float, float, int]:
+        """Train by gradient descent; return the shares right, old and new points, and the steps.
 
         The loss is the multi-class hinge; training ends where it is 0 on all points.
         """
@@ -225,7 +223,8 @@ class Subspaces:
         size = self.classes * self.neurons, self.inputs
         weight = torch.randn(size, generator=generator).requires_grad_()
         step, own = 0, torch.nn.functional.one_hot(classes, self.classes).bool()
-        for step in range(1, steps + 1):
+        while step < steps:
+            step += 1
             logits = self.logits(weight, points, name)
             others = logits.masked_fill(own, -torch.inf).amax(1)
             loss = (1 - logits[own] + others).clamp(min=0).mean()
@@ -234,9 +233,11 @@ class Subspaces:
             (gradient,) = torch.autograd.grad(loss, weight)
             with torch.no_grad():
                 weight -= rate * gradient
-        fresh, truth = self.points(2000, seed, 1)
-        right = (self.logits(weight, fresh, name).argmax(1) == truth).double().mean().item()
-        return right, step
+        shares = [
+            (self.logits(weight, x, name).argmax(1) == truth).double().mean().item()
+            for x, truth in ((points, classes), self.points(2000, seed, 1))
+        ]
+        return shares[0], shares[1], step
 
 
 def rows(title: str, headings: list[str], cells: list[list[str]]) -> str:
@@ -255,20 +256,36 @@ def main() -> None:
     options = parser.parse_args()
     deviations = [closed_forms(random_model(seed), options.samples, seed) for seed in options.seeds]
     worst = {key: max(found[key] for found in deviations) for key in deviations[0]}
-    print(rows("Closed forms", ["form", "largest relative deviation"],
-               [[key, f"{value:.5f}"] for key, value in worst.items()]))
+    print(
+        rows(
+            "Closed forms",
+            ["form", "largest relative deviation"],
+            [[key, f"{value:.5f}"] for key, value in worst.items()],
+        )
+    )
     shares = correlations(options.draws)
     lengths = at_the_minima(random_model(0))
-    print(rows("Signs", ["estimator", "models with a positive correlation, %"],
-               [[name, f"{100 * share:.0f}"] for name, share in shares.items()]))
-    print(rows("Minima", ["estimator", "length at the minimum", "at the spurious one"],
-               [[name, *(f"{x:.4f}" for x in pair)] for name, pair in lengths.items()]))
+    print(
+        rows(
+            "Signs",
+            ["estimator", "models with a positive correlation, %"],
+            [[name, f"{100 * share:.0f}"] for name, share in shares.items()],
+        )
+    )
+    print(
+        rows(
+            "Minima",
+            ["estimator", "length at the minimum", "at the spurious one"],
+            [[name, *(f"{x:.4f}" for x in pair)] for name, pair in lengths.items()],
+        )
+    )
     learnt = []
     for name in ESTIMATES:
         found = [Subspaces().train(name, seed, options.steps) for seed in options.seeds]
-        mean = statistics.fmean(share for share, _ in found)
-        learnt.append([name, f"{100 * mean:.2f}", f"{max(steps for _, steps in found)}"])
-    print(rows("Subspaces", ["estimator", "new points right, %", "steps at most"], learnt))
+        means = [f"{100 * statistics.fmean(run[i] for run in found):.2f}" for i in (0, 1)]
+        learnt.append([name, *means, f"{max(run[2] for run in found)}"])
+    headings = ["estimator", "points right, %", "new points right, %", "steps at most"]
+    print(rows("Subspaces", headings, learnt))
 
 
 if __name__ == "__main__":

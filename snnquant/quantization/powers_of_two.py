@@ -9,13 +9,61 @@ rule, which needs the largest weight only.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
+from snnquant.quantization.codes import PowersOfTwo
+from snnquant.quantization.estimators import straight_through
+from snnquant.quantization.plan import Plan, WeightQuantizer
+
 MIN_SHIFT, MAX_SHIFT = -60, 60
 """Bounds of s, far beyond any trained weight: levels stay normal numbers of float32."""
+
+
+def plan(config: Any) -> Plan:
+    """Return the quantizers of every weight."""
+    return Plan(lambda weight, place: ShiftWeight(config.bits, config.search, config.granularity))
+
+
+class ShiftWeight(WeightQuantizer):
+    """Weight on signed powers of two, with the plain straight-through gradient.
+
+    Args:
+        bits: Bits per weight, 2 to 8.
+        search: Key of `SEARCHES`.
+        granularity: channel or tensor, what shares an s.
+
+    >>> quantizer = ShiftWeight(3, "exact", "tensor")
+    >>> quantizer.encode(torch.tensor([[0.9, -0.3, 0.05]])).uniform().codes
+    tensor([[ 2, -1,  0]], dtype=torch.int8)
+    """
+
+    def __init__(self, bits: int, search: str, granularity: str) -> None:
+        super().__init__(bits)
+        self.search, self.granularity = search, granularity
+
+    @torch.no_grad()
+    def powers(self, weight: Tensor) -> Powers:
+        """Return sign and exponents of a weight [K, ...]."""
+        return SEARCHES[self.search](weight, self.bits, per_channel=self.granularity == "channel")
+
+    def forward(self, weight: Tensor) -> Tensor:
+        """Return the weight on its levels, same shape and dtype."""
+        quantized = self.powers(weight).values(weight.dtype)
+        return straight_through(weight, quantized, torch.ones_like(weight, dtype=torch.bool))
+
+    def encode(self, weight: Tensor) -> PowersOfTwo:
+        """Return signs, exponents and the scale 2^s."""
+        sign, exponent, shift = self.powers(weight)
+        return PowersOfTwo(
+            sign, exponent, torch.ldexp(torch.ones_like(shift, dtype=weight.dtype), shift)
+        )
+
+    def extra_repr(self) -> str:
+        """Return the options, for ``print(model)``."""
+        return f"bits={self.bits}, {self.search}, per {self.granularity}"
 
 
 class Powers(NamedTuple):
@@ -92,7 +140,7 @@ SEARCHES: dict[str, Callable[..., Powers]] = {"exact": exact, "threshold": thres
 
 def levels_per_sign(bits: int) -> int:
     """Return n, how many powers of two b bits hold per sign."""
-    return 2 ** (bits - 2)
+    return 1 << (bits - 2)
 
 
 def _nearest(weight: Tensor, shift: Tensor, bits: int) -> Powers:

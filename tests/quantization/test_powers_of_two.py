@@ -21,7 +21,7 @@ def squared_error(weight: Tensor, found: Powers) -> float:
 
 
 def brute_force(weight: Tensor, bits: int) -> float:
-    """Return the least squared error over every choice of levels and shift; signs are those of w."""
+    """Return the least squared error over every choice of levels and shift, with the signs of w."""
     powers = [0.0] + [2.0**-t for t in range(levels_per_sign(bits))]
     choices = torch.tensor(list(itertools.product(powers, repeat=weight.numel())))
     best = math.inf
