@@ -40,6 +40,8 @@ from pim_sim.registry import Registry
 from snnquant.config.options import require, require_types
 from snnquant.errors import InputError
 
+WEIGHT_ESTIMATORS = ("clipped", "ste", "cosine", "tanh", "ewgs", "polynomial")
+ACTIVATION_ESTIMATORS = ("relu", "clipped_relu", "identity", "log")
 DEFAULT_METHOD = "uniform"
 """Method where none is named. Its options stand without a prefix: `--bits`, `--scheme`, ..."""
 
@@ -99,6 +101,24 @@ class MethodConfig:
         """
         flag = f"--{_prefix(self.method)}{field.replace('_', '-')}"
         require(condition, flag, getattr(self, field), expected)
+
+    def require_estimator(self, field: str) -> None:
+        """Raise `InputError` unless a field names a gradient estimator for weights.
+
+        Args:
+            field: Name of the field.
+
+        Raises:
+            InputError: The name is unknown, or is that of an estimator for activations.
+        """
+        name = getattr(self, field)
+        if name in WEIGHT_ESTIMATORS:
+            return
+        known = ", ".join((*WEIGHT_ESTIMATORS, "one that a plugin registers"))
+        self.require(name not in ACTIVATION_ESTIMATORS, field, known)
+        # Only a plugin's needs the registry, which imports torch.
+        registry = import_module("snnquant.quantization.estimators").ESTIMATORS
+        self.require(name in registry, field, known)
 
     def plan(self) -> Any:
         """Return the `snnquant.quantization.Plan` of quantizers for a network.
@@ -207,6 +227,9 @@ class QuantizationConfig(MethodConfig):
     """Scales. channel: one per output channel; tensor: one per layer."""
     clip: Literal["max", "mse"] = "max"
     """Range. max: it follows the largest weight; mse: the one of least squared error, fixed."""
+    estimator: str = "clipped"
+    """Gradient of rounding. clipped: 1 inside the range, else 0; ste: 1; cosine, tanh, ewgs and
+    polynomial vary within a step; or one that a plugin registers."""
     neuron_bits: int | None = None
     """Fixed-point bits of leak and threshold, 2 to 16; by default both stay in floating point."""
     about: ClassVar[About] = About(
@@ -218,6 +241,7 @@ class QuantizationConfig(MethodConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        self.require_estimator("estimator")
         if self.neuron_bits is not None:
             self.require(2 <= self.neuron_bits <= 16, "neuron_bits", "2 to 16")
 

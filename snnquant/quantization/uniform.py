@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from snnquant.config import QuantizationConfig
-from snnquant.quantization.estimators import fake_quantize
+from snnquant.quantization.estimators import ESTIMATORS, fake_quantize
 from snnquant.quantization.grids import QUANTIZERS, Grid, least_squares_grid
 from snnquant.quantization.neurons import FixedPointLeak, FixedPointThreshold
 from snnquant.quantization.plan import Plan, Quantizer, UniformQuantizer
@@ -37,6 +37,7 @@ class QuantizedWeight(UniformQuantizer):
     def __init__(self, weight: Tensor, config: QuantizationConfig) -> None:
         super().__init__(config.bits)
         self.config = config
+        self.estimator = ESTIMATORS.get(config.estimator)
         if config.clip == "mse":
             quantizer, per_channel = QUANTIZERS[config.scheme], config.granularity == "channel"
             grid = least_squares_grid(
@@ -57,7 +58,7 @@ class QuantizedWeight(UniformQuantizer):
 
     def forward(self, weight: Tensor) -> Tensor:
         """Return the weight on its grid, same shape and dtype."""
-        return fake_quantize(weight, self.grid(weight))
+        return fake_quantize(weight, self.grid(weight), self.estimator)
 
     @torch.no_grad()
     def scale_channels_(self, weight: Tensor, factors: Tensor) -> None:
@@ -75,4 +76,4 @@ class QuantizedWeight(UniformQuantizer):
     def extra_repr(self) -> str:
         """Return the configuration, for ``print(model)``."""
         c = self.config
-        return f"bits={c.bits}, {c.scheme}, per {c.granularity}, clip={c.clip!r}"
+        return f"bits={c.bits}, {c.scheme}, per {c.granularity}, clip={c.clip!r}, {c.estimator}"
