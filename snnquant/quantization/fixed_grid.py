@@ -7,10 +7,10 @@ from torch import Tensor
 
 from snnquant.quantization.estimators import fake_quantize
 from snnquant.quantization.grids import Grid, least_squares_grid, quantize_symmetric
-from snnquant.quantization.plan import WeightQuantizer
+from snnquant.quantization.plan import UniformQuantizer
 
 
-class FixedGridWeight(WeightQuantizer):
+class FixedGridWeight(UniformQuantizer):
     """Weight on 2^b - 1 levels around 0, whose scale is a buffer.
 
     Args:

@@ -19,6 +19,7 @@ from snnquant.quantization.passes.layers import (
     floating,
     latent,
     layer_inputs,
+    spikes,
     synapses_in_order,
 )
 
@@ -49,12 +50,11 @@ def round_adaptively(network: nn.Module, inputs: Tensor, iterations: int) -> Non
         InputError: A layer runs twice per forward.
     """
     teacher = floating(network)
-    spikes = any(hasattr(module, "threshold") for module in network.modules())
     for name, rectified in synapses_in_order(network, inputs).items():
         layer: Any = network.get_submodule(name)
         weight, quantizer = latent(layer), layer.parametrizations.weight[0]
         given = _sample(layer_inputs(network, name, inputs))
-        wanted = given if spikes else _sample(layer_inputs(teacher, name, inputs))
+        wanted = given if spikes(network) else _sample(layer_inputs(teacher, name, inputs))
         activation = torch.relu if rectified else nn.Identity()
 
         def output(x: Tensor, w: Tensor, layer: Any = layer, f: Any = activation) -> Tensor:

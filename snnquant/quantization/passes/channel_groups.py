@@ -16,6 +16,7 @@ from snnquant.errors import InputError
 from snnquant.nn import evaluating
 from snnquant.nn.tracing import trace
 from snnquant.quantization.passes.channel_labels import ENDS, LabelReader
+from snnquant.quantization.passes.layers import spikes
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class ChannelGroups:
     outputs: dict[str, Tensor]
     """Groups of the output channels [K] by the layer's name, in the order in which they run."""
     inputs: dict[str, Tensor]
-    """Groups of the channels that a weight [K, C, ...] reads, [K, C]."""
+    """Groups of the channels that a weight [K, C, ...] reads, [G, C]; a row for K / G kernels."""
     free: Tensor
     """Whether a group may have a factor other than 1, bool [groups]."""
     shifts: Tensor
@@ -50,10 +51,11 @@ def channel_groups(network: nn.Module, example: Tensor) -> ChannelGroups:
     >>> groups.outputs["0"].tolist(), groups.inputs["3"][0].tolist()
     ([1, 2], [1, 1, 1, 1, 2, 2, 2, 2])
     """
-    for name, module in network.named_modules():
-        if hasattr(module, "threshold") and hasattr(module, "leak"):
-            found = f"layer {name}: found {type(module).__name__}"
-            raise InputError(f"{found}, whose threshold all channels share, expected ReLUs only")
+    if spikes(network):
+        raise InputError(
+            "equalisation: found an SNN, all channels of whose layers share one threshold, "
+            "expected a CNN with ReLUs"
+        )
     reader = LabelReader(network, trace(network))
     with evaluating(network):
         reader.run(example[:1])

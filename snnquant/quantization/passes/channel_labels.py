@@ -91,9 +91,7 @@ class LabelReader(fx.Interpreter):
             raise InputError(f"layer {name}: found two runs per forward, expected one")
         channels = 1 if not isinstance(layer, nn.Linear) else read.ndim - 1
         others = [axis for axis in range(read.ndim) if axis != channels]
-        per_channel = self._over(read, others).flatten()
-        groups = getattr(layer, "groups", 1)
-        rows = per_channel.view(groups, -1).repeat_interleave(len(layer.weight) // groups, 0)
+        rows = self._over(read, others).view(getattr(layer, "groups", 1), -1)
         self.inputs[name] = rows
         padding = getattr(layer, "padding", 0)
         if padding == "same" or (padding != "valid" and torch.tensor(padding).any()):

@@ -41,37 +41,45 @@ def equalise(network: nn.Module, example: Tensor) -> None:
     """
     groups = channel_groups(network, example)
     layers: dict[str, Any] = {name: network.get_submodule(name) for name in groups.outputs}
-    sizes = {name: _kernels(layer).abs().amax(2) for name, layer in layers.items()}
+    ranges = {name: _Ranges(layer, groups, name) for name, layer in layers.items()}
     total = torch.ones(len(groups.free), dtype=torch.float64)
     for _ in range(SWEEPS):
         before = total.clone()
-        for name in groups.outputs:
-            total *= _equalise_after(name, groups, sizes)
+        for name in layers:
+            total *= _equalise_after(groups.outputs[name], groups.free, ranges)
         if (total / before).log().abs().max() < CLOSE:
             break
     for name, layer in layers.items():
-        divisors = total[groups.outputs[name]]
-        factors = total[groups.inputs[name]] / divisors[:, None]
-        layer.weight.mul_(
-            factors.view(*factors.shape, *[1] * (layer.weight.ndim - 2)).to(layer.weight)
-        )
+        divisors, factors = total[groups.outputs[name]], total[groups.inputs[name]]
+        kernels = layer.weight.view(len(factors), -1, factors.shape[1], layer.weight[0, 0].numel())
+        kernels.mul_(factors[:, None, :, None].to(kernels))
+        layer.weight.div_(divisors.view(-1, *[1] * (layer.weight.ndim - 1)).to(kernels))
         if layer.bias is not None:
             layer.bias.div_(divisors.to(layer.bias))
 
 
-def _equalise_after(name: str, groups: ChannelGroups, sizes: dict[str, Tensor]) -> Tensor:
-    """Rescale the ranges [K, C] for the outputs of one layer; return the factor of each group."""
-    rows, columns = torch.zeros(2, len(groups.free), dtype=torch.float64)
-    for layer, size in sizes.items():
-        written = groups.outputs[layer][:, None].expand_as(size).flatten()
-        rows.scatter_reduce_(0, written, size.flatten(), "amax")
-        columns.scatter_reduce_(0, groups.inputs[layer].flatten(), size.flatten(), "amax")
-    mine = torch.zeros_like(groups.free).index_fill_(0, groups.outputs[name], True)
-    factors = torch.where(
-        mine & groups.free & (rows > 0) & (columns > 0), (rows / columns).sqrt(), 1.0
-    )
-    for layer, size in sizes.items():
-        size *= factors[groups.inputs[layer]] / factors[groups.outputs[layer]][:, None]
+class _Ranges:
+    """Largest weights [K, R] of a layer's kernels over the R groups that it reads."""
+
+    def __init__(self, layer: Any, groups: ChannelGroups, name: str) -> None:
+        largest = _kernels(layer).abs().amax(2)
+        self.read, places = groups.inputs[name].unique(return_inverse=True)  # type: ignore[no-untyped-call]
+        self.written = groups.outputs[name]
+        places = places.repeat_interleave(len(largest) // len(places), 0)
+        empty = torch.zeros(len(largest), len(self.read), dtype=torch.float64)
+        self.sizes = empty.scatter_reduce_(1, places, largest, "amax")
+
+
+def _equalise_after(written: Tensor, free: Tensor, ranges: dict[str, _Ranges]) -> Tensor:
+    """Rescale the ranges for the outputs of one layer; return the factor of each group."""
+    rows, columns = torch.zeros(2, len(free), dtype=torch.float64)
+    for layer in ranges.values():
+        rows.scatter_reduce_(0, layer.written, layer.sizes.amax(1), "amax")
+        columns.scatter_reduce_(0, layer.read, layer.sizes.amax(0), "amax")
+    mine = torch.zeros_like(free).index_fill_(0, written, True) & free
+    factors = torch.where(mine & (rows > 0) & (columns > 0), (rows / columns).sqrt(), 1.0)
+    for layer in ranges.values():
+        layer.sizes *= factors[layer.read] / factors[layer.written][:, None]
     return factors
 
 
@@ -110,7 +118,9 @@ def absorb_biases(network: nn.Module, inputs: Tensor) -> None:
         constant.index_add_(0, groups.outputs[name], values)
     for name, layer in layers.items():
         if layer.bias is not None:
-            gained = (_kernels(layer).sum(2) * constant[groups.inputs[name]]).sum(1)
+            read = constant[groups.inputs[name]]
+            sums = _kernels(layer).sum(2).view(len(read), -1, read.shape[1])
+            gained = (sums * read[:, None]).sum(2).flatten()
             layer.bias.add_((gained - surplus[name]).to(layer.bias))
 
 

@@ -19,6 +19,11 @@ BATCH = 128
 """Calibration inputs per forward."""
 
 
+def spikes(network: nn.Module) -> bool:
+    """Check whether a network has neurons, which are known by their leak and threshold."""
+    return any(hasattr(m, "leak") and hasattr(m, "threshold") for m in network.modules())
+
+
 def synapses_in_order(network: nn.Module, example: Tensor) -> dict[str, bool]:
     """List the convolutions and dense layers as they run, with whether a ReLU is right after.
 

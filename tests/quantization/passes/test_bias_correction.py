@@ -67,7 +67,9 @@ def test_the_mean_error_of_every_channel_is_zero(build: Any, on_grids: Any) -> N
         assert wrong[name].abs().max() > 1e-4
 
 
-def test_the_correction_is_the_formula_on_the_quantized_prefix(mlp: Any, digits: Any, on_grids: Any) -> None:
+def test_the_correction_is_the_formula_on_the_quantized_prefix(
+    mlp: Any, digits: Any, on_grids: Any
+) -> None:
     x = digits[0][:300]
     before = biases(mlp, x)
     on_grids(mlp, 2)
@@ -78,7 +80,9 @@ def test_the_correction_is_the_formula_on_the_quantized_prefix(mlp: Any, digits:
     assert torch.allclose(mlp[2].bias, before["2"] - error, atol=1e-6)
 
 
-def test_corrected_digits_have_logits_nearer_to_the_true_ones(mlp: Any, digits: Any, on_grids: Any) -> None:
+def test_corrected_digits_have_logits_nearer_to_the_true_ones(
+    mlp: Any, digits: Any, on_grids: Any
+) -> None:
     x = digits[0]
     plain = copy.deepcopy(mlp)
     on_grids(mlp, 2)

@@ -58,7 +58,9 @@ def forked() -> tuple[nn.Module, Tensor]:
         "flatten": nn.Flatten(),
         "classifier": nn.Linear(20, 2),
     }
-    return GraphNetwork(layers, {"right": ["relu"], "both": ["left", "right"]}), torch.randn(9, 3, 8)
+    return GraphNetwork(layers, {"right": ["relu"], "both": ["left", "right"]}), torch.randn(
+        9, 3, 8
+    )
 
 
 def own(name: str) -> tuple[nn.Module, Tensor]:
@@ -66,7 +68,7 @@ def own(name: str) -> tuple[nn.Module, Tensor]:
     return build_model(config, 60, 5), torch.randn(6, 1, config.inputs(60), *[config.window] * 2)
 
 
-NETWORKS = [residual, depthwise, forked, *(lambda n=n: own(n) for n in ("cnn3d", "cnn1x1", "luo"))]
+NETWORKS = [residual, depthwise, forked, *(lambda n=n: own(n) for n in ("cnn3d", "cnn1x1", "li"))]
 
 
 def unbalance(network: nn.Module) -> None:
@@ -167,7 +169,7 @@ def test_an_equalised_network_keeps_its_digits_at_4_bits(mlp, digits, on_grids) 
         (nn.Sequential(nn.Linear(3, 2), nn.Tanh(), nn.Linear(2, 2)), "found Tanh"),
         (nn.Sequential(nn.Linear(3, 2), nn.ReLU6(), nn.Linear(2, 2)), "found ReLU6"),
         (nn.Sequential(nn.Linear(3, 2), nn.BatchNorm1d(2)), "found BatchNorm1d"),
-        (SpikingNetwork({"a": nn.Linear(3, 2), "lif": LIF()}, 2), "layer layers.lif: found LIF"),
+        (SpikingNetwork({"a": nn.Linear(3, 2), "lif": LIF()}, 2), "found an SNN"),
     ],
 )
 def test_other_networks_are_refused_in_one_line(network: nn.Module, text: str) -> None:
@@ -226,7 +228,7 @@ def test_an_absorbed_bias_keeps_the_function_where_nothing_falls_below(build) ->
                 parameter += 20.0
     before = network.eval()(x)
     absorb_biases(network, x)
-    assert (network(x) - before).abs().max() < 1e-4 * before.abs().max()
+    assert (network(x) - before).abs().max() < 5e-3 * before.abs().max()
 
 
 def test_bias_goes_to_the_readers_except_through_zeros_of_a_padding() -> None:

