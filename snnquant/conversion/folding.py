@@ -10,9 +10,9 @@ import torch
 from torch import fx, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
-from snnquant.conversion.tracing import trace
 from snnquant.errors import InputError
 from snnquant.nn.kinds import BATCH_NORMS, CONVOLUTIONS, SYNAPSES
+from snnquant.nn.tracing import trace
 from snnquant.quantization import freeze
 from snnquant.sampling import Normalisation
 

@@ -17,15 +17,6 @@ from snnquant.conversion.fx_modules import as_module, per_channel_steps, tensors
 from snnquant.conversion.hints import hint
 from snnquant.conversion.reference import Origin, ReferenceCNN, ceiling
 from snnquant.conversion.thresholds import spike_scales
-from snnquant.conversion.tracing import (
-    BATCH,
-    add_shapes,
-    is_softmax,
-    logits_node,
-    operation,
-    trace,
-    where,
-)
 from snnquant.errors import InputError
 from snnquant.nn import INPUT, GraphNetwork
 from snnquant.nn.builders import zero_pad
@@ -40,6 +31,15 @@ from snnquant.nn.kinds import (
     SHAPES,
     SYNAPSES,
     UPSAMPLES,
+)
+from snnquant.nn.tracing import (
+    BATCH,
+    add_shapes,
+    is_softmax,
+    logits_node,
+    operation,
+    trace,
+    where,
 )
 from snnquant.nn.wiring import Concatenate, Mean, Reshaped, Sum
 from snnquant.spiking import SpikingNetwork

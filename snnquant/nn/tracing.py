@@ -14,7 +14,7 @@ from torch import Tensor, fx, nn
 
 from snnquant.errors import InputError
 from snnquant.io import one_line
-from snnquant.nn import Graph
+from snnquant.nn.graph import Graph
 from snnquant.nn.kinds import SYNAPSES
 from snnquant.nn.wiring import Concatenate, Mean, Permute, Reshape, Reshaped
 
