@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -28,21 +27,15 @@ BISECTIONS = 60
 """Halvings of that range."""
 
 
-@dataclass(frozen=True)
-class FilterPruning:
-    """Options of `prune_filters`."""
-
-    keep: float = 0.5
-    """Share of the network's weights that is kept, above 0 to 1."""
-    kind: str = "hybrid"
-    """Choice of the filters: random, deterministic or hybrid."""
-    failure: float = 1e-16
-    """Probability that an output breaks its bound."""
-    seed: int = 0
-    """Seed of the samples."""
-
-
-def prune_filters(network: nn.Module, inputs: Tensor, options: FilterPruning) -> dict[str, float]:
+def prune_filters(
+    network: nn.Module,
+    inputs: Tensor,
+    *,
+    keep: float,
+    kind: str = "hybrid",
+    failure: float = 1e-16,
+    seed: int = 0,
+) -> dict[str, float]:
     """Remove filters of a trained network in place: their weights and biases become zeros.
 
     Removing input channel j of a layer removes filter j of the layer before. On an SNN a channel's
@@ -51,7 +44,10 @@ def prune_filters(network: nn.Module, inputs: Tensor, options: FilterPruning) ->
     Args:
         network: CNN or SNN in floating point without branches and sums.
         inputs: Training inputs [N, ...] whose sensitivities count.
-        options: Share that is kept, choice and seed.
+        keep: Share of the network's weights that is kept, above 0 to 1.
+        kind: Choice of the filters: random, deterministic or hybrid.
+        failure: Probability that an output breaks its bound.
+        seed: Seed of the samples.
 
     Returns:
         Bound on the relative error of each layer's outputs, on each part of one sign, by name.
@@ -61,21 +57,20 @@ def prune_filters(network: nn.Module, inputs: Tensor, options: FilterPruning) ->
 
     >>> _ = torch.manual_seed(0)
     >>> network = nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 4))
-    >>> options = FilterPruning(keep=0.5, kind="deterministic")
-    >>> list(prune_filters(network, torch.rand(32, 8), options))
+    >>> list(prune_filters(network, torch.rand(32, 8), keep=0.5, kind="deterministic"))
     ['2']
     >>> int(network[2].weight.any(0).sum()), int(network[0].weight.any(1).sum())
     (8, 8)
     """
     links = filter_links(network, inputs[:1])
-    if options.keep == 1:
+    if keep == 1:
         return dict.fromkeys((link.consumer for link in links), 0.0)
-    laws = _laws(network, inputs, links, options.failure)
-    error = _bisect(network, links, laws, options.keep)
-    generator = torch.Generator().manual_seed(options.seed)
+    laws = _laws(network, inputs, links, failure)
+    error = _bisect(network, links, laws, keep)
+    generator = torch.Generator().manual_seed(seed)
     bounds = {}
     for link, law in zip(links, laws, strict=True):
-        choice = choose(law, error, options.kind, generator)
+        choice = choose(law, error, kind, generator)
         _remove(network, link, choice.factors)
         bounds[link.consumer] = choice.error
     return bounds

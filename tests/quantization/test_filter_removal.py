@@ -18,7 +18,7 @@ from snnquant.nn import INPUT, Graph
 from snnquant.nn.kinds import SYNAPSES
 from snnquant.nn.wiring import Sum
 from snnquant.quantization.channel_links import filter_links
-from snnquant.quantization.filter_pruning import FilterPruning, prune_filters
+from snnquant.quantization.filter_pruning import prune_filters
 from snnquant.spiking import SpikingNetwork
 
 NETWORKS = ("cnn3d", "cnn32h", "cnn1x1", "cnn1x1h")
@@ -71,7 +71,7 @@ def test_links_of_an_snn_are_those_of_its_cnn() -> None:
 def test_the_wanted_share_of_weights_is_left(kind: str, keep: float, make: Any) -> None:
     network = make()
     full = sum(layer.weight.numel() for layer in synapses(network).values())
-    bounds = prune_filters(network, patches(), FilterPruning(keep, kind))
+    bounds = prune_filters(network, patches(), keep=keep, kind=kind)
     layers = synapses(network)
     left = sum(int((layer.weight != 0).sum()) for layer in layers.values())
     assert list(bounds) == list(layers)[1:]
@@ -83,7 +83,7 @@ def test_the_wanted_share_of_weights_is_left(kind: str, keep: float, make: Any) 
 
 def test_removed_filters_can_be_cut_out_of_the_network() -> None:
     network = cnn()
-    prune_filters(network, patches(), FilterPruning(0.4, "random", seed=3))
+    prune_filters(network, patches(), keep=0.4, kind="random", seed=3)
     expected = network(patches())
     for link in filter_links(cnn(), patches(1)):
         producer, consumer = (synapses(network)[n] for n in (link.producer, link.consumer))
@@ -99,7 +99,7 @@ def test_removed_filters_can_be_cut_out_of_the_network() -> None:
 def test_everything_is_kept_where_all_is_wanted() -> None:
     network = cnn()
     expected = network(patches())
-    bounds = prune_filters(network, patches(), FilterPruning(1.0))
+    bounds = prune_filters(network, patches(), keep=1.0)
     assert set(bounds.values()) == {0.0}
     assert torch.equal(network(patches()), expected)
 
@@ -109,7 +109,7 @@ def test_one_layers_outputs_stay_within_the_bound() -> None:
     network = nn.Sequential(nn.Linear(6, 60), nn.ReLU(), nn.Linear(60, 5)).double()
     x = torch.randn(500, 6).double()
     pruned = copy.deepcopy(network)
-    bounds = prune_filters(pruned, x, FilterPruning(0.9, "deterministic"))
+    bounds = prune_filters(pruned, x, keep=0.9, kind="deterministic")
     weight, hidden = network[2].weight.detach(), network[:2](x).detach()
     for part in (weight.clamp(min=0), (-weight).clamp(min=0)):
         kept = part * (pruned[2].weight != 0)
@@ -121,7 +121,7 @@ def test_the_same_seed_removes_the_same_filters() -> None:
     networks = []
     for seed in (1, 1, 2):
         networks.append(cnn())
-        prune_filters(networks[-1], patches(), FilterPruning(0.4, "random", seed=seed))
+        prune_filters(networks[-1], patches(), keep=0.4, kind="random", seed=seed)
     first, same, other = (network(patches()) for network in networks)
     assert torch.equal(first, same)
     assert not torch.equal(first, other)
@@ -171,11 +171,11 @@ def test_networks_without_a_chain_of_filters_are_refused(
 ) -> None:
     if words:
         with pytest.raises(InputError, match=words):
-            prune_filters(network, x, FilterPruning(0.5))
+            prune_filters(network, x, keep=0.5)
     else:
-        assert prune_filters(network, x, FilterPruning(1.0)) == {}
+        assert prune_filters(network, x, keep=1.0) == {}
 
 
 def test_a_share_below_one_filter_per_layer_is_refused() -> None:
     with pytest.raises(InputError, match=r"^keep: found 1e-05, expected at least 0\.0"):
-        prune_filters(cnn(), patches(), FilterPruning(1e-5))
+        prune_filters(cnn(), patches(), keep=1e-5)
