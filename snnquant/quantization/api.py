@@ -57,7 +57,7 @@ def quantize(
     plan = _plan(config)
     _require_float(model)
     _run_passes(model, plan.before, calibration, config)
-    install(model, config)
+    _install(model, plan)
     if not plan.trains:
         complete(model, config, calibration)
     return model
@@ -110,7 +110,10 @@ def install(model: nn.Module, config: MethodConfig) -> nn.Module:
     >>> list(install(nn.Linear(4, 1), QuantizationConfig()).state_dict())
     ['bias', 'parametrizations.weight.original']
     """
-    plan = _plan(config)
+    return _install(model, _plan(config))
+
+
+def _install(model: nn.Module, plan: Plan) -> nn.Module:
     _require_float(model)
     places = _places(model)
     if not places:
