@@ -15,7 +15,7 @@ class OptionRow:
     """One option in words."""
 
     group: str
-    """Help group, such as "Neuron"."""
+    """Help group, such as "Neuron"; "Quantization: lbw" for the options of a method."""
     flag: str
     """Spelling on the command line, such as "--time-steps"."""
     key: str
@@ -61,8 +61,8 @@ def _row(option: Option) -> OptionRow:
     if option.hint is bool:
         flag = f"{flag}, --no-{flag.removeprefix('--')}"
     method = _method(option)
-    help = f"{method}: {option.help}" if method else option.help
-    return OptionRow(option.group, flag, option.name, described(option.hint), default, help)
+    group = f"{option.group}: {method}" if method else option.group
+    return OptionRow(group, flag, option.name, described(option.hint), default, option.help)
 
 
 def markdown(*kinds: type) -> str:
