@@ -70,7 +70,8 @@ def _order(network: nn.Module, example: Tensor) -> dict[str, nn.Module]:
 
 def _link(network: nn.Module, example: Tensor, layers: dict[str, nn.Module], position: int) -> Link:
     producer = list(layers)[position]
-    count = layers[producer].weight.shape[0]  # type: ignore[union-attr,index]
+    layer: Any = layers[producer]
+    count = int(layer.weight.shape[0])
     found: dict[str, Tensor] = {}
 
     def probe(name: str, module: Any, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:

@@ -78,7 +78,7 @@ def prune_filters(
 
 def mean_over_steps(inputs: Tensor, samples: int) -> Tensor:
     """Return the mean over time steps that are folded into the batch, [T N, ...] to [N, ...]."""
-    return inputs.unflatten(0, (-1, samples)).mean(0)
+    return inputs.reshape(-1, samples, *inputs.shape[1:]).mean(0)
 
 
 def _laws(
@@ -101,7 +101,7 @@ def _laws(
 
     consumers = {name: network.get_submodule(name) for name in sizes}
     with evaluating(network), recording(consumers, note):
-        for chunk in inputs.split(CHUNK):
+        for chunk in torch.split(inputs, CHUNK):
             network(chunk)
     return [
         ChannelLaw(found[name], places[name], _kernel(layer), failure)

@@ -54,16 +54,12 @@ def pruning_at_start(config: PruningAtStart) -> Plan:
             draw_weights(network, config.sigma_w, config.sigma_b, config.seed)
         prune_at_start(network, calibration, config)
 
-    recipe = {"learning_rate": SCRATCH_RATE} if config.start == "redraw" else {}
+    recipe = {"learning_rate": config.learning_rate} if config.start == "redraw" else {}
     return Plan(
         weight=lambda weight, place: MaskedWeight(weight, config.bits),
         before=(prune,),
         recipe=recipe,
     )
-
-
-SCRATCH_RATE = 2e-3
-"""Peak learning rate of a training from random weights."""
 
 
 def prune_at_start(network: nn.Module, calibration: Calibration, config: PruningAtStart) -> None:
