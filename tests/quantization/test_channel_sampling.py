@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -12,7 +13,6 @@ from snnquant.quantization.channel_sampling import (
     ChannelLaw,
     channel_sensitivities,
     choose,
-    kept_groups,
 )
 
 SAMPLES = (50, 100, 200, 400, 800)
@@ -119,7 +119,9 @@ def test_errors_follow_one_over_the_square_root_of_the_samples() -> None:
 def test_drawn_weights_are_right_on_average() -> None:
     layer, x = dense_layer(), activations(50)
     law = law_of(layer, x)
-    factors = torch.stack([choose(law, 30.0, "random", generator(s)).factors for s in range(2000)])
+    factors = torch.stack(
+        [choose(law, 40, "random", np.random.default_rng(s)).factors for s in range(2000)]
+    )
     assert (factors == 0).any()
     spread = factors.std(0) / math.sqrt(len(factors))
     assert ((factors.mean(0) - 1).abs() < 5 * spread).all()
@@ -128,8 +130,7 @@ def test_drawn_weights_are_right_on_average() -> None:
 def test_hybrid_choices_keep_the_likely_channels_and_are_right_on_average() -> None:
     found = torch.cat([torch.full((3,), 1.0), torch.linspace(0.05, 0.1, 40)])
     law = ChannelLaw(found, 1, 1, 1e-16)
-    error = next(e for e in range(1, 1000) if kept_groups(law, float(e)) <= 20)
-    choices = [choose(law, float(error), "hybrid", generator(s)).factors for s in range(2000)]
+    choices = [choose(law, 20, "hybrid", np.random.default_rng(s)).factors for s in range(2000)]
     factors = torch.stack(choices)
     assert (factors[:, :3] == 1).all()
     assert (factors[:, 3:] == 0).any(0).all()
@@ -150,12 +151,25 @@ def test_no_point_that_was_seen_breaks_the_bound_of_taken_channels() -> None:
     law = law_of(layer, x)
     x = x.double()
     layer = layer.double()
-    errors = [float(e) for e in range(5, 60, 5)]
-    choices = [choose(law, error, "deterministic", generator()) for error in errors]
+    kept = (120, 160, 190, 195, 198)
+    choices = [choose(law, n, "deterministic", np.random.default_rng(0)) for n in kept]
+    assert [int(choice.factors.sum()) for choice in choices] == list(kept)
     assert any(0 < choice.error < 1 for choice in choices)
     for choice in choices:
         assert set(choice.factors.tolist()) <= {0.0, 1.0}
         assert largest_part_error(layer, x, choice.factors.double()) <= choice.error + 1e-6
+
+
+@pytest.mark.parametrize("kind", ["random", "hybrid"])
+def test_draws_keep_the_wanted_number_of_channels_on_average(kind: str) -> None:
+    law = ChannelLaw(torch.logspace(-9, 0, 30), 1, 1, 1e-16)
+    choices = [choose(law, 12, kind, np.random.default_rng(s)) for s in range(400)]
+    kept = [int((choice.factors > 0).sum()) for choice in choices]
+    assert sum(kept) / len(kept) == pytest.approx(12, abs=0.6)
+    # Channels without sensitivity are never drawn, and all others stay where all are wanted.
+    silent = ChannelLaw(torch.tensor([0.4, 0.0, 0.6]), 1, 1, 1e-16)
+    choice = choose(silent, 2, kind, np.random.default_rng(0))
+    assert (choice.factors.tolist(), choice.error) == ([1.0, 0.0, 1.0], 0.0)
 
 
 @pytest.mark.parametrize("error", [0.1, 1.0, 20.0])

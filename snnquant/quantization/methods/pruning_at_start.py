@@ -47,6 +47,7 @@ class PruningAtStart(MethodConfig):
         super().__post_init__()
         self.require(self.bits <= 8, "bits", "2 to 8")
         self.require(0 < self.keep <= 1, "keep", "above 0 to 1")
+        self.require(self.seed >= 0, "seed", "at least 0")
         self.require(self.sigma_w > 0, "sigma_w", "above 0")
         self.require(self.learning_rate > 0, "learning_rate", "above 0")
         self.require(self.sigma_b >= 0, "sigma_b", "at least 0")
