@@ -14,7 +14,7 @@ from snnquant.quantization.edge_of_chaos import (
     rescale_to_variance,
     weight_scores,
 )
-from snnquant.quantization.filter_pruning import prune_filters
+from snnquant.quantization.filter_removal import prune_filters
 from snnquant.quantization.masked import MaskedWeight
 from snnquant.quantization.methods.filter_pruning import FilterPruning
 from snnquant.quantization.methods.pruning_at_start import PruningAtStart

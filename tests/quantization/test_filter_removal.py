@@ -15,11 +15,12 @@ from snnquant.conversion import convert
 from snnquant.errors import InputError
 from snnquant.models import build_model
 from snnquant.nn import INPUT, Graph
+from snnquant.nn.hooks import evaluating, recording
 from snnquant.nn.kinds import SYNAPSES
 from snnquant.nn.wiring import Sum
 from snnquant.quantization.channel_links import filter_links
 from snnquant.quantization.channel_sampling import channel_sensitivities
-from snnquant.quantization.filter_pruning import prune_filters
+from snnquant.quantization.filter_removal import mean_over_steps, prune_filters
 from snnquant.spiking import SpikingNetwork
 
 NETWORKS = ("cnn3d", "cnn32h", "cnn1x1", "cnn1x1h")
@@ -199,3 +200,18 @@ def test_networks_without_a_chain_of_filters_are_refused(
 def test_a_share_below_one_filter_per_layer_is_refused() -> None:
     with pytest.raises(InputError, match=r"^keep: found 1e-05, expected at least 0\.0"):
         prune_filters(cnn(), patches(), keep=1e-5)
+
+
+def test_a_channel_of_an_snn_counts_with_its_mean_spikes() -> None:
+    network: Any = snn()
+    seen: dict[str, Tensor] = {}
+
+    def note(name: str, module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        seen[name] = output if name == "lif1" else inputs[0]
+
+    layers = {"lif1": network.layers.lif1, "conv2": network.layers.conv2}
+    with evaluating(network), recording(layers, note):
+        network(patches(6))
+    assert seen["lif1"].shape[:2] == (4, 6)
+    assert seen["lif1"].any()
+    torch.testing.assert_close(mean_over_steps(seen["conv2"], 6), seen["lif1"].mean(0))
