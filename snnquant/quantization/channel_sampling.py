@@ -156,8 +156,9 @@ def choose(law: ChannelLaw, kept: int, kind: str, generator: np.random.Generator
 
     Returns:
         The factors. Drawn groups have the number of their draws over its mean, so that outputs are
-        right on average; groups that are taken keep their weights. The error of groups that are
-        taken is the sum of the removed sensitivities: it holds for every input that those cover.
+        right on average; groups that are taken keep their weights. The error is the smaller of that
+        of the number of samples, which an output breaks with the law's probability of failure, and
+        the sum of |factor - 1| times sensitivity, which holds for every input that those cover.
 
     >>> law = ChannelLaw(torch.tensor([0.9, 0.1]), places=1, kernel=1, failure=0.1)
     >>> choice = choose(law, 1, "deterministic", np.random.default_rng(0))
@@ -169,21 +170,25 @@ def choose(law: ChannelLaw, kept: int, kind: str, generator: np.random.Generator
     taken = torch.zeros_like(probabilities)
     if kind == "deterministic" or kept >= used:
         taken[probabilities.topk(kept).indices] = 1
-        return Choice(taken, float(law.sensitivities[taken == 0].sum()))
+        return Choice(taken, _covered(law, taken))
     if kind == "hybrid":
         likely = int((probabilities >= 1 / _samples_for(probabilities, kept)).sum())
         taken[probabilities.topk(min(likely, kept)).indices] = 1
     rest = taken == 0
     remaining = kept - int(taken.sum())
     if not remaining:
-        return Choice(taken, float(law.sensitivities[rest].sum()))
+        return Choice(taken, _covered(law, taken))
     among = torch.where(rest, probabilities, 0).double()
     among = among / among.sum()
     samples = _samples_for(among, remaining)
     counts = torch.from_numpy(generator.multinomial(samples, among.cpu().numpy()))
     drawn = counts.to(among) / (samples * among).clamp(min=torch.finfo(among.dtype).tiny)
     factors = torch.where(rest, drawn, taken.double()).to(taken.dtype)
-    return Choice(factors, law.error(samples, rest))
+    return Choice(factors, min(law.error(samples, rest), _covered(law, factors)))
+
+
+def _covered(law: ChannelLaw, factors: Tensor) -> float:
+    return float(((factors - 1).abs() * law.sensitivities).sum())
 
 
 def kept_groups(law: ChannelLaw, error: float) -> int:

@@ -166,18 +166,19 @@ def test_no_point_breaks_the_bound_of_drawn_channels() -> None:
         assert largest_part_error(layer, x[256:], drawn(law, samples, seed)) < 0.25
 
 
-def test_no_point_that_was_seen_breaks_the_bound_of_taken_channels() -> None:
+@pytest.mark.parametrize("kind", ["random", "hybrid", "deterministic"])
+def test_no_point_that_was_seen_breaks_the_bound_of_a_choice(kind: str) -> None:
     layer, x = dense_layer(), activations()
     law = law_of(layer, x)
     x = x.double()
     layer = layer.double()
-    kept = (120, 160, 190, 195, 198)
-    choices = [choose(law, n, "deterministic", generator()) for n in kept]
-    assert [int(choice.factors.sum()) for choice in choices] == list(kept)
-    assert any(0 < choice.error < 1 for choice in choices)
+    choices = [choose(law, n, kind, generator()) for n in (40, 120, 160, 190, 195, 198)]
     for choice in choices:
-        assert set(choice.factors.tolist()) <= {0.0, 1.0}
+        assert 0 < choice.error < 50
         assert largest_part_error(layer, x, choice.factors.double()) <= choice.error + 1e-6
+    if kind == "deterministic":
+        assert [int(choice.factors.sum()) for choice in choices] == [40, 120, 160, 190, 195, 198]
+        assert min(choice.error for choice in choices) < 1
 
 
 @pytest.mark.parametrize("kind", ["random", "hybrid"])
