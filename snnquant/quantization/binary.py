@@ -48,7 +48,7 @@ class AllocatedWeight(WeightQuantizer):
         self.register_buffer("width", torch.tensor(float(bits)))
 
     @property
-    def bits(self) -> int:  # type: ignore[override]
+    def bits(self) -> int:
         """Bits per weight."""
         return int(self.width)
 

@@ -42,8 +42,8 @@ def filter_links(network: nn.Module, example: Tensor) -> list[Link]:
         A link per layer except the last, in the order in which the layers run.
 
     Raises:
-        InputError: Filters are read by several layers or by none, are summed, or belong to a
-            convolution with groups or to a layer that runs more than once.
+        InputError: Filters are read by several layers or by none, are summed, or belong to a layer
+            that runs more than once.
 
     >>> network = nn.Sequential(nn.Conv1d(1, 2, 3), nn.ReLU(), nn.Flatten(), nn.Linear(6, 4))
     >>> filter_links(network, torch.zeros(1, 1, 5))[0].filters
@@ -54,7 +54,7 @@ def filter_links(network: nn.Module, example: Tensor) -> list[Link]:
 
 
 def _order(network: nn.Module, example: Tensor) -> dict[str, nn.Module]:
-    """Return the layers with weights in the order in which they run; refuse what has no filters."""
+    """Return the layers with weights in the order in which they run, once each."""
     ran: list[str] = []
     synapses = {name: m for name, m in network.named_modules() if isinstance(m, SYNAPSES)}
     with evaluating(network), recording(synapses, lambda name, *_: ran.append(name)):
@@ -62,15 +62,13 @@ def _order(network: nn.Module, example: Tensor) -> dict[str, nn.Module]:
     for name in ran:
         if ran.count(name) > 1:
             raise InputError(f"layer {name}: found a layer that runs twice, expected once")
-        if getattr(synapses[name], "groups", 1) > 1:
-            groups = getattr(synapses[name], "groups", 1)
-            raise InputError(f"layer {name}: found {groups} groups, expected 1 to prune filters")
     return {name: synapses[name] for name in ran}
 
 
 def _link(network: nn.Module, example: Tensor, layers: dict[str, nn.Module], position: int) -> Link:
     producer = list(layers)[position]
-    count = layers[producer].weight.shape[0]  # type: ignore[union-attr,index]
+    layer: Any = layers[producer]
+    count = int(layer.weight.shape[0])
     found: dict[str, Tensor] = {}
 
     def probe(name: str, module: Any, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:

@@ -19,6 +19,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -40,7 +41,7 @@ def channel_sensitivities(layer: Any, inputs: Tensor, channels: Tensor, count: i
     """Return the sensitivity of every group of a layer's input channels.
 
     Args:
-        layer: Convolution without groups, or dense layer.
+        layer: Convolution or dense layer.
         inputs: Its inputs [N, C, ...].
         channels: Group of each input channel, int64 [C].
         count: Number of groups.
@@ -62,9 +63,17 @@ def channel_sensitivities(layer: Any, inputs: Tensor, channels: Tensor, count: i
             total = total.masked_fill(total <= smallest, math.inf)
             for group in range(count):
                 columns = channels == group
-                share = respond(layer, values[:, columns], part[:, columns]) / total
+                share = _of_columns(layer, values, part, columns) / total
                 sensitivities[group] = torch.maximum(sensitivities[group], share.max())
     return sensitivities
+
+
+def _of_columns(layer: Any, values: Tensor, weight: Tensor, columns: Tensor) -> Tensor:
+    """Return the part of a layer's output that some of its input channels, bool [C], make."""
+    if getattr(layer, "groups", 1) == 1:
+        return respond(layer, values[:, columns], weight[:, columns])
+    kept = columns.view(-1, *(1 for _ in values.shape[2:]))
+    return respond(layer, values * kept, weight)
 
 
 def _parts(values: Tensor) -> list[Tensor]:
@@ -135,48 +144,51 @@ class Choice:
     """Bound on the relative error of an output on each part of one sign."""
 
 
-def choose(law: ChannelLaw, error: float, kind: str, generator: torch.Generator) -> Choice:
-    """Keep groups of channels of a layer, as many as an error asks for.
+def choose(law: ChannelLaw, kept: int, kind: str, generator: np.random.Generator) -> Choice:
+    """Keep a number of groups of channels of a layer.
 
     Args:
         law: Probabilities of the groups.
-        error: Relative error that the number of samples is for.
+        kept: Number of groups that is kept, at least 1; where they are drawn, on average.
         kind: `random` draws them, `deterministic` takes the largest sensitivities, `hybrid` takes
-            those of probability 1/m and more and draws the others.
+            those of probability 1/m and more, of m samples, and draws the others.
         generator: Source of the samples.
 
     Returns:
         The factors. Drawn groups have the number of their draws over its mean, so that outputs are
-        right on average; groups that are taken keep their weights. The error of groups that are
-        taken is the sum of the removed sensitivities: it holds for every input that those cover.
+        right on average; groups that are taken keep their weights. The error is the smaller of that
+        of the number of samples, which an output breaks with the law's probability of failure, and
+        the sum of |factor - 1| times sensitivity, which holds for every input that those cover.
 
     >>> law = ChannelLaw(torch.tensor([0.9, 0.1]), places=1, kernel=1, failure=0.1)
-    >>> choice = choose(law, 1000.0, "deterministic", torch.Generator())
+    >>> choice = choose(law, 1, "deterministic", np.random.default_rng(0))
     >>> choice.factors, round(choice.error, 3)
     (tensor([1., 0.]), 0.1)
     """
-    size, samples, probabilities = kept_groups(law, error), law.samples(error), law.probabilities
-    everything = torch.ones_like(probabilities)
-    if size == len(probabilities):
-        return Choice(everything, 0.0)
-    taken = everything * 0
-    if kind == "deterministic":
-        taken[probabilities.topk(size).indices] = 1
-        return Choice(taken, float(law.sensitivities[taken == 0].sum()))
+    probabilities = law.probabilities
+    used = int((probabilities > 0).sum())
+    taken = torch.zeros_like(probabilities)
+    if kind == "deterministic" or kept >= used:
+        taken[probabilities.topk(kept).indices] = 1
+        return Choice(taken, _covered(law, taken))
     if kind == "hybrid":
-        surely = int((probabilities >= 1 / samples).sum())
-        taken[probabilities.topk(min(surely, size)).indices] = 1
+        likely = int((probabilities >= 1 / _samples_for(probabilities, kept)).sum())
+        taken[probabilities.topk(min(likely, kept)).indices] = 1
     rest = taken == 0
-    remaining = size - int(taken.sum())
+    remaining = kept - int(taken.sum())
     if not remaining:
-        return Choice(taken, float(law.sensitivities[rest].sum()))
-    among = torch.where(rest, probabilities, 0) / probabilities[rest].sum()
-    if kind == "hybrid":
-        samples = _samples_for(among, remaining)
-    draws = torch.multinomial(among.cpu(), samples, replacement=True, generator=generator)
-    counts = torch.bincount(draws, minlength=len(among)).to(among)
-    drawn = torch.where(rest, counts / (samples * among).clamp(min=1e-30), taken)
-    return Choice(drawn, law.error(samples, rest))
+        return Choice(taken, _covered(law, taken))
+    among = torch.where(rest, probabilities, 0).double()
+    among = among / among.sum()
+    samples = _samples_for(among, remaining)
+    counts = torch.from_numpy(generator.multinomial(samples, among.cpu().numpy()))
+    drawn = counts.to(among) / (samples * among).clamp(min=torch.finfo(among.dtype).tiny)
+    factors = torch.where(rest, drawn, taken.double()).to(taken.dtype)
+    return Choice(factors, min(law.error(samples, rest), _covered(law, factors)))
+
+
+def _covered(law: ChannelLaw, factors: Tensor) -> float:
+    return float(((factors - 1).abs() * law.sensitivities).sum())
 
 
 def kept_groups(law: ChannelLaw, error: float) -> int:
@@ -185,7 +197,7 @@ def kept_groups(law: ChannelLaw, error: float) -> int:
 
 
 def _samples_for(probabilities: Tensor, distinct: int) -> int:
-    """Return the fewest samples whose expected number of different groups reaches `distinct`."""
+    """Return the fewest samples that are expected to contain `distinct` groups, to the nearest."""
     law = ChannelLaw(probabilities, 1, 1, 1.0)
     low, high = 1, 1
     while law.distinct(high) < distinct - 0.5:

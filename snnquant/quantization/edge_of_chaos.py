@@ -19,7 +19,7 @@ from torch.nn import functional
 from snnquant.nn.hooks import evaluating, recording
 from snnquant.nn.kinds import SYNAPSES
 
-CHUNK = 256
+CHUNK = 64
 """Inputs whose gradients are computed at once."""
 
 
@@ -76,9 +76,12 @@ def weight_scores(network: nn.Module, inputs: Tensor, classes: Tensor) -> dict[s
     with evaluating(network), torch.enable_grad():
         for weight in frozen:
             weight.requires_grad_(True)
-        for x, y in zip(inputs.split(CHUNK), classes.split(CHUNK), strict=True):
+        batches = zip(torch.split(inputs, CHUNK), torch.split(classes, CHUNK), strict=True)
+        for x, y in batches:
             loss = functional.cross_entropy(network(x), y, reduction="sum")
-            gradients = torch.autograd.grad(loss, list(weights.values()))
+            gradients = torch.autograd.grad(
+                loss, list(weights.values()), allow_unused=True, materialize_grads=True
+            )
             for name, gradient in zip(weights, gradients, strict=True):
                 totals[name] += gradient / len(inputs)
         for weight in frozen:
@@ -86,7 +89,7 @@ def weight_scores(network: nn.Module, inputs: Tensor, classes: Tensor) -> dict[s
     return {name: (totals[name] * weight.detach()).abs() for name, weight in weights.items()}
 
 
-def weights_of(network: nn.Module) -> dict[str, nn.Parameter]:
+def weights_of(network: nn.Module) -> dict[str, Tensor]:
     """Return the weights of all convolutions and dense layers by the layer's name."""
     return {n: m.weight for n, m in network.named_modules() if isinstance(m, SYNAPSES)}
 
@@ -108,7 +111,7 @@ def largest(scores: Mapping[str, Tensor], keep: float) -> dict[str, Tensor]:
     joined = torch.cat([score.flatten() for score in scores.values()])
     kept = torch.zeros_like(joined, dtype=torch.bool)
     kept[joined.topk(round(keep * len(joined))).indices] = True
-    parts = kept.split([score.numel() for score in scores.values()])
+    parts = torch.split(kept, [score.numel() for score in scores.values()])
     return {
         name: part.view_as(score) for (name, score), part in zip(scores.items(), parts, strict=True)
     }

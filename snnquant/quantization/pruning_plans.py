@@ -14,7 +14,7 @@ from snnquant.quantization.edge_of_chaos import (
     rescale_to_variance,
     weight_scores,
 )
-from snnquant.quantization.filter_pruning import prune_filters
+from snnquant.quantization.filter_removal import prune_filters
 from snnquant.quantization.masked import MaskedWeight
 from snnquant.quantization.methods.filter_pruning import FilterPruning
 from snnquant.quantization.methods.pruning_at_start import PruningAtStart
@@ -54,16 +54,12 @@ def pruning_at_start(config: PruningAtStart) -> Plan:
             draw_weights(network, config.sigma_w, config.sigma_b, config.seed)
         prune_at_start(network, calibration, config)
 
-    recipe = {"learning_rate": SCRATCH_RATE} if config.start == "redraw" else {}
+    recipe = {"learning_rate": config.learning_rate} if config.start == "redraw" else {}
     return Plan(
         weight=lambda weight, place: MaskedWeight(weight, config.bits),
         before=(prune,),
         recipe=recipe,
     )
-
-
-SCRATCH_RATE = 2e-3
-"""Peak learning rate of a training from random weights."""
 
 
 def prune_at_start(network: nn.Module, calibration: Calibration, config: PruningAtStart) -> None:

@@ -15,10 +15,12 @@ from snnquant.conversion import convert
 from snnquant.errors import InputError
 from snnquant.models import build_model
 from snnquant.nn import INPUT, Graph
+from snnquant.nn.hooks import evaluating, recording
 from snnquant.nn.kinds import SYNAPSES
 from snnquant.nn.wiring import Sum
 from snnquant.quantization.channel_links import filter_links
-from snnquant.quantization.filter_pruning import prune_filters
+from snnquant.quantization.channel_sampling import channel_sensitivities
+from snnquant.quantization.filter_removal import mean_over_steps, prune_filters
 from snnquant.spiking import SpikingNetwork
 
 NETWORKS = ("cnn3d", "cnn32h", "cnn1x1", "cnn1x1h")
@@ -117,6 +119,30 @@ def test_one_layers_outputs_stay_within_the_bound() -> None:
         assert 0 < float(error) <= bounds["2"] < 1
 
 
+def test_channels_of_a_group_leave_the_filters_of_their_group() -> None:
+    torch.manual_seed(0)
+    network = nn.Sequential(
+        nn.Conv1d(1, 8, 3), nn.ReLU(), nn.Conv1d(8, 12, 3, groups=4), nn.ReLU(), nn.Conv1d(12, 2, 1)
+    )
+    expected = copy.deepcopy(network)
+    x = torch.rand(16, 1, 12)
+    prune_filters(network, x, keep=0.5, kind="deterministic")
+    removed = ~network[0].weight.flatten(1).any(1)
+    assert 0 < int(removed.sum()) < 8
+    # The same filters, silenced in front of the intact layer, give the same sums.
+    hidden = expected[:2](x) * ~removed[:, None]
+    left = network[2].weight.flatten(1).any(1)
+    same = expected[2](hidden)[:, left]
+    torch.testing.assert_close(network[2](network[:2](x))[:, left], same)
+
+
+def test_the_share_of_a_channel_that_makes_an_output_by_itself_is_one() -> None:
+    torch.manual_seed(0)
+    layer = nn.Conv2d(5, 5, 3, groups=5)
+    found = channel_sensitivities(layer, torch.rand(4, 5, 6, 6), torch.arange(5), 5)
+    torch.testing.assert_close(found, torch.ones(5))
+
+
 def test_the_same_seed_removes_the_same_filters() -> None:
     networks = []
     for seed in (1, 1, 2):
@@ -144,11 +170,6 @@ def residual() -> nn.Module:
     [
         (residual(), torch.rand(4, 1, 10), "layers.one: found its filters read by 2 layers"),
         (
-            nn.Sequential(nn.Conv1d(1, 4, 1), nn.Conv1d(4, 4, 1, groups=4)),
-            torch.rand(4, 1, 10),
-            "layer 1: found 4 groups, expected 1",
-        ),
-        (
             nn.Sequential(*[nn.Linear(4, 4)] * 2, nn.Linear(4, 2)),
             torch.rand(4, 4),
             "layer 0: found a layer that runs twice",
@@ -164,7 +185,7 @@ def residual() -> nn.Module:
             "layer 2: found input channels that are not made of one filter each",
         ),
     ],
-    ids=["residual", "groups", "twice", "single", "mixed"],
+    ids=["residual", "twice", "single", "mixed"],
 )
 def test_networks_without_a_chain_of_filters_are_refused(
     network: nn.Module, x: Tensor, words: str
@@ -179,3 +200,18 @@ def test_networks_without_a_chain_of_filters_are_refused(
 def test_a_share_below_one_filter_per_layer_is_refused() -> None:
     with pytest.raises(InputError, match=r"^keep: found 1e-05, expected at least 0\.0"):
         prune_filters(cnn(), patches(), keep=1e-5)
+
+
+def test_a_channel_of_an_snn_counts_with_its_mean_spikes() -> None:
+    network: Any = snn()
+    seen: dict[str, Tensor] = {}
+
+    def note(name: str, module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        seen[name] = output if name == "lif1" else inputs[0]
+
+    layers = {"lif1": network.layers.lif1, "conv2": network.layers.conv2}
+    with evaluating(network), recording(layers, note):
+        network(patches(6))
+    assert seen["lif1"].shape[:2] == (4, 6)
+    assert seen["lif1"].any()
+    torch.testing.assert_close(mean_over_steps(seen["conv2"], 6), seen["lif1"].mean(0))

@@ -159,6 +159,7 @@ BAD: list[tuple[str, dict[str, Any], str]] = [
     ("pruning_at_start", {"keep": -1.0}, "keep: found -1.0, expected above 0 to 1"),
     ("pruning_at_start", {"sigma_w": 0.0}, "sigma-w: found 0.0, expected above 0"),
     ("pruning_at_start", {"sigma_b": -0.1}, "sigma-b: found -0.1, expected at least 0"),
+    ("pruning_at_start", {"learning_rate": 0.0}, "learning-rate: found 0.0, expected above 0"),
     ("pruning_at_start", {"start": "new"}, "start: found 'new', expected"),
     ("pruning_at_start", {"rescale": "all"}, "rescale: found 'all', expected"),
     ("hybrid_net", {"bits": 32}, "bits: found 32, expected 2 to 8"),

@@ -40,6 +40,7 @@ class FilterPruning(MethodConfig):
         super().__post_init__()
         self.require(self.bits <= 8, "bits", "2 to 8")
         self.require(0 < self.keep <= 1, "keep", "above 0 to 1")
+        self.require(self.seed >= 0, "seed", "at least 0")
         self.require(self.points >= 1, "points", "at least 1")
         self.require(0 < self.failure < 1, "failure", "above 0 and below 1")
 

@@ -31,6 +31,8 @@ class PruningAtStart(MethodConfig):
     """Deviation of drawn biases."""
     rescale: Literal["rms", "variance", "none"] = "rms"
     """Size of pruned layers: outputs as large as before, weights of variance sigma_w, or as is."""
+    learning_rate: float = 2e-3
+    """Peak learning rate after redrawn weights; after given ones it is that of the run."""
     seed: int = 0
     """Seed of drawn weights."""
     about: ClassVar[About] = About(
@@ -45,7 +47,9 @@ class PruningAtStart(MethodConfig):
         super().__post_init__()
         self.require(self.bits <= 8, "bits", "2 to 8")
         self.require(0 < self.keep <= 1, "keep", "above 0 to 1")
+        self.require(self.seed >= 0, "seed", "at least 0")
         self.require(self.sigma_w > 0, "sigma_w", "above 0")
+        self.require(self.learning_rate > 0, "learning_rate", "above 0")
         self.require(self.sigma_b >= 0, "sigma_b", "at least 0")
 
     def plan(self) -> Any:

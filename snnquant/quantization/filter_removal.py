@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -39,7 +40,8 @@ def prune_filters(
     """Remove filters of a trained network in place: their weights and biases become zeros.
 
     Removing input channel j of a layer removes filter j of the layer before. On an SNN a channel's
-    value is its mean over the time steps.
+    value is its mean over the time steps. The sensitivities of all layers decide on the numbers of
+    filters; which ones stay is decided layer by layer, on the network that is pruned so far.
 
     Args:
         network: CNN or SNN in floating point without branches and sums.
@@ -67,10 +69,12 @@ def prune_filters(
         return dict.fromkeys((link.consumer for link in links), 0.0)
     laws = _laws(network, inputs, links, failure)
     error = _bisect(network, links, laws, keep)
-    generator = torch.Generator().manual_seed(seed)
+    generator = np.random.default_rng(seed)
     bounds = {}
-    for link, law in zip(links, laws, strict=True):
-        choice = choose(law, error, kind, generator)
+    for link, planned in zip(links, laws, strict=True):
+        # Filters that the removal of earlier ones silenced must not be among those that stay.
+        (law,) = _laws(network, inputs, [link], failure)
+        choice = choose(law, kept_groups(planned, error), kind, generator)
         _remove(network, link, choice.factors)
         bounds[link.consumer] = choice.error
     return bounds
@@ -78,7 +82,7 @@ def prune_filters(
 
 def mean_over_steps(inputs: Tensor, samples: int) -> Tensor:
     """Return the mean over time steps that are folded into the batch, [T N, ...] to [N, ...]."""
-    return inputs.unflatten(0, (-1, samples)).mean(0)
+    return inputs.reshape(-1, samples, *inputs.shape[1:]).mean(0)
 
 
 def _laws(
@@ -101,7 +105,7 @@ def _laws(
 
     consumers = {name: network.get_submodule(name) for name in sizes}
     with evaluating(network), recording(consumers, note):
-        for chunk in inputs.split(CHUNK):
+        for chunk in torch.split(inputs, CHUNK):
             network(chunk)
     return [
         ChannelLaw(found[name], places[name], _kernel(layer), failure)
@@ -157,8 +161,11 @@ def _remove(network: nn.Module, link: Link, factors: Tensor) -> None:
     """Multiply the consumer's channels by the factors and clear the removed filters."""
     consumer: Any = network.get_submodule(link.consumer)
     producer: Any = network.get_submodule(link.producer)
-    columns = factors[link.filters.to(factors.device)]
-    consumer.weight.mul_(columns.view(1, -1, *(1 for _ in consumer.weight.shape[2:])))
+    groups = getattr(consumer, "groups", 1)
+    columns = factors[link.filters.to(factors.device)].view(groups, 1, -1)
+    filters, channels, *kernel = consumer.weight.shape
+    rows = columns.expand(groups, filters // groups, channels).reshape(filters, channels)
+    consumer.weight.mul_(rows.view(filters, channels, *(1 for _ in kernel)))
     producer.weight[factors == 0] = 0
     if producer.bias is not None:
         producer.bias[factors == 0] = 0
