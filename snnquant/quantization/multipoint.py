@@ -45,7 +45,7 @@ class MultipointWeight(WeightQuantizer):
 
     Point by point, a_i q_i is the symmetric grid of least squared error for what the points before
     leave over. The buffer ``scale`` holds the steps of all points, ``points`` how many of them each
-    channel uses: one, until `count_points` gives it more.
+    channel uses, whole numbers in floating point: one, until `count_points` gives it more.
 
     Args:
         weight: Weight [K, ...].
@@ -70,7 +70,7 @@ class MultipointWeight(WeightQuantizer):
             scales.append(grid.scale)
             rest = rest - grid.values(grid.codes(rest))
         self.register_buffer("scale", torch.stack(scales))
-        self.register_buffer("points", torch.ones(len(weight), dtype=torch.int64))
+        self.register_buffer("points", torch.ones(len(weight)))
 
     def forward(self, weight: Tensor) -> Tensor:
         """Return the sum of each channel's points, same shape and dtype."""

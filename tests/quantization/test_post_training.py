@@ -81,7 +81,7 @@ def test_min_max_reaches_the_largest_weight_and_mse_is_nearer() -> None:
     for ranges in ("minmax", "mse"):
         network = quantize(cnn(), PostTraining(bits=3, ranges=ranges, correct="none"))
         errors[ranges] = sum(
-            float((m.weight - w).square().sum())
+            float((m.weight - w).detach().square().sum())
             for m, w in zip(synapses(network), plain, strict=True)
         )
         if ranges == "minmax":
@@ -146,7 +146,7 @@ def test_the_gradient_reaches_the_latent_weights() -> None:
         ({"round": "adaround"}, "--quantization.correct: found empirical, expected none beside"),
         ({"iterations": 0}, "--quantization.iterations: found 0"),
         ({"bits": 1}, "--quantization.bits: found 1"),
-        ({"ranges": "max"}, "--quantization.ranges: found max"),
+        ({"ranges": "max"}, "--quantization.ranges: found 'max'"),
         ({"equalise": 1}, "--quantization.equalise: found 1"),
     ],
 )

@@ -28,9 +28,9 @@ class ChannelGroups:
     inputs: dict[str, Tensor]
     """Groups of the channels that a weight [K, C, ...] reads, [G, C]; a row for K / G kernels."""
     free: Tensor
-    """Whether a group may have a factor other than 1, bool [groups]."""
+    """Groups that may have a factor other than 1, bool [groups]."""
     shifts: Tensor
-    """Whether a constant added to a group's values reaches all readers unchanged, bool [groups]."""
+    """Groups all of whose readers get a constant that is added to them unchanged, bool [groups]."""
 
 
 def channel_groups(network: nn.Module, example: Tensor) -> ChannelGroups:

@@ -32,9 +32,8 @@ class LabelReader(fx.Interpreter):
     def __init__(self, network: nn.Module, graph: fx.Graph) -> None:
         super().__init__(network, garbage_collect_values=False, graph=graph)
         self.extra_traceback = False  # it makes many lines of a refusal
-        self.network = network
+        self.network, self.parents = network, [ENDS]
         self.labels: dict[fx.Node, Tensor] = {}
-        self.parents = [ENDS]
         self.rigid: set[int] = set()
         self.outputs: dict[str, Tensor] = {}
         self.inputs: dict[str, Tensor] = {}
