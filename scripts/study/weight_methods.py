@@ -31,7 +31,7 @@ from digits import accuracy, train, trained
 from records import Records
 
 FILE = Path("docs/results/methods/weight_methods.jsonl")
-EPOCHS, RATE = 100, 0.03
+EPOCHS, RATE = 60, 0.03
 FLOAT = "floating point"
 ROWS: dict[str, dict[str, MethodConfig | None]] = {
     "bcgd": {
