@@ -83,21 +83,34 @@ class Model:
         product = self.angle.sin() * (self.v @ self.v_true) ** 2
         return product / (2 * math.sqrt(2 * math.pi) ** 3 * self.w.norm())
 
-    def sampled(self, samples: int, seed: int) -> dict[str, Tensor]:
-        """Return Monte Carlo means of the loss, its gradient by v and the coarse gradients by w."""
-        generator, sums = torch.Generator().manual_seed(seed), dict[str, Tensor]()
+    def sampled(self, samples: int, seed: int) -> dict[str, tuple[Tensor, Tensor]]:
+        """Return Monte Carlo means, and their standard errors, by name.
+
+        Names are loss, grad_v and those of estimators: coarse gradients by w.
+        """
+        generator = torch.Generator().manual_seed(seed)
+        sums: dict[str, tuple[Tensor, Tensor]] = {}
         for size in batches(samples):
             z = torch.randn(size, len(self.v), len(self.w), generator=generator, dtype=self.v.dtype)
-            before, true = z @ self.w, (z @ self.w_true > 0).to(z.dtype) @ self.v_true
-            fired = (before > 0).to(z.dtype)
-            gap = fired @ self.v - true
-            found = {"loss": (gap**2).sum() / 2, "grad_v": gap @ fired}
-            for name in ESTIMATES:
-                slope = ESTIMATORS.get(name)(step_cells(before), torch.ones_like(before))
-                by_current = gap[:, None] * self.v * slope
-                found[name] = torch.einsum("nm,nmk->k", by_current, z)
-            sums = {key: sums.get(key, 0) + value for key, value in found.items()}
-        return {key: value / samples for key, value in sums.items()}
+            for name, values in self._of_samples(z).items():
+                first, second = sums.get(name, (torch.zeros(()), torch.zeros(())))
+                sums[name] = (first + values.sum(0), second + values.square().sum(0))
+        means = {name: first / samples for name, (first, _) in sums.items()}
+        return {
+            name: (means[name], ((second / samples - means[name] ** 2) / samples).sqrt())
+            for name, (_, second) in sums.items()
+        }
+
+    def _of_samples(self, z: Tensor) -> dict[str, Tensor]:
+        """Return loss, gradient by v and coarse gradients by w of each sample [N, m, n]."""
+        current = z @ self.w
+        fired = (current > 0).to(z.dtype)
+        gap = fired @ self.v - (z @ self.w_true > 0).to(z.dtype) @ self.v_true
+        found = {"loss": gap[:, None] ** 2 / 2, "grad_v": gap[:, None] * fired}
+        for name in ESTIMATES:
+            slope = ESTIMATORS.get(name)(step_cells(current), torch.ones_like(current))
+            found[name] = torch.einsum("nm,nmk->nk", gap[:, None] * self.v * slope, z)
+        return found
 
 
 def step_cells(value: Tensor) -> Cells:
@@ -122,8 +135,12 @@ def random_model(seed: int, m: int = 4, n: int = 6) -> Model:
     return Model(*(torch.randn(k, generator=generator, dtype=torch.float64) for k in (m, m, n, n)))
 
 
-def closed_forms(model: Model, samples: int, seed: int) -> dict[str, float]:
-    """Return the largest relative deviation of Monte Carlo from each closed form."""
+def closed_forms(model: Model, samples: int, seed: int) -> dict[str, tuple[float, float]]:
+    """Compare Monte Carlo with each closed form.
+
+    Returns:
+        By name, the relative deviation and the largest one of an entry in standard errors.
+    """
     found = model.sampled(samples, seed)
     forms = {
         "loss": model.loss(),
@@ -131,19 +148,24 @@ def closed_forms(model: Model, samples: int, seed: int) -> dict[str, float]:
         "relu": model.coarse_relu(),
         "identity": model.coarse_identity(),
     }
-    return {key: ((found[key] - form).norm() / form.norm()).item() for key, form in forms.items()}
+    gaps = {name: found[name][0] - form for name, form in forms.items()}
+    return {
+        name: ((gap.norm() / forms[name].norm()).item(), (gap / found[name][1]).abs().max().item())
+        for name, gap in gaps.items()
+    }
 
 
 def correlations(draws: int, samples: int = BATCH) -> dict[str, float]:
     """Return the share of random models at which a coarse gradient correlates positively.
 
-    `relu` is exact; others are Monte Carlo means.
+    `relu` and `identity` are exact; others are Monte Carlo means.
     """
     positive = dict.fromkeys(ESTIMATES, 0)
     for seed in range(draws):
         model = random_model(seed)
-        truth, found = model.grad_w(), model.sampled(samples, seed)
-        found["relu"], found["identity"] = model.coarse_relu(), model.coarse_identity()
+        truth = model.grad_w()
+        found = {name: mean for name, (mean, _) in model.sampled(samples, seed).items()}
+        found |= {"relu": model.coarse_relu(), "identity": model.coarse_identity()}
         for name in ESTIMATES:
             positive[name] += int((found[name] @ truth).item() > 0)
     return {name: count / draws for name, count in positive.items()}
@@ -255,14 +277,12 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=2000, help="of gradient descent")
     options = parser.parse_args()
     deviations = [closed_forms(random_model(seed), options.samples, seed) for seed in options.seeds]
-    worst = {key: max(found[key] for found in deviations) for key in deviations[0]}
-    print(
-        rows(
-            "Closed forms",
-            ["form", "largest relative deviation"],
-            [[key, f"{value:.5f}"] for key, value in worst.items()],
-        )
-    )
+    cells = [
+        [name, *(f"{max(found[name][i] for found in deviations):.{4 - 3 * i}f}" for i in (0, 1))]
+        for name in deviations[0]
+    ]
+    headings = ["form", "largest relative deviation", "in standard errors"]
+    print(rows("Closed forms", headings, cells), flush=True)
     shares = correlations(options.draws)
     lengths = at_the_minima(random_model(0))
     print(

@@ -28,7 +28,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from sklearn.datasets import load_digits
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils import parametrize
@@ -37,6 +36,7 @@ from snnquant.quantization.estimators import ESTIMATORS, Cells, Estimator, fake_
 from snnquant.quantization.grids import Grid
 
 sys.path.insert(0, str(Path(__file__).parent))
+from digits import digits, mlp
 from records import Records
 
 FILE = Path("docs/results/methods/ste_equivalence.jsonl")
@@ -109,20 +109,9 @@ class OnGrid(nn.Module):
         return fake_quantize(weight, self.grid, self.estimator)
 
 
-def digits() -> tuple[Tensor, Tensor]:
-    """Return 1,200 images [N, 64], 0 to 1, and their classes [N]."""
-    found = load_digits()
-    order = np.random.default_rng(0).permutation(len(found.target))[:1200]
-    images = torch.tensor(found.data[order] / 16, dtype=torch.float32)
-    return images, torch.tensor(found.target[order])
-
-
 def network(seed: int, estimator: Estimator) -> nn.Sequential:
     """Return a quantized network 64-64-64-10 with ReLU."""
-    torch.manual_seed(seed)
-    layers = nn.Sequential(
-        *(nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 10))
-    )
+    layers = mlp(seed)
     for layer in layers:
         if isinstance(layer, nn.Linear):
             parametrize.register_parametrization(layer, "weight", OnGrid(estimator))
@@ -151,7 +140,7 @@ def compare(row: Row, seed: int, estimator: Estimator) -> dict[str, float]:
         misalignment: mean |M(w) - w'| / D over weights (without M where the row is unadjusted);
         equal_codes: share; loss_gap: mean |loss - loss'| over the steps.
     """
-    theory, (images, classes) = Equivalence(estimator), digits()
+    theory, (images, classes) = Equivalence(estimator), digits()[0]
     move: Callable[[Tensor], Tensor] = theory.moved if row.adjusted else Tensor.clone
     pair = network(seed, estimator), network(seed, ste)
     with torch.no_grad():

@@ -76,7 +76,8 @@ def _with_method(command: Callable[..., Any], method: type[MethodConfig]) -> Cal
     @functools.wraps(command)
     def call(*args: Any, **kwargs: Any) -> Any:
         bound = signature.bind(*args, **kwargs)
-        given = bound.arguments.get("config", kind())
+        # Only where nothing is given: with other options the defaults may exclude each other.
+        given = bound.arguments["config"] if "config" in bound.arguments else kind()
         bound.arguments["config"] = RunConfig(**vars(given))
         return command(*bound.args, **bound.kwargs)
 

@@ -17,7 +17,13 @@ from snnquant.quantization.api import (
     weight_quantizer,
 )
 from snnquant.quantization.codes import Codes, PowersOfTwo, Terms, Uniform
-from snnquant.quantization.estimators import fake_quantize, straight_through
+from snnquant.quantization.estimators import (
+    ESTIMATORS,
+    Cells,
+    estimate,
+    fake_quantize,
+    straight_through,
+)
 from snnquant.quantization.grids import Grid
 from snnquant.quantization.plan import (
     Calibration,
@@ -31,9 +37,11 @@ from snnquant.quantization.plan import (
 from snnquant.quantization.rules import Rule
 
 __all__ = [
+    "ESTIMATORS",
     "METHODS",
     "About",
     "Calibration",
+    "Cells",
     "Codes",
     "Grid",
     "LayerPlace",
@@ -49,6 +57,7 @@ __all__ = [
     "UniformQuantizer",
     "WeightQuantizer",
     "complete",
+    "estimate",
     "fake_quantize",
     "freeze",
     "install",
