@@ -198,7 +198,8 @@ def _first_layer(run: Run, layers: list[LayerActivity]) -> FirstLayerMetrics | N
     if run.quantization is None:
         return None
     name = f"{run.scene.name} {config.model.name}"
-    workload = to_workload(name, layers, run.quantization, config.neuron.time_steps)
+    steps, pixel_bits = config.neuron.time_steps, run.normalisation.bits
+    workload = to_workload(name, layers, run.quantization, steps, pixel_bits)
     report = price_first_layer(workload, run.hardware, run.path / "workload.json")
     gains = {name: Gain(**values) for name, values in report.to_dict()["ratio"].items()}
     return FirstLayerMetrics(config.hardware, **gains)
