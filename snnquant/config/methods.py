@@ -42,6 +42,9 @@ from snnquant.errors import InputError
 
 WEIGHT_ESTIMATORS = ("clipped", "ste", "cosine", "tanh", "ewgs", "polynomial")
 ACTIVATION_ESTIMATORS = ("relu", "clipped_relu", "identity", "log")
+ActivationQuantizerName = Literal["lsq", "pact", "bcgd"]
+ACTIVATION_BITS = range(1, 9)
+"""Bits that activations may have."""
 DEFAULT_METHOD = "uniform"
 """Method where none is named. Its options stand without a prefix: `--bits`, `--scheme`, ..."""
 

@@ -11,6 +11,7 @@ from snnquant.config.scaling_names import forms_of
 from snnquant.nn.convolutions import Conv2d, Conv3d
 from snnquant.nn.kinds import MAX_POOLS
 from snnquant.quantization import freeze
+from snnquant.quantization.activations import QuantizedReLU
 from snnquant.sampling import Normalisation
 from snnquant.sampling.spectra import FLAT
 from snnquant.spiking import (
@@ -123,6 +124,14 @@ class WindowedPool(nn.Module):
         return x
 
 
+class PlainQuantizedReLU(QuantizedReLU):
+    """A `QuantizedReLU` as plain operations on numbers, so that a tracer sees them."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the activations of x [N, ...] on their levels."""
+        return self.codes(x / self.step) * self.step
+
+
 ADAPTIVE = (
     *(nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d, nn.AdaptiveAvgPool3d),
     *(nn.AdaptiveMaxPool1d, nn.AdaptiveMaxPool2d, nn.AdaptiveMaxPool3d),
@@ -131,6 +140,7 @@ PLAIN: dict[type[nn.Module], type[nn.Module]] = {
     Conv2d: nn.Conv2d,
     Conv3d: nn.Conv3d,
     LIF: UnrolledLIF,
+    QuantizedReLU: PlainQuantizedReLU,
     **{kind: type(kind.__name__, (WindowedPool, kind), {}) for kind in ADAPTIVE},
 }
 """Plain stand-ins for modules whose operations are arranged for speed."""
