@@ -168,19 +168,29 @@ BEFORE: Mapping[str, Any] = {"validation": "pixels", "pixel_bits": 32}
 """Options whose defaults are not what runs did before them, with what these did."""
 
 
+def with_options_of_before(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Complete the values of a run's config.toml by `BEFORE`, and by uniform's own.
+
+    >>> with_options_of_before({"bits": 3})["activation_bits"]
+    32
+    """
+    uniform = values.get("quantization", DEFAULT_METHOD) == DEFAULT_METHOD
+    return {**BEFORE, **(QuantizationConfig.before if uniform else {}), **values}
+
+
 def read_config(path: Path) -> RunConfig:
     """Read the options of a run from a TOML file as `write_config` writes it.
 
     Args:
-        path: The file. Options that it leaves out have their defaults, or the values of `BEFORE`:
-            the file of a run lacks only options that came after it. `quantization` names the
+        path: The file. Options that it leaves out have their defaults, or those of before: the file
+            of a run lacks only options that came after it. `quantization` names the
             method; options of a method other than uniform are in a table of its name.
 
     Raises:
         InputError: The file is missing or no TOML, an option is unknown or a value not allowed.
     """
     try:
-        values = {**BEFORE, **tomllib.loads(path.read_text(encoding="utf-8"))}
+        values = with_options_of_before(tomllib.loads(path.read_text(encoding="utf-8")))
     except FileNotFoundError:
         raise InputError(f"{path}: no such file, expected a run's configuration") from None
     except (OSError, ValueError) as error:

@@ -29,7 +29,7 @@ from snnquant.nn import parameter_count
 from snnquant.pipeline.controls import score_controls
 from snnquant.pipeline.readouts import choose_readout, judge, keep_readouts
 from snnquant.pipeline.run import Run
-from snnquant.pipeline.run_start import batch_size_for
+from snnquant.pipeline.run_start import activation_width, batch_size_for
 from snnquant.pipeline.scene_map import (
     PATCHES_AT_ONCE,
     integer_network,
@@ -119,7 +119,7 @@ def evaluate(run: Run) -> RunMetrics:
         networks=scores,
         spike_rates=None if trained is None else trained.seen.spike_rates,
         scene=_scene(run),
-        model=_model(run, observed[present[-1]].seen.layers),
+        model=_model(run, observed),
         split=_split(run),
         controls=score_controls(run.scene, run.split, run.config.model.window),
         operations={name: Operations(**operations(o.layers)) for name, o in observed.items()},
@@ -238,8 +238,9 @@ def _scene(run: Run) -> SceneMetrics:
     return SceneMetrics(scene.name, scene.cube.shape, labelled, scene.class_names)
 
 
-def _model(run: Run, layers: list[LayerActivity]) -> ModelMetrics:
-    config = run.config
+def _model(run: Run, observed: Mapping[Network, _Observed]) -> ModelMetrics:
+    config, layers = run.config, next(reversed(observed.values())).seen.layers
+    quantized = observed.get(Network.CNN_QUANTIZED)
     return ModelMetrics(
         name=config.model.name,
         window=config.model.window,
@@ -248,6 +249,8 @@ def _model(run: Run, layers: list[LayerActivity]) -> ModelMetrics:
         layers=tuple(
             replace(layer.info, name=layer.info.name.removeprefix("layers.")) for layer in layers
         ),
+        activation_bits=activation_width(quantized and quantized.checkpoint.network),
+        pixel_bits=run.normalisation.bits,
     )
 
 

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from snnquant.config.methods import ACTIVATION_BITS, ActivationQuantizerName
 from snnquant.errors import InputError
+from snnquant.nn.hooks import evaluating
 from snnquant.nn.tracing import Leaf
 
 Gradients = tuple[Tensor, Tensor]
@@ -28,6 +29,8 @@ CANDIDATES = 100
 """Ceilings that the search for the min squared error tries, evenly up to the largest value."""
 SAMPLE = 2**18
 """Values that the search looks at, evenly spaced."""
+STARTING = 128
+"""Inputs from which ceilings start."""
 MIN_STEP, MAX_STEP = 1e-3, 5.0
 """Range of BCGD's step."""
 
@@ -185,7 +188,7 @@ class ActivationQuantizer(Leaf):
 
     def extra_repr(self) -> str:
         """Return the settings, for ``print(model)``."""
-        return f"bits={self.bits}, {self.quantizer}, ceiling={float(self.ceiling):.3g}"
+        return f"bits={self.bits}, {self.quantizer}, ceiling={self.step * self.high:.3g}"
 
 
 class QuantizedReLU(ActivationQuantizer, nn.ReLU):
@@ -212,3 +215,21 @@ class QuantizedInput(ActivationQuantizer, nn.Identity):
     """
 
     signed = True
+
+
+@torch.no_grad()
+def start_activations(model: nn.Module, inputs: Tensor) -> None:
+    """Start the ceilings of a network's quantized activations from its inputs, layer by layer.
+
+    Args:
+        model: Network with quantized activations, or without any, which is left as it is.
+        inputs: Patches [N, ...], of which at most `STARTING` are used.
+
+    >>> layers = nn.Sequential(nn.Flatten(), QuantizedReLU(bits=2))
+    >>> start_activations(layers, torch.tensor([[1.0], [2.0], [3.0]]))
+    >>> float(layers[1].ceiling.detach())
+    3.0
+    """
+    if any(isinstance(module, ActivationQuantizer) for module in model.modules()):
+        with evaluating(model):
+            model(inputs[:STARTING])
