@@ -43,7 +43,8 @@ class PixelGrid:
         if type(self.bits) is not int or self.bits not in PIXEL_BITS:
             expected = f"{PIXEL_BITS.start} to {PIXEL_BITS.stop - 1}"
             raise InputError(f"pixel bits: found {self.bits!r}, expected {expected}")
-        if not (np.isfinite(np.float32(self.step)) and np.float32(self.step) > 0):
+        step = np.float32(self.step) if isinstance(self.step, float) else np.float32(0)
+        if not (np.isfinite(step) and step > 0):
             raise InputError(f"pixel step: found {self.step!r}, expected a number above 0")
 
     @classmethod
