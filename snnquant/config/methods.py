@@ -20,7 +20,7 @@ point of the group `snnquant.plugins` names it; the package's own are the module
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from typing import (
@@ -42,6 +42,9 @@ from snnquant.errors import InputError
 
 WEIGHT_ESTIMATORS = ("clipped", "ste", "cosine", "tanh", "ewgs", "polynomial")
 ACTIVATION_ESTIMATORS = ("relu", "clipped_relu", "identity", "log")
+ActivationQuantizerName = Literal["lsq", "pact", "bcgd"]
+ACTIVATION_BITS = range(1, 9)
+"""Bits that activations may have."""
 DEFAULT_METHOD = "uniform"
 """Method where none is named. Its options stand without a prefix: `--bits`, `--scheme`, ..."""
 
@@ -78,6 +81,8 @@ class MethodConfig:
     """Bits per weight, 2 to 8; 32 keeps floating point."""
     min_bits: ClassVar[int] = 2
     """Least bits per weight that the method has levels for."""
+    before: ClassVar[Mapping[str, Any]] = {}
+    """Options that came after files were stored without them, with what was done then."""
     about: ClassVar[About] = About()
     """Origin of the method and what it touches, for `snnquant methods`."""
 
@@ -232,16 +237,29 @@ class QuantizationConfig(MethodConfig):
     polynomial vary within a step; or one that a plugin registers."""
     neuron_bits: int | None = None
     """Fixed-point bits of leak and threshold, 2 to 16; by default both stay in floating point."""
+    activation_bits: int = None  # type: ignore[assignment]
+    """Bits of a CNN's activations, 1 to 8; 32 keeps floating point; by default those of weights."""
+    activation_quantizer: ActivationQuantizerName = "lsq"
+    """Learning of the ceiling of activations: lsq, by steps; pact, where they are clipped; bcgd, by
+    three values, rounding up."""
+    before: ClassVar[Mapping[str, Any]] = {"activation_bits": 32}
     about: ClassVar[About] = About(
-        cnn="weights",
+        cnn="weights and activations",
         snn="weights; leak and threshold with neuron_bits",
-        source="Jacob et al. 2018 (arXiv 1712.05877); Datta et al. 2022 (ACE-SNN)",
+        source="Jacob et al. 2018 (arXiv 1712.05877); Datta et al. 2022 (ACE-SNN); activations: "
+        "Esser et al. 2020 (arXiv 1902.08153), Choi et al. 2018 (arXiv 1805.06085), Yin et al. 2019 "
+        "(arXiv 1808.05240)",
         certainty="read in the papers",
     )
 
     def __post_init__(self) -> None:
+        if self.activation_bits is None or self.bits == 32:
+            # Filled in at once: a stored option always says all.
+            object.__setattr__(self, "activation_bits", self.bits)
         super().__post_init__()
         self.require_estimator("estimator")
+        known = self.activation_bits in ACTIVATION_BITS or self.activation_bits == 32
+        self.require(known, "activation_bits", "1 to 8, or 32")
         if self.neuron_bits is not None:
             self.require(2 <= self.neuron_bits <= 16, "neuron_bits", "2 to 16")
 
@@ -270,7 +288,8 @@ def read_method(values: dict[str, Any]) -> MethodConfig:
     """Return the options of a method that are stored as a dictionary.
 
     Args:
-        values: Values by field; `method` may be missing, which means uniform.
+        values: Values by field; `method` may be missing, which means uniform. Others that are
+            missing have their defaults, or the values of the method's `before`.
 
     Raises:
         InputError: The method is unknown, or a value is not allowed.
@@ -281,4 +300,4 @@ def read_method(values: dict[str, Any]) -> MethodConfig:
     """
     method = find_method(values.get("method", DEFAULT_METHOD))
     fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
-    return method(**fields)
+    return method(**(dict(method.before) | fields))

@@ -42,6 +42,7 @@ from snnquant.nn.tracing import (
     where,
 )
 from snnquant.nn.wiring import Concatenate, Mean, Reshaped, Sum
+from snnquant.quantization.activations import QuantizedReLU
 from snnquant.spiking import SpikingNetwork
 
 KEPT = (*DROPOUTS, *SHAPES, *PADS, Sum, Concatenate)
@@ -280,6 +281,9 @@ def _spiking_form(node: fx.Node, layer: nn.Module | None) -> tuple[nn.Module, st
     """Return the reference's layer, the action and a remark; None where there is no such layer."""
     if isinstance(layer, ACTIVATIONS):
         limit = ceiling(layer)
+        if isinstance(layer, QuantizedReLU):
+            remark = f"clips at {limit:g}, which becomes the threshold"
+            return copy.deepcopy(layer), "replaced", remark
         if isinstance(layer, nn.Hardtanh) and layer.min_val != 0:
             return None
         # New ones, because those of the CNN may work in place.

@@ -27,9 +27,9 @@ def with_front_end(
 ) -> list[LayerActivity]:
     """Add to a network's layers what the matrix of its normalisation takes.
 
-    A first 3-D kernel of all bands times 1x1 takes the matrix into its weights, as
-    `snnquant.conversion.fold_front_end` does, at the cost of its own multiplications, with weights
-    of `FRONT_END_BITS`. Before another first layer the matrix is a 1x1 layer of its own, at every
+    Before pixels in floating point, a first 3-D kernel of all bands times 1x1 takes the matrix into
+    its weights, as `snnquant.conversion.fold_front_end` does, at the cost of its own
+    multiplications, with weights of `FRONT_END_BITS`. In other cases the matrix is a 1x1 layer of its own, at every
     position of the window. Means, standard deviations and a matrix that only scales go into the
     next weights in either case, and are free.
 
@@ -55,7 +55,7 @@ def with_front_end(
         return list(layers)
     first, inputs = layers[0], matrix.shape[1]
     spans_all = first.info.kind == "conv3d" and first.info.weight_shape[1:] == (1, inputs, 1, 1)
-    if spans_all and not any(first.info.padding):
+    if spans_all and not any(first.info.padding) and normalisation.grid is None:
         mac = first.mac * len(matrix) / inputs
         return [replace(first, mac=mac, bits=FRONT_END_BITS), *layers[1:]]
     shapes = ((len(matrix), window, window), (inputs, len(matrix), 1, 1), (inputs, window, window))

@@ -18,9 +18,7 @@ from snnquant.sampling import Patches
 from snnquant.scenes import load_scene
 
 PIXEL_BITS = 8
-"""Bits per analog pixel value at the converter that feeds the first layer, an assumption.
-
-The network itself receives pixels in floating point."""
+"""Bits at the converter of the first layer where pixels are in floating point, an assumption."""
 
 
 def to_workload(
@@ -28,6 +26,7 @@ def to_workload(
     activity: Sequence[LayerActivity],
     quantization: MethodConfig,
     time_steps: int,
+    pixel_bits: int = 32,
 ) -> Workload:
     """Describe the layers of a quantized SNN, with their measured input densities, for pim_sim.
 
@@ -36,15 +35,18 @@ def to_workload(
         activity: Layers, as `measure` returns them.
         quantization: Bits per weight.
         time_steps: Time steps T per classification.
+        pixel_bits: Bits per value of a pixel that the network receives; 32 for floating point,
+            which is converted to `PIXEL_BITS`.
 
     Returns:
         One entry per layer.
     """
-    layers = tuple(_layer(layer, quantization.bits, time_steps) for layer in activity)
+    analog = PIXEL_BITS if pixel_bits == 32 else pixel_bits
+    layers = tuple(_layer(layer, quantization.bits, analog, time_steps) for layer in activity)
     return Workload(name=name, layers=layers)
 
 
-def _layer(layer: LayerActivity, bits: int, time_steps: int) -> Layer:
+def _layer(layer: LayerActivity, bits: int, analog_bits: int, time_steps: int) -> Layer:
     info = layer.info
     return Layer(
         name=info.name.removeprefix("layers."),
@@ -54,7 +56,7 @@ def _layer(layer: LayerActivity, bits: int, time_steps: int) -> Layer:
         stride=info.stride,
         padding=info.padding,
         weight_bits=bits,
-        input_bits=1 if layer.spiking else PIXEL_BITS,
+        input_bits=1 if layer.spiking else analog_bits,
         signed=True,
         time_steps=time_steps,
         input_density=layer.input_density,
@@ -114,4 +116,5 @@ def write_workload(checkpoint: Path, scene: str, file: Path) -> None:
     chosen = np.unique(np.linspace(0, len(labelled) - 1, PIXELS).astype(np.int64))
     activity = measure(found.network, patches, torch.from_numpy(labelled[chosen]))
     name = f"{cube.name} {found.model.name}"
-    to_workload(name, activity, found.quantization, found.neuron.time_steps).to_json(file)
+    bits = found.normalisation.bits
+    to_workload(name, activity, found.quantization, found.neuron.time_steps, bits).to_json(file)

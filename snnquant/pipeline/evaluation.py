@@ -29,7 +29,7 @@ from snnquant.nn import parameter_count
 from snnquant.pipeline.controls import score_controls
 from snnquant.pipeline.readouts import choose_readout, judge, keep_readouts
 from snnquant.pipeline.run import Run
-from snnquant.pipeline.run_start import batch_size_for
+from snnquant.pipeline.run_start import activation_width, batch_size_for
 from snnquant.pipeline.scene_map import (
     PATCHES_AT_ONCE,
     integer_network,
@@ -119,7 +119,7 @@ def evaluate(run: Run) -> RunMetrics:
         networks=scores,
         spike_rates=None if trained is None else trained.seen.spike_rates,
         scene=_scene(run),
-        model=_model(run, observed[present[-1]].seen.layers),
+        model=_model(run, observed),
         split=_split(run),
         controls=score_controls(run.scene, run.split, run.config.model.window),
         operations={name: Operations(**operations(o.layers)) for name, o in observed.items()},
@@ -198,7 +198,8 @@ def _first_layer(run: Run, layers: list[LayerActivity]) -> FirstLayerMetrics | N
     if run.quantization is None:
         return None
     name = f"{run.scene.name} {config.model.name}"
-    workload = to_workload(name, layers, run.quantization, config.neuron.time_steps)
+    steps, pixel_bits = config.neuron.time_steps, run.normalisation.bits
+    workload = to_workload(name, layers, run.quantization, steps, pixel_bits)
     report = price_first_layer(workload, run.hardware, run.path / "workload.json")
     gains = {name: Gain(**values) for name, values in report.to_dict()["ratio"].items()}
     return FirstLayerMetrics(config.hardware, **gains)
@@ -237,8 +238,9 @@ def _scene(run: Run) -> SceneMetrics:
     return SceneMetrics(scene.name, scene.cube.shape, labelled, scene.class_names)
 
 
-def _model(run: Run, layers: list[LayerActivity]) -> ModelMetrics:
-    config = run.config
+def _model(run: Run, observed: Mapping[Network, _Observed]) -> ModelMetrics:
+    config, layers = run.config, next(reversed(observed.values())).seen.layers
+    quantized = observed.get(Network.CNN_QUANTIZED)
     return ModelMetrics(
         name=config.model.name,
         window=config.model.window,
@@ -247,6 +249,8 @@ def _model(run: Run, layers: list[LayerActivity]) -> ModelMetrics:
         layers=tuple(
             replace(layer.info, name=layer.info.name.removeprefix("layers.")) for layer in layers
         ),
+        activation_bits=activation_width(quantized and quantized.checkpoint.network),
+        pixel_bits=run.normalisation.bits,
     )
 
 

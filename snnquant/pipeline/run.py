@@ -248,12 +248,15 @@ class Run:
         """Statistics of the training pixels, or those of the imported CNN."""
         if self.has(Network.CNN_FP32):
             return self._checkpoint(Network.CNN_FP32).normalisation
-        return self.scaled(self.config.scaling)
+        return self._on_grid(self.scaled(self.config.scaling))
+
+    def _on_grid(self, normalisation: Normalisation) -> Normalisation:
+        return normalisation.on_grid(self.scene.cube, self.split.train, self.config.pixel_bits)
 
     def scaled(self, scaling: str) -> Normalisation:
-        """Return a scaling of this scene, fitted to the training pixels; auto is standard.
+        """Return a scaling of this scene, fitted to training pixels, without a grid of its values.
 
-        The file of a scaling is read from the run folder once it is there.
+        auto is standard. The file of a scaling is read from the run folder once it is there.
         """
         kept = self.path / SCALING_FILE
         scaling = "standard" if scaling == "auto" else scaling
@@ -272,7 +275,7 @@ class Run:
 
     def use(self, normalisation: Normalisation) -> None:
         """Take a normalisation in place of the configuration's, for an imported CNN."""
-        vars(self)["normalisation"] = normalisation  # where `cached_property` looks first
+        vars(self)["normalisation"] = self._on_grid(normalisation)  # where `cached_property` looks first
         vars(self).pop("patches", None)
 
     @cached_property

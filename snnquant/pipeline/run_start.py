@@ -19,6 +19,7 @@ from snnquant.config.options import STAGES
 from snnquant.errors import InputError
 from snnquant.io import replacing
 from snnquant.nn import layer_table
+from snnquant.quantization import activation_bits
 from snnquant.sampling import Split
 from snnquant.sampling.normalisation import read_scaling
 from snnquant.scenes import Scene
@@ -166,6 +167,11 @@ def changed(
             expected = f"expected {option.value(own)}, with which the run's networks were made"
             raise InputError(f"{option.flag}: found {wanted}, {expected}")
     return replace(asked, scene=own.scene)
+
+
+def activation_width(network: nn.Module | None) -> int:
+    """Return the max bits per activation of a CNN; 32 without it or where none is quantized."""
+    return max(activation_bits(network).values(), default=32) if network else 32
 
 
 def batch_size_for(network: nn.Module, example: Tensor) -> int:

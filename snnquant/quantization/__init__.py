@@ -1,11 +1,13 @@
-"""Quantization of weights and neurons: one registered method, `quantize`, `freeze`.
+"""Quantization of weights, activations and neurons: one registered method, `quantize`, `freeze`.
 
 To add a method, write one file as in `snnquant.config.methods`. `Plan` states which quantizers it
 puts on a network, `WeightQuantizer` is the base of those for weights.
 """
 
 from snnquant.config import METHODS, About, MethodConfig, QuantizationConfig, register_method
+from snnquant.quantization.activations import QuantizedInput, QuantizedReLU
 from snnquant.quantization.api import (
+    activation_bits,
     complete,
     freeze,
     install,
@@ -50,12 +52,15 @@ __all__ = [
     "Plan",
     "PowersOfTwo",
     "QuantizationConfig",
+    "QuantizedInput",
+    "QuantizedReLU",
     "Quantizer",
     "Rule",
     "Terms",
     "Uniform",
     "UniformQuantizer",
     "WeightQuantizer",
+    "activation_bits",
     "complete",
     "estimate",
     "fake_quantize",

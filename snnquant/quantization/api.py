@@ -13,6 +13,7 @@ from torch.nn.utils import parametrize
 from snnquant.config import METHODS, MethodConfig
 from snnquant.errors import InputError
 from snnquant.nn.kinds import SYNAPSE_NAMES, SYNAPSES
+from snnquant.quantization.activations import ActivationQuantizer, start_activations
 from snnquant.quantization.codes import Codes
 from snnquant.quantization.plan import (
     Calibration,
@@ -58,6 +59,8 @@ def quantize(
     _require_float(model)
     _run_passes(model, plan.before, calibration, config)
     _install(model, plan)
+    if calibration is not None:
+        start_activations(model, calibration.inputs)
     if not plan.trains:
         complete(model, config, calibration)
     return model
@@ -148,6 +151,22 @@ def layer_bits(model: nn.Module) -> dict[str, int]:
     }
 
 
+def activation_bits(model: nn.Module) -> dict[str, int]:
+    """Return the bits of every quantized activation of a CNN, by the layer's name.
+
+    Args:
+        model: Network, quantized or not.
+
+    >>> from torch import nn
+    >>> from snnquant.quantization import QuantizationConfig, activation_bits, quantize
+    >>> layers = nn.Sequential(nn.Linear(4, 1), nn.ReLU())
+    >>> activation_bits(quantize(layers, QuantizationConfig(bits=6, activation_bits=3)))
+    {'1': 3}
+    """
+    modules = model.named_modules()
+    return {name: m.bits for name, m in modules if isinstance(m, ActivationQuantizer)}
+
+
 def weight_quantizer(module: nn.Module) -> WeightQuantizer | None:
     """Return the quantizer of a module's own weight; None for a weight in floating point."""
     if "weight" not in _quantized_parameters(module):
@@ -165,7 +184,8 @@ def _plan(config: MethodConfig) -> Plan:
 
 
 def _require_float(model: nn.Module) -> None:
-    quantized = any(_quantized_parameters(m) or isinstance(m, Quantizer) for m in model.modules())
+    kinds = (Quantizer, ActivationQuantizer)
+    quantized = any(_quantized_parameters(m) or isinstance(m, kinds) for m in model.modules())
     if quantized:
         raise InputError("quantization: found a quantized model, expected one in floating point")
 
@@ -206,9 +226,16 @@ def _places(model: nn.Module) -> list[tuple[nn.Module, LayerPlace]]:
 
 
 def _replace_activations(model: nn.Module, make: Callable[[LayerPlace], nn.ReLU]) -> None:
+    device = next(model.parameters()).device
     for name, module in list(model.named_modules()):
-        if type(module) is nn.ReLU:
-            model.set_submodule(name, make(LayerPlace(name, "relu")))
+        kind = type(module)
+        if kind is nn.ReLU:
+            model.set_submodule(name, make(LayerPlace(name, "relu")).to(device))
+        elif kind.__module__ == nn.ReLU.__module__ and "Softmax" not in kind.__name__:
+            raise InputError(
+                f"layer {name}: found {kind.__name__}, expected ReLU as the activation that is "
+                "quantized, or --activation-bits 32"
+            )
 
 
 def _quantize_neurons(model: nn.Module, plan: Plan) -> None:

@@ -9,19 +9,28 @@ import torch
 from torch import Tensor
 
 from snnquant.config import QuantizationConfig
+from snnquant.quantization.activations import QuantizedReLU
 from snnquant.quantization.estimators import ESTIMATORS, fake_quantize
 from snnquant.quantization.grids import QUANTIZERS, Grid, least_squares_grid
 from snnquant.quantization.neurons import FixedPointLeak, FixedPointThreshold
-from snnquant.quantization.plan import Plan, Quantizer, UniformQuantizer
+from snnquant.quantization.plan import LayerPlace, Plan, Quantizer, UniformQuantizer
 
 
 def plan(config: QuantizationConfig) -> Plan:
-    """Return the quantizers of every weight, and of leaks and thresholds with `neuron_bits`."""
+    """Return the quantizers of weights and ReLUs, and of neurons with `neuron_bits`."""
     neuron: dict[str, Callable[[], Quantizer]] = {}
     if config.neuron_bits is not None:
         neuron["leak"] = partial(FixedPointLeak, config.neuron_bits)
         neuron["threshold"] = partial(FixedPointThreshold, config.neuron_bits)
-    return Plan(lambda weight, place: QuantizedWeight(weight, config), neuron)
+
+    def activation(place: LayerPlace) -> QuantizedReLU:
+        return QuantizedReLU(config.activation_bits, config.activation_quantizer)
+
+    return Plan(
+        lambda weight, place: QuantizedWeight(weight, config),
+        neuron,
+        None if config.activation_bits == 32 else activation,
+    )
 
 
 class QuantizedWeight(UniformQuantizer):

@@ -57,6 +57,10 @@ class ModelMetrics:
     """Bits per weight after quantization; 32 is floating point."""
     layers: tuple[LayerInfo, ...]
     """Convolutions and dense layers in the order in which they run."""
+    activation_bits: int = 32
+    """Bits per activation of the quantized CNN; 32 is floating point."""
+    pixel_bits: int = 32
+    """Bits per value of a pixel that all networks receive; 32 is floating point."""
 
 
 @dataclass(frozen=True)

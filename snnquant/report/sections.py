@@ -38,15 +38,16 @@ def summary(metrics: RunMetrics) -> str:
     shape = "x".join(str(side) for side in scene.shape)
     classes = f"{len(scene.class_names)} classes, {scene.labelled:,} labelled pixels"
     patch = f"{model.window}x{model.window} patches"
+    if model.pixel_bits != 32:
+        patch += f" of {model.pixel_bits} bits"
     return f"{scene.name} ({shape}, {classes}), {model.name} on {patch}, seed {metrics.seed}"
 
 
 def headings(metrics: RunMetrics) -> dict[Network, str]:
     """Return the networks that the run has, with their headings."""
     model = metrics.model
-    return {
-        network: network.heading_of(model.bits, model.time_steps) for network in metrics.networks
-    }
+    widths = model.bits, model.time_steps, model.activation_bits
+    return {network: network.heading_of(*widths) for network in metrics.networks}
 
 
 def sections(metrics: RunMetrics) -> list[Section]:

@@ -34,6 +34,7 @@ ORDER = [
 OF_THE_SNN = {
     *("quantization", "bits", "scheme", "granularity", "clip", "estimator", "neuron_bits"),
     *("calibration", "neuron", "time_steps", "reset", "initial", "surrogate", "surrogate_scale"),
+    *("activation_bits", "activation_quantizer"),
     *("surrogate_width", "correction", "quantized_epochs", "distillation", "snn_epochs"),
     *("snn_start", "snn_batch_norm", "trained_neuron", "unlabelled", "spike_penalty", "hardware"),
     *("smoothing", "unknown_accuracy", "teacher"),
@@ -69,7 +70,7 @@ def test_the_table_has_every_option_once_with_group_default_and_help() -> None:
         assert len(row.help.split()) >= 4, row
         assert row.type, row
         if row.key in written:
-            depends = row.key in ("window", "components")
+            depends = row.key in ("window", "components", "pixel_bits", "activation_bits")
             assert depends or row.default == written[row.key].strip('"'), row
 
 

@@ -288,7 +288,7 @@ def test_options_of_a_method_are_read_and_written(sign: type, tmp_path: Path) ->
     assert read_config(file) == config
     assert file.read_text().endswith("\n[sign]\nbits = 4\nplaces = [1, 2]\n")
     assert read_method({"method": "sign", "bits": 4, "places": [1, 2]}) == config.quantization
-    assert read_method({"bits": 4}) == QuantizationConfig(bits=4)
+    assert read_method({"bits": 4}) == QuantizationConfig(bits=4, activation_bits=32)
 
 
 def method(plan: object) -> type[MethodConfig]:
