@@ -37,16 +37,26 @@ def _print(rows: list[dict[str, Any]]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    cost_tables = list(rows[0]["energy_pj"])
-    table = Table("network", "layer", "input density", "MAC", "AC", *cost_tables)
-    table.caption = "operations and pJ per classified pixel"
-    for row in rows:
-        table.add_row(
-            row["network"],
-            row["layer"],
-            f"{row['input_density']:.3f}",
-            f"{row['mac']:,.0f}",
-            f"{row['ac']:,.0f}",
-            *(f"{pj:,.0f}" for pj in row["energy_pj"].values()),
-        )
-    Console().print(table)
+    console = Console()
+    for quantity, caption in (
+        ("energy_pj", "operations and pJ per classified pixel"),
+        ("effort", "element-wise operations and effort in bit operations per classified pixel"),
+    ):
+        energy = quantity == "energy_pj"
+        kinds = ("MAC", "AC") if energy else ("mul", "add", "compare", "shift")
+        about = ("input density",) if energy else ("weight bits", "input bits")
+        table = Table("network", "layer", *about, *kinds, *rows[0][quantity])
+        table.caption = caption
+        for row in rows:
+            seen = [f"{row['input_density']:.3f}"]
+            if not energy:
+                seen = [str(row["bits"]), str(row["input_bits"])]
+            numbers = [_number_of(row, kind.lower()) for kind in kinds]
+            numbers += row[quantity].values()
+            cells = (f"{number:,.0f}" for number in numbers)
+            table.add_row(row["network"], row["layer"], *seen, *cells)
+        console.print(table)
+
+
+def _number_of(row: dict[str, Any], kind: str) -> float:
+    return sum(entry["per_pixel"] for entry in row["operations"] if entry["kind"] == kind)
