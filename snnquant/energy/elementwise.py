@@ -82,8 +82,8 @@ class _Call(NamedTuple):
     module: Any
     inputs: int
     outputs: int
-    steps: int
-    """Time steps that its inputs are summed over, where they are; else 1."""
+    times: int
+    """Times that it counts: T where it runs once, on the mean over time, else 1."""
 
 
 def quantizer_bits(module: nn.Module, parameter: str) -> int | None:
@@ -121,7 +121,6 @@ class Tracker:
             pixels = Width(PIXEL_BITS)
         self.last = INPUT
         self.values = {INPUT: _Value(pixels)}
-        self.over_time: set[str] = set()
         self.synapse: str | None = None
         self.inputs: dict[str, tuple[Width, int]] = {}
         """Width of a layer's inputs and time steps in one of its sums, by layer of weights."""
@@ -145,7 +144,9 @@ class Tracker:
         sources = self.sources.get(own, (self.last,))
         given = [self.values.get(source, self.values[self.last]) for source in sources]
         numbers = sum(x.numel() for x in inputs if isinstance(x, Tensor))
-        call = _Call(module, numbers, output.numel(), self._steps(own, module, sources, output))
+        once = len(output) < self.steps and not isinstance(module, Neuron)
+        times = self.steps if once and own in self.driven else 1
+        call = _Call(module, numbers, output.numel(), times)
         if isinstance(module, SYNAPSES):
             self.synapse = name
             counts, value = self._synapse(name, call, given[0])
@@ -154,27 +155,11 @@ class Tracker:
         self.values[own], self.last = value, own
         self._add(name, counts, tuple(output.shape[2 if isinstance(module, Neuron) else 1 :]))
 
-    def _steps(self, own: str, module: Any, sources: Sequence[str], output: Tensor) -> int:
-        """Return the steps that a module's inputs are summed over.
-
-        Layers after the last neurons run once, on the mean over time; the first of them that is
-        not only a change of shape takes the sum.
-        """
-        if own not in self.driven or isinstance(module, Neuron) or len(output) >= self.steps:
-            return 1
-        summed = bool(self.over_time.intersection(sources))
-        if summed or not isinstance(module, SPIKES_STAY):
-            self.over_time.add(own)
-        return 1 if summed else self.steps
-
     def _synapse(self, name: str, call: _Call, given: _Value) -> tuple[Whole, _Value]:
         spikes = name in self.spiking
         width, counts = _scaled(given, call.inputs)
-        if call.steps > 1 and not spikes:  # each spike adds a weight, in whichever step
-            width = _summed(width, call.steps)
-            counts[elementwise("add", width)] += call.inputs * (call.steps - 1)
-        self.inputs[name] = width, call.steps if spikes else 1
-        terms = call.module.weight[0].numel() * self.inputs[name][1]
+        self.inputs[name] = width, call.times
+        terms = call.module.weight[0].numel() * call.times
         operation = synaptic(self.bits[name], width, terms, spikes=spikes)
         total = Width(operation.total, operation.floating)
         if getattr(call.module, "bias", None) is not None:
@@ -274,11 +259,11 @@ def _batch_norm(call: _Call, given: _Value) -> tuple[Whole, _Value]:
 
 
 def _average(call: _Call, given: _Value) -> tuple[Whole, _Value]:
-    """Count the additions of a mean, over time too; its division goes into the next weights."""
-    window = _window(call.module, call, SLIDING_AVERAGES) * call.steps
+    """Count the additions of a mean; its division goes into the next weights."""
+    window = _window(call.module, call, SLIDING_AVERAGES)
     scaled, counts = _scaled(given, call.inputs)
     width = _summed(scaled, window)
-    counts[elementwise("add", width)] += call.outputs * (window - 1)
+    counts[elementwise("add", width)] += call.times * call.outputs * (window - 1)
     return counts, _Value(width)
 
 
@@ -289,14 +274,14 @@ def _sum(call: _Call, given: list[_Value]) -> tuple[Whole, _Value]:
     plain = all(weight == 1 for weight in weights)
     whole = plain and not any(value.width.floating or value.unscaled for value in given)
     widest = max(value.width.bits for value in given)
-    terms = len(given) * call.steps
-    width = _summed(Width(widest), terms) if whole else FLOAT32
-    counts: Whole = Counter({elementwise("add", width): call.outputs * (terms - 1)})
+    width = _summed(Width(widest), len(given)) if whole else FLOAT32
+    outputs = call.times * call.outputs
+    counts: Whole = Counter({elementwise("add", width): outputs * (len(given) - 1)})
     for value, weight in zip(given, weights, strict=True):
-        _, scaling = _scaled(value, call.outputs)
+        _, scaling = _scaled(value, outputs)
         counts += scaling
         if weight != 1:
-            counts[elementwise("mul", FLOAT32)] += call.outputs
+            counts[elementwise("mul", FLOAT32)] += outputs
     return counts, _Value(width)
 
 

@@ -80,11 +80,17 @@ def synaptic(bits: int | None, value: Width, terms: int, *, spikes: bool) -> Ope
 def elementwise(kind: Kind, i: Width, j: Width | None = None) -> Operation:
     """Return an operation on single values; on two of one width without `j`.
 
+    An integer beside a number in floating point is converted to one first.
+
     >>> elementwise("mul", Width(20), Width(15))
     Operation(kind='mul', i=20, j=15, total=0, floating=False)
+    >>> elementwise("mul", Width(20), FLOAT32)
+    Operation(kind='mul', i=32, j=32, total=0, floating=True)
     """
     other = i if j is None else j
-    return Operation(kind, i.bits, other.bits, floating=i.floating or other.floating)
+    if i.floating or other.floating:
+        return Operation(kind, 32, 32, floating=True)
+    return Operation(kind, i.bits, other.bits)
 
 
 def total_of(counts: Counts, *kinds: Kind) -> float:
