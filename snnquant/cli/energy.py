@@ -59,4 +59,5 @@ def _print(rows: list[dict[str, Any]]) -> None:
 
 
 def _number_of(row: dict[str, Any], kind: str) -> float:
-    return sum(entry["per_pixel"] for entry in row["operations"] if entry["kind"] == kind)
+    counts = (entry["per_pixel"] for entry in row["operations"] if entry["kind"] == kind)
+    return float(sum(counts))

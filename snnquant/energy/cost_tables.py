@@ -19,7 +19,7 @@ from typing import Any
 
 from snnquant.energy.cost import COSTS, Cost, add_cost
 from snnquant.energy.counts import Accumulates
-from snnquant.energy.widths import Counts, Operation, shift_stages
+from snnquant.energy.widths import Counts, Operation, shift_stages, weight_bits
 from snnquant.errors import InputError
 from snnquant.io import one_line
 
@@ -35,7 +35,7 @@ class CostTable(Cost):
 
     For integers of b bits the energy is a power law through the table's points,
     E(b) = E(b1) (b / b1)^k: a multiplier grows about with b^2, an adder about with b. Widths of
-    inputs and sums, and element-wise work, have no price.
+    inputs and sums, and element-wise work, have no price; a product that is a shift is a MAC.
 
     >>> horowitz = COSTS.get("horowitz")
     >>> horowitz.mac(None), horowitz.ac(None), round(horowitz.mac(8), 4)
@@ -67,8 +67,8 @@ class CostTable(Cost):
         for operation, number in counts.items():
             # Quantized weights never have 32 bits; on inputs in floating point they keep theirs.
             floating = operation.floating and operation.i == 32
-            bits = None if floating else operation.i
-            if operation.kind == "mac":
+            bits = None if floating else weight_bits(operation)
+            if operation.kind == "mac" or (operation.kind == "shift" and operation.total):
                 energy += number * self.mac(bits)
             elif operation.kind == "ac":
                 energy += number * self.ac(bits)
@@ -130,7 +130,8 @@ class WidthTable(Cost):
             case "compare", floating:
                 return self.compare_float32 if floating else self.add(widest)
             case "shift", _:
-                return self.shift_stage * shift_stages(op) * self.add(op.i)
+                shifted = self.shift_stage * shift_stages(op) * self.add(op.i)
+                return shifted + (self.add(op.total) if op.total else 0.0)
             case _, floating:
                 return self.add_float32 if floating else self.add(widest)
 
@@ -205,7 +206,9 @@ def _checked(place: str, name: str, value: Any) -> Any:
         _require_prices(place, (value,))
         return float(value)
     if not isinstance(value, dict) or len(value) != 2 or not all(map(str.isdigit, value)):
-        raise InputError(f"{place}: found {value!r}, expected energies in pJ of two numbers of bits")
+        raise InputError(
+            f"{place}: found {value!r}, expected energies in pJ of two numbers of bits"
+        )
     _require_prices(place, value.values())
     return {int(bits): float(energy) for bits, energy in value.items()}
 

@@ -53,14 +53,20 @@ class LayerActivity:
     """Width of its inputs."""
     sums: int = 1
     """Time steps that one sum of its products runs over."""
+    distances: int = 0
+    """Exponents in use of weights that are powers of two; 0 for other weights."""
+    terms: float = 1.0
+    """Numbers that a weight is the sum of, a mean over the output channels."""
     elementwise: tuple[Elementwise, ...] = ()
     """Work on single values from this layer to the next one with weights."""
 
     @property
     def synaptic(self) -> Operation:
-        """Operation per weight and input, whose number is `mac` or `ac`."""
-        terms = math.prod(self.info.weight_shape[1:]) * self.sums
-        return synaptic(self.bits, self.input, terms, spikes=self.spiking)
+        """Operation of one weight, or term of one, and one input."""
+        products = math.prod(self.info.weight_shape[1:]) * self.sums
+        return synaptic(
+            self.bits, self.input, products, spikes=self.spiking, distances=self.distances
+        )
 
     def operations(self, accumulates: Accumulates = "exact") -> Counts:
         """Return the operations per pixel by kind and widths.
@@ -74,7 +80,8 @@ class LayerActivity:
         {Operation(kind='mac', i=6, j=8, total=16, floating=False): 8.0}
         """
         number = self.ac if accumulates == "exact" else self.ac_by_rate
-        counts: dict[Operation, float] = {self.synaptic: number if self.spiking else self.mac}
+        number = self.terms * (number if self.spiking else self.mac)
+        counts: dict[Operation, float] = {self.synaptic: number}
         for work in self.elementwise:
             for operation, times in work.counts.items():
                 counts[operation] = counts.get(operation, 0) + times
@@ -154,7 +161,7 @@ class _Recorder:
 
     def layers(self) -> list[LayerActivity]:
         """Return the mean activity of every layer."""
-        activity = []
+        activity: list[LayerActivity] = []
         for name, info in self.table.items():
             rate = self.inputs[name] / self.pixels / torch.Size(info.input_shape).numel()
             if name in self.spiking:
@@ -166,15 +173,9 @@ class _Recorder:
                 mac = float(info.mac) * (self.steps if changing else 1)
                 row = LayerActivity(info, False, rate, mac, 0.0, 0.0, changing)
             width, sums = self.tracker.inputs[name]
-            activity.append(
-                replace(
-                    row,
-                    bits=self.tracker.bits[name],
-                    input=width,
-                    sums=sums,
-                    elementwise=self.tracker.of(name, first=not activity),
-                )
-            )
+            row = replace(row, input=width, sums=sums, **self.tracker.stored[name]._asdict())
+            work = self.tracker.of(name, first=not activity)
+            activity.append(replace(row, elementwise=work))
         return activity
 
 

@@ -4,14 +4,21 @@ from __future__ import annotations
 
 from snnquant.energy.cost import Cost, register_cost
 from snnquant.energy.counts import Accumulates
-from snnquant.energy.widths import Counts, shift_stages
+from snnquant.energy.widths import Counts, shift_stages, weight_bits
 
 SHIFT_SHARE = 1 / 5
 """Effort of one stage of a shifter per bit, of that of an adder; a choice of this package."""
 
 
-def _products(counts: Counts, *kinds: str) -> float:
-    return sum(n * op.i * op.j for op, n in counts.items() if op.kind in kinds)
+def _products(counts: Counts) -> float:
+    """Sum bits times bits over products with weights, also those that are shifts."""
+    effort = 0.0
+    for op, number in counts.items():
+        if op.kind in ("mac", "ac"):
+            effort += number * op.i * op.j
+        elif op.kind == "shift" and op.total:
+            effort += number * op.i * weight_bits(op)
+    return effort
 
 
 @register_cost("ace")
@@ -29,8 +36,8 @@ class Ace(Cost):
     description = "ACE: bits of weight times bits of input, per product"
 
     def price(self, counts: Counts) -> float:
-        """Return the sum of i j over multiply-accumulates and accumulates."""
-        return _products(counts, "mac", "ac")
+        """Return the sum of i j over products with weights."""
+        return _products(counts)
 
 
 @register_cost("acev2")
@@ -53,18 +60,20 @@ class AceV2(Cost):
 
     def price(self, counts: Counts) -> float:
         """Return the sum over products, multiplications, additions and shifts."""
-        effort = _products(counts, "mac", "ac", "mul")
-        for operation, number in counts.items():
-            if operation.kind == "add":
-                effort += number * max(operation.i, operation.j)
-            elif operation.kind == "shift":
-                effort += number * operation.i * shift_stages(operation) * SHIFT_SHARE
+        effort = 0.0
+        for op, number in counts.items():
+            if op.kind in ("mac", "ac", "mul"):
+                effort += number * op.i * op.j
+            elif op.kind == "add":
+                effort += number * max(op.i, op.j)
+            elif op.kind == "shift":
+                effort += number * op.i * shift_stages(op) * SHIFT_SHARE
         return effort
 
 
 @register_cost("ns_ace")
 class NsAce(Cost):
-    """ACE by spike rate (Shen et al., CVPR 2024): rate, dense products, steps, weight and spike bits.
+    """ACE by spike rate: rate, dense products, steps, weight and spike bits (Shen, CVPR 2024).
 
     A rate counts spikes per input per step, so that the border of a window counts as its middle.
     """
@@ -74,6 +83,5 @@ class NsAce(Cost):
     accumulates: Accumulates = "rate"
 
     def price(self, counts: Counts) -> float:
-        """Return the sum of i j over multiply-accumulates and accumulates."""
-        return _products(counts, "mac", "ac")
-
+        """Return the sum of i j over products with weights."""
+        return _products(counts)

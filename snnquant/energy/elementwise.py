@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, TypeAlias
 
@@ -25,6 +25,7 @@ from snnquant.energy.widths import (
     sum_bits,
     synaptic,
 )
+from snnquant.errors import InputError
 from snnquant.nn import INPUT, Graph
 from snnquant.nn.kinds import (
     ACTIVATIONS,
@@ -38,7 +39,13 @@ from snnquant.nn.kinds import (
     SYNAPSES,
 )
 from snnquant.nn.wiring import Mean
-from snnquant.quantization import Quantizer
+from snnquant.quantization import (
+    PowersOfTwo,
+    Quantizer,
+    Terms,
+    weight_codes,
+    weight_quantizer,
+)
 from snnquant.spiking import Neuron, SpikingNetwork, spiking_layers
 
 Whole: TypeAlias = Counter[Operation]
@@ -86,13 +93,33 @@ class _Call(NamedTuple):
     """Times that it counts: T where it runs once, on the mean over time, else 1."""
 
 
-def quantizer_bits(module: nn.Module, parameter: str) -> int | None:
-    """Return the bits of a parameter's quantizer; None in floating point."""
-    steps: Any = getattr(module, "parametrizations", {})
-    if parameter not in steps:
-        return None
-    found = [step.bits for step in steps[parameter] if isinstance(step, Quantizer)]
-    return found[-1] if found else None
+class Stored(NamedTuple):
+    """Form in which the weights of a layer are stored."""
+
+    bits: int | None
+    """Bits per weight; None for floating point."""
+    distances: int = 0
+    """Exponents in use of weights that are powers of two; 0 for other weights."""
+    terms: float = 1.0
+    """Numbers that a weight is the sum of, a mean over the output channels."""
+
+    @classmethod
+    def of(cls, synapse: nn.Module) -> Stored:
+        """Read the form of a layer's weights from its quantizer."""
+        quantizer = weight_quantizer(synapse)
+        if quantizer is None:
+            return cls(None)
+        try:
+            codes = weight_codes(synapse)
+        except InputError:  # levels that say nothing of themselves
+            return cls(quantizer.bits)
+        if isinstance(codes, PowersOfTwo) and bool(codes.sign.any()):
+            used = codes.exponent[codes.sign != 0]
+            return cls(quantizer.bits, int(used.max() - used.min()) + 1)
+        if isinstance(codes, Terms):
+            channels = [(t.codes != t.zero_point).flatten(1).any(1) for t in codes.terms]
+            return cls(quantizer.bits, 0, sum(float(part.double().mean()) for part in channels))
+        return cls(quantizer.bits)
 
 
 class Tracker:
@@ -111,13 +138,11 @@ class Tracker:
         self.driven = frozenset[str]() if spiking is None else spiking.spike_driven
         self.spiking = spiking_layers(network)
         self.sources = network.inputs if isinstance(network, Graph) else {}
-        self.bits = {
-            name: quantizer_bits(module, "weight")
-            for name, module in network.named_modules()
-            if isinstance(module, SYNAPSES)
-        }
+        synapses = [(n, m) for n, m in network.named_modules() if isinstance(m, SYNAPSES)]
+        self.stored = {name: Stored.of(module) for name, module in synapses}
         pixels = FLOAT32 if pixel_bits == 32 else Width(pixel_bits)
-        if pixel_bits == 32 and spiking is not None and any(self.bits.values()):
+        quantized = any(stored.bits for stored in self.stored.values())
+        if pixel_bits == 32 and spiking is not None and quantized:
             pixels = Width(PIXEL_BITS)
         self.last = INPUT
         self.values = {INPUT: _Value(pixels)}
@@ -160,7 +185,8 @@ class Tracker:
         width, counts = _scaled(given, call.inputs)
         self.inputs[name] = width, call.times
         terms = call.module.weight[0].numel() * call.times
-        operation = synaptic(self.bits[name], width, terms, spikes=spikes)
+        bits, distances, _ = self.stored[name]
+        operation = synaptic(bits, width, terms, spikes=spikes, distances=distances)
         total = Width(operation.total, operation.floating)
         if getattr(call.module, "bias", None) is not None:
             counts[elementwise("add", total)] += call.outputs
@@ -178,7 +204,7 @@ class Tracker:
             self._add("logits", Counter({elementwise("mul", width, SCALE): logits.numel()}), ())
 
     def of(self, layer: str, *, first: bool) -> tuple[Elementwise, ...]:
-        """Return the work after a layer of weights and before the next; the first has all before."""
+        """Return the work from a layer of weights to the next; the first has all before it."""
         before = self.work.get(None, []) if first else []
         return (*before, *self.work.get(layer, []))
 
@@ -222,7 +248,7 @@ def _neuron(call: _Call, current: Width) -> Whole:
     potential, leak = FLOAT32, FLOAT32
     if not current.floating:
         potential = POTENTIAL
-        leak = Width(quantizer_bits(call.module, "leak") or LEAK_BITS)
+        leak = Width(_leak_bits(call.module))
     return Counter(
         {
             elementwise("mul", potential, leak): call.outputs,
@@ -230,6 +256,13 @@ def _neuron(call: _Call, current: Width) -> Whole:
             elementwise("compare", potential): call.outputs,
         }
     )
+
+
+def _leak_bits(neuron: nn.Module) -> int:
+    """Return the bits of a leak's quantizer, or `LEAK_BITS`."""
+    steps: Any = getattr(neuron, "parametrizations", {})
+    found = [s.bits for s in steps["leak"] if isinstance(s, Quantizer)] if "leak" in steps else []
+    return int(found[-1]) if found else LEAK_BITS
 
 
 def _activation(call: _Call, given: _Value) -> tuple[Whole, _Value]:

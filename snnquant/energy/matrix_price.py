@@ -62,7 +62,8 @@ def with_front_end(
     values = FLOAT32 if bits is None or first.input.floating else SENSOR
     if spans_all and not any(first.info.padding):
         mac = first.mac * len(matrix) / inputs
-        return [replace(first, mac=mac, bits=bits, input=values), *layers[1:]]
+        folded = replace(first, mac=mac, bits=bits, input=values, distances=0, terms=1.0)
+        return [folded, *layers[1:]]
     shapes = ((len(matrix), window, window), (inputs, len(matrix), 1, 1), (inputs, window, window))
     mac = int(np.count_nonzero(matrix)) * window**2
     info = LayerInfo(FRONT_END, "conv2d", *shapes, (1, 1), (0, 0), mac)

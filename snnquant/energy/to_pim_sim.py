@@ -34,7 +34,7 @@ def to_workload(
     Args:
         name: Name of the workload, such as scene and model.
         activity: Layers, as `measure` returns them.
-        quantization: Bits per weight.
+        quantization: Bits per weight of layers in floating point.
         time_steps: Time steps T per classification.
 
     Returns:
@@ -53,7 +53,7 @@ def _layer(layer: LayerActivity, bits: int, time_steps: int) -> Layer:
         weight_shape=info.weight_shape,
         stride=info.stride,
         padding=info.padding,
-        weight_bits=bits,
+        weight_bits=layer.bits or bits,
         input_bits=1 if layer.spiking else PIXEL_BITS,
         signed=True,
         time_steps=time_steps,

@@ -29,11 +29,11 @@ class Operation(NamedTuple):
 
     kind: Kind
     i: int
-    """Bits of the first operand; of "mac" and "ac" those of the weight."""
+    """Bits of the first operand; of "mac" and "ac" those of the weight, of "shift" the shifted."""
     j: int
-    """Bits of the second operand; of "shift" its number of distances."""
+    """Bits of the second operand; of "shift" the number of its distances."""
     total: int = 0
-    """Bits of the sum that "mac" and "ac" add to; 0 for other kinds."""
+    """Bits of the sum that the result is added to, with "mac", "ac" and products by a shift."""
     floating: bool = False
     """True where an operand is in floating point, and so the operation."""
 
@@ -56,7 +56,9 @@ def sum_bits(i: int, j: int, terms: int) -> int:
     return i + (j if j > 1 else 0) + (terms - 1).bit_length()
 
 
-def synaptic(bits: int | None, value: Width, terms: int, *, spikes: bool) -> Operation:
+def synaptic(
+    bits: int | None, value: Width, terms: int, *, spikes: bool, distances: int = 0
+) -> Operation:
     """Return what a weight takes per input: a multiply-accumulate, or an accumulate of a spike.
 
     Args:
@@ -64,17 +66,25 @@ def synaptic(bits: int | None, value: Width, terms: int, *, spikes: bool) -> Ope
         value: Width of the inputs.
         terms: Products per output.
         spikes: True for inputs that are spikes, which are 1 bit.
+        distances: Exponents of weights that are powers of two, whose products are shifts; 0 for
+            other weights.
 
     >>> synaptic(6, Width(8), 63, spikes=False)
     Operation(kind='mac', i=6, j=8, total=20, floating=False)
     >>> synaptic(None, FLOAT32, 63, spikes=True)
     Operation(kind='ac', i=32, j=1, total=32, floating=True)
+    >>> synaptic(4, Width(8), 63, spikes=False, distances=4)
+    Operation(kind='shift', i=8, j=4, total=19, floating=False)
     """
     kind: Kind = "ac" if spikes else "mac"
     j = 1 if spikes else value.bits
     if bits is None or (value.floating and not spikes):
         return Operation(kind, 32 if bits is None else bits, j, 32, floating=True)
-    return Operation(kind, bits, j, sum_bits(bits, j, terms))
+    whole = distances + 1 if distances else bits  # with its sign, as an integer
+    total = sum_bits(whole, j, terms)
+    if distances and not spikes:
+        return Operation("shift", j, distances, total)
+    return Operation(kind, bits, j, total)
 
 
 def elementwise(kind: Kind, i: Width, j: Width | None = None) -> Operation:
@@ -100,6 +110,16 @@ def total_of(counts: Counts, *kinds: Kind) -> float:
     5.0
     """
     return sum(number for operation, number in counts.items() if operation.kind in kinds)
+
+
+def weight_bits(operation: Operation) -> int:
+    """Return the bits of the weight of a product; of a shift those of sign, zero and exponent.
+
+    >>> weight_bits(Operation("mac", 6, 8, 20)), weight_bits(Operation("shift", 8, 4, 19))
+    (6, 4)
+    """
+    return shift_stages(operation) + 2 if operation.kind == "shift" else operation.i
+
 
 def shift_stages(operation: Operation) -> int:
     """Return the stages of a shifter that reaches the j distances of a shift.

@@ -126,8 +126,9 @@ PIXEL, MAP = "per pixel classified on its own", "per pixel of a map"
 ENERGY, EFFORT = "Energy, pJ", "Effort, bit operations"
 NOTES = {
     ENERGY: (
-        "ratio: energy of a CNN over that of the trained SNN. horowitz_widths prices every operation "
-        "at the bits of its operands, element-wise ones too; the others MAC and AC by the weights."
+        "ratio: energy of a CNN over that of the trained SNN. horowitz_widths prices every "
+        "operation at the bits of its operands, element-wise ones too; the others MAC and AC by "
+        "the bits of the weights."
     ),
     EFFORT: (
         "ace: bits of a weight times bits of an input, per product; acev2 adds element-wise work; "

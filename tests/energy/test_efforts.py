@@ -28,7 +28,8 @@ Build = Callable[..., Patches]
 def counts_of(kind: str, numbers: list[tuple[float, int, int]]) -> dict[Operation, float]:
     counts: dict[Operation, float] = {}
     for n, i, j in numbers:
-        operation = Operation(kind, i, j, 64)  # type: ignore[arg-type]
+        total = 64 if kind in ("mac", "ac") else 0
+        operation = Operation(kind, i, j, total)  # type: ignore[arg-type]
         counts[operation] = counts.get(operation, 0) + n
     return counts
 

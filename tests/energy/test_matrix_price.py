@@ -99,7 +99,10 @@ def test_standardised_bands_are_free(name):
 
 def test_only_the_front_end_is_priced_at_its_own_bits():
     before, normalisation = layers_of("cnn1x1", "raw", "within-class")
-    six = [replace(layer, bits=6, input=Width(16) if layer.input.floating else layer.input) for layer in before]
+    six = [
+        replace(layer, bits=6, input=Width(16) if layer.input.floating else layer.input)
+        for layer in before
+    ]
     after = with_front_end(six, normalisation, 5)
     for cost in load_costs():
         first, others = cost.of(after[:1]), cost.of(after[1:])

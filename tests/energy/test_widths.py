@@ -21,7 +21,7 @@ from snnquant.energy.widths import sum_bits, total_of
 from snnquant.models import build_model
 from snnquant.nn import INPUT, GraphNetwork
 from snnquant.nn.wiring import Sum
-from snnquant.quantization import quantize
+from snnquant.quantization import PowersOfTwo, Terms, Uniform, WeightQuantizer, quantize
 from snnquant.sampling import Patches
 from snnquant.spiking import LIF, SpikingNetwork
 
@@ -219,11 +219,11 @@ def test_neurons_of_a_map_are_shared_as_their_layer_is(patches_of: Build) -> Non
     cnn, patches = build_model(ModelConfig(name="cnn32h"), 20, 4).eval(), patches_of(20, 5)
     snn = to_spiking(cnn, patches.gather(PIXELS[:1]), NeuronConfig(time_steps=STEPS)).eval()
     layers = measure(snn, patches, PIXELS)
-    for alone, shared in zip(layers, shared_between_windows(layers), strict=True):
-        rows = 1 if alone.info.kind == "linear" else math.prod(alone.info.output_shape[-2:])
+    for single, shared in zip(layers, shared_between_windows(layers), strict=True):
+        rows = 1 if single.info.kind == "linear" else math.prod(single.info.output_shape[-2:])
         for kind in ("mul", "add", "compare"):
             per_map = total_of(shared.operations(), kind)
-            assert per_map == pytest.approx(total_of(alone.operations(), kind) / rows)
+            assert per_map == pytest.approx(total_of(single.operations(), kind) / rows)
 
 
 INTEGERS = st.builds(
@@ -257,3 +257,48 @@ def test_fewer_bits_of_a_weight_always_cost_less(name: str, patches_of: Build) -
         for layer in (network[1], network[3]):
             nn.utils.parametrize.remove_parametrizations(layer, "weight")
     assert all(fewer < more for fewer, more in pairwise(prices))
+
+
+class Powers(WeightQuantizer):
+    """Weights of 1, 2, 4 or 8 times a scale, with a sign."""
+
+    def forward(self, weight: torch.Tensor) -> torch.Tensor:
+        return self.encode(weight).decode()
+
+    def encode(self, weight: torch.Tensor) -> PowersOfTwo:
+        exponent = torch.arange(weight.numel()).view(weight.shape) % 4
+        sign = torch.ones_like(weight)
+        return PowersOfTwo(sign, exponent, torch.ones(1, 1))
+
+
+class Pair(WeightQuantizer):
+    """A sum of two terms, the second of which half of the channels have."""
+
+    def forward(self, weight: torch.Tensor) -> torch.Tensor:
+        return self.encode(weight).decode()
+
+    def encode(self, weight: torch.Tensor) -> Terms:
+        first, zero = torch.ones_like(weight), torch.zeros(1, 1)
+        second = first.clone()
+        second[::2] = 0
+        return Terms(tuple(Uniform(term, zero + 0.5, zero) for term in (first, second)))
+
+
+def test_powers_of_two_are_shifts_and_terms_are_products_each(patches_of: Build) -> None:
+    layer = nn.Linear(8, 4, bias=False)
+    nn.utils.parametrize.register_parametrization(layer, "weight", Powers(4))
+    cnn = nn.Sequential(nn.Flatten(), layer).eval()
+    (row,) = measure(cnn, patches_of(BANDS, 1), PIXELS, pixel_bits=8)
+    # As integers the weights have 5 bits with their sign: 13 bits per product, 3 more for 8.
+    assert counted(row) == {("shift", 8, 4, 16): 32, ("mul", 16, 17, 0): 4}
+    assert COSTS["ace_snn"].of([row]) == pytest.approx(32 * COSTS["ace_snn"].mac(4))
+    shift = {Operation("shift", 8, 4, 16): 32.0}
+    assert COSTS["ace"].price(shift) == 32 * 8 * 4
+    assert COSTS["acev2"].price(shift) == pytest.approx(32 * 8 * 2 / 5)
+    product = {Operation("mac", 4, 8, 16): 32.0}
+    assert COSTS["horowitz_widths"].price(shift) < COSTS["horowitz_widths"].price(product)
+    layer = nn.Linear(8, 4, bias=False)
+    nn.utils.parametrize.register_parametrization(layer, "weight", Pair(3))
+    (row,) = measure(nn.Sequential(nn.Flatten(), layer), patches_of(BANDS, 1), PIXELS, pixel_bits=8)
+    assert row.mac == 32
+    assert counted(row)["mac", 3, 8, 14] == 48

@@ -51,7 +51,7 @@ def test_a_file_and_a_class_are_in_every_report(tmp_path: Path) -> None:
     (tmp_path / "gates.py").write_text(PLUGIN)
     small = ["--scene", "synthetic:16x15x20", "--widths", "2", "3", "4", "3", *FEW]
     metrics = run(tmp_path, "run", *small, "--output", str(tmp_path / "run"), "--json")
-    assert list(metrics["energy_pj"])[0] == "horowitz_widths"
+    assert next(iter(metrics["energy_pj"])) == "horowitz_widths"
     mine, shipped = metrics["energy_pj"]["my_28nm"], metrics["energy_pj"]["horowitz_widths"]
     assert all(0 < mine[network] < shipped[network] for network in shipped)
     assert metrics["effort"]["gates"]["snn_trained"] > 0
