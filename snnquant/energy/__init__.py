@@ -13,13 +13,13 @@ from snnquant.energy.counts import (
 from snnquant.energy.efforts import Ace, AceV2, NsAce
 from snnquant.energy.elementwise import Elementwise
 from snnquant.energy.matrix_price import with_front_end
+from snnquant.energy.operand_widths import FLOAT32, Counts, Operation, Width
 from snnquant.energy.to_pim_sim import (
     find_hardware,
     price_first_layer,
     to_workload,
     write_workload,
 )
-from snnquant.energy.widths import FLOAT32, Counts, Operation, Width
 
 __all__ = [
     "COSTS",

@@ -8,7 +8,7 @@ from typing import Literal, TypeVar, get_args
 
 from pim_sim.registry import Registry
 from snnquant.energy.counts import Accumulates, LayerActivity
-from snnquant.energy.widths import Counts
+from snnquant.energy.operand_widths import Counts
 from snnquant.errors import InputError
 
 Unit = Literal["pJ", "bit operations"]
@@ -26,7 +26,7 @@ class Cost(ABC):
     ...     description = "products only"
     ...     def price(self, counts):
     ...         return sum(n for operation, n in counts.items() if operation.kind == "mac")
-    >>> from snnquant.energy.widths import Operation
+    >>> from snnquant.energy.operand_widths import Operation
     >>> Products().price({Operation("mac", 6, 8, 20): 100.0, Operation("add", 20, 20): 10.0})
     100.0
     """

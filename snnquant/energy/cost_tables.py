@@ -19,7 +19,7 @@ from typing import Any
 
 from snnquant.energy.cost import COSTS, Cost, add_cost
 from snnquant.energy.counts import Accumulates
-from snnquant.energy.widths import Counts, Operation, shift_stages, weight_bits
+from snnquant.energy.operand_widths import Counts, Operation, shift_stages, weight_bits
 from snnquant.errors import InputError
 from snnquant.io import one_line
 

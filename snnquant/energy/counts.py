@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from snnquant.energy.elementwise import Elementwise, Tracker
-from snnquant.energy.widths import FLOAT32, Counts, Operation, Width, synaptic
+from snnquant.energy.operand_widths import FLOAT32, Counts, Operation, Width, synaptic
 from snnquant.nn import LayerInfo, layer_table
 from snnquant.nn.hooks import evaluating, recording
 from snnquant.sampling import Patches

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from snnquant.energy.cost import Cost, register_cost
 from snnquant.energy.counts import Accumulates
-from snnquant.energy.widths import Counts, shift_stages, weight_bits
+from snnquant.energy.operand_widths import Counts, shift_stages, weight_bits
 
 SHIFT_SHARE = 1 / 5
 """Effort of one stage of a shifter per bit, of that of an adder; a choice of this package."""
@@ -27,7 +27,7 @@ class Ace(Cost):
 
     An accumulate of a spike is a product with one bit.
 
-    >>> from snnquant.energy.widths import Operation
+    >>> from snnquant.energy.operand_widths import Operation
     >>> Ace().price({Operation("mac", 6, 8, 20): 10.0, Operation("ac", 6, 1, 12): 5.0})
     510.0
     """
@@ -48,7 +48,7 @@ class AceV2(Cost):
     of its shifter, times `SHIFT_SHARE`. The paper's abstract names these operations; their weights
     are choices of this package. Comparisons are free.
 
-    >>> from snnquant.energy.widths import Operation
+    >>> from snnquant.energy.operand_widths import Operation
     >>> AceV2().price({Operation("mul", 20, 8): 1.0, Operation("add", 20, 28): 1.0})
     188.0
     >>> AceV2().price({Operation("shift", 20, 8): 1.0})

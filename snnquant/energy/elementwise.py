@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 from torch import Tensor, nn
 
-from snnquant.energy.widths import (
+from snnquant.energy.operand_widths import (
     FLOAT32,
     SPIKE,
     Operation,

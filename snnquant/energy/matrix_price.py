@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snnquant.energy.counts import LayerActivity
-from snnquant.energy.widths import FLOAT32, Width
+from snnquant.energy.operand_widths import FLOAT32, Width
 from snnquant.nn import LayerInfo
 from snnquant.sampling import Normalisation
 

@@ -17,7 +17,7 @@ from torch import nn
 from snnquant.config import ModelConfig, NeuronConfig, QuantizationConfig
 from snnquant.conversion import to_spiking
 from snnquant.energy import LayerActivity, Operation, load_costs, measure, shared_between_windows
-from snnquant.energy.widths import sum_bits, total_of
+from snnquant.energy.operand_widths import sum_bits, total_of
 from snnquant.models import build_model
 from snnquant.nn import INPUT, GraphNetwork
 from snnquant.nn.wiring import Sum
