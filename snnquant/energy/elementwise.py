@@ -226,7 +226,8 @@ def _work(call: _Call, given: list[_Value]) -> tuple[Whole, _Value]:
     module, (first, *_) = call.module, given
     if isinstance(module, Neuron):
         return _neuron(call, first.width), _Value(SPIKE)
-    if isinstance(module, ACTIVATIONS):
+    stated = isinstance(module, nn.Identity) and hasattr(module, "bits")
+    if isinstance(module, ACTIVATIONS) or stated:
         return _activation(call, first)
     if isinstance(module, BATCH_NORMS):
         return _batch_norm(call, first)
@@ -266,7 +267,7 @@ def _leak_bits(neuron: nn.Module) -> int:
 
 
 def _activation(call: _Call, given: _Value) -> tuple[Whole, _Value]:
-    """Count a comparison per value, and a multiplication where the activation is quantized."""
+    """Count a comparison per value, and a multiplication where the module states its bits."""
     bits = getattr(call.module, "bits", None)
     counts: Whole = Counter({elementwise("compare", given.width): call.outputs})
     if bits is None:
