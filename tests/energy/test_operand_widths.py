@@ -39,10 +39,10 @@ class Levels(nn.ReLU):
         self.bits = bits
 
 
-class QuantizedNorm(nn.BatchNorm3d):
-    """A batch norm that states the bits of its factors."""
+class SignedLevels(nn.Identity):
+    """Values of either sign that state the bits of their levels."""
 
-    bits = 8
+    bits = 4
 
 
 def six(network: nn.Module) -> nn.Module:
@@ -138,6 +138,17 @@ def test_activations_in_floating_point_make_products_in_floating_point(patches_o
         ("mul", 17, 17, 0): 4,
     }
     assert counted(last)["mac", 6, 32, 32, "f"] == 8
+
+
+def test_levels_of_either_sign_are_counted_as_a_quantizer(patches_of: Build) -> None:
+    cnn = nn.Sequential(nn.Flatten(), SignedLevels(), nn.Linear(8, 4, bias=False))
+    (row,) = measure(six(cnn), patches_of(BANDS, 1), PIXELS)
+    assert counted(row) == {
+        ("mul", 32, 32, 0, "f"): 8,
+        ("compare", 32, 32, 0, "f"): 8,
+        ("mac", 6, 4, 13): 32,
+        ("mul", 13, 17, 0): 4,
+    }
 
 
 def test_pools_and_sums_are_counted(patches_of: Build) -> None:
