@@ -33,7 +33,7 @@ def to_workload(
     Args:
         name: Name of the workload, such as scene and model.
         activity: Layers, as `measure` returns them.
-        quantization: Bits per weight.
+        quantization: Bits per weight of layers in floating point.
         time_steps: Time steps T per classification.
         pixel_bits: Bits per value of a pixel that the network receives; 32 for floating point,
             which is converted to `PIXEL_BITS`.
@@ -55,7 +55,7 @@ def _layer(layer: LayerActivity, bits: int, analog_bits: int, time_steps: int) -
         weight_shape=info.weight_shape,
         stride=info.stride,
         padding=info.padding,
-        weight_bits=bits,
+        weight_bits=layer.bits or bits,
         input_bits=1 if layer.spiking else analog_bits,
         signed=True,
         time_steps=time_steps,

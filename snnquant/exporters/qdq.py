@@ -130,7 +130,7 @@ def _roundings(graph: Any) -> list[_Rounding]:
         scales = [values.get(node.input[1]) for node in (divide, multiply)]
         bounds = [values.get(bound) for bound in clip.input[1:]]
         if all(v is not None and v.ndim == 0 for v in (*scales, *bounds)):
-            low, high = map(float, bounds)
+            low, high = (float(bound) for bound in bounds if bound is not None)
             if scales[0] == scales[1]:
                 found.append(_Rounding(tuple(nodes), scales[0], low, high))
     return found

@@ -17,7 +17,7 @@ from torch import nn
 
 from snnquant.checkpoints import Checkpoint, load_checkpoint, save_checkpoint
 from snnquant.config import MethodConfig, RunConfig, read_config
-from snnquant.energy import find_hardware
+from snnquant.energy import find_hardware, load_costs
 from snnquant.errors import InputError
 from snnquant.models import build_model
 from snnquant.nn import GraphNetwork
@@ -113,6 +113,7 @@ class Run:
         """
         require_new(path)
         find_hardware(config.hardware)
+        load_costs()  # refuses a wrong file before anything is trained
         name = Path(config.scene).stem if scene is None else scene.name
         made = scene is not None
         scene = large_classes(scene or load_scene(config.scene), config.split)
@@ -275,7 +276,9 @@ class Run:
 
     def use(self, normalisation: Normalisation) -> None:
         """Take a normalisation in place of the configuration's, for an imported CNN."""
-        vars(self)["normalisation"] = self._on_grid(normalisation)  # where `cached_property` looks first
+        vars(self)["normalisation"] = self._on_grid(
+            normalisation
+        )  # where `cached_property` looks first
         vars(self).pop("patches", None)
 
     @cached_property

@@ -106,7 +106,8 @@ class _Quantize(torch.autograd.Function):
         ratio = x / step
         ctx.save_for_backward(ratio)
         ctx.of = of
-        return of.codes(ratio) * step
+        quantized: Tensor = of.codes(ratio) * step
+        return quantized
 
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> Any:
@@ -152,7 +153,8 @@ class ActivationQuantizer(Leaf):
     @property
     def step(self) -> Tensor:
         """Distance of two levels, a scalar."""
-        return self.ceiling.detach() / self.high
+        step: Tensor = self.ceiling.detach() / self.high
+        return step
 
     def codes(self, ratio: Tensor) -> Tensor:
         """Return the codes, as whole numbers, of values over the step."""

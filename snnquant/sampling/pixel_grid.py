@@ -80,7 +80,7 @@ class PixelGrid:
     @property
     def high(self) -> int:
         """Largest code."""
-        return 2 ** (self.bits - 1 if self.signed else self.bits) - 1
+        return (1 << (self.bits - 1 if self.signed else self.bits)) - 1
 
     def codes(self, values: Floats) -> Floats:
         """Return the codes of values, nearest and ties to even, as whole numbers in float32."""

@@ -1,4 +1,4 @@
-"""Conversion of a CNN with quantized activations: what it has learnt to clip at is the threshold."""
+"""Conversion of a CNN with quantized activations: its learnt ceilings are the thresholds."""
 
 from __future__ import annotations
 
@@ -41,9 +41,7 @@ def test_thresholds_are_the_learnt_ceilings(calibration: str, scored: bool) -> N
         return float((network(x).argmax(1) == expected).double().mean())
 
     conversion = ConversionConfig(calibration=calibration)  # type: ignore[arg-type]
-    snn, report = convert(
-        cnn, x[:1], x, conversion=conversion, accuracy=score if scored else None
-    )
+    snn, report = convert(cnn, x[:1], x, conversion=conversion, accuracy=score if scored else None)
     ceilings = [float(m.ceiling.detach()) for m in cnn.modules() if isinstance(m, QuantizedReLU)]
     assert report.thresholds == pytest.approx(ceilings)
     names = [match.remark for match in report.operations if match.found == "QuantizedReLU"]
