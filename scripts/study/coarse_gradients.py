@@ -69,7 +69,7 @@ class Model:
         """Return the expected gradient by w that the ReLU's derivative in place of s' gives."""
         v, true = self.v, self.v_true
         h = v @ v + v.sum() ** 2 - v.sum() * true.sum() + v @ true
-        # cos(angle / 2) times the unit vector between w and w*, also where there is none.
+        # cos(angle / 2) times the unit vector between w and w*, also for opposite ones.
         between = (unit(self.w) + unit(self.w_true)) / 2
         return (h / 2 * unit(self.w) - v @ true * between) / math.sqrt(2 * math.pi)
 

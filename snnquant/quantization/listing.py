@@ -20,7 +20,7 @@ class MethodSummary:
     hooks: tuple[str, ...]
     """Kinds of hook: quantizer, estimator, pass, rule, cost, study."""
     trains: bool
-    """Whether the quantized network is trained."""
+    """True where the quantized network is trained."""
     cnn: str
     """Quantized on a CNN."""
     snn: str

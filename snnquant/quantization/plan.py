@@ -1,4 +1,4 @@
-"""What a method does to a network: quantizers as parametrizations, passes, rules; the plan."""
+"""Parts of a method: quantizers as parametrizations, passes, and the plan that holds them."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ Pass: TypeAlias = Callable[[nn.Module, Calibration], None]
 
 @dataclass(frozen=True)
 class Plan:
-    """What a method does to a network; every part is optional.
+    """Parts of a quantization method, all optional.
 
     Loading a checkpoint puts the quantizers on and runs no pass: the shapes of all parameters and
     buffers follow from options and network.
@@ -154,7 +154,7 @@ class Plan:
     rules: tuple[Callable[[nn.Module], Rule], ...] = ()
     """Makes the rules of a training, for a network whose quantizers are on."""
     trains: bool = True
-    """Whether the quantized network is trained; otherwise it is quantized after its training."""
+    """True to train the quantized network; otherwise it is quantized after its training."""
     recipe: Mapping[str, Any] = field(default_factory=dict)
     """Training options that the method needs, such as `weight_decay`."""
 

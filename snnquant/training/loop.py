@@ -78,7 +78,7 @@ class Epoch:
     validation_accuracy: float
     validation_loss: float
     allowed: bool = True
-    """Whether the rules allow this epoch's network as the result."""
+    """True where the rules allow this epoch's network as the result."""
 
 
 @torch.no_grad()

@@ -34,7 +34,8 @@ def test_all_networks_of_a_run_receive_the_same_codes(finished: tuple[Path, RunM
     patches = run.patches.gather(run.split.test)
     codes = patches / np.float32(grids[0].step)
     torch.testing.assert_close(codes, codes.round())
-    assert grids[0].low <= codes.min() and codes.max() <= grids[0].high
+    assert grids[0].low <= codes.min()
+    assert codes.max() <= grids[0].high
     training = replace(run.normalisation, grid=None)
     fitted = training.on_grid(run.scene.cube, run.split.train, 8)
     assert fitted.grid == grids[0]

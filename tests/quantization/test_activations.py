@@ -34,7 +34,8 @@ def values(seed: int, spread: float = 2.0) -> Tensor:
 def gradients(module: ActivationQuantizer, x: Tensor, grad: Tensor) -> tuple[Tensor, Tensor]:
     x = x.clone().requires_grad_()
     module(x).backward(grad)
-    assert x.grad is not None and module.ceiling.grad is not None
+    assert x.grad is not None
+    assert module.ceiling.grad is not None
     return x.grad, module.ceiling.grad
 
 
@@ -77,7 +78,8 @@ def test_gradients_of_lsq_are_those_of_rounding_taken_as_the_identity(
     step = ceiling / module.high
     ratio = (x / step).clamp(module.low, module.high)
     (step * (ratio + (ratio.round() - ratio).detach())).backward(grad)
-    assert x.grad is not None and ceiling.grad is not None
+    assert x.grad is not None
+    assert ceiling.grad is not None
     torch.testing.assert_close(found[0], x.grad)
     per_sample = 3 * 5
     torch.testing.assert_close(found[1], ceiling.grad / (per_sample * module.high) ** 0.5)

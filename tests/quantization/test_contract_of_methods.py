@@ -1,4 +1,4 @@
-"""What every registered quantization method must do, on CNNs and SNNs of every kind of layer."""
+"""Contract of every registered quantization method, on CNNs and SNNs of all kinds of layer."""
 
 from __future__ import annotations
 

@@ -36,7 +36,8 @@ def test_every_value_is_a_whole_code_of_the_bits_times_the_step(bits: int, scali
     np.testing.assert_array_equal(codes, np.rint(codes))
     np.testing.assert_array_equal(codes * np.float32(grid.step), values)
     np.testing.assert_array_equal(grid.apply(values), values)
-    assert grid.low <= codes.min() and codes.max() <= grid.high
+    assert grid.low <= codes.min()
+    assert codes.max() <= grid.high
     assert grid.high - grid.low == 2**bits - 1
     plain = replace(normalisation, grid=None).apply(SCENE.cube)
     within = (plain >= grid.low * grid.step) & (plain <= grid.high * grid.step)

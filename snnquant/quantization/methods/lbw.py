@@ -21,7 +21,7 @@ class LBW(MethodConfig):
     search: Literal["exact", "threshold"] = "exact"
     """Levels. exact: those of min squared error; threshold: the paper's rule, from 3 bits."""
     granularity: Literal["tensor", "channel"] = "tensor"
-    """Powers. tensor: the largest one is a layer's; channel: an output channel's."""
+    """Powers. tensor: the largest one is per layer; channel: per output channel."""
     about: ClassVar[About] = About(
         source="Yin, Zhang, Qi, Xin 2018 (arXiv 1612.06052)",
         certainty="abstract read; the exact search is derived here, the threshold rule is recalled",
