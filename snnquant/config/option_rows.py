@@ -40,9 +40,9 @@ def option_table(*kinds: type) -> Iterator[OptionRow]:
     ('Neuron', '5', 'Time steps T per classification.')
     """
     wanted = kinds or (RunConfig, *map(run_config_type, METHODS))
-    found = {
-        (_method(option), option.name): option for kind in wanted for option in options_of(kind)
-    }
+    found: dict[tuple[str, str], Option] = {}
+    for option in (option for kind in wanted for option in options_of(kind)):
+        found.setdefault((_method(option), option.name), option)
     order = [group.name for group in GROUPS]
     for option in sorted(found.values(), key=lambda option: order.index(option.group)):
         yield _row(option)

@@ -62,7 +62,7 @@ def test_the_table_has_every_option_once_with_group_default_and_help() -> None:
     rows = list(option_table())
     keys = [row.key for row in rows if "." not in row.key]
     assert sorted(keys) == sorted(option.name for option in options_of(RunConfig))
-    assert len({row.key for row in rows}) == len(rows)
+    assert len({(row.group, row.key) for row in rows}) == len(rows)
     assert list(dict.fromkeys(row.group for row in rows)) == ORDER
     written = dict(line.split(" = ") for line in write_config(RunConfig()).splitlines())
     for row in rows:
