@@ -13,6 +13,7 @@ import torch
 from snnquant.cli import main
 from snnquant.config import (
     GROUPS,
+    METHODS,
     NETWORKS,
     ModelConfig,
     NeuronConfig,
@@ -63,7 +64,8 @@ def test_the_table_has_every_option_once_with_group_default_and_help() -> None:
     keys = [row.key for row in rows if "." not in row.key]
     assert sorted(keys) == sorted(option.name for option in options_of(RunConfig))
     assert len({(row.group, row.key) for row in rows}) == len(rows)
-    assert list(dict.fromkeys(row.group for row in rows)) == ORDER
+    groups = dict.fromkeys(row.group for row in rows)
+    assert [group for group in groups if ":" not in group] == ORDER
     written = dict(line.split(" = ") for line in write_config(RunConfig()).splitlines())
     for row in rows:
         assert row.help.endswith("."), row
@@ -105,8 +107,10 @@ def test_single_options_may_leave_the_group_and_the_stage_of_their_class() -> No
 def test_markdown_is_printed_by_the_module() -> None:
     command = [sys.executable, "-m", "snnquant.config"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert done.stdout == markdown(RunConfig)
-    assert [line[3:] for line in done.stdout.splitlines() if line.startswith("## ")] == ORDER
+    assert done.stdout == markdown()
+    headings = [line[3:] for line in done.stdout.splitlines() if line.startswith("## ")]
+    assert [heading for heading in headings if ":" not in heading] == ORDER
+    assert {f"Quantization: {name}" for name in METHODS.names()[1:]} <= set(headings)
     for option in options_of(RunConfig):
         assert f"| `{option.flag}" in done.stdout
 
