@@ -2,10 +2,10 @@
 
     python scripts/study/activation_bits.py [--seeds 21 22 23 24 25] [--jobs 1] [--snn]
 
-Trains the 32-bit CNN of a seed once per width of the pixels, quantizes it in every way of `ROWS`,
-as `snnquant train` does with these options; with `--snn` the SNN too, as `snnquant run`. Test
-accuracies go to docs/results/activation_bits.jsonl, one line per row and seed. What it holds is not
-repeated, so that a stopped study resumes. Prints mean and standard deviation over the seeds.
+Trains the 32-bit CNN of a seed once per width of the pixels and quantizes it in every way of
+`ROWS`, as `snnquant train` does with these options; with `--snn` the SNN too, as `snnquant run`.
+Test accuracies go to docs/results/activation_bits.jsonl, one line per row and seed. What it holds
+is not repeated, so that a stopped study resumes. Prints mean and standard deviation over the seeds.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 RESULTS = Path("docs/results/unseen_ground")
-NETWORK = "--model cnn1x1 --time-steps 2 --cnn-epochs 15 --snn-epochs 20"
+NETWORK = "--model cnn1x1 --time-steps 2 --cnn-epochs 15 --snn-epochs 20 --pixel-bits 32"
 BLOCKS, PAVIA = (
     "--scene indian_pines --split blocks",
     "--scene pavia_university_subset --split blocks",

@@ -247,9 +247,9 @@ class QuantizationConfig(MethodConfig):
         cnn="weights and activations",
         snn="weights; leak and threshold with neuron_bits",
         source="Jacob et al. 2018 (arXiv 1712.05877); Datta et al. 2022 (ACE-SNN); activations: "
-        "Esser et al. 2020 (arXiv 1902.08153), Choi et al. 2018 (arXiv 1805.06085), Yin et al. "
-        "2019 (arXiv 1808.05240)",
-        certainty="read in the papers",
+        "Esser et al. 2020 (arXiv 1902.08153), Choi et al. 2018 (arXiv 1805.06085), "
+        "Yin et al. 2019 (arXiv 1808.05240)",
+        certainty="read in the papers; lsq and pact recalled, bcgd read in the authors' code",
     )
 
     def __post_init__(self) -> None:

@@ -34,7 +34,7 @@ def with_front_end(
     its weights, as `snnquant.conversion.fold_front_end` does, at the cost of its own
     multiplications, with weights of `FRONT_END_BITS`. In other cases the matrix is a 1x1 layer of
     its own, at every position of the window. Means, standard deviations and a matrix that only
-    scales go into the next weights in either case, and are free.
+    scales go into the next weights, or into the range of a band's converter, and are free.
 
     Args:
         layers: Layers, as `measure` returns them.

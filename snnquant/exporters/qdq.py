@@ -110,6 +110,9 @@ def _put_pairs(graph: Any) -> None:
             graph.node.remove(node)
         for k, node in enumerate(made):
             graph.node.insert(at + k, node)
+    used = {name for node in graph.node for name in node.input}
+    for tensor in [tensor for tensor in graph.initializer if tensor.name not in used]:
+        graph.initializer.remove(tensor)
 
 
 def _roundings(graph: Any) -> list[_Rounding]:

@@ -276,9 +276,8 @@ class Run:
 
     def use(self, normalisation: Normalisation) -> None:
         """Take a normalisation in place of the configuration's, for an imported CNN."""
-        vars(self)["normalisation"] = self._on_grid(
-            normalisation
-        )  # where `cached_property` looks first
+        # Where `cached_property` looks first.
+        vars(self)["normalisation"] = self._on_grid(normalisation)
         vars(self).pop("patches", None)
 
     @cached_property

@@ -127,7 +127,7 @@ class Normalisation:
         Args:
             cube: Raw values [H, W, B].
             train: [N] flat indices of the training pixels.
-            bits: Bits per value; 32 is floating point. A grid of as many bits is kept.
+            bits: Bits per value; 32 is floating point. A grid of these bits is kept.
 
         >>> from snnquant.scenes import load_scene
         >>> scene = load_scene("synthetic:16x16x8")

@@ -75,12 +75,12 @@ class PixelGrid:
     @property
     def low(self) -> int:
         """Smallest code."""
-        return -(2 ** (self.bits - 1)) if self.signed else 0
+        return -(1 << (self.bits - 1)) if self.signed else 0
 
     @property
     def high(self) -> int:
         """Largest code."""
-        return (1 << (self.bits - 1 if self.signed else self.bits)) - 1
+        return (1 << (self.bits - self.signed)) - 1
 
     def codes(self, values: Floats) -> Floats:
         """Return the codes of values, nearest and ties to even, as whole numbers in float32."""

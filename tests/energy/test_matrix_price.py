@@ -178,3 +178,15 @@ def test_18_bits_keep_nearly_all_classes_of_a_folded_front_end(scene, spectra, w
     assert in_floats >= 0.9999
     assert agree[FRONT_END_BITS] >= wanted
     assert agree[6] < agree[FRONT_END_BITS]
+
+
+@pytest.mark.parametrize("name", ["cnn1x1", "cnn32h"])
+def test_before_pixels_on_a_grid_the_matrix_is_a_layer_of_its_own(name: str) -> None:
+    layers, plain = layers_of(name, "raw", "within-class")
+    scene = load_scene(f"synthetic:16x16x{BANDS}")
+    normalisation = plain.on_grid(scene.cube, np.flatnonzero(scene.labels)[:40], 8)
+    *same, matrix = with_front_end(layers, normalisation, 5)
+    assert same == layers
+    assert (matrix.info.name, matrix.mac) == (FRONT_END, np.count_nonzero(plain.components) * 25)
+    folded = name == "cnn1x1"
+    assert (len(with_front_end(layers, plain, 5)) == len(layers)) == folded

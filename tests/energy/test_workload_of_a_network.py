@@ -64,3 +64,15 @@ def test_a_workload_survives_its_file_and_counts_the_same_macs(
         bits_in = 8 if name == "cnn1x1" and layer.name == "classifier" else 1
         assert (layer.input_bits, layer.repeats_input) == (bits_in, False)
         assert layer.applications == steps
+
+
+@pytest.mark.parametrize(("pixel_bits", "expected"), [(32, 8), (8, 8), (5, 5), (14, 14)])
+def test_the_first_layer_receives_pixels_of_their_bits(pixel_bits, expected, patches_of):
+    torch.manual_seed(0)
+    config = ModelConfig(window=3, widths=(2, 2, 3, 3))
+    patches = patches_of(30, 3)
+    cnn = build_model(config, 30, 4).eval()
+    snn = to_spiking(cnn, patches.gather(torch.tensor([0])), NeuronConfig(time_steps=2)).eval()
+    layers = measure(snn, patches, torch.arange(4))
+    workload = to_workload("one", layers, QuantizationConfig(), 2, pixel_bits)
+    assert [layer.input_bits for layer in workload.layers][:2] == [expected, 1]

@@ -15,8 +15,7 @@ the input.
 
 The first layer sees the codes of the pixels' grid, so that its sums are exact. Pixels in floating
 point become 16-bit values in steps of :math:`2^{-11}`, clipped at 16 standard deviations. The
-output adds up: class k's sum times
-:math:`\mathrm{round}(2^M s_k / \max s)`, plus its bias.
+output adds up: class k's sum times :math:`\mathrm{round}(2^M s_k / \max s)`, plus its bias.
 """
 
 from __future__ import annotations
