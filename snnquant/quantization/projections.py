@@ -26,6 +26,9 @@ from snnquant.quantization.rules import Rule
 TERNARY_THRESHOLD = 0.7
 """Share of the mean of |w| from which a weight is no zero at 2 bits."""
 
+SILENT = 1e-30
+"""Scale of a channel that is multiplied by 0: the weight is divided by it."""
+
 
 def project(weight: Tensor, bits: int, *, per_channel: bool) -> tuple[Tensor, Tensor]:
     """Return the codes and scale that BCGD quantizes a weight to; ``codes * scale`` is the value.
@@ -204,8 +207,8 @@ class TanhWeight(WeightQuantizer):
 
     @torch.no_grad()
     def scale_channels_(self, weight: Tensor, factors: Tensor) -> None:
-        """Multiply the scales: the codes stay as they are."""
-        self.scale.mul_(factors)
+        """Multiply the scales: codes stay as they are; a factor 0 leaves next to nothing."""
+        self.scale.mul_(torch.where(factors == 0, SILENT, factors))
 
     def _codes(self, weight: Tensor) -> Tensor:
         return tanh_codes(weight / self.scale, self.bits, self.estimator)
