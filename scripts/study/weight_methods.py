@@ -44,12 +44,14 @@ ROWS: dict[str, dict[str, MethodConfig | None]] = {
         **{f"lbw, {bits} bits, threshold": LBW(bits=bits, search="threshold") for bits in (3, 4)},
     },
     "dorefa": {
-        f"dorefa, {bits} bits, {scale}": DoReFa(bits=bits, scale=scale)
+        f"dorefa, {bits} bits, {scale}": DoReFa(bits=bits, scale=scale, activation_bits=32)
         for bits in (1, 2, 4)
         for scale in ("range", "unit")
     },
     "estimators": {
-        f"uniform, 2 bits, {name}": QuantizationConfig(bits=2, clip="mse", estimator=name)
+        f"uniform, 2 bits, {name}": QuantizationConfig(
+            bits=2, clip="mse", estimator=name, activation_bits=32
+        )
         for name in ("clipped", "ste", "cosine", "tanh", "ewgs", "polynomial")
     },
 }  # type: ignore[dict-item]

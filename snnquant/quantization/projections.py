@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from snnquant.quantization.activations import QuantizedReLU
 from snnquant.quantization.api import weight_quantizer
 from snnquant.quantization.codes import Uniform
 from snnquant.quantization.estimators import (
@@ -20,7 +21,7 @@ from snnquant.quantization.estimators import (
     estimate,
     straight_through,
 )
-from snnquant.quantization.plan import Plan, WeightQuantizer
+from snnquant.quantization.plan import LayerPlace, Plan, WeightQuantizer
 from snnquant.quantization.rules import Rule
 
 TERNARY_THRESHOLD = 0.7
@@ -224,18 +225,32 @@ class TanhWeight(WeightQuantizer):
 
 
 def bcgd(config: Any) -> Plan:
-    """Return BCGD's quantizers of every weight, and its blending."""
+    """Return BCGD's quantizers of weights and ReLUs, and its blending."""
+
+    def activation(place: LayerPlace) -> QuantizedReLU:
+        return QuantizedReLU(config.activation_bits, "bcgd")
+
     return Plan(
         lambda weight, place: ProjectedWeight(config.bits, config.granularity),
+        activation=None if config.activation_bits == 32 else activation,
         rules=(lambda network: Blending(network, config.blending),),
         recipe={"weight_decay": config.weight_decay},
     )
 
 
 def dorefa(config: Any) -> Plan:
-    """Return DoReFa's quantizers of every weight."""
+    """Return DoReFa's quantizers of weights and ReLUs."""
+    keep_range = config.scale == "range"
+
+    def activation(place: LayerPlace) -> QuantizedReLU:
+        relu = QuantizedReLU(config.activation_bits, "pact")
+        if not keep_range:
+            relu.ceiling.requires_grad_(False).fill_(1)
+        return relu
+
     return Plan(
         lambda weight, place: TanhWeight(
-            weight, config.bits, config.estimator, keep_range=config.scale == "range"
-        )
+            weight, config.bits, config.estimator, keep_range=keep_range
+        ),
+        activation=None if config.activation_bits == 32 else activation,
     )
