@@ -45,7 +45,7 @@ ROWS: dict[str, dict[str, MethodConfig | None]] = {
     },
     "dorefa": {
         f"dorefa, {bits} bits, {scale}": DoReFa(bits=bits, scale=scale, activation_bits=32)
-        for bits in (1, 2, 4)
+        for bits in (2, 4)
         for scale in ("range", "unit")
     },
     "estimators": {

@@ -176,7 +176,7 @@ class TanhWeight(WeightQuantizer):
 
     Args:
         weight: Weight that the quantizer is made for, [K, ...].
-        bits: Bits per weight, 1 to 7: codes are odd numbers, and have to fit int8.
+        bits: Bits per weight, 2 to 7: codes are odd numbers, and have to fit int8.
         estimator: Key of `ESTIMATORS`.
         keep_range: Whether the scale is the largest weight, else 1.
 

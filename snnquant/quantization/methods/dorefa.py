@@ -17,8 +17,7 @@ class DoReFa(MethodConfig):
     """
 
     bits: int = 4
-    """Bits per weight, 1 to 7."""
-    min_bits: ClassVar[int] = 1
+    """Bits per weight, 2 to 7; binary weights are those of bcgd."""
     scale: Literal["range", "unit"] = "range"
     """Ranges. unit: weights -1 to 1 and activations 0 to 1, as published; range: weights to a
     layer's largest one at the start (ours) and activations to a learnt ceiling (PACT), so that a
@@ -40,7 +39,7 @@ class DoReFa(MethodConfig):
             object.__setattr__(self, "activation_bits", self.bits)
         super().__post_init__()
         self.require_activation_bits()
-        self.require(self.bits != 8, "bits", "1 to 7, or 32")
+        self.require(self.bits != 8, "bits", "2 to 7, or 32")
         self.require_estimator("estimator")
 
     def plan(self) -> Any:
