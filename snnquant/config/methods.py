@@ -40,8 +40,8 @@ from pim_sim.registry import Registry
 from snnquant.config.options import require, require_types
 from snnquant.errors import InputError
 
-WEIGHT_ESTIMATORS = ("clipped", "ste", "cosine", "tanh", "ewgs", "polynomial")
-ACTIVATION_ESTIMATORS = ("relu", "clipped_relu", "identity", "log")
+WEIGHT_ESTIMATORS: tuple[str, ...] = ("clipped", "ste", "cosine", "tanh", "ewgs", "polynomial")
+ACTIVATION_ESTIMATORS: tuple[str, ...] = ("clipped_relu", "relu", "identity", "log")
 ActivationQuantizerName = Literal["lsq", "pact", "bcgd"]
 ACTIVATION_BITS = range(1, 9)
 """Bits that activations may have."""
@@ -107,23 +107,35 @@ class MethodConfig:
         flag = f"--{_prefix(self.method)}{field.replace('_', '-')}"
         require(condition, flag, getattr(self, field), expected)
 
-    def require_estimator(self, field: str) -> None:
-        """Raise `InputError` unless a field names a gradient estimator for weights.
+    def require_estimator(self, field: str, *, of_activations: bool = False) -> None:
+        """Raise `InputError` unless a field names a gradient estimator for its values.
 
         Args:
             field: Name of the field.
+            of_activations: Whether the values are activations, else weights.
 
         Raises:
-            InputError: The name is unknown, or is that of an estimator for activations.
+            InputError: The name is unknown, or is that of an estimator for other values.
         """
+        names = {False: WEIGHT_ESTIMATORS, True: ACTIVATION_ESTIMATORS}
+        own, others = names[of_activations], names[not of_activations]
         name = getattr(self, field)
-        if name in WEIGHT_ESTIMATORS:
+        if name in own:
             return
-        known = ", ".join((*WEIGHT_ESTIMATORS, "one that a plugin registers"))
-        self.require(name not in ACTIVATION_ESTIMATORS, field, known)
+        known = ", ".join((*own, "one that a plugin registers"))
+        self.require(name not in others, field, known)
         # Only a plugin's needs the registry, which imports torch.
         registry = import_module("snnquant.quantization.estimators").ESTIMATORS
         self.require(name in registry, field, known)
+
+    def require_activation_bits(self) -> None:
+        """Raise `InputError` unless the field `activation_bits` has bits that activations may have.
+
+        Raises:
+            InputError: The bits are neither 1 to 8 nor 32.
+        """
+        bits = getattr(self, "activation_bits")  # noqa: B009 - a field of subclasses
+        self.require(bits in ACTIVATION_BITS or bits == 32, "activation_bits", "1 to 8, or 32")
 
     def plan(self) -> Any:
         """Return the `snnquant.quantization.Plan` of quantizers for a network.
@@ -242,8 +254,12 @@ class QuantizationConfig(MethodConfig):
     activation_quantizer: ActivationQuantizerName = "lsq"
     """Learning of the ceiling of activations: lsq, by steps; pact, where they are clipped; bcgd, by
     three values, rounding up."""
+    activation_estimator: str = "clipped_relu"
+    """Gradient of rounded activations. clipped_relu: 1 from 0 to the ceiling, else 0; relu: 1 above
+    0; log: less and less above the ceiling; identity: 1; or one that a plugin registers."""
     before: ClassVar[Mapping[str, Any]] = {"activation_bits": 32}
     about: ClassVar[About] = About(
+        hooks=("quantizer", "estimator"),
         cnn="weights and activations",
         snn="weights; leak and threshold with neuron_bits",
         source="Jacob et al. 2018 (arXiv 1712.05877); Datta et al. 2022 (ACE-SNN); activations: "
@@ -258,8 +274,8 @@ class QuantizationConfig(MethodConfig):
             object.__setattr__(self, "activation_bits", self.bits)
         super().__post_init__()
         self.require_estimator("estimator")
-        known = self.activation_bits in ACTIVATION_BITS or self.activation_bits == 32
-        self.require(known, "activation_bits", "1 to 8, or 32")
+        self.require_estimator("activation_estimator", of_activations=True)
+        self.require_activation_bits()
         if self.neuron_bits is not None:
             self.require(2 <= self.neuron_bits <= 16, "neuron_bits", "2 to 16")
 

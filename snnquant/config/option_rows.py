@@ -39,7 +39,9 @@ def option_table(*kinds: type) -> Iterator[OptionRow]:
     >>> row.group, row.default, row.help
     ('Neuron', '5', 'Time steps T per classification.')
     """
-    wanted = kinds or (RunConfig, *map(run_config_type, METHODS))
+    # By name: their order in the registry depends on which file was imported first.
+    methods = sorted(METHODS, key=lambda method: method.method)
+    wanted = kinds or (RunConfig, *map(run_config_type, methods))
     found: dict[tuple[str, str], Option] = {}
     for option in (option for kind in wanted for option in options_of(kind)):
         found.setdefault((_method(option), option.name), option)

@@ -22,7 +22,9 @@ from snnquant.config.methods import ACTIVATION_BITS, ActivationQuantizerName
 from snnquant.errors import InputError
 from snnquant.nn.hooks import evaluating
 from snnquant.nn.tracing import Leaf
+from snnquant.quantization.estimators import ESTIMATORS, Cells
 
+DEFAULT_ESTIMATOR = "clipped_relu"
 Gradients = tuple[Tensor, Tensor]
 """Gradients of the input and of the step (PACT: of the ceiling)."""
 CANDIDATES = 100
@@ -113,6 +115,9 @@ class _Quantize(torch.autograd.Function):
     def backward(ctx: Any, *grads: Any) -> Any:
         (ratio,), of = ctx.saved_tensors, ctx.of
         of_x, found = of.rule.gradients(grads[0], ratio, of.low, of.high)
+        if of.estimator != DEFAULT_ESTIMATOR:
+            factor = ESTIMATORS.get(of.estimator)(of.cells(ratio), grads[0])
+            of_x = torch.where(factor == 0, 0, grads[0] * factor)
         return of_x, found if of.rule.of_ceiling else found / of.high, None
 
 
@@ -125,6 +130,7 @@ class ActivationQuantizer(Leaf):
     Args:
         bits: Bits per activation, 1 to 8.
         quantizer: Gradients of input and ceiling: lsq, pact or bcgd.
+        estimator: Key of `ESTIMATORS`, which replaces the gradient of the input.
 
     Raises:
         InputError: The bits or the quantizer are not allowed.
@@ -133,7 +139,12 @@ class ActivationQuantizer(Leaf):
     ceiling: nn.Parameter
     signed = False
 
-    def __init__(self, bits: int, quantizer: ActivationQuantizerName = "lsq") -> None:
+    def __init__(
+        self,
+        bits: int,
+        quantizer: ActivationQuantizerName = "lsq",
+        estimator: str = DEFAULT_ESTIMATOR,
+    ) -> None:
         super().__init__()
         lowest = ACTIVATION_BITS.start + self.signed
         if not lowest <= bits < ACTIVATION_BITS.stop:
@@ -145,6 +156,7 @@ class ActivationQuantizer(Leaf):
         if self.signed and quantizer == "bcgd":
             raise InputError("activation quantizer: found bcgd for signed values, expected lsq")
         self.bits, self.quantizer, self.rule = bits, quantizer, _RULES[quantizer]
+        self.estimator = estimator
         self.high = 2 ** (bits - self.signed) - 1
         self.low = -self.high if self.signed else 0
         self.ceiling = nn.Parameter(torch.zeros(()))
@@ -159,6 +171,12 @@ class ActivationQuantizer(Leaf):
     def codes(self, ratio: Tensor) -> Tensor:
         """Return the codes, as whole numbers, of values over the step."""
         return self.rule.rounding(ratio).clamp_(self.low, self.high)
+
+    def cells(self, ratio: Tensor) -> Cells:
+        """Return the places of values over the step among the cells of the levels."""
+        level = self.rule.rounding(ratio)
+        position = ratio - level + (0.5 if self.rule.rounding is torch.ceil else 0)
+        return Cells(ratio, position, (level >= self.low) & (level <= self.high), self.high)
 
     @torch.no_grad()
     def start(self, x: Tensor) -> None:

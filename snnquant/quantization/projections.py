@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from snnquant.quantization.activations import QuantizedReLU
 from snnquant.quantization.api import weight_quantizer
 from snnquant.quantization.codes import Uniform
 from snnquant.quantization.estimators import (
@@ -20,11 +21,14 @@ from snnquant.quantization.estimators import (
     estimate,
     straight_through,
 )
-from snnquant.quantization.plan import Plan, WeightQuantizer
+from snnquant.quantization.plan import LayerPlace, Plan, WeightQuantizer
 from snnquant.quantization.rules import Rule
 
 TERNARY_THRESHOLD = 0.7
 """Share of the mean of |w| from which a weight is no zero at 2 bits."""
+
+SILENT = 1e-30
+"""Scale of a channel that is multiplied by 0: the weight is divided by it."""
 
 
 def project(weight: Tensor, bits: int, *, per_channel: bool) -> tuple[Tensor, Tensor]:
@@ -172,7 +176,7 @@ class TanhWeight(WeightQuantizer):
 
     Args:
         weight: Weight that the quantizer is made for, [K, ...].
-        bits: Bits per weight, 1 to 7: codes are odd numbers, and have to fit int8.
+        bits: Bits per weight, 2 to 7: codes are odd numbers, and have to fit int8.
         estimator: Key of `ESTIMATORS`.
         keep_range: Whether the scale is the largest weight, else 1.
 
@@ -204,8 +208,8 @@ class TanhWeight(WeightQuantizer):
 
     @torch.no_grad()
     def scale_channels_(self, weight: Tensor, factors: Tensor) -> None:
-        """Multiply the scales: the codes stay as they are."""
-        self.scale.mul_(factors)
+        """Multiply the scales: codes stay as they are; a factor 0 leaves next to nothing."""
+        self.scale.mul_(torch.where(factors == 0, SILENT, factors))
 
     def _codes(self, weight: Tensor) -> Tensor:
         return tanh_codes(weight / self.scale, self.bits, self.estimator)
@@ -221,18 +225,32 @@ class TanhWeight(WeightQuantizer):
 
 
 def bcgd(config: Any) -> Plan:
-    """Return BCGD's quantizers of every weight, and its blending."""
+    """Return BCGD's quantizers of weights and ReLUs, and its blending."""
+
+    def activation(place: LayerPlace) -> QuantizedReLU:
+        return QuantizedReLU(config.activation_bits, "bcgd")
+
     return Plan(
         lambda weight, place: ProjectedWeight(config.bits, config.granularity),
+        activation=None if config.activation_bits == 32 else activation,
         rules=(lambda network: Blending(network, config.blending),),
         recipe={"weight_decay": config.weight_decay},
     )
 
 
 def dorefa(config: Any) -> Plan:
-    """Return DoReFa's quantizers of every weight."""
+    """Return DoReFa's quantizers of weights and ReLUs."""
+    keep_range = config.scale == "range"
+
+    def activation(place: LayerPlace) -> QuantizedReLU:
+        relu = QuantizedReLU(config.activation_bits, "pact")
+        if not keep_range:
+            relu.ceiling.requires_grad_(False).fill_(1)
+        return relu
+
     return Plan(
         lambda weight, place: TanhWeight(
-            weight, config.bits, config.estimator, keep_range=config.scale == "range"
-        )
+            weight, config.bits, config.estimator, keep_range=keep_range
+        ),
+        activation=None if config.activation_bits == 32 else activation,
     )

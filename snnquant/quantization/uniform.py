@@ -24,7 +24,9 @@ def plan(config: QuantizationConfig) -> Plan:
         neuron["threshold"] = partial(FixedPointThreshold, config.neuron_bits)
 
     def activation(place: LayerPlace) -> QuantizedReLU:
-        return QuantizedReLU(config.activation_bits, config.activation_quantizer)
+        return QuantizedReLU(
+            config.activation_bits, config.activation_quantizer, config.activation_estimator
+        )
 
     return Plan(
         lambda weight, place: QuantizedWeight(weight, config),

@@ -16,7 +16,7 @@ def test_json_is_one_object_with_every_method(capsys: pytest.CaptureFixture[str]
     assert err == ""
     rows = {row["name"]: row for row in json.loads(out)["methods"]}
     assert list(rows) == METHODS.names()
-    assert rows["uniform"]["hooks"] == ["quantizer"]
+    assert rows["uniform"]["hooks"] == ["quantizer", "estimator"]
     assert rows["uniform"]["trains"] is True
     assert all(row["source"] and row["cnn"] and row["snn"] for row in rows.values())
 

@@ -35,7 +35,7 @@ ORDER = [
 OF_THE_SNN = {
     *("quantization", "bits", "scheme", "granularity", "clip", "estimator", "neuron_bits"),
     *("calibration", "neuron", "time_steps", "reset", "initial", "surrogate", "surrogate_scale"),
-    *("activation_bits", "activation_quantizer"),
+    *("activation_bits", "activation_quantizer", "activation_estimator"),
     *("surrogate_width", "correction", "quantized_epochs", "distillation", "snn_epochs"),
     *("snn_start", "snn_batch_norm", "trained_neuron", "unlabelled", "spike_penalty", "hardware"),
     *("smoothing", "unknown_accuracy", "teacher"),

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from snnquant.config.methods import ActivationQuantizerName
 from snnquant.errors import InputError
 from snnquant.quantization.activations import (
     ActivationQuantizer,
@@ -201,3 +202,29 @@ def test_bad_settings_are_refused_in_a_line(kind, bits, quantizer, line) -> None
     with pytest.raises(InputError) as caught:
         kind(bits, quantizer)
     assert str(caught.value) == line
+
+
+@pytest.mark.parametrize("quantizer", ["lsq", "pact", "bcgd"])
+@pytest.mark.parametrize(
+    ("estimator", "expected"),
+    [
+        ("clipped_relu", [0, 1, 1, 0, 0]),
+        ("relu", [0, 1, 1, 1, 1]),
+        ("identity", [1, 1, 1, 1, 1]),
+        ("log", [0, 1, 1, 1 / 1.6, 0.2]),
+    ],
+)
+def test_the_estimator_replaces_the_gradient_of_the_input(
+    quantizer: ActivationQuantizerName, estimator: str, expected: list[float]
+) -> None:
+    """In steps: -1, 0.4, 2.4, 3.6 and 7 of a ceiling of three steps."""
+    x = (0.5 * torch.tensor([[-1.0, 0.4, 2.4, 3.6, 7.0]])).requires_grad_()
+    relu, plain = (QuantizedReLU(2, quantizer, name) for name in (estimator, "clipped_relu"))
+    for module in (relu, plain):
+        module.ceiling.data.fill_(1.5)
+    assert torch.equal(relu(x), plain(x))
+    relu(x).sum().backward()
+    plain(x.detach()).sum().backward()
+    assert x.grad is not None
+    torch.testing.assert_close(x.grad, torch.tensor([expected], dtype=x.dtype))
+    assert torch.equal(relu.ceiling.grad, plain.ceiling.grad)  # type: ignore[arg-type]

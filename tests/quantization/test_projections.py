@@ -135,6 +135,13 @@ def test_channels_can_be_rescaled(config: DoReFa | BCGD) -> None:
     torch.testing.assert_close(layer.weight.detach(), before * factors[:, None])
 
 
+def test_a_channel_can_be_silenced() -> None:
+    layer = quantize(nn.Linear(9, 2), DoReFa(bits=3))
+    scale_channels(layer, torch.tensor([0.0, 1.0]))
+    assert layer.weight[0].abs().max() < 1e-29
+    assert layer.weight[1].abs().max() > 0.1
+
+
 def network(config: BCGD) -> nn.Sequential:
     torch.manual_seed(3)
     layers = nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 4))

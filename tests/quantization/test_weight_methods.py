@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import torch
@@ -16,6 +17,7 @@ from snnquant.quantization import (
     MethodConfig,
     PowersOfTwo,
     QuantizationConfig,
+    QuantizedReLU,
     Uniform,
     integer_weights,
     quantize,
@@ -32,7 +34,7 @@ VARIANTS: list[MethodConfig] = [
     *(LBW(bits=bits, search="threshold") for bits in (3, 4, 8)),
     *(BCGD(bits=bits, granularity="channel") for bits in range(1, 9)),
     *(BCGD(bits=bits) for bits in (1, 2, 4)),
-    *(DoReFa(bits=bits) for bits in range(1, 8)),
+    *(DoReFa(bits=bits) for bits in range(2, 8)),
     DoReFa(bits=2, scale="unit", estimator="cosine"),
 ]
 
@@ -92,7 +94,14 @@ def test_one_scale_per_layer_refuses_other_channels(config: MethodConfig) -> Non
         (lambda: BCGD(bits=0), "--quantization.bits: found 0, expected 1 to 8, or 32"),
         (lambda: BCGD(blending=1.0), "--quantization.blending: found 1.0, expected 0 to below 1"),
         (lambda: BCGD(weight_decay=-1.0), "--quantization.weight-decay: found -1.0"),
-        (lambda: DoReFa(bits=8), "--quantization.bits: found 8, expected 1 to 7, or 32"),
+        (lambda: DoReFa(bits=8), "--quantization.bits: found 8, expected 2 to 7, or 32"),
+        (lambda: DoReFa(bits=1), "--quantization.bits: found 1, expected 2 to"),
+        (lambda: DoReFa(activation_bits=9), "--quantization.activation-bits: found 9"),
+        (lambda: BCGD(activation_bits=0), "--quantization.activation-bits: found 0, expected 1"),
+        (
+            lambda: QuantizationConfig(activation_estimator="cosine"),
+            "--activation-estimator: found",
+        ),
         (lambda: DoReFa(estimator="log"), "--quantization.estimator: found log, expected clipped"),
         (lambda: QuantizationConfig(estimator="relu"), "--estimator: found relu, expected clipped"),
         (lambda: QuantizationConfig(estimator="no"), "--estimator: found no, expected clipped"),
@@ -107,6 +116,21 @@ def test_values_out_of_range_are_refused(make: object, message: str) -> None:
 def test_bcgd_brings_its_weight_decay() -> None:
     assert BCGD().plan().recipe == {"weight_decay": 1e-4}
     assert BCGD(weight_decay=0.0).plan().recipe == {"weight_decay": 0}
+
+
+def test_activations_are_those_of_the_method() -> None:
+    """Learnt by three values; learnt where clipped; fixed from 0 to 1; none."""
+    found = []
+    for config in (BCGD(), DoReFa(bits=3), DoReFa(bits=3, scale="unit"), LBW()):
+        layers = nn.Sequential(nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 2))
+        quantize(layers, config)
+        layers(torch.randn(8, 4)).sum().backward()
+        relu: Any = layers[1]
+        if isinstance(relu, QuantizedReLU):
+            learnt = relu.ceiling.grad is not None
+            found.append((relu.quantizer, relu.bits, learnt, relu.ceiling.item() == 1))
+    assert found == [("bcgd", 4, True, False), ("pact", 3, True, False), ("pact", 3, False, True)]
+    assert BCGD(bits=32).activation_bits == DoReFa(bits=32).activation_bits == 32
 
 
 def uniform_gradient(estimator: str) -> Tensor:

@@ -25,14 +25,21 @@ class BCGD(MethodConfig):
     """Scales. tensor: one per layer, as published; channel: one per output channel."""
     weight_decay: float = 1e-4
     """Weight decay of the training: more of it shrinks the weights that blending holds."""
+    activation_bits: int = 4
+    """Bits of a CNN's activations, rounded up to multiples of a learnt step; 32 keeps floating
+    point."""
     about: ClassVar[About] = About(
         hooks=("quantizer", "rule"),
+        cnn="weights and activations",
         source="Yin, Zhang, Lyu, Osher, Qi, Xin 2019 (arXiv 1808.05240)",
         certainty="read in the authors' code; the ternary scale is that of least squares",
     )
 
     def __post_init__(self) -> None:
+        if self.bits == 32:
+            object.__setattr__(self, "activation_bits", 32)
         super().__post_init__()
+        self.require_activation_bits()
         self.require(0 <= self.blending < 1, "blending", "0 to below 1")
         self.require(self.weight_decay >= 0, "weight_decay", "0 or more")
 
