@@ -77,7 +77,7 @@ def rows(iterations: int) -> dict[str, tuple[MethodConfig, bool]]:
     """Return the options of every row by its name, and whether the network is unbalanced."""
 
     def uniform(bits: int, **options: object) -> PostTraining:
-        given = {"correct": "none", "granularity": "tensor"} | options
+        given = {"correct": "none", "granularity": "tensor", "activation_bits": 32} | options
         return PostTraining(bits=bits, **given)  # type: ignore[arg-type]
 
     found: dict[str, tuple[MethodConfig, bool]] = {}
