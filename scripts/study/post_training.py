@@ -84,6 +84,7 @@ def rows(iterations: int) -> dict[str, tuple[MethodConfig, bool]]:
     for bits in (2, 3, 4):
         found[f"{bits} bits, nearest"] = uniform(bits), False
         found[f"{bits} bits, empirical correction"] = uniform(bits, correct="empirical"), False
+        found[f"{bits} bits, matched outputs"] = uniform(bits, correct="matched"), False
         found[f"{bits} bits, analytic correction"] = uniform(bits, correct="analytic"), False
         learnt = uniform(bits, round="adaround", iterations=iterations)
         found[f"{bits} bits, AdaRound, {iterations} iterations"] = learnt, False

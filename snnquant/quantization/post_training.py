@@ -14,7 +14,11 @@ from snnquant.quantization.passes.activation_ranges import (
     unquantized_activations,
 )
 from snnquant.quantization.passes.adaround import round_adaptively
-from snnquant.quantization.passes.bias_correction import correct_analytically, correct_empirically
+from snnquant.quantization.passes.bias_correction import (
+    correct_analytically,
+    correct_empirically,
+    match_outputs,
+)
 from snnquant.quantization.passes.equalisation import absorb_biases, equalise
 from snnquant.quantization.passes.layers import spikes, synapses_in_order
 from snnquant.quantization.passes.ranges import logits_range
@@ -62,6 +66,8 @@ def _passes(config: PostTraining) -> list[Pass]:
     passes: list[Pass] = []
     if config.ranges == "cross_entropy":
         passes.append(_set_logits_range)
+    if config.correct == "matched":
+        passes.append(lambda network, seen: match_outputs(network, seen.inputs))
     if config.correct == "empirical":
         passes.append(lambda network, seen: correct_empirically(network, seen.inputs))
     if config.correct == "analytic":

@@ -27,6 +27,7 @@ CONFIGS = [
     PostTraining(bits=2, ranges="minmax", granularity="tensor", correct="none"),
     PostTraining(bits=4, activation_bits=3, ranges="batch_norm"),
     PostTraining(bits=3, ranges="cross_entropy", correct="analytic"),
+    PostTraining(bits=2, correct="empirical"),
     PostTraining(bits=4, equalise=True, granularity="tensor"),
     PostTraining(bits=3, round="adaround", correct="none", iterations=10),
     Multipoint(bits=2, epsilon=1e-3, outer_bits=3),
@@ -109,11 +110,12 @@ def test_every_correction_and_rounding_brings_the_logits_nearer() -> None:
 
     def error(**options: Any) -> float:
         network = quantize(cnn(), PostTraining(bits=3, **WEIGHTS, **options), SEEN)
-        return float((network(X) - wanted).square().mean())
+        return (network(X) - wanted).square().mean().item()
 
     nearest = error(correct="none")
     assert error(correct="empirical") < nearest
     assert error(correct="analytic") < nearest
+    assert error(correct="matched") < nearest
     assert error(correct="none", round="adaround", iterations=200) < 0.9 * nearest
     layer = error(correct="none", granularity="tensor")
     assert error(correct="none", granularity="tensor", equalise=True) < layer
@@ -145,7 +147,7 @@ def test_the_gradient_reaches_the_latent_weights() -> None:
 @pytest.mark.parametrize(
     ("options", "text"),
     [
-        ({"round": "adaround"}, "--quantization.correct: found empirical, expected none beside"),
+        ({"round": "adaround"}, "--quantization.correct: found matched, expected none beside"),
         ({"iterations": 0}, "--quantization.iterations: found 0"),
         ({"bits": 1}, "--quantization.bits: found 1"),
         ({"ranges": "max"}, "--quantization.ranges: found 'max'"),

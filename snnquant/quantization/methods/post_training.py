@@ -35,10 +35,11 @@ class PostTraining(MethodConfig):
     equalise: bool = False
     """Equalise ranges across layers and absorb biases: a CNN with ReLUs only, most useful with one
     scale per layer. An SNN keeps its scales, since all channels of a layer share one threshold."""
-    correct: Literal["none", "empirical", "analytic"] = "empirical"
-    """Correct biases. empirical: by the mean inputs of calibration pixels; analytic: by those of
-    rectified Gaussians, with the moments of a batch norm where the network still has one, else
-    measured. Mean spikes of an SNN are always empirical."""
+    correct: Literal["none", "matched", "empirical", "analytic"] = "matched"
+    """Correct biases. matched: until mean outputs on calibration pixels are those in floating
+    point; empirical: by a layer's own error at the mean of its inputs; analytic: the same at the
+    mean of rectified Gaussians, whose moments are those of a batch norm where the network still has
+    one, else measured. Mean spikes of an SNN are never analytic, but empirical."""
     round: Literal["nearest", "adaround"] = "nearest"
     """Rounding. adaround: up or down as keeps each layer's output closest."""
     iterations: int = 10_000
@@ -48,7 +49,7 @@ class PostTraining(MethodConfig):
         cnn="weights and activations",
         snn="weights; nothing is equalised",
         source="Nagel et al. 2021 (arXiv 2106.08295), 2019 (1906.04721), 2020 (2004.10568)",
-        certainty="read in the authors' code; rounding on an SNN is ours",
+        certainty="read in the authors' code; matched biases and rounding on an SNN are ours",
     )
 
     def __post_init__(self) -> None:
