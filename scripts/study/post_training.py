@@ -77,13 +77,14 @@ def rows(iterations: int) -> dict[str, tuple[MethodConfig, bool]]:
     """Return the options of every row by its name, and whether the network is unbalanced."""
 
     def uniform(bits: int, **options: object) -> PostTraining:
-        given = {"correct": "none", "granularity": "tensor"} | options
+        given = {"correct": "none", "granularity": "tensor", "activation_bits": 32} | options
         return PostTraining(bits=bits, **given)  # type: ignore[arg-type]
 
     found: dict[str, tuple[MethodConfig, bool]] = {}
     for bits in (2, 3, 4):
         found[f"{bits} bits, nearest"] = uniform(bits), False
         found[f"{bits} bits, empirical correction"] = uniform(bits, correct="empirical"), False
+        found[f"{bits} bits, matched outputs"] = uniform(bits, correct="matched"), False
         found[f"{bits} bits, analytic correction"] = uniform(bits, correct="analytic"), False
         learnt = uniform(bits, round="adaround", iterations=iterations)
         found[f"{bits} bits, AdaRound, {iterations} iterations"] = learnt, False

@@ -6,9 +6,19 @@ from typing import TYPE_CHECKING
 
 from torch import nn
 
+from snnquant.quantization.activations import QuantizedReLU
 from snnquant.quantization.fixed_grid import FixedGridWeight
+from snnquant.quantization.passes.activation_ranges import (
+    Ceiling,
+    set_ceilings,
+    unquantized_activations,
+)
 from snnquant.quantization.passes.adaround import round_adaptively
-from snnquant.quantization.passes.bias_correction import correct_analytically, correct_empirically
+from snnquant.quantization.passes.bias_correction import (
+    correct_analytically,
+    correct_empirically,
+    match_outputs,
+)
 from snnquant.quantization.passes.equalisation import absorb_biases, equalise
 from snnquant.quantization.passes.layers import spikes, synapses_in_order
 from snnquant.quantization.passes.ranges import logits_range
@@ -18,29 +28,54 @@ if TYPE_CHECKING:
     from snnquant.quantization.methods.post_training import PostTraining
 
 
+CEILINGS: dict[str, Ceiling] = {
+    "minmax": "max",
+    "mse": "mse",
+    "cross_entropy": "mse",
+    "batch_norm": "moments",
+}
+"""Range of activations by the name of the ranges."""
+
+
 def plan(config: PostTraining) -> Plan:
-    """Return fixed grids for every weight, and the passes that the options name."""
-    clip, per_channel = _clip(config.ranges), config.granularity == "channel"
-    after: list[Pass] = []
-    if config.ranges == "cross_entropy":
-        after.append(_set_logits_range)
-    if config.correct == "empirical":
-        after.append(lambda network, seen: correct_empirically(network, seen.inputs))
-    if config.correct == "analytic":
-        after.append(_correct_analytically)
-    if config.round == "adaround":
-        steps = config.iterations
-        after.append(lambda network, seen: round_adaptively(network, seen.inputs, steps))
+    """Return fixed grids for weights and ReLUs, and the passes that the options name."""
+    clip = "max" if config.ranges in ("minmax", "batch_norm") else "mse"
+    per_channel = config.granularity == "channel"
+    quantizes_activations = config.activation_bits != 32
+    passes = _passes(config)
+
+    def calibrate(network: nn.Module, seen: Calibration) -> None:
+        with unquantized_activations(network):
+            for one in passes:
+                one(network, seen)
+        set_ceilings(network, seen.inputs, CEILINGS[config.ranges])
+
     return Plan(
         lambda weight, place: FixedGridWeight(weight, config.bits, clip, per_channel=per_channel),
+        activation=(lambda place: QuantizedReLU(config.activation_bits))
+        if quantizes_activations
+        else None,
         before=(_equalise,) if config.equalise else (),
-        after=tuple(after),
+        after=(calibrate,) if passes or quantizes_activations else (),
         trains=False,
     )
 
 
-def _clip(ranges: str) -> str:
-    return "max" if ranges == "minmax" else "mse"
+def _passes(config: PostTraining) -> list[Pass]:
+    """List what is done to the quantized weights and the biases."""
+    passes: list[Pass] = []
+    if config.ranges == "cross_entropy":
+        passes.append(_set_logits_range)
+    if config.correct == "matched":
+        passes.append(lambda network, seen: match_outputs(network, seen.inputs))
+    if config.correct == "empirical":
+        passes.append(lambda network, seen: correct_empirically(network, seen.inputs))
+    if config.correct == "analytic":
+        passes.append(_correct_analytically)
+    if config.round == "adaround":
+        steps = config.iterations
+        passes.append(lambda network, seen: round_adaptively(network, seen.inputs, steps))
+    return passes
 
 
 def _equalise(network: nn.Module, seen: Calibration) -> None:

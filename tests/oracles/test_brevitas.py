@@ -120,7 +120,11 @@ def test_a_corrected_bias_is_theirs() -> None:
         theirs[place] = quantized(plain[place], 3, "channel")
     with torch.no_grad(), bias_correction_mode(theirs.eval()):
         theirs(x)
-    ours = quantize(plain, PostTraining(bits=3, ranges="minmax", correct="none"), Calibration(x))
+    ours = quantize(
+        plain,
+        PostTraining(bits=3, ranges="minmax", correct="none", activation_bits=32),
+        Calibration(x),
+    )
     # They take the mean inputs of the network in floating point.
     inputs = {name: mean_input(floating(ours), name, x) for name in synapses_in_order(ours, x)}
     before = {name: ours.get_submodule(name).bias.detach().clone() for name in inputs}  # type: ignore[union-attr, operator]

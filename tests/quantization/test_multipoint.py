@@ -75,7 +75,7 @@ def test_no_channel_below_the_largest_number_of_points_is_above_epsilon(
 def test_one_point_is_uniform_quantization_bit_for_bit() -> None:
     for config in (Multipoint(epsilon=1e30, outer_bits=4), Multipoint(points=1, outer_bits=4)):
         quantized = quantize(network(), config, Calibration(X))
-        plain = quantize(network(), PostTraining(bits=4, correct="none"))
+        plain = quantize(network(), PostTraining(bits=4, correct="none", activation_bits=32))
         assert torch.equal(quantized(X), plain(X))
         for one, other in zip(layers(quantized).values(), layers(plain).values(), strict=True):
             codes = weight_codes(one)

@@ -21,10 +21,13 @@ SPECTRA = torch.randn(64, 1, 1, 5, 5, generator=torch.Generator().manual_seed(0)
 NOISE = torch.randn(64, 1, 40, 5, 5, generator=torch.Generator().manual_seed(1))
 X = SPECTRA + 0.3 * NOISE
 SEEN = Calibration(X)
+WEIGHTS: dict[str, Any] = {"activation_bits": 32}
 CONFIGS = [
     PostTraining(),
     PostTraining(bits=2, ranges="minmax", granularity="tensor", correct="none"),
+    PostTraining(bits=4, activation_bits=3, ranges="batch_norm"),
     PostTraining(bits=3, ranges="cross_entropy", correct="analytic"),
+    PostTraining(bits=2, correct="empirical"),
     PostTraining(bits=4, equalise=True, granularity="tensor"),
     PostTraining(bits=3, round="adaround", correct="none", iterations=10),
     Multipoint(bits=2, epsilon=1e-3, outer_bits=3),
@@ -79,7 +82,7 @@ def test_min_max_reaches_the_largest_weight_and_mse_is_nearer() -> None:
     plain = [module.weight.detach() for module in synapses(cnn())]
     errors = {}
     for ranges in ("minmax", "mse"):
-        network = quantize(cnn(), PostTraining(bits=3, ranges=ranges, correct="none"))
+        network = quantize(cnn(), PostTraining(bits=3, ranges=ranges, correct="none", **WEIGHTS))
         errors[ranges] = sum(
             float((m.weight - w).detach().square().sum())
             for m, w in zip(synapses(network), plain, strict=True)
@@ -93,7 +96,7 @@ def test_min_max_reaches_the_largest_weight_and_mse_is_nearer() -> None:
 
 def test_only_the_logits_layer_gets_its_range_by_cross_entropy() -> None:
     one, other = (
-        quantize(cnn(), PostTraining(bits=2, ranges=ranges, correct="none"), SEEN)
+        quantize(cnn(), PostTraining(bits=2, ranges=ranges, correct="none", **WEIGHTS), SEEN)
         for ranges in ("mse", "cross_entropy")
     )
     same = [
@@ -106,12 +109,13 @@ def test_every_correction_and_rounding_brings_the_logits_nearer() -> None:
     wanted = cnn()(X)
 
     def error(**options: Any) -> float:
-        network = quantize(cnn(), PostTraining(bits=3, **options), SEEN)
-        return float((network(X) - wanted).square().mean())
+        network = quantize(cnn(), PostTraining(bits=3, **WEIGHTS, **options), SEEN)
+        return (network(X) - wanted).square().mean().item()
 
     nearest = error(correct="none")
     assert error(correct="empirical") < nearest
     assert error(correct="analytic") < nearest
+    assert error(correct="matched") < nearest
     assert error(correct="none", round="adaround", iterations=200) < 0.9 * nearest
     layer = error(correct="none", granularity="tensor")
     assert error(correct="none", granularity="tensor", equalise=True) < layer
@@ -143,10 +147,11 @@ def test_the_gradient_reaches_the_latent_weights() -> None:
 @pytest.mark.parametrize(
     ("options", "text"),
     [
-        ({"round": "adaround"}, "--quantization.correct: found empirical, expected none beside"),
+        ({"round": "adaround"}, "--quantization.correct: found matched, expected none beside"),
         ({"iterations": 0}, "--quantization.iterations: found 0"),
         ({"bits": 1}, "--quantization.bits: found 1"),
         ({"ranges": "max"}, "--quantization.ranges: found 'max'"),
+        ({"activation_bits": 9}, "--quantization.activation-bits: found 9"),
         ({"equalise": 1}, "--quantization.equalise: found 1"),
     ],
 )
@@ -163,12 +168,14 @@ def test_passes_need_calibration_pixels() -> None:
 
 def test_channels_keep_their_codes_when_they_are_rescaled() -> None:
     layer = nn.Linear(8, 3)
-    quantized = quantize(layer, PostTraining(correct="none"))
+    quantized = quantize(layer, PostTraining(correct="none", **WEIGHTS))
     step: Any = quantized.parametrizations.weight[0]  # type: ignore[union-attr, index]
     factors, before = torch.tensor([[2.0], [-0.5], [1.0]]), quantized.weight.detach()  # type: ignore[union-attr]
     step.scale_channels_(latent(quantized), factors)
     scaled: Tensor = step(latent(quantized) * factors)
     assert torch.equal(scaled, before * factors)
-    tensor = quantize(nn.Linear(8, 3), PostTraining(correct="none", granularity="tensor"))
+    tensor = quantize(
+        nn.Linear(8, 3), PostTraining(correct="none", granularity="tensor", **WEIGHTS)
+    )
     with pytest.raises(InputError, match="found output channels that cannot be rescaled"):
         tensor.parametrizations.weight[0].scale_channels_(latent(tensor), factors)  # type: ignore[union-attr, index]

@@ -20,8 +20,8 @@ def test_rows_are_kept_and_correction_comes_nearer_than_nearest(tmp_path: Path) 
     rows = {row["name"]: row for row in map(json.loads, file.read_text().splitlines())}
     for bits in (2, 3, 4):
         nearest = rows[f"{bits} bits, nearest, seed 0"]
-        for correction in ("empirical", "analytic"):
-            corrected = rows[f"{bits} bits, {correction} correction, seed 0"]
+        for correction in ("empirical correction", "matched outputs", "analytic correction"):
+            corrected = rows[f"{bits} bits, {correction}, seed 0"]
             assert corrected["logits_mse"] < nearest["logits_mse"]
     for bits in (4, 6):
         plain = rows[f"{bits} bits, unbalanced, seed 0"]

@@ -18,6 +18,7 @@ from snnquant.quantization.passes.layers import (
     floating,
     latent,
     mean_input,
+    output_moments,
     synapses_in_order,
 )
 
@@ -42,6 +43,30 @@ def correct_empirically(network: nn.Module, inputs: Tensor) -> None:
 
 
 @torch.no_grad()
+def match_outputs(network: nn.Module, inputs: Tensor) -> None:
+    """Correct every bias until mean outputs are those of the network in floating point, in place.
+
+    b += E[W x + b] - E[Q(W) x' + b], layer by layer, where x' comes through the quantized and
+    corrected layers before: what these have moved is taken away too.
+
+    Args:
+        network: Quantized CNN or SNN.
+        inputs: Calibration inputs [N, ...].
+
+    Raises:
+        InputError: A layer has no bias, or runs twice per forward.
+    """
+    teacher = floating(network)
+    layers = {name: teacher.get_submodule(name) for name in synapses_in_order(network, inputs)}
+    wanted = output_moments(teacher, layers, inputs)
+    for name in layers:
+        layer = network.get_submodule(name)
+        found, _ = output_moments(network, {name: layer}, inputs)[name]
+        bias = _bias(layer, name)
+        bias.add_((wanted[name][0] - found).to(bias))
+
+
+@torch.no_grad()
 def correct_analytically(network: nn.Module, inputs: Tensor) -> None:
     """Correct every bias for an expected input that follows from moments, in place.
 
@@ -61,7 +86,13 @@ def correct_analytically(network: nn.Module, inputs: Tensor) -> None:
 def correct(network: nn.Module, name: str, expected: Tensor) -> None:
     """Take (Q(W) - W) E[x], its mean over positions, off a layer's bias; E[x] is [1, ...]."""
     layer: Any = network.get_submodule(name)
+    bias = _bias(layer, name)
+    error = apply(layer, expected, layer.weight - latent(layer))
+    bias.sub_(by_channel(layer, error).mean(1))
+
+
+def _bias(layer: Any, name: str) -> Tensor:
     if layer.bias is None:
         raise InputError(f"layer {name}: found no bias, expected one to correct")
-    error = apply(layer, expected, layer.weight - latent(layer))
-    layer.bias.sub_(by_channel(layer, error).mean(1))
+    bias: Tensor = layer.bias
+    return bias

@@ -13,7 +13,11 @@ from snnquant.errors import InputError
 from snnquant.models import build_model
 from snnquant.nn import GraphNetwork, evaluating, recording
 from snnquant.nn.wiring import Sum
-from snnquant.quantization.passes.bias_correction import correct_analytically, correct_empirically
+from snnquant.quantization.passes.bias_correction import (
+    correct_analytically,
+    correct_empirically,
+    match_outputs,
+)
 from snnquant.quantization.passes.expectations import expected_inputs, rectified_mean
 from snnquant.quantization.passes.layers import (
     apply,
@@ -22,6 +26,7 @@ from snnquant.quantization.passes.layers import (
     latent,
     layer_inputs,
     mean_input,
+    output_moments,
     synapses_in_order,
 )
 
@@ -67,6 +72,27 @@ def test_the_mean_error_of_every_channel_is_zero(build: Any, on_grids: Any) -> N
         assert wrong[name].abs().max() > 1e-4
 
 
+@pytest.mark.parametrize("build", [cnn, snn])
+def test_matched_outputs_have_the_means_of_the_network_in_floating_point(
+    build: Any, on_grids: Any
+) -> None:
+    network, x = build()
+    plain = copy.deepcopy(network)
+    names = synapses_in_order(network, x)
+    on_grids(network, 3)
+
+    def means(network: nn.Module) -> dict[str, Tensor]:
+        layers = {name: network.get_submodule(name) for name in names}
+        return {name: mean for name, (mean, _) in output_moments(network, layers, x).items()}
+
+    wanted, wrong = means(plain), means(network)
+    match_outputs(network, x)
+    right = means(network)
+    for name in names:
+        assert (right[name] - wanted[name]).abs().max() < 1e-5
+        assert (wrong[name] - wanted[name]).abs().max() > 1e-4
+
+
 def test_the_correction_is_the_formula_on_the_quantized_prefix(
     mlp: Any, digits: Any, on_grids: Any
 ) -> None:
@@ -86,7 +112,8 @@ def test_corrected_digits_have_logits_nearer_to_the_true_ones(
     x = digits[0]
     plain = copy.deepcopy(mlp)
     on_grids(mlp, 2)
-    corrected, analytic = copy.deepcopy(mlp), copy.deepcopy(mlp)
+    corrected, analytic, matched = (copy.deepcopy(mlp) for _ in range(3))
+    match_outputs(matched, x[:1000])
     correct_empirically(corrected, x[:1000])
     correct_analytically(analytic, x[:1000])
 
@@ -94,6 +121,7 @@ def test_corrected_digits_have_logits_nearer_to_the_true_ones(
         return (network(x[1200:]) - plain(x[1200:])).square().mean().item()
 
     assert error(corrected) < 0.6 * error(mlp)
+    assert error(matched) < error(corrected)
     assert error(analytic) < 0.8 * error(mlp)
 
 
