@@ -62,7 +62,9 @@ class LayerOnBitLines:
         """Return the area of the cells of all banks, half of a memory, and of the converters."""
         array = self.engine.array
         cells = 2 * array.rows * array.columns * sram_cell_um2(self.setup.hardware.node_nm)
-        converters = self.layout.groups_per_row * converter_um2(self.engine.adc_bits)
+        converters = self.layout.groups_per_row * converter_um2(
+            self.engine.adc_bits, self.setup.hardware.node_nm, self.setup.scales
+        )
         return self._banks * (cells + converters) * 1e-6
 
     def utilisation(self) -> Utilisation:

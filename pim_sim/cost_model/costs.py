@@ -6,6 +6,12 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import NamedTuple
 
+from pim_sim.cost_model.scales import spreads
+from pim_sim.hardware import Macro
+
+LEVEL = 0.8
+"""Probability of every interval."""
+
 CONTROL_SHARE = 0.05
 """Clock and control as a share of the rest: 4 % of Wang's macro, 3.5 % of Colonnade's decoder,
 7.5 % of its control and registers."""
@@ -21,12 +27,6 @@ class Constant(NamedTuple):
     spread: float
 
 
-# left-out factor errors of components of measured chips (pim-sim validate): 1.6, 2.7 and 2.6 of
-# converters are 0.8 in the logarithm, times 1.28 for 80 %; 1.2 to 2.2 of cells and rows
-CONVERTER_ENERGY = Constant("converter_energy", 2.8)
-ARRAY_ENERGY = Constant("array_energy", 1.9)
-DAC_ENERGY = Constant("dac_energy", 1.9)
-LOGIC_ENERGY = Constant("logic_energy", 1.6)
 # three converters of measured chips against Accelergy's bound: 0.25, 3.1 and 3.6 times
 CONVERSION_ENERGY = Constant("conversion_energy", 4.0)
 # E_BLP and the functional read of ACE-SNN's kind: second hand, as far apart as cells above
@@ -46,9 +46,35 @@ MULTIPLY_TIME = Constant("multiply_time", 1.5)
 ARRAY_TIME = Constant("array_time", 1.5)
 CONVERSION_TIME = Constant("conversion_time", 2.0)
 STEP_TIME = Constant("step_time", 2.0)
+LOGIC_ENERGY = Constant("logic_energy", 1.6)
 
 EXACT = Constant("exact", 1.0)
 """Constant of a cost without uncertainty of its own, such as a sum of others."""
+
+
+def macro_energy(macro: Macro) -> Constant:
+    """Return the constant of a macro's energy: its spread is what left-out chips of its kind miss.
+
+    All components of one macro miss together, as they did on those chips; another kind of macro
+    misses on its own.
+    """
+    return _of_kind(macro, "energy")
+
+
+def macro_time(macro: Macro) -> Constant:
+    """Return the constant of a macro's time, as `macro_energy`; none for a stated time."""
+    return EXACT if macro.cycle_ns is not None else _of_kind(macro, "time")
+
+
+def macro_area(macro: Macro) -> Constant:
+    """Return the constant of a macro's area, as `macro_energy`; none for a stated area."""
+    return EXACT if macro.area_mm2 is not None else _of_kind(macro, "area")
+
+
+def _of_kind(macro: Macro, quantity: str) -> Constant:
+    by_kind, read = spreads()[quantity], macro.array.kind.read
+    kind = read if read in by_kind else max(by_kind, key=lambda name: by_kind[name])
+    return Constant(f"{kind}_macro_{quantity}", by_kind[kind])
 
 
 @dataclass(frozen=True)

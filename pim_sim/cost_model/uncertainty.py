@@ -12,9 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pim_sim.cost_model.costs import Constant, Design
-
-LEVEL = 0.8
+from pim_sim.cost_model.costs import LEVEL, Constant, Design
 
 Moves = Mapping[Constant, tuple[float, float]]
 

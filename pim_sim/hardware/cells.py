@@ -62,6 +62,8 @@ class Step:
     """Mean of the input as a share of full scale."""
     input_bits: int
     """Input bits of the step."""
+    weight_density: float = 0.5
+    """Share of weight bits that are 1."""
 
     @property
     def cells(self) -> float:
@@ -162,7 +164,8 @@ def check_read(cell: Cell, conductance_us: float | None) -> None:
 def _capacitor_fj(cell: Cell, step: Step) -> float:
     """Charge capacitors that products drive, through gates of the cell, onto a line."""
     switched = cell.unit_capacitors * step.unit_ff + cell.drive_gates * step.gate_ff + step.line_ff
-    return step.cells * switched * step.supply_v**2 * step.swings
+    ones = 2 * step.weight_density  # a cell of 0 stands still; 1 at half of each
+    return step.cells * switched * step.supply_v**2 * step.swings * ones
 
 
 @READS.register("current")
@@ -172,7 +175,8 @@ def _current_fj(cell: Cell, step: Step) -> float:
     if conductance_us is None:
         raise InputError("array.cell: missing field 'conductance_us', needed to read by current")
     charge = conductance_us * step.read_ns + step.line_ff
-    return step.cells * charge * step.read_v**2 * step.swings
+    ones = 2 * step.weight_density  # the mean conductance is that of half of each
+    return step.cells * charge * step.read_v**2 * step.swings * ones
 
 
 @READS.register("bit_line")
@@ -180,7 +184,8 @@ def _bit_line_fj(cell: Cell, step: Step) -> float:
     """Discharge precharged bit lines, which every stored word loads."""
     fall = step.supply_v / 2 if step.swing_v is None else step.swing_v
     lines = step.columns * step.rows * step.depth * step.line_ff
-    energy_fj: float = lines * step.supply_v * fall * np.minimum(1.0, 2 * step.mean)
+    falling = np.minimum(1.0, 4 * step.mean * step.weight_density)  # 1 at half of each
+    energy_fj: float = lines * step.supply_v * fall * falling
     return energy_fj
 
 
@@ -216,6 +221,20 @@ CELLS.register("rram")(
         write_pulse_ns=cost("rram_pulse_time").value,
     )
 )
+for _name, _area_6t in (("mram", 0.5), ("pcm", 0.5)):
+    # one transistor below each device; written by one pulse of about a picojoule
+    CELLS.register(_name)(
+        Cell(
+            area_6t=_area_6t,
+            row_transistors=2,
+            read="current",
+            conductance_us=cost(f"{_name}_conductance").value,
+            volatile=False,
+            write_pulses=1,
+            write_pulse_pj=1.0,
+            write_pulse_ns=20.0,
+        )
+    )
 CELLS.register("digital")(
     Cell(
         area_6t=3.0,

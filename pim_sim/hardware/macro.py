@@ -125,10 +125,6 @@ class Input:
 
     def __post_init__(self) -> None:
         _check(self, "input.", {"encoding": get_args(Encoding)})
-        if self.encoding == "bit_serial" and self.bits_per_step > 4:
-            raise refuse(
-                "input.bits_per_step", self.bits_per_step, "at most 4 bits in a step of bits"
-            )
         if self.bits_per_step > 12:
             raise refuse("input.bits_per_step", self.bits_per_step, "at most 12")
 
@@ -220,12 +216,39 @@ class Macro:
                 set_field(self, field, check_number(field, value, *_BOUNDS[field]))
         check_integer("copies", self.copies, 1)
         if self.array.kind.analog:
-            if self.converter is None:
-                raise InputError("missing table 'converter', which an analog array needs")
-        elif self.converter is not None:
+            self._check_analog()
+        else:
+            self._check_digital()
+
+    def _check_analog(self) -> None:
+        array, entry = self.array, self.input
+        if self.converter is None:
+            raise InputError("missing table 'converter', which an analog array needs")
+        if entry.encoding == "bit_serial" and entry.bits_per_step > 1:
+            expected = "1 on analog rows, or another input.encoding: dac, pulse_count, pulse_width"
+            raise refuse("input.bits_per_step", entry.bits_per_step, expected)
+        if array.bits_per_cell > 1 and array.kind.read != "current":
+            expected = "1: only a cell read by current keeps several levels"
+            raise refuse("array.bits_per_cell", array.bits_per_cell, expected)
+        if array.swing_v is not None and array.swing_v > self.supply_v:
+            raise refuse("array.swing_v", array.swing_v, f"at most supply_v ({self.supply_v:g})")
+        if array.read_v > self.supply_v and array.kind.read == "current":
+            raise refuse("array.read_v", array.read_v, f"at most supply_v ({self.supply_v:g})")
+        for name in ("booth", "adder", "rows_per_register"):
+            if getattr(self.logic, name) != getattr(Logic, name):
+                raise refuse(f"logic.{name}", getattr(self.logic, name), "none on analog rows")
+
+    def _check_digital(self) -> None:
+        if self.converter is not None:
             raise refuse("converter", "a table", "none beside a digital array")
-        elif self.input.encoding != "bit_serial":
+        if self.input.encoding != "bit_serial":
             raise refuse("input.encoding", self.input.encoding, "bit_serial for a digital array")
+        if self.array.bits_per_cell > 1:
+            expected = "1 in a digital array"
+            raise refuse("array.bits_per_cell", self.array.bits_per_cell, expected)
+        if self.input.steps_per_conversion > 1:
+            expected = "1 in a digital array, which converts nothing"
+            raise refuse("input.steps_per_conversion", self.input.steps_per_conversion, expected)
 
     @property
     def chained(self) -> bool:
