@@ -40,7 +40,7 @@ def step_energies(
     steps = {
         "input_drivers": _drivers_fj(macro, rows) * scales.drivers,
         "dac": _dac_fj(macro, rows) * scales.dac,
-        "cells": _cells_fj(macro, node, rows, columns) * _cell_scale(macro, scales),
+        "cells": _cells_fj(macro, node, rows, columns, cycle_ns) * _cell_scale(macro, scales),
     }
     if macro.array.kind.analog:
         converters = conversion_fj(macro, scales, cycle_ns) * groups
@@ -126,7 +126,9 @@ def _row_fj(macro: Macro) -> float:
     return macro.row_line_ff * array.columns * array.row_signs * macro.supply_v**2
 
 
-def _cells_fj(macro: Macro, node: Node, rows: float, columns: float) -> float:
+def _cells_fj(
+    macro: Macro, node: Node, rows: float, columns: float, cycle_ns: float
+) -> float:
     array = macro.array
     step = Step(
         rows=rows,
@@ -139,8 +141,8 @@ def _cells_fj(macro: Macro, node: Node, rows: float, columns: float) -> float:
         unit_ff=cost("unit_capacitor").value if array.unit_ff is None else array.unit_ff,
         conductance_us=array.conductance_us,
         swing_v=array.swing_v,
-        read_v=array.read_v,
-        read_ns=array.read_ns,
+        read_v=array.kind.read_v if array.read_v is None else array.read_v,
+        read_ns=cycle_ns if array.read_ns is None else array.read_ns,
         swings=macro.input.swings,
         mean=macro.input.mean,
         input_bits=macro.input.bits_per_step,

@@ -214,7 +214,8 @@ def areas_um2(macro: Macro, scales: Scales) -> Mapping[str, float]:
         parts["converters"] = macro.converters * one
     elif not macro.chained:
         parts["adders"] = _tree_um2(macro) * scales.logic_area
-    return {name: area * scales.whole_area for name, area in parts.items()}
+    whole = scales.whole_area * (scales.current_area if kind.read == "current" else 1.0)
+    return {name: area * whole for name, area in parts.items()}
 
 
 def converter_um2(bits: int, node_nm: float = _NODE_NM, scales: Scales | None = None) -> float:

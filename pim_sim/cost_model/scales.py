@@ -20,14 +20,14 @@ CALIBRATION_FILE = Path(__file__).with_name("calibration.json")
 _MAX = 1e3
 
 
-def factor(spread: float, value: float = 1.0) -> Any:
+def factor(spread: float, value: float = 1.0, of: str = "energy") -> Any:
     """Declare a positive constant: its logarithm is believed within ln ``spread`` (68 of 100)."""
-    return field(default=value, metadata={"spread": spread, "logarithmic": True})
+    return field(default=value, metadata={"spread": spread, "logarithmic": True, "of": of})
 
 
-def exponent(value: float, spread: float) -> Any:
+def exponent(value: float, spread: float, of: str = "energy") -> Any:
     """Declare an exponent, believed within plus or minus ``spread``."""
-    return field(default=value, metadata={"spread": spread, "logarithmic": False})
+    return field(default=value, metadata={"spread": spread, "logarithmic": False, "of": of})
 
 
 @dataclass(frozen=True)
@@ -60,31 +60,33 @@ class Scales:
     """Energy of a conversion of a current over that of a charge: its amplifier or clamp."""
     logic: float = factor(2.0)
     """Energy of gates, adders and registers, over that of their capacitances."""
-    settle: float = factor(2.0, 2.0)
+    settle: float = factor(2.0, 2.0, of="time")
     """Settling of 128 rows, in ns at 28 nm and 0.9 V."""
-    settle_rows: float = exponent(0.5, 0.25)
+    settle_rows: float = exponent(0.5, 0.25, of="time")
     """Power of the rows that settle."""
-    pulse: float = factor(2.0, 20.0)
+    pulse: float = factor(2.0, 20.0, of="time")
     """Length of the shortest pulse of an input, in gate delays."""
-    decision: float = factor(2.0, 0.5)
+    decision: float = factor(2.0, 0.5, of="time")
     """A decision of a converter, in ns at 28 nm and 0.9 V."""
-    current_time: float = factor(3.0)
+    current_time: float = factor(3.0, of="time")
     """Time of a step read by current, over that of a charge."""
-    logic_time: float = factor(2.0, 1.5)
+    logic_time: float = factor(2.0, 1.5, of="time")
     """Step of a digital array over the delay of its gates: clock margins and wires."""
-    cell_area: float = factor(1.6)
+    cell_area: float = factor(1.6, of="area")
     """Area of cells over that of their kinds."""
-    bit_line_area: float = factor(2.0)
+    bit_line_area: float = factor(2.0, of="area")
     """The same of cells on computing bit lines, beside `cell_area`."""
-    converter_area: float = factor(2.0)
+    current_area: float = factor(3.0, of="area")
+    """Area of a macro read by current over that of its parts: circuits to form and write cells."""
+    converter_area: float = factor(2.0, of="area")
     """Area of a converter of 5 bits, over 150 um2 at 28 nm."""
-    converter_area_bits: float = exponent(0.75, 0.2)
+    converter_area_bits: float = exponent(0.75, 0.2, of="area")
     """Doublings of that area per bit."""
-    driver_area: float = factor(2.0)
+    driver_area: float = factor(2.0, of="area")
     """Area at the end of a row, over 10 cells per bit of its input."""
-    logic_area: float = factor(1.6)
+    logic_area: float = factor(1.6, of="area")
     """Area of gates over that of their standard cells."""
-    whole_area: float = factor(1.35, 1.4)
+    whole_area: float = factor(1.35, 1.4, of="area")
     """A macro's area over the sum of its parts: control, wiring, test."""
 
 

@@ -6,7 +6,13 @@ from pim_sim.hardware.cells import CELLS, READS, Cell, ReadLaw, Step
 from pim_sim.hardware.description import Digital, Hardware, Mapping, Memory, Noise, Packing
 from pim_sim.hardware.engine import Engine
 from pim_sim.hardware.macro import CellArray, Converter, Input, Logic, Macro, WeightSigns
-from pim_sim.hardware.toml_files import HARDWARE, MACROS, load_hardware, load_macro
+from pim_sim.hardware.toml_files import (
+    HARDWARE,
+    MACROS,
+    load_hardware,
+    load_macro,
+    load_measured,
+)
 
 __all__ = [
     "ADC",
@@ -34,4 +40,5 @@ __all__ = [
     "WeightSigns",
     "load_hardware",
     "load_macro",
+    "load_measured",
 ]

@@ -23,6 +23,7 @@ _BOUNDS = {
     "unit_capacitors": (0.0, 100.0),
     "drive_gates": (0.0, 100.0),
     "conductance_us": (1e-3, 1e4),
+    "read_v": (1e-2, 5.0),
     "write_pulse_pj": (1e-9, 1e6),
     "write_pulse_ns": (1e-6, 1e6),
     "write_pulses": (1.0, 1e6),
@@ -108,6 +109,8 @@ class Cell:
     """Gates of the cell that switch with the capacitor (read law "capacitor")."""
     conductance_us: float | None = None
     """Mean conductance, unless the array states it (read law "current")."""
+    read_v: float = 0.5
+    """Voltage of a read, unless the array states it (read law "current")."""
     analog: bool = True
     """True if columns add in analog, before a converter; otherwise adders do, digitally."""
     volatile: bool = True
@@ -221,14 +224,16 @@ CELLS.register("rram")(
         write_pulse_ns=cost("rram_pulse_time").value,
     )
 )
-for _name, _area_6t in (("mram", 0.5), ("pcm", 0.5)):
-    # one transistor below each device; written by one pulse of about a picojoule
+for _name, _read_v in (("mram", 0.1), ("pcm", 0.5)):
+    # one transistor below each device; written by one pulse of about a picojoule (recalled). A
+    # junction is read at 0.1 V, as its two states come closer, and flip, at more (recalled).
     CELLS.register(_name)(
         Cell(
-            area_6t=_area_6t,
+            area_6t=0.5,
             row_transistors=2,
             read="current",
             conductance_us=cost(f"{_name}_conductance").value,
+            read_v=_read_v,
             volatile=False,
             write_pulses=1,
             write_pulse_pj=1.0,

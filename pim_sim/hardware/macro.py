@@ -72,10 +72,11 @@ class CellArray:
     """Capacitance that one cell adds to the line of its column."""
     swing_v: float | None = None
     """Mean fall of a computing bit line (6T and 8T)."""
-    read_v: float = 0.5
-    """Voltage of a read by current, as NeuRRAM's."""
-    read_ns: float = 10.0
-    """Length of one read pulse of a read by current, as NeuRRAM's."""
+    read_v: float | None = None
+    """Voltage of a read by current; by default that of its kind of cell."""
+    read_ns: float | None = None
+    """Length of one read pulse of a read by current; by default the whole step, with its current
+    flowing until the converter has decided."""
     conductance_us: float | None = None
     """Mean conductance of a cell read by current."""
 
@@ -232,7 +233,7 @@ class Macro:
             raise refuse("array.bits_per_cell", array.bits_per_cell, expected)
         if array.swing_v is not None and array.swing_v > self.supply_v:
             raise refuse("array.swing_v", array.swing_v, f"at most supply_v ({self.supply_v:g})")
-        if array.read_v > self.supply_v and array.kind.read == "current":
+        if array.read_v is not None and array.read_v > self.supply_v:
             raise refuse("array.read_v", array.read_v, f"at most supply_v ({self.supply_v:g})")
         for name in ("booth", "adder", "rows_per_register"):
             if getattr(self.logic, name) != getattr(Logic, name):

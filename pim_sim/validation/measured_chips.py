@@ -37,7 +37,7 @@ _OUTPUT_MEAN = {"out0": 0.02, "out6": 0.612, "out15": 0.968}
 """Mean input at an output code of Sinangil, sqrt(code) / 4 (CiMLoop, MIT)."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Measured:
     """One row: a chip under some conditions, and what was measured of it."""
 
@@ -152,6 +152,7 @@ def _macro(row: dict[str, Any], weight_bits: int) -> Macro:
         columns_merged=1 if chained else merged,
         bits_per_cell=bits if merged < bits else 1,
         signed=signed,
+        read_ns=10.0 if family == "neurram" else None,
         depth=max(1, round(row["rows"] * row["cols"] / places)),
     )
     supply_v = row["supply_v"] or _SUPPLY_V[family]
