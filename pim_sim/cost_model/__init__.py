@@ -23,7 +23,7 @@ from pim_sim.cost_model.scales import (
     spreads,
 )
 from pim_sim.cost_model.simulate import both_sides, simulate, simulate_layer
-from pim_sim.cost_model.uncertainty import Uncertainty, uncertainty
+from pim_sim.cost_model.uncertainty import Uncertainty, interval, uncertainty
 
 __all__ = [
     "CALIBRATION_FILE",
@@ -51,6 +51,7 @@ __all__ = [
     "configured_for",
     "cycle_time_ns",
     "energies_per_mac",
+    "interval",
     "lay_out",
     "macro_costs",
     "place",

@@ -15,7 +15,7 @@ import numpy as np
 from pim_sim.errors import InputError
 from pim_sim.hardware.cells import Cell, cell_kind, check_read
 from pim_sim.schema import check_integer, check_number, check_part, check_text, refuse, set_field
-from pim_sim.technology import Node, sram_cell_um2
+from pim_sim.technology import Node, delay_ratio, energy_ratio, pitch_ratio, sram_cell_um2
 from pim_sim.workload import Layer, ceil_div
 
 Signed = Literal["offset", "differential_rows", "differential_columns"]
@@ -39,6 +39,17 @@ _BOUNDS: dict[str, tuple[float, float]] = {
     "energy_pj": (1e-6, 1e4),
     "mean": (0, 1),
     "weight_density": (0, 1),
+}
+
+
+_OF_READ = ("capacitor", "bit_line", "current", "logic")
+_FIELDS_OF_READ = {
+    "array.bits_per_cell": ("current", "only a cell read by current keeps several levels"),
+    "array.conductance_us": ("current", "the cell is not read by current"),
+    "array.read_v": ("current", "the cell is not read by current"),
+    "array.read_ns": ("current", "the cell is not read by current"),
+    "array.swing_v": ("bit_line", "the cell is not read on a bit line"),
+    "array.unit_ff": ("capacitor", "the cell has no capacitor"),
 }
 
 
@@ -220,6 +231,25 @@ class Macro:
             self._check_analog()
         else:
             self._check_digital()
+        for name, what in self.without_effect.items():
+            table, field = name.split(".")
+            part = getattr(self, table)
+            if getattr(part, field) != getattr(type(part), field):
+                raise refuse(name, getattr(part, field), f"no such field: {what}")
+
+    @property
+    def without_effect(self) -> dict[str, str]:
+        """Fields that mean nothing for this kind of array, each with the reason."""
+        kind, found = self.array.kind, {}
+        if kind.read in _OF_READ:
+            for name, (read, what) in _FIELDS_OF_READ.items():
+                if kind.read != read:
+                    found[name] = what
+        if kind.analog:
+            digital = ("logic.adder", "logic.rows_per_register", "logic.booth")
+            return found | dict.fromkeys(digital, "the array is analog")
+        analog = ("array.line_ff", "input.steps_per_conversion", "input.sign_magnitude")
+        return found | dict.fromkeys(analog, "the array is digital")
 
     def _check_analog(self) -> None:
         array, entry = self.array, self.input
@@ -228,28 +258,16 @@ class Macro:
         if entry.encoding == "bit_serial" and entry.bits_per_step > 1:
             expected = "1 on analog rows, or another input.encoding: dac, pulse_count, pulse_width"
             raise refuse("input.bits_per_step", entry.bits_per_step, expected)
-        if array.bits_per_cell > 1 and array.kind.read != "current":
-            expected = "1: only a cell read by current keeps several levels"
-            raise refuse("array.bits_per_cell", array.bits_per_cell, expected)
         if array.swing_v is not None and array.swing_v > self.supply_v:
             raise refuse("array.swing_v", array.swing_v, f"at most supply_v ({self.supply_v:g})")
         if array.read_v is not None and array.read_v > self.supply_v:
             raise refuse("array.read_v", array.read_v, f"at most supply_v ({self.supply_v:g})")
-        for name in ("booth", "adder", "rows_per_register"):
-            if getattr(self.logic, name) != getattr(Logic, name):
-                raise refuse(f"logic.{name}", getattr(self.logic, name), "none on analog rows")
 
     def _check_digital(self) -> None:
         if self.converter is not None:
             raise refuse("converter", "a table", "none beside a digital array")
         if self.input.encoding != "bit_serial":
             raise refuse("input.encoding", self.input.encoding, "bit_serial for a digital array")
-        if self.array.bits_per_cell > 1:
-            expected = "1 in a digital array"
-            raise refuse("array.bits_per_cell", self.array.bits_per_cell, expected)
-        if self.input.steps_per_conversion > 1:
-            expected = "1 in a digital array, which converts nothing"
-            raise refuse("input.steps_per_conversion", self.input.steps_per_conversion, expected)
 
     @property
     def chained(self) -> bool:
@@ -349,5 +367,31 @@ class Macro:
         return largest
 
     def at(self, node_nm: float, supply_v: float) -> Self:
-        """Return the macro at another node and supply; `InputError` outside the limits."""
-        return replace(self, node_nm=node_nm, supply_v=supply_v)
+        """Return the macro at another node and supply; `InputError` outside the limits.
+
+        Times, areas, capacitances and energies that the macro states move by the law of those that
+        it leaves to the model; voltages by the supply.
+        """
+        moved = replace(self, node_nm=node_nm, supply_v=supply_v, cycle_ns=None, area_mm2=None)
+        length = pitch_ratio(self.node_nm, node_nm)
+        energy = energy_ratio(self.node_nm, self.supply_v, node_nm, supply_v)
+        time = delay_ratio(self.node_nm, self.supply_v, node_nm, supply_v)
+        array, converter, volts = self.array, self.converter, supply_v / self.supply_v
+        return replace(
+            moved,
+            cycle_ns=_times(self.cycle_ns, time),
+            area_mm2=_times(self.area_mm2, length**2),
+            array=replace(
+                array,
+                cell_um2=_times(array.cell_um2, length**2),
+                line_ff=_times(array.line_ff, length),
+                swing_v=_times(array.swing_v, volts),
+                read_ns=_times(array.read_ns, time),
+            ),
+            converter=converter
+            and replace(converter, energy_pj=_times(converter.energy_pj, energy)),
+        )
+
+
+def _times(value: float | None, factor: float) -> float | None:
+    return None if value is None else value * factor

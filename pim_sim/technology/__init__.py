@@ -3,6 +3,7 @@
 from pim_sim.technology.adc_laws import accelergy_energy_pj, zigzag_time_ns
 from pim_sim.technology.adc_survey import (
     Converter,
+    counted_year,
     rate_factor,
     read_survey,
     survey_features,
@@ -27,6 +28,7 @@ __all__ = [
     "accelergy_energy_pj",
     "component_costs",
     "cost",
+    "counted_year",
     "delay_ratio",
     "energy_ratio",
     "pitch_ratio",

@@ -36,8 +36,8 @@ DOUBTFUL = 1.6
 """A row marked "?" is believed to miss by so much more, in the logarithm."""
 _FREEDOM = 4.0
 _NON_VOLATILE = ("current", "read_circuit", "current_time", "current_area")
-_ROUNDS, _STEPS, _NUDGE = 8, 12, 1e-3
-_LARGEST, _SMALLEST = 0.7, 1e-5
+_ROUNDS, _STEPS, _NUDGE = 5, 12, 1e-3
+_LARGEST, _SMALLEST = 0.7, 1e-4
 _NAMES = tuple(field.name for field in fields(Scales))
 _LOGARITHMIC = np.array([field.metadata["logarithmic"] for field in fields(Scales)])
 _SPREAD = np.array(
