@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pim_sim.cli.commands import AsJson, File
-from pim_sim.cli.text import summarise_references, summarise_survey
 
 if TYPE_CHECKING:
     from pim_sim.validation import FittedChip, LeftOut, Missed, Silicon, Validation
@@ -34,6 +33,7 @@ def validate(
         Print one JSON object and nothing else.
     """
     from pim_sim.cli.charts import draw_parity
+    from pim_sim.cli.text import summarise_references, summarise_survey
     from pim_sim.validation import check_survey, survey_to_dict
     from pim_sim.validation import validate as validate_model
 

@@ -12,9 +12,9 @@ from pim_sim.cost_model.costs import (
     ADD_ENERGY,
     ARRAY_TIME,
     BIT_LINE_ENERGY,
-    CONVERSION_ENERGY,
     CONVERSION_TIME,
     Cost,
+    conversion_energy,
     total_delay_ns,
 )
 from pim_sim.cost_model.digital import add_pj
@@ -122,7 +122,9 @@ class LayerOnBitLines:
                 (BIT_LINE_ENERGY, ARRAY_TIME),
             ),
             "conversions": Cost(
-                layout.conversions * adc_pj, rounds * adc_ns, (CONVERSION_ENERGY, CONVERSION_TIME)
+                layout.conversions * adc_pj,
+                rounds * adc_ns,
+                (conversion_energy(adc), CONVERSION_TIME),
             ),
             "partial_sums": Cost(
                 partial_sums * add_pj(layer, hardware.digital),

@@ -100,7 +100,7 @@ def _power(base: float, exponent: float) -> float:
 
 
 def _cell_scale(macro: Macro, scales: Scales) -> float:
-    """Return the scale of the cells; gates have that of logic, a plugin's law that of capacitors."""
+    """Return the scale of the cells: that of their law, of a plugin's law that of capacitors."""
     read = macro.array.kind.read
     if read == "logic":
         return scales.logic
@@ -126,9 +126,7 @@ def _row_fj(macro: Macro) -> float:
     return macro.row_line_ff * array.columns * array.row_signs * macro.supply_v**2
 
 
-def _cells_fj(
-    macro: Macro, node: Node, rows: float, columns: float, cycle_ns: float
-) -> float:
+def _cells_fj(macro: Macro, node: Node, rows: float, columns: float, cycle_ns: float) -> float:
     array = macro.array
     step = Step(
         rows=rows,

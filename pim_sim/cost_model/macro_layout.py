@@ -72,9 +72,8 @@ def lay_out(macro: Macro, input_bits: int, weight_bits: int) -> MacroLayout:
     Raises `InputError` where its columns do not hold one weight.
     """
     entry = macro.input
-    magnitude = np.maximum(1, input_bits - 1) if entry.sign_magnitude else input_bits
-    steps = ceil_div(magnitude, entry.bits_per_step)
-    groups = ceil_div(weight_bits, macro.weight_bits_per_column)
+    steps = ceil_div(macro.input_digits(input_bits), entry.bits_per_step)
+    groups = ceil_div(macro.weight_digits(weight_bits), macro.weight_bits_per_column)
     weights = macro.groups // groups
     if np.any(weights < 1):
         expected = f"columns for a weight of {weight_bits} bits"

@@ -150,10 +150,10 @@ def step_time_ns(
 def stage_times_ns(macro: Macro, scales: Scales) -> dict[str, float]:
     """Return the times of the stages of one step that is converted.
 
-    Analog: the line settles, the longer the more rows it has; an input of pulses takes those beyond its first; the
-    converters make their conversions in turn, of one decision per bit (sar), one (flash) or one per
-    level (ramp). Digital: the adders one after another, 2 XOR per row of a chain or level of a
-    tree, and the carry, 2 gates per bit.
+    Analog: the line settles, the longer the more rows it has; an input of pulses takes those beyond
+    its first; the converters make their conversions in turn, of one decision per bit (sar), one
+    (flash) or one per level (ramp). Digital: the adders one after another, 2 XOR per row of a chain
+    or level of a tree, and the carry, 2 gates per bit.
     """
     node = Node(macro.node_nm, macro.supply_v)
     if macro.converter is None:

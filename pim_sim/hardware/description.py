@@ -111,7 +111,6 @@ class Noise:
         for name in ("thermal", "gain", "capacitor", "droop"):
             set_field(self, name, check_number(f"noise.{name}", getattr(self, name), 0, 1))
 
-
     def thermal_at(self, adc_bits: int) -> float:
         """Return the noise of array and converter together, in steps of so many bits."""
         return math.hypot(self.thermal_lsb, self.thermal * 2.0**adc_bits)

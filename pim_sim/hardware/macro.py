@@ -14,6 +14,7 @@ import numpy as np
 
 from pim_sim.errors import InputError
 from pim_sim.hardware.cells import Cell, cell_kind, check_read
+from pim_sim.hardware.effects import without_effect
 from pim_sim.schema import check_integer, check_number, check_part, check_text, refuse, set_field
 from pim_sim.technology import Node, delay_ratio, energy_ratio, pitch_ratio, sram_cell_um2
 from pim_sim.workload import Layer, ceil_div
@@ -23,6 +24,7 @@ Encoding = Literal["bit_serial", "dac", "pulse_count", "pulse_width"]
 ConverterKind = Literal["sar", "flash", "ramp"]
 Adder = Literal["tree", "chain"]
 WeightSigns = Literal["differential", "offset"]
+InputSigns = Literal["magnitude", "offset"]
 
 _BOUNDS: dict[str, tuple[float, float]] = {
     "node_nm": (3, 250),
@@ -39,17 +41,6 @@ _BOUNDS: dict[str, tuple[float, float]] = {
     "energy_pj": (1e-6, 1e4),
     "mean": (0, 1),
     "weight_density": (0, 1),
-}
-
-
-_OF_READ = ("capacitor", "bit_line", "current", "logic")
-_FIELDS_OF_READ = {
-    "array.bits_per_cell": ("current", "only a cell read by current keeps several levels"),
-    "array.conductance_us": ("current", "the cell is not read by current"),
-    "array.read_v": ("current", "the cell is not read by current"),
-    "array.read_ns": ("current", "the cell is not read by current"),
-    "array.swing_v": ("bit_line", "the cell is not read on a bit line"),
-    "array.unit_ff": ("capacitor", "the cell has no capacitor"),
 }
 
 
@@ -164,7 +155,7 @@ class Converter:
     """The analog-to-digital converters of a macro."""
 
     bits: int
-    """Resolution."""
+    """Resolution in bits."""
     kind: ConverterKind = "sar"
     """One decision per bit (sar), all at once (flash) or one after another (ramp)."""
     count: int | None = None
@@ -240,16 +231,7 @@ class Macro:
     @property
     def without_effect(self) -> dict[str, str]:
         """Fields that mean nothing for this kind of array, each with the reason."""
-        kind, found = self.array.kind, {}
-        if kind.read in _OF_READ:
-            for name, (read, what) in _FIELDS_OF_READ.items():
-                if kind.read != read:
-                    found[name] = what
-        if kind.analog:
-            digital = ("logic.adder", "logic.rows_per_register", "logic.booth")
-            return found | dict.fromkeys(digital, "the array is analog")
-        analog = ("array.line_ff", "input.steps_per_conversion", "input.sign_magnitude")
-        return found | dict.fromkeys(analog, "the array is digital")
+        return without_effect(self.array.kind)
 
     def _check_analog(self) -> None:
         array, entry = self.array, self.input
@@ -349,19 +331,40 @@ class Macro:
         """Maximum of products that one conversion adds up."""
         return self.array.rows
 
+    @property
+    def input_signs(self) -> InputSigns:
+        """Representation of inputs of both signs: a sign beside the steps, or an offset on all."""
+        return "magnitude" if self.input.sign_magnitude else "offset"
+
+    def weight_digits(self, weight_bits: int) -> int:
+        """Return the bits of a weight that cells keep: of two signed cells each its magnitude."""
+        if self.weight_signs == "offset":
+            return weight_bits
+        digits: int = np.maximum(1, weight_bits - 1)
+        return digits
+
+    def input_digits(self, input_bits: int) -> int:
+        """Return the bits of an input that steps apply: all, or those beside its sign."""
+        if not self.input.sign_magnitude:
+            return input_bits
+        digits: int = np.maximum(1, input_bits - 1)
+        return digits
+
     def holds(self, weight_bits: int) -> bool:
         """Return whether the columns hold one weight; arrays of bits or columns give arrays."""
         array = self.array
         if self.chained:
             needed = weight_bits + self.row_bits
         else:
-            needed = ceil_div(weight_bits, self.weight_bits_per_column) * array.columns_merged
+            digits = self.weight_digits(weight_bits)
+            needed = ceil_div(digits, self.weight_bits_per_column) * array.columns_merged
         return needed * array.column_signs <= array.columns
 
     def largest_sum(self, layer: Layer) -> float:
         """Return the largest value of one analog sum, in steps of the smallest product."""
-        inputs = np.minimum(self.input_bits_per_conversion, layer.input_bits)
-        weights = np.minimum(self.weight_bits_per_column, layer.weight_bits)
+        digits = self.input_digits(layer.input_bits)
+        inputs = np.minimum(self.input_bits_per_conversion, digits)
+        weights = np.minimum(self.weight_bits_per_column, self.weight_digits(layer.weight_bits))
         summed = np.minimum(float(layer.fan_in), self.array.rows)
         largest: float = summed * (2.0**inputs - 1) * (2.0**weights - 1)
         return largest

@@ -136,9 +136,7 @@ def load_measured(name_or_path: str | Path) -> tuple[Macro, list[dict[str, Any]]
     return MACROS.load(name_or_path, _macro_and_measured)
 
 
-def _macro_and_measured(
-    name: str, content: dict[str, Any]
-) -> tuple[Macro, list[dict[str, Any]]]:
+def _macro_and_measured(name: str, content: dict[str, Any]) -> tuple[Macro, list[dict[str, Any]]]:
     tables = content.get("measured", [])
     if not isinstance(tables, list):
         raise refuse("measured", tables, "tables [[measured]]")

@@ -79,7 +79,6 @@ def _fields(prefix: str, part: Any) -> Iterator[AxisField]:
             yield AxisField(name, value, meanings.get(field.name, ""))
 
 
-@functools.cache
 def _meanings(kind: type) -> dict[str, str]:
     """Return the first sentence of the text below each field of a dataclass."""
     (tree,) = ast.parse(textwrap.dedent(inspect.getsource(kind))).body

@@ -1,4 +1,4 @@
-"""Capacitances, areas and delays of a node: one law for everything that pim_sim moves between nodes.
+"""Capacitances, areas and delays of a node: one law for everything that moves between nodes.
 
 Lengths on a chip follow the pitch of its 6T memory cell, interpolated in a table of published
 cells. Below 20 nm the name of a node shrinks faster than anything on it: from 28 to 7 nm the name

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pim_sim.hardware import CellArray, Converter, Input, Logic, Macro
+from pim_sim.hardware.macro import ConverterKind, Signed
 
 Quantity = Literal["energy", "time", "area"]
 QUANTITIES: tuple[Quantity, ...] = ("energy", "time", "area")
@@ -22,12 +23,12 @@ _CELLS = {
     "charge": "charge", "c2c": "c2c", "digital": "digital", "rram": "rram", "pcm": "pcm",
     "mram": "mram", "flash": "rram", "edram": "sram_8t",
 }  # fmt: skip
-_KINDS = {"flash": "flash", "integrating": "ramp", "oscillator": "ramp"}
+_KINDS: dict[str, ConverterKind] = {"flash": "flash", "integrating": "ramp", "oscillator": "ramp"}
 _NON_VOLATILE = ("rram", "pcm", "mram", "flash")
 _CONVERTED_IN_TURN = ("xnorsram", "hsieh")
 """Families whose columns settle at once and pass one converter in turn; in all others a converter
 serves the columns of further words."""
-_TWO_CELLS = {"imec_22nm": "differential_columns",
+_TWO_CELLS: dict[str, Signed] = {"imec_22nm": "differential_columns",
               "neurram": "differential_rows"}  # fmt: skip
 _SUPPLY_V = {"neurram": 1.8, "correll22": 1.0, "ibm_14nm_pcm": 0.8}
 """Supplies that no source lists (assumed)."""
@@ -137,13 +138,17 @@ def _macro(row: dict[str, Any], weight_bits: int) -> Macro:
     bits = int(row["w_bits_step"] or weight_bits)
     merged = 1 if kind in ("rram", "pcm", "flash") else bits
     chained = family == "colonnade"
-    signed = _TWO_CELLS.get(family, "offset")
+    signed: Signed = _TWO_CELLS.get(family, "offset")
     rows = int(row["rows_on"] or row["rows"])
     outputs = int(row["outputs_step"] or row["cols"] // merged)
     turns = int(row["cols"] // (outputs * merged)) if family in _CONVERTED_IN_TURN else 1
     if signed == "differential_rows":
         rows = rows // 2
-    columns = int(row["cols"]) if chained else outputs * turns * merged * (2 if signed == "differential_columns" else 1)
+    columns = (
+        int(row["cols"])
+        if chained
+        else outputs * turns * merged * (2 if signed == "differential_columns" else 1)
+    )
     places = rows * columns * (2 if signed == "differential_rows" else 1)
     array = CellArray(
         cell=_cell(row),

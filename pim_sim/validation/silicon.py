@@ -55,9 +55,7 @@ def beside_silicon() -> tuple[Silicon, ...]:
     """Return every shipped digital chip with its node and energy, in the order of the file."""
     with _FILE.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
-    return tuple(
-        _row(row) for row in rows if not any(word in row["flags"] for word in _ELSEWHERE)
-    )
+    return tuple(_row(row) for row in rows if not any(word in row["flags"] for word in _ELSEWHERE))
 
 
 def _row(row: dict[str, str]) -> Silicon:

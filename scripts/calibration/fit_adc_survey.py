@@ -50,7 +50,9 @@ def later_misses(
     for origin in ORIGINS:
         before = years <= origin
         after = ~before & (years <= origin + HORIZON)
-        weights, *_ = np.linalg.lstsq(features(conditions[before], origin, slower), energies[before])
+        weights, *_ = np.linalg.lstsq(
+            features(conditions[before], origin, slower), energies[before]
+        )
         misses.append(energies[after] - features(conditions[after], origin, slower) @ weights)
     return misses
 

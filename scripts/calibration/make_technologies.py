@@ -126,7 +126,9 @@ CONVERTER_BITS = {"6t": 7, "8t": 7, "charge": 7, "c2c": 8, "rram": 7}
 def text(tech: Technology) -> str:
     """Return the file of one technology."""
     ratio = energy_ratio(45, 0.9, tech.node_nm, tech.supply_v)
-    how = f"x {ratio:.3f} (cell pitch and V^2, 45 nm 0.9 V to {tech.node_nm} nm {tech.supply_v:g} V)"
+    how = (
+        f"x {ratio:.3f} (cell pitch and V^2, 45 nm 0.9 V to {tech.node_nm} nm {tech.supply_v:g} V)"
+    )
     slower = delay_ratio(45, 0.9, tech.node_nm, tech.supply_v)
     gate = f"x {slower:.3f} (delay of a gate)"
     multiply_ns = 4.0 * delay_ratio(65, 1.0, tech.node_nm, tech.supply_v)

@@ -58,7 +58,9 @@ def test_prediction_and_interval_of_a_family_do_not_know_its_figures(family: str
         for rows in (ROWS, altered)
     )
     assert after.spread == pytest.approx(before.spread, rel=1e-3)
-    assert after.predicted_over_measured == pytest.approx(before.predicted_over_measured / 10, rel=1e-3)
+    assert after.predicted_over_measured == pytest.approx(
+        before.predicted_over_measured / 10, rel=1e-3
+    )
     for (name, measured, predicted), figure in zip(after.figures, before.figures, strict=True):
         assert name == figure[0]
         assert measured == pytest.approx(10 * figure[1])
