@@ -24,8 +24,8 @@ class AnalogConfig:
     input_bits_per_step: int | None = None
     """Input bits of one conversion; the steps are added digitally. None for all at once."""
     input_signs: InputSigns | None = None
-    """Inputs of both signs as a sign beside the steps ("magnitude", a bit that unsigned
-    inputs waste), or with an offset on all inputs, whose product with the weights is subtracted digitally and
+    """Inputs of both signs as a sign beside the steps ("magnitude"; unsigned inputs waste its bit),
+    or with an offset on all inputs, whose product with the weights is subtracted digitally and
     exactly; None for a sign that takes a bit of signed inputs only."""
     weight_bits: int | None = None
     """Bits of a weight, sign included, laid over each filter's largest weight (which leaves codes

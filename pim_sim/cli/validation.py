@@ -86,7 +86,7 @@ def _heading(result: Validation) -> Iterable[str]:
     every = list(result.left_out.values())
     for words, volatile, doubtful in (
         ("SRAM and digital", True, False),
-        ("with families whose sources contradict", True, True),
+        ("with doubtful families", True, True),
         ("non-volatile", False, False),
     ):
         values = [f"{found.geomean(volatile, doubtful):9.2f}" for found in every]
@@ -107,7 +107,7 @@ def _families(found: LeftOut) -> Iterable[str]:
 
 
 def _family(missed: Missed) -> str:
-    note = "" if not missed.doubtful else "  sources contradict: not counted"
+    note = "" if not missed.doubtful else "  doubtful: not counted"
     label = f"{missed.family} ({missed.kind.replace('_', ' ')})"
     return (
         f"  {label:38}{missed.factor:8.2f}{missed.predicted_over_measured:12.2f}"

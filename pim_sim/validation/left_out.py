@@ -31,7 +31,7 @@ class Missed:
     """Way of reading: capacitor, bit_line, logic or current."""
     volatile: bool
     doubtful: bool
-    """True if its sources contradict each other in every row; then it is not counted."""
+    """True if its sources leave a doubt in every row; then it is not counted."""
     factor: float
     """Geometric mean of the larger over the smaller of measured and predicted, over its rows."""
     predicted_over_measured: float
