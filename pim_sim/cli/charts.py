@@ -19,7 +19,7 @@ from pim_sim.io import replacing
 if TYPE_CHECKING:
     from pim_sim.cost_model import Report
     from pim_sim.sweep import Explored
-    from pim_sim.validation import Validation
+    from pim_sim.validation import Silicon, Validation
 
 _COLOURS = (
     "#1b6ca8", "#c8553d", "#3c8c4a", "#a67c00", "#7b4fa3", "#4aa3a2", "#8a8a8a", "#d98cb3",
@@ -90,6 +90,31 @@ def draw_parity(result: Validation, target: Path) -> None:
     _write(target, _scatter(titles, axes, kinds, marks))
 
 
+def draw_silicon(rows: Sequence[Silicon], target: Path) -> None:
+    """Draw measured (across) against modelled (up) pJ per operation; `InputError` as `replacing`.
+
+    Each dot is a shipped chip at its own node, supply and bits, none of them fitted to.
+    """
+    names = {"MAC": "multiply-accumulate", "SOP": "synaptic operation"}
+    marks = [
+        Mark(
+            "not fitted",
+            names[row.operation],
+            row.measured_pj,
+            row.ours_pj,
+            f"{row.chip}, {row.node_nm:g} nm: {row.measured_pj:.4g} pJ measured, "
+            f"{row.ours_pj:.4g} modelled, factor {row.factor:.2f}",
+        )
+        for row in rows
+    ]
+    titles = (
+        "Energy per operation of spiking chips and CNN accelerators, and of the digital side",
+        "line: equal; band: within a factor of 2",
+    )
+    axes = ("across: measured, pJ per operation", "up: modelled, pJ per operation")
+    _write(target, _scatter(titles, axes, list(names.values()), marks))
+
+
 def draw_regions(explored: Explored, target: Path) -> None:
     """Draw the best energy factor over the first axis (across) and the second (up).
 
@@ -121,7 +146,7 @@ def draw_regions(explored: Explored, target: Path) -> None:
 
 @dataclass(frozen=True)
 class Mark:
-    """One point of a scatter: its kind ("left out" or "doubtful"), its series, place and hint."""
+    """One point of a scatter: its kind ("doubtful" ones are rings), its series, place and hint."""
 
     kind: str
     series: str

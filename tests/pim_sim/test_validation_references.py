@@ -11,7 +11,13 @@ import pytest
 from pim_sim.cli import main
 from pim_sim.cli.charts import draw_parity
 from pim_sim.technology import component_costs
-from pim_sim.validation import Reference, Validation, measured_chips, validate
+from pim_sim.validation import (
+    Reference,
+    Validation,
+    beside_silicon,
+    measured_chips,
+    validate,
+)
 from pim_sim.validation.references import references
 
 ROOT = Path(__file__).parents[2]
@@ -162,12 +168,33 @@ def test_shipped_picture_is_the_one_that_the_command_draws(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     target = tmp_path / "parity.svg"
-    main(["validate", "--svg", str(target)])
+    silicon = tmp_path / "silicon.svg"
+    main(["validate", "--svg", str(target), "--silicon-svg", str(silicon)])
     assert "Left out" in capsys.readouterr().out
     shipped = ROOT / "docs" / "pim_sim_parity.svg"
     assert target.read_text(encoding="utf-8") == shipped.read_text(encoding="utf-8")
     assert "docs/pim_sim_parity.svg" in (ROOT / "docs" / "pim_sim.md").read_text(encoding="utf-8")
-    assert [path.name for path in tmp_path.iterdir()] == [target.name]
+    shipped = ROOT / "docs" / "pim_sim_silicon.svg"
+    assert silicon.read_text(encoding="utf-8") == shipped.read_text(encoding="utf-8")
+    assert "docs/pim_sim_silicon.svg" in (ROOT / "docs" / "pim_sim.md").read_text(encoding="utf-8")
+    assert {path.name for path in tmp_path.iterdir()} == {target.name, silicon.name}
+
+
+def test_digital_side_beside_shipped_chips_on_paper() -> None:
+    # Mo et al. at 28 nm, 0.9 V and 8 bits print 12.1 TOPS/W, 0.1653 pJ per multiply-accumulate;
+    # Horowitz's 0.2 and two bytes of sum at 0.03, two bytes of CACTI's 6.14 pJ per 8 over 16 uses,
+    # at the pitch of 28 nm over that of 45 nm
+    (mo,) = [row for row in beside_silicon() if row.chip == "Mo et al." and row.supply_v == 0.9]
+    at_45 = 0.2 + 2 * 0.03 + 2 * 6.14 / 8 / 16
+    assert mo.measured_pj == 0.1653
+    assert mo.ours_pj == pytest.approx(at_45 * math.sqrt(0.127) / 0.54039, rel=1e-4)
+    assert mo.factor == pytest.approx(mo.ours_pj / 0.1653)
+    # TrueNorth at 0.75 V: 16 bits added, 8 of weight and twice 16 of membrane moved
+    truenorth = beside_silicon()[0]
+    at_45 = 2 * 0.03 + 6.14 * 40 / 64
+    moved = math.sqrt(0.127) / 0.54039 * (0.75 / 0.9) ** 2
+    assert (truenorth.operation, truenorth.measured_pj) == ("SOP", 2.5)
+    assert truenorth.ours_pj == pytest.approx(at_45 * moved, rel=1e-4)
 
 
 def test_picture_that_cannot_be_written_is_one_line(
