@@ -145,8 +145,8 @@ def test_cell_and_its_physics_in_a_plugin(
     arguments = ["run", "--workload", workload, "--hardware", str(file), "--json"]
     parts = _answer(command("pim-sim", *arguments, plugins=str(plugin)))["breakdown"]["in_memory"]
     # 4 filters of 18 products at 9 positions; 7 magnitude bits of the input; 6-bit weights are two
-    # columns, of 3 and 2 bits of magnitude, in two rows for the sign; 2 fJ per cell at 1 V, scaled as
-    # fitted to chips with capacitors
+    # columns, of 3 and 2 bits of magnitude, in two rows for the sign; 2 fJ per cell at 1 V, scaled
+    # as fitted to chips with capacitors
     cells = 4 * 18 * 9 * 7 * 2 * 2
     assert parts["cells"]["energy_pj"] == pytest.approx(cells * 2.0 * calibrated().array * 1e-3)
     unknown = command("pim-sim", *arguments)
