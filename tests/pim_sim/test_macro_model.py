@@ -267,7 +267,7 @@ def test_area_on_paper() -> None:
     converters = 2 * 150 / 2**2.25
     area = price(_macro(array=array), 1, 1, ONES).area_mm2
     assert area == pytest.approx(1.4e-6 * (cells + drivers + converters))
-    # a flash converter of 7 bits has 4 times the comparators of 5, another grows by 2^(0.75 x 2); at
+    # a flash converter of 7 bits has 4 times the comparators of 5, another grows by 2^1.5; at
     # 65 nm either by the pitch of a cell
     kinds: list[tuple[Any, float]] = [("flash", 4), ("sar", 2**1.5)]
     for kind, growth in kinds:
