@@ -1,4 +1,5 @@
-"""The command line: ``pim-sim run``, ``sweep``, ``macro``, ``validate`` and ``hardware``.
+"""The command line: ``pim-sim run``, ``sweep``, ``fields``, ``macro``, ``validate``, ``fit`` and
+``hardware``.
 
 Exit codes are those of `pim_sim.io.exit_codes`.
 """
@@ -9,8 +10,9 @@ from collections.abc import Sequence
 
 from cyclopts import App, CycloptsError
 
-from pim_sim.cli.commands import check, list_hardware, macro, run, show, sweep, validate
+from pim_sim.cli.commands import check, fields, list_hardware, macro, run, show, sweep
 from pim_sim.cli.examples import epilogue
+from pim_sim.cli.validation import fit, validate
 from pim_sim.io import exit_codes
 
 
@@ -34,7 +36,7 @@ hardware_app = App(
     help="List, show and check hardware files.",
     help_epilogue=epilogue("hardware"),
 )
-for command in (run, sweep, macro, validate):
+for command in (run, sweep, fields, macro, validate, fit):
     app.command(command, help_epilogue=epilogue(command.__name__))
 app.command(hardware_app)
 hardware_app.default(list_hardware)

@@ -5,8 +5,22 @@ from pim_sim.hardware.bit_line_array import Array, BitLineArray
 from pim_sim.hardware.cells import CELLS, READS, Cell, ReadLaw, Step
 from pim_sim.hardware.description import Digital, Hardware, Mapping, Memory, Noise, Packing
 from pim_sim.hardware.engine import Engine
-from pim_sim.hardware.macro import CellArray, Converter, Input, Logic, Macro, WeightSigns
-from pim_sim.hardware.toml_files import HARDWARE, MACROS, load_hardware, load_macro
+from pim_sim.hardware.macro import (
+    CellArray,
+    Converter,
+    Input,
+    InputSigns,
+    Logic,
+    Macro,
+    WeightSigns,
+)
+from pim_sim.hardware.toml_files import (
+    HARDWARE,
+    MACROS,
+    load_hardware,
+    load_macro,
+    load_measured,
+)
 
 __all__ = [
     "ADC",
@@ -23,6 +37,7 @@ __all__ = [
     "Engine",
     "Hardware",
     "Input",
+    "InputSigns",
     "Logic",
     "Macro",
     "Mapping",
@@ -34,4 +49,5 @@ __all__ = [
     "WeightSigns",
     "load_hardware",
     "load_macro",
+    "load_measured",
 ]
