@@ -45,7 +45,7 @@ def choose_front_end(run: Run) -> None:
     reduces = 0 < config.model.components < scene.bands
     if not config.split.validates_on_blocks or config.scaling != "auto" or reduces:
         return
-    folds = held_out_draws(run)
+    folds = _folds(run)
     pixels = scene.cube.reshape(-1, scene.bands)
     positive = min(pixels[train].mean(dtype=np.float64) for train, _ in folds) > 0
     tried = [spectra for spectra in SPECTRA if positive or "log-derivative" not in spectra]
@@ -72,15 +72,8 @@ def _simplest(scores: NDArray[np.float64]) -> int:
     return int(np.flatnonzero(behind.mean(axis=1) <= errors)[0])
 
 
-def held_out_draws(run: Run) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
-    """Return training and held-out pixels of two or more draws of blocks of the training side.
-
-    Draws that hold nothing out are left out; where fewer than two remain, the run's own division
-    stands in for them.
-
-    Args:
-        run: A run; its seed decides the draws.
-    """
+def _folds(run: Run) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    """Return training and held-out pixels of two or more draws that hold any out."""
     split, options = run.split, run.config.split
     learn = np.sort(np.concatenate([split.train, split.val]))
     draw = np.random.default_rng(run.config.seed)

@@ -28,8 +28,7 @@ from snnquant.inference import (
 )
 from snnquant.io import replacing, write_json
 from snnquant.pipeline.controls import lda_probabilities
-from snnquant.pipeline.front_end_choice import held_out_draws
-from snnquant.pipeline.held_out import held_out_run
+from snnquant.pipeline.held_out import held_out_draws, held_out_run
 from snnquant.pipeline.run import Run
 from snnquant.report.calibration import Calibration, SelectivePoint, SmoothedScores, Unknown
 from snnquant.report.json_records import from_json, to_json
@@ -106,7 +105,7 @@ def _stand_ins(run: Run) -> list[Judged]:
         scene, window = run.scene, run.config.model.window
         shape, labels = (scene.height, scene.width), scene.labels.ravel() - 1
         found = []
-        for train, held_out in held_out_draws(run) if run.config.split.validates_on_blocks else ():
+        for train, held_out in held_out_draws(run):
             around = np.flatnonzero(near(held_out, _AROUND, shape) & scene.valid.ravel())
             values = np.zeros((scene.height * scene.width, scene.classes), np.float32)
             values[around] = lda_probabilities(scene, train, window, around)
