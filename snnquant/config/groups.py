@@ -221,9 +221,13 @@ class TrainingConfig:
     """AdamW's decay of every parameter, 0 to 1 / rate; batch norm keeps the function meanwhile."""
     distillation: Annotated[float, _CNN_QUANTIZED] = 0.9
     """Weight of the teacher's soft labels in the loss of SNN and quantized CNN, 0 to 1."""
-    teacher: Annotated[Literal["cnn", "lda", "cnn+lda"], _SNN] = "cnn"
-    """Source of the SNN's soft labels: the CNN, linear discriminant analysis of pixel and window
-    mean, which keeps its ground where training pixels are few, or the mean of both."""
+    teacher: Annotated[
+        Literal["cnn", "lda", "svm", "cnn+lda", "cnn+svm", "lda+svm", "cnn+lda+svm"], _SNN
+    ] = "cnn"
+    """Source of the SNN's soft labels, or sources whose mean they are: the CNN; linear discriminant
+    analysis or an SVM of window means, which keep their ground where training pixels are few."""
+    teacher_passes: Annotated[int, _SNN] = 0
+    """Passes within the edges of fields that smooth the teacher's soft labels, 0 to 8."""
     unlabelled: Annotated[float, _CNN_QUANTIZED] = 0.0
     """Unlabelled pixels per labelled one, trained on soft labels only, 0 to 100."""
     snn_start: Annotated[Literal["converted", "random"], _SNN, _ABLATION] = "converted"
@@ -250,6 +254,7 @@ class TrainingConfig:
         _check(self, "weight_decay", 0 <= self.weight_decay <= 1 / rate, "0 to 1 / learning rate")
         _check(self, "distillation", 0 <= self.distillation <= 1, "0 to 1")
         _check(self, "spike_penalty", self.spike_penalty >= 0, "0 or more")
+        _check(self, "teacher_passes", 0 <= self.teacher_passes <= 8, "0 to 8 passes")
         limit = 100.0 if self.distillation else 0.0
         expected = "0 to 100, and 0 without distillation"
         _check(self, "unlabelled", 0 <= self.unlabelled <= limit, expected)
