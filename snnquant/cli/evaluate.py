@@ -53,7 +53,7 @@ def evaluate(
     integers
         Also run the trained SNN in integers, as hardware would, and report the agreement.
     smoothing
-        Smoothing of this run's maps from now on: sigma in pixels, 0 for none, or auto.
+        Smoothing of this run's maps from now on: sigma in pixels, edges:N, 0 for none, or auto.
     unknown_accuracy
         Accuracy for which the least certain pixels of its maps are unknown from now on; 0: none.
     resample

@@ -223,9 +223,13 @@ class TrainingConfig:
     """AdamW's decay of every parameter, 0 to 1 / rate; batch norm keeps the function meanwhile."""
     distillation: Annotated[float, _CNN_QUANTIZED] = 0.9
     """Weight of the teacher's soft labels in the loss of SNN and quantized CNN, 0 to 1."""
-    teacher: Annotated[Literal["cnn", "lda", "cnn+lda"], _SNN] = "cnn"
-    """Source of the SNN's soft labels: the CNN, linear discriminant analysis of pixel and window
-    mean, which keeps its ground where training pixels are few, or the mean of both."""
+    teacher: Annotated[
+        Literal["cnn", "lda", "svm", "cnn+lda", "cnn+svm", "lda+svm", "cnn+lda+svm"], _SNN
+    ] = "cnn"
+    """Source of the SNN's soft labels, or sources whose mean they are: the CNN; linear discriminant
+    analysis or an SVM of window means, which keep their ground where training pixels are few."""
+    teacher_passes: Annotated[int, _SNN] = 0
+    """Passes within the edges of fields that smooth the teacher's soft labels, 0 to 8."""
     unlabelled: Annotated[float, _CNN_QUANTIZED] = 0.0
     """Unlabelled pixels per labelled one, trained on soft labels only, 0 to 100."""
     snn_start: Annotated[Literal["converted", "random"], _SNN, _ABLATION] = "converted"
@@ -252,6 +256,7 @@ class TrainingConfig:
         _check(self, "weight_decay", 0 <= self.weight_decay <= 1 / rate, "0 to 1 / learning rate")
         _check(self, "distillation", 0 <= self.distillation <= 1, "0 to 1")
         _check(self, "spike_penalty", self.spike_penalty >= 0, "0 or more")
+        _check(self, "teacher_passes", 0 <= self.teacher_passes <= 8, "0 to 8 passes")
         limit = 100.0 if self.distillation else 0.0
         expected = "0 to 100, and 0 without distillation"
         _check(self, "unlabelled", 0 <= self.unlabelled <= limit, expected)
@@ -264,27 +269,41 @@ class ConfidenceConfig:
     Raises:
         InputError: A value is of the wrong type or out of range.
 
-    >>> ConfidenceConfig(smoothing="2").sigma
-    2.0
+    >>> ConfidenceConfig(smoothing="2").strength, ConfidenceConfig(smoothing="edges:5").strength
+    ((2.0, 0), (0.0, 5))
     """
 
     smoothing: str = "auto"
-    """Gaussian over the class probabilities of a map: its sigma in pixels, at most 20; 0: none;
-    auto: the smallest that is about as accurate as the best on validation pixels."""
+    """Mean of neighbours' class probabilities in a map: a Gaussian's sigma in pixels, at most 20;
+    edges:N, N passes within the edges of fields, at most 8; 0: none; auto: the weakest that is
+    about as accurate as the best on validation pixels."""
     unknown_accuracy: float = 0.0
     """Accuracy for which the least certain pixels are unknown, 0 to below 1; 0: none are."""
 
     def __post_init__(self) -> None:
         require_types(self)
+        expected = "auto, 0 to 20 pixels, or edges:N with 1 to 8 passes"
         try:
-            fits = self.smoothing == "auto" or 0 <= float(self.smoothing) <= 20
+            sigma, _ = self.strength or (0.0, 0)
+            fits = 0 <= sigma <= 20
         except ValueError:
             fits = False
-        _check(self, "smoothing", fits, "auto, or 0 to 20 pixels")
+        _check(self, "smoothing", fits, expected)
         accuracy = self.unknown_accuracy
         _check(self, "unknown_accuracy", 0 <= accuracy < 1, "0 or more, below 1")
 
     @property
-    def sigma(self) -> float | None:
-        """Standard deviation of the Gaussian in pixels; None where validation chooses it."""
-        return None if self.smoothing == "auto" else float(self.smoothing)
+    def strength(self) -> tuple[float, int] | None:
+        """Sigma of the Gaussian in pixels, and passes within edges; None where validation chooses.
+
+        Raises:
+            ValueError: `smoothing` is none of the allowed values.
+        """
+        if self.smoothing == "auto":
+            return None
+        kind, _, passes = self.smoothing.rpartition(":")
+        if not kind:
+            return float(self.smoothing), 0
+        if kind != "edges" or not 1 <= int(passes) <= 8:
+            raise ValueError(self.smoothing)
+        return 0.0, int(passes)

@@ -10,7 +10,8 @@ from snnquant.inference.dense import (
 )
 from snnquant.inference.early_exit import Exits, exits, logits_by_step, margins
 from snnquant.inference.scene_maps import map_fields, map_scene
-from snnquant.inference.smoothing import Readout, choose_sigma, smooth
+from snnquant.inference.edges import Edges
+from snnquant.inference.smoothing import Judged, Readout, Strength, choose_smoothing, smooth
 from snnquant.inference.spectral_distance import SpectralDistance
 from snnquant.inference.tiles import (
     class_type,
@@ -24,10 +25,13 @@ __all__ = [
     "Classifier",
     "Cube",
     "Exits",
+    "Edges",
+    "Judged",
     "Readout",
+    "Strength",
     "SpectralDistance",
     "TileLogits",
-    "choose_sigma",
+    "choose_smoothing",
     "class_type",
     "classify_scene",
     "dense_form",

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from snnquant.inference.cube import Cube
 from snnquant.inference.dense import TileLogits
-from snnquant.inference.smoothing import Readout, reach
+from snnquant.inference.edges import Edges
+from snnquant.inference.smoothing import Readout
 from snnquant.inference.spectral_distance import SpectralDistance
 from snnquant.inference.tiles import class_type, work_on_tiles
 from snnquant.sampling import Normalisation
@@ -42,6 +43,7 @@ def map_scene(
     normalisation: Normalisation,
     window: int,
     readout: Readout,
+    edges: Edges,
     distance: SpectralDistance,
     pixels: NDArray[Any],
     progress: Callable[[int, int], None],
@@ -56,6 +58,7 @@ def map_scene(
         normalisation: Statistics of the training pixels.
         window: Side of the patches, in pixels.
         readout: Smoothing and temperatures.
+        edges: Edges of the fields, for a smoothing that stays within them.
         distance: Distance of a normalised spectrum from the training pixels.
         pixels: Array [H, W] of `map_fields` that is filled.
         progress: Receives the number of pixels done and in total.
@@ -65,7 +68,7 @@ def map_scene(
     """
     height, width, _ = cube.shape
     check_window(window, height, width)
-    margin, half = reach(readout.sigma), window // 2
+    margin, half = readout.strength.reach, window // 2
 
     @torch.inference_mode()
     def fill(rows: range, columns: range) -> int:
@@ -79,8 +82,10 @@ def map_scene(
         if not part["classes"][valid].all():
             scaled = normalisation.apply(values)
             found = logits(torch.from_numpy(scaled).permute(2, 0, 1)[None, None]).cpu()
-            smoothed = readout.smoothed(found.permute(1, 2, 0).numpy(), wide_valid)[inner]
-            spectra = scaled[half : half + len(wide[0]), half : half + len(wide[1])][inner]
+            centre = slice(half, half + len(wide[0])), slice(half, half + len(wide[1]))
+            guide = edges(values[centre])
+            smoothed = readout.smoothed(found.permute(1, 2, 0).numpy(), wide_valid, guide)[inner]
+            spectra = scaled[centre][inner]
             part["smoothed"] = np.where(valid, smoothed.argmax(2) + 1, 0)
             part["confidence"] = readout.confidence(smoothed)
             part["distance"] = np.where(valid, distance(spectra), 0)

@@ -2,32 +2,53 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 from scipy.special import softmax
 
+from snnquant.inference.edges import mean_within_edges, reach_of_passes
+
 Floats = NDArray[np.float32]
 SIGMAS = (0.0, 0.5, 1.0, 2.0, 3.0, 4.0, 6.0)
-"""Strengths that `choose_sigma` tries, pixels."""
+"""Gaussians that `choose_smoothing` tries, sigma in pixels."""
+PASSES = (1, 2, 3, 4, 5, 6)
+"""Passes of the mean within edges that `choose_smoothing` tries."""
 _TRUNCATE = 3.0  # of sigma; beyond it lies 0.3 % of a Gaussian
 
 
-def reach(sigma: float) -> int:
-    """Return how many pixels away a neighbour still counts.
+class Strength(NamedTuple):
+    """Kind and strength of smoothing; one of the two is 0.
 
-    >>> reach(0), reach(2)
-    (0, 6)
+    >>> Strength(2.0).reach, Strength(passes=5).reach
+    (6, 31)
     """
-    return int(_TRUNCATE * sigma + 0.5)
+
+    sigma: float = 0.0
+    """Standard deviation of a Gaussian, pixels."""
+    passes: int = 0
+    """Passes of `mean_within_edges`."""
+
+    @property
+    def reach(self) -> int:
+        """Pixels away at which a neighbour still counts."""
+        return reach_of_passes(self.passes) + int(_TRUNCATE * self.sigma + 0.5)
+
+    def smooth(self, probabilities: Floats, valid: NDArray[np.bool_], guide: Floats) -> Floats:
+        """Return smoothed probabilities [H, W, K]; `guide` [H, W, G] is as of `Edges`."""
+        if self.passes:
+            return mean_within_edges(probabilities, valid, guide, self.passes)
+        return smooth(probabilities, valid, self.sigma)
 
 
 def smooth(probabilities: Floats, valid: NDArray[np.bool_], sigma: float) -> Floats:
     """Return the Gaussian mean of the probabilities of the neighbours that have data.
 
-    What lies beyond the edges has no data either, so that a tile with a margin of `reach(sigma)`
+    What lies beyond the edges has no data either, so that a tile with a margin of `Strength.reach`
     pixels gives the values of the whole map. No label is looked at.
 
     Args:
@@ -54,50 +75,63 @@ def smooth(probabilities: Floats, valid: NDArray[np.bool_], sigma: float) -> Flo
     return found
 
 
-def choose_sigma(
-    probabilities: Floats,
-    valid: NDArray[np.bool_],
-    pixels: NDArray[np.int64],
-    classes: NDArray[np.integer],
-    *,
-    apart: bool = False,
-) -> float:
-    """Return the strength in `SIGMAS` that is most accurate on pixels, the smallest of equals.
+class Judged(NamedTuple):
+    """Probabilities of a map and the pixels on which a smoothing is judged."""
+
+    probabilities: Floats
+    """[H, W, K]."""
+    pixels: NDArray[np.int64]
+    """Flat indices [N] of validation pixels."""
+    classes: NDArray[np.integer]
+    """Their true classes [N] from 0."""
+
+
+def choose_smoothing(
+    maps: Sequence[Judged], valid: NDArray[np.bool_], guide: Floats | None = None
+) -> Strength:
+    """Return the strength that is most accurate on validation pixels, the smallest of equals.
 
     Validation pixels amid training pixels are smoothed with neighbours that the network knows by
-    heart. So there the smallest strength that is about as accurate as the best is taken: within one
+    heart. So there the smallest Gaussian that is about as accurate as the best is taken: within one
     standard error of the difference, counted on the same pixels (the rule of Breiman et al. 1984,
     "Classification and regression trees"). Accuracy, because likelihood also falls where smoothing
     only makes probabilities less certain.
 
     Args:
-        probabilities: [H, W, K].
+        maps: Maps of one scene, whose pixels are judged together; none choose no smoothing.
         valid: [H, W] True where a pixel has data.
-        pixels: Flat indices [N] of validation pixels; none choose 0.
-        classes: Their true classes [N] from 0.
-        apart: True for whole blocks of pixels, apart from training pixels.
+        guide: [H, W, G] of `Edges` where whole blocks of pixels, apart from training pixels, are
+            judged: the mean within edges is tried too, and the best is taken.
     """
+    tried = [Strength(sigma) for sigma in SIGMAS]
+    nothing = np.zeros((*valid.shape, 1), np.float32)
+    if guide is not None:
+        tried += [Strength(passes=passes) for passes in PASSES]
 
-    def right(sigma: float) -> NDArray[np.int64]:
-        smoothed = smooth(probabilities, valid, sigma).reshape(-1, probabilities.shape[2])
-        hits: NDArray[np.int64] = (smoothed[pixels].argmax(1) == classes).astype(np.int64)
-        return hits
+    def right(strength: Strength) -> NDArray[np.int64]:
+        hits = [np.zeros(0, np.int64)]
+        for probabilities, pixels, classes in maps:
+            smoothed = strength.smooth(probabilities, valid, nothing if guide is None else guide)
+            found = smoothed.reshape(-1, probabilities.shape[2])[pixels].argmax(1)
+            hits.append((found == classes).astype(np.int64))
+        return np.concatenate(hits)
 
-    by_sigma = {sigma: right(sigma) for sigma in SIGMAS}
-    best = max(by_sigma.values(), key=lambda hits: int(hits.sum()))
+    by_strength = {strength: right(strength) for strength in tried}
+    best = max(by_strength.values(), key=lambda hits: int(hits.sum()))
 
     def as_good(hits: NDArray[np.int64]) -> bool:
         lost = best - hits
-        return bool(lost.sum() <= (0 if apart else np.sqrt((lost**2).sum())))
+        return bool(lost.sum() <= (0 if guide is not None else np.sqrt((lost**2).sum())))
 
-    return next(sigma for sigma, hits in by_sigma.items() if as_good(hits))
+    return next(strength for strength, hits in by_strength.items() if as_good(hits))
 
 
 @dataclass(frozen=True)
 class Readout:
     """Way from a network's logits to the classes and confidences of a map.
 
-    >>> certain = Readout(temperature=0.5).smoothed(np.array([[[1.0, 0.0]]]), np.ones((1, 1), bool))
+    >>> logits, valid = np.array([[[1.0, 0.0]]]), np.ones((1, 1), bool)
+    >>> certain = Readout(temperature=0.5).smoothed(logits, valid, np.zeros((1, 1, 3), np.float32))
     >>> float(Readout().confidence(certain)[0, 0])  # softmax of 2 and 0
     0.88...
     """
@@ -105,16 +139,33 @@ class Readout:
     temperature: float = 1.0
     """Temperature of the softmax."""
     sigma: float = 0.0
-    """Standard deviation of the smoothing Gaussian in pixels; 0 smooths nothing."""
+    """Standard deviation of the smoothing Gaussian in pixels; 0: none."""
     temperature_smoothed: float = 1.0
     """Temperature of the smoothed probabilities, which a mean makes less certain."""
     unknown_below: float | None = None
     """Confidence below which a pixel's class is unknown; None where all are known."""
+    edge_passes: int | None = None
+    """Passes of the mean within edges in place of the Gaussian."""
 
-    def smoothed(self, logits: NDArray[np.floating], valid: NDArray[np.bool_]) -> Floats:
-        """Return smoothed probabilities [H, W, K] of logits, zeros where `valid` [H, W] is not."""
+    @property
+    def strength(self) -> Strength:
+        """Kind and strength of the smoothing."""
+        return Strength(self.sigma, self.edge_passes or 0)
+
+    @property
+    def smooths(self) -> bool:
+        """True where anything is smoothed."""
+        return self.strength != Strength()
+
+    def smoothed(
+        self, logits: NDArray[np.floating], valid: NDArray[np.bool_], guide: Floats
+    ) -> Floats:
+        """Return smoothed probabilities [H, W, K] of logits, zeros where `valid` [H, W] is not.
+
+        `guide` [H, W, G] is as of `Edges`.
+        """
         probabilities = softmax(logits / self.temperature, axis=2).astype(np.float32)
-        return smooth(probabilities, valid, self.sigma)
+        return self.strength.smooth(probabilities, valid, guide)
 
     def confidence(self, smoothed: Floats) -> Floats:
         """Return the calibrated probability [...] of the best class of [..., K]; 0 without data."""

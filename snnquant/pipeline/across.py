@@ -17,7 +17,7 @@ from snnquant.inference import Cube, scene_logits
 from snnquant.io import write_json
 from snnquant.pipeline.controls import spectral_scores
 from snnquant.pipeline.other_cube import cube_of_another
-from snnquant.pipeline.readouts import kept_readout, tile_form
+from snnquant.pipeline.readouts import edges_of, kept_readout, tile_form
 from snnquant.pipeline.run import Run
 from snnquant.pipeline.run_start import activation_width
 from snnquant.report.across_scenes import AcrossControls, AcrossMetrics, AcrossScores
@@ -141,6 +141,9 @@ def _score(run: Run, name: Network, cube: Cube, pixels: Numbers, truth: Numbers)
         return Scores.from_confusion(confusion(truth - 1, found, classes))
 
     bare = scores(logits)
-    smoothed = scores(readout.smoothed(logits, valid)) if readout.sigma else bare
+    smoothed = bare
+    if readout.smooths:
+        guide = edges_of(run)(cube.block(*map(range, cube.shape[:2]), 0)[0])
+        smoothed = scores(readout.smoothed(logits, valid, guide))
     of_map = SmoothedScores(smoothed.oa, smoothed.aa, smoothed.kappa)
     return AcrossScores(**asdict(bare), smoothed=of_map)

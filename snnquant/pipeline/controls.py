@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter
+from scipy.special import softmax
 
 from snnquant.report.run_metrics import Controls, ControlScores
 from snnquant.sampling import Split, nearest_labels
@@ -150,15 +152,50 @@ def lda_probabilities(
     return found
 
 
+def svm_probabilities(
+    scene: Scene, learn: NDArray[np.int64], window: int, pixels: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """Return soft labels [N, K] of pixels by the SVM of `score_controls`.
+
+    They are the softmax of its decision values, one class against the rest, which have no scale: no
+    pixel is held out to calibrate them.
+
+    Args:
+        scene: The scene.
+        learn: [M] flat indices of the pixels that it learns from, of two classes or more.
+        window: Side of the window in pixels, odd.
+        pixels: [N] flat indices.
+    """
+    few = learn
+    if len(learn) > SVM_PIXELS:
+        few = np.sort(np.random.default_rng(0).permutation(learn)[:SVM_PIXELS])
+    own, wanted = (window_means(scene.cube, window, some) for some in (few, pixels))
+    model, scores = _fitted_svm(own, scene.labels.ravel()[few])
+    values = model.decision_function(scores(wanted)).reshape(len(pixels), -1)
+    if values.shape[1] == 1:  # of two classes, only the second has a decision value
+        values = np.hstack([-values, values])
+    found = np.zeros((len(pixels), scene.classes))
+    found[:, model.classes_ - 1] = softmax(values, axis=1)
+    return found
+
+
 def _svm(
     spectra: NDArray[np.float64], labels: NDArray[np.integer], test: NDArray[np.float64]
 ) -> NDArray[np.integer]:
-    from sklearn.svm import SVC
-
     if (labels == labels[0]).all():
         return np.full(len(test), labels[0])
+    model, scores = _fitted_svm(spectra, labels)
+    found: NDArray[np.integer] = model.predict(scores(test))
+    return found
+
+
+def _fitted_svm(
+    spectra: NDArray[np.float64], labels: NDArray[np.integer]
+) -> tuple[Any, Callable[[NDArray[np.float64]], NDArray[np.float64]]]:
+    """Return the model and the standard scores that it takes."""
+    from sklearn.svm import SVC
+
     mean, std = spectra.mean(axis=0), spectra.std(axis=0)
     std[std == 0] = 1
     model = SVC(C=100, gamma="scale").fit((spectra - mean) / std, labels)
-    found: NDArray[np.integer] = model.predict((test - mean) / std)
-    return found
+    return model, lambda values: (values - mean) / std

@@ -17,18 +17,22 @@ from snnquant.config import write_config
 from snnquant.errors import InputError
 from snnquant.inference import (
     Cube,
+    Edges,
+    Judged,
     Readout,
+    Strength,
     TileLogits,
-    choose_sigma,
+    choose_smoothing,
     scene_logits,
-    smooth,
     tile_logits,
 )
 from snnquant.io import replacing, write_json
-from snnquant.pipeline.held_out import held_out_run
+from snnquant.pipeline.controls import lda_probabilities
+from snnquant.pipeline.held_out import held_out_draws, held_out_run
 from snnquant.pipeline.run import Run
 from snnquant.report.calibration import Calibration, SelectivePoint, SmoothedScores, Unknown
 from snnquant.report.json_records import from_json, to_json
+from snnquant.sampling.validation_blocks import near
 from snnquant.stored_networks import Network
 from snnquant.training import Samples, Scores, confusion, predict
 from snnquant.training.confidence import (
@@ -42,6 +46,7 @@ from snnquant.training.confidence import (
 READOUTS_FILE = "confidence.json"
 """File of the choices, by network."""
 Floats = NDArray[np.float32]
+_AROUND = 64  # pixels, as far as any smoothing that is tried reaches
 
 
 def inputs_of(checkpoint: Checkpoint) -> int:
@@ -70,8 +75,9 @@ def choose_readout(run: Run, name: str) -> tuple[Readout, Floats | None]:
     """
     if run.refits:
         held_out = held_out_run(run, name)
+        vars(held_out)["stand_ins"] = _stand_ins(run)  # the same pixels: drawn and learnt once
         readout, _ = _chosen(held_out, held_out.load(name))
-        smoothed = _smoothed(run, run.load(name), readout) if readout.sigma else None
+        smoothed = _smoothed(run, run.load(name), readout) if readout.smooths else None
         return readout, smoothed
     return _chosen(run, run.load(name))
 
@@ -79,7 +85,34 @@ def choose_readout(run: Run, name: str) -> tuple[Readout, Floats | None]:
 def _smoothed(run: Run, checkpoint: Checkpoint, readout: Readout) -> Floats:
     """Return the smoothed probabilities [H W, K] of the scene."""
     values = _scene_logits(run, checkpoint)
-    return readout.smoothed(values, run.scene.valid).reshape(-1, run.scene.classes)
+    guide = edges_of(run)(run.scene.cube)
+    return readout.smoothed(values, run.scene.valid, guide).reshape(-1, run.scene.classes)
+
+
+def edges_of(run: Run) -> Edges:
+    """Return the edges of fields as the training pixels' spectra tell them apart."""
+    return Edges.of(run.scene.cube.reshape(-1, run.scene.bands)[run.split.train])
+
+
+def _stand_ins(run: Run) -> list[Judged]:
+    """Return maps by linear discriminant analysis, each judged on another draw of held-out blocks.
+
+    Networks would have to be trained for each draw. One draw says little, and how far neighbours
+    are of one class depends on the scene more than on the classifier.
+    """
+    kept: dict[str, Any] = vars(run)  # where cached properties are
+    if "stand_ins" not in kept:
+        scene, window = run.scene, run.config.model.window
+        shape, labels = (scene.height, scene.width), scene.labels.ravel() - 1
+        found = []
+        for train, held_out in held_out_draws(run):
+            around = np.flatnonzero(near(held_out, _AROUND, shape) & scene.valid.ravel())
+            values = np.zeros((scene.height * scene.width, scene.classes), np.float32)
+            values[around] = lda_probabilities(scene, train, window, around)
+            found.append(Judged(values.reshape(*shape, -1), held_out, labels[held_out]))
+        kept["stand_ins"] = found
+    stand_ins: list[Judged] = kept["stand_ins"]
+    return stand_ins
 
 
 def _scene_logits(run: Run, checkpoint: Checkpoint) -> Floats:
@@ -92,7 +125,7 @@ def _chosen(run: Run, checkpoint: Checkpoint) -> tuple[Readout, Floats | None]:
     options, validation = run.config.confidence, run.samples(run.split.val)
     classes = validation.classes.numpy()
     smoothed = None
-    if options.sigma == 0:
+    if options.strength == (0, 0):
         logits = predict(checkpoint.network, validation.patches, validation.indices)
         readout = Readout(fit_temperature(logits.numpy(), classes))
         held_out = _probabilities(logits, readout)
@@ -103,24 +136,27 @@ def _chosen(run: Run, checkpoint: Checkpoint) -> tuple[Readout, Floats | None]:
         confidence, right = readout.confidence(held_out), held_out.argmax(1) == classes
         threshold = confidence_threshold(confidence, right, options.unknown_accuracy)
         readout = replace(readout, unknown_below=threshold)
-    return readout, smoothed if readout.sigma else None
+    return readout, smoothed if readout.smooths else None
 
 
 def _smoothing(
     run: Run, checkpoint: Checkpoint, classes: NDArray[np.int64]
 ) -> tuple[Readout, Floats]:
-    """Return sigma and temperatures, and the smoothed probabilities [H W, K] of the scene."""
-    scene, pixels, sigma = run.scene, run.split.val, run.config.confidence.sigma
-    values = _scene_logits(run, checkpoint)
+    """Return smoothing and temperatures, and the smoothed probabilities [H W, K] of the scene."""
+    scene, pixels, given = run.scene, run.split.val, run.config.confidence.strength
+    values, guide = _scene_logits(run, checkpoint), edges_of(run)(scene.cube)
     shape = (-1, scene.classes)
     temperature = fit_temperature(values.reshape(shape)[pixels], classes)
-    probabilities = Readout(temperature).smoothed(values, scene.valid)
-    if sigma is None:
+    if given is None:
         apart = run.config.split.validates_on_blocks
-        sigma = choose_sigma(probabilities, scene.valid, pixels, classes, apart=apart)
-    smoothed = smooth(probabilities, scene.valid, sigma).reshape(shape)
-    readout = Readout(temperature, sigma)
-    if sigma:
+        bare = Readout(temperature).smoothed(values, scene.valid, guide)
+        maps = _stand_ins(run) or [Judged(bare, pixels, classes)]
+        strength = choose_smoothing(maps, scene.valid, guide if apart else None)
+    else:
+        strength = Strength(*given)
+    readout = Readout(temperature, strength.sigma, edge_passes=strength.passes or None)
+    smoothed = readout.smoothed(values, scene.valid, guide).reshape(shape)
+    if readout.smooths:
         likelihoods = np.log(np.maximum(smoothed[pixels], 1e-12))
         readout = replace(readout, temperature_smoothed=fit_temperature(likelihoods, classes))
     return readout, smoothed
@@ -156,6 +192,7 @@ def judge(
         ece_uncalibrated=calibration_error(uncalibrated.max(1), bare_right),
         ece_smoothed=calibration_error(confidence, right),
         sigma=readout.sigma,
+        edge_passes=readout.edge_passes,
         temperature_smoothed=readout.temperature_smoothed,
         selective=tuple(
             map(SelectivePoint, COVERAGES, selective_accuracy(confidence, right, COVERAGES))

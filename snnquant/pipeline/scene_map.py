@@ -29,7 +29,7 @@ from snnquant.inference import (
     unfinished_map,
 )
 from snnquant.pipeline.other_cube import other_cube
-from snnquant.pipeline.readouts import inputs_of, kept_readout, tile_form
+from snnquant.pipeline.readouts import edges_of, inputs_of, kept_readout, tile_form
 from snnquant.pipeline.run import Run
 from snnquant.report import write_map, write_values
 from snnquant.sampling import Normalisation
@@ -145,7 +145,9 @@ class _Drawing:
         fields, method = map_fields(self.run.scene.classes), f"{how} {readout}"
         with self._unfinished(fields, method) as pixels:
             distance = self._distance()
-            map_scene(logits, *self._pixels, readout, distance, pixels, self._progress(how))
+            edges = edges_of(self.run)
+            done = self._progress(how)
+            map_scene(logits, *self._pixels, readout, edges, distance, pixels, done)
             self._write("", pixels["classes"])
             self._write("_smoothed", pixels["smoothed"])
             confidence, known = pixels["confidence"], pixels["classes"] > 0

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
-from snnquant.pipeline.controls import lda_probabilities
+from snnquant.inference import Edges, Strength
+from snnquant.pipeline.controls import lda_probabilities, svm_probabilities
 from snnquant.pipeline.run import Run
 from snnquant.pipeline.run_start import batch_size_for, unlabelled
+from snnquant.scenes import Scene
 from snnquant.training import Teacher, predict
+
+_CONTROLS: dict[
+    str, Callable[[Scene, NDArray[np.int64], int, NDArray[np.int64]], NDArray[np.float64]]
+] = {"lda": lda_probabilities, "svm": svm_probabilities}
 
 
 def soft_labels(run: Run, cnn: nn.Module) -> Teacher:
@@ -21,19 +30,29 @@ def soft_labels(run: Run, cnn: nn.Module) -> Teacher:
 
     Returns:
         The CNN, or probabilities [H W, K] with rows for the training pixels and, where they are
-        used, the pixels without a label; zeros elsewhere. They are learnt from training pixels.
+        used, the pixels without a label; zeros elsewhere. They are learnt from training pixels, and
+        smoothed over the pixels that have rows.
     """
-    teacher, scene, train = run.config.training.teacher, run.scene, run.split.train
-    if teacher == "cnn":
+    training, scene, train = run.config.training, run.scene, run.split.train
+    if training.teacher == "cnn" and not training.teacher_passes:
         return cnn
     more = unlabelled(run.config, scene)
     pixels = train if more is None else np.union1d(train, more.numpy())
+    indices, parts = torch.from_numpy(pixels), training.teacher.split("+")
     found = torch.zeros(scene.height * scene.width, scene.classes)
-    linear = lda_probabilities(scene, train, run.config.model.window, pixels)
-    found[pixels] = torch.from_numpy(linear).float()
-    if teacher == "cnn+lda":
-        indices = torch.from_numpy(pixels)
-        batch = batch_size_for(cnn, run.patches.gather(indices[:1]))
-        found[pixels] += predict(cnn, run.patches, indices, batch).softmax(1)
-        found /= 2
+    for name in parts:
+        if name == "cnn":
+            batch = batch_size_for(cnn, run.patches.gather(indices[:1]))
+            found[indices] += predict(cnn, run.patches, indices, batch).softmax(1)
+        else:
+            own = _CONTROLS[name](scene, train, run.config.model.window, pixels)
+            found[indices] += torch.from_numpy(own).float()
+    found /= len(parts)
+    if training.teacher_passes:
+        shape = (scene.height, scene.width)
+        labelled = np.isin(np.arange(len(found)), pixels).reshape(shape)
+        guide = Edges.of(scene.cube.reshape(-1, scene.bands)[train])(scene.cube)
+        strength = Strength(passes=training.teacher_passes)
+        smoothed = strength.smooth(found.numpy().reshape(*shape, -1), labelled, guide)
+        found = torch.from_numpy(smoothed.reshape(len(found), -1))
     return found

@@ -61,3 +61,5 @@ class Calibration:
     """Accuracy by coverage of the smoothed map."""
     unknown: Unknown | None = None
     """Unknown pixels; only with `--unknown-accuracy`."""
+    edge_passes: int | None = None
+    """Passes of the mean within edges, where that smooths in place of the Gaussian."""

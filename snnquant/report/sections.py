@@ -198,6 +198,9 @@ def _confidence(metrics: RunMetrics, calibration: Mapping[Network, Calibration])
         rows.append((label, *(show(values[key]) if key in values else BLANK for key in present)))
 
     add("smoothing, sigma in pixels", calibration, lambda entry: f"{entry.sigma:g}")
+    if any(entry.edge_passes for entry in calibration.values()):
+        label = "smoothing within edges, passes"
+        add(label, calibration, lambda entry: f"{entry.edge_passes or 0}")
     add("temperature", calibration, lambda entry: f"{entry.temperature:.2f}")
     add("ECE at temperature 1, %", calibration, lambda entry: percent(entry.ece_uncalibrated))
     add("ECE, %", calibration, lambda entry: percent(entry.ece))

@@ -81,6 +81,42 @@ def hold_out_blocks(
     return learn[~best.val & ~lost], learn[best.val], notes
 
 
+def hold_out_squares(
+    learn: Array,
+    classes: Array,
+    config: SplitConfig,
+    guard: int,
+    draw: np.random.Generator,
+    shape: tuple[int, int],
+) -> tuple[Array, Array]:
+    """Take validation out of the training side as `--split blocks` takes test pixels out.
+
+    Whole blocks, all classes of each, are drawn at random until they hold `validation_fraction` of
+    the pixels. Held-out pixels of a class that no longer trains are left out.
+
+    Args:
+        learn: Flat indices [N] of the training side.
+        classes: Their classes [N].
+        config: Share and block size.
+        guard: Training pixels nearer than this to a held-out one are dropped.
+        draw: Source of random numbers.
+        shape: Height and width of the scene.
+
+    Returns:
+        Training and validation pixels.
+    """
+    row, column = np.divmod(learn, shape[1])
+    side = config.block_size
+    _, block, count = np.unique(
+        row // side * shape[1] + column // side, return_inverse=True, return_counts=True
+    )
+    order = draw.permutation(len(count))
+    wanted = np.searchsorted(np.cumsum(count[order]), config.validation_fraction * len(learn)) + 1
+    held = np.isin(block, order[:wanted])
+    kept = ~near(learn[held], max(guard, 1), shape)[learn]
+    return learn[kept], learn[held & np.isin(classes, classes[kept])]
+
+
 def _units(
     labels: Array, learn: Array, config: SplitConfig, shape: tuple[int, int]
 ) -> dict[int, list[list[Array]]]:

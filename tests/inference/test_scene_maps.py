@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from snnquant.inference import (
     Cube,
+    Edges,
     Readout,
     SpectralDistance,
     map_fields,
@@ -40,11 +43,23 @@ def distance(cube: Cube) -> SpectralDistance:
     return SpectralDistance.of(spectra, np.arange(len(spectra)) % 2)
 
 
-def maps_of(cube: Cube, distance: SpectralDistance, by_tile=logits, pixels=None) -> np.ndarray:
+@pytest.fixture
+def edges(cube: Cube) -> Edges:
+    return Edges.of(cube.open()[10:].reshape(-1, BANDS))
+
+
+def maps_of(
+    cube: Cube,
+    distance: SpectralDistance,
+    edges: Edges,
+    by_tile=logits,
+    pixels=None,
+    readout: Readout = READOUT,
+) -> np.ndarray:
     if pixels is None:
         pixels = np.zeros(cube.shape[:2], map_fields(CLASSES))
     done = lambda *_: None  # noqa: E731
-    map_scene(by_tile, cube, NORMALISATION, WINDOW, READOUT, distance, pixels, done)
+    map_scene(by_tile, cube, NORMALISATION, WINDOW, readout, edges, distance, pixels, done)
     return pixels
 
 
@@ -56,15 +71,19 @@ def same(found: np.ndarray, expected: np.ndarray) -> None:
 
 
 @pytest.mark.parametrize("tile", [5, 16, 64])
-def test_tiles_give_what_the_whole_scene_gives(cube, distance, tile, monkeypatch) -> None:
+@pytest.mark.parametrize("passes", [None, 3])
+def test_tiles_give_what_the_whole_scene_gives(
+    cube, distance, edges, tile, passes, monkeypatch
+) -> None:
     monkeypatch.setattr(tiles, "TILE", tile)
-    found = maps_of(cube, distance)
+    readout = replace(READOUT, sigma=0.0, edge_passes=passes) if passes else READOUT
+    found = maps_of(cube, distance, edges, readout=readout)
     values = scene_logits(logits, cube, NORMALISATION, WINDOW, CLASSES)
     valid = np.isfinite(cube.open()).all(2)
-    smoothed = READOUT.smoothed(values, valid)
+    smoothed = readout.smoothed(values, valid, edges(cube.open()))
     np.testing.assert_array_equal(found["classes"], np.where(valid, values.argmax(2) + 1, 0))
     np.testing.assert_array_equal(found["smoothed"], np.where(valid, smoothed.argmax(2) + 1, 0))
-    np.testing.assert_allclose(found["confidence"], READOUT.confidence(smoothed), rtol=1e-4)
+    np.testing.assert_allclose(found["confidence"], readout.confidence(smoothed), rtol=1e-4)
     spectra = NORMALISATION.apply(np.nan_to_num(cube.open()))
     np.testing.assert_allclose(found["distance"][valid], distance(spectra)[valid], rtol=1e-5)
     for name in found.dtype.names:
@@ -72,9 +91,9 @@ def test_tiles_give_what_the_whole_scene_gives(cube, distance, tile, monkeypatch
     assert (found["classes"] != found["smoothed"]).any()
 
 
-def test_an_interrupted_pass_resumes(cube, distance, monkeypatch) -> None:
+def test_an_interrupted_pass_resumes(cube, distance, edges, monkeypatch) -> None:
     monkeypatch.setattr(tiles, "TILE", 16)
-    whole, calls = maps_of(cube, distance), []
+    whole, calls = maps_of(cube, distance, edges), []
     pixels = np.zeros(cube.shape[:2], map_fields(CLASSES))
 
     def until(limit: int):
@@ -87,9 +106,9 @@ def test_an_interrupted_pass_resumes(cube, distance, monkeypatch) -> None:
         return by_tile
 
     with pytest.raises(KeyboardInterrupt):
-        maps_of(cube, distance, until(2), pixels)
+        maps_of(cube, distance, edges, until(2), pixels)
     calls.clear()
-    same(maps_of(cube, distance, until(99), pixels), whole)
+    same(maps_of(cube, distance, edges, until(99), pixels), whole)
     assert len(calls) == 6 - 2
 
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from scipy.special import softmax
 
-from snnquant.inference import Readout, choose_sigma, smooth
-from snnquant.inference.smoothing import SIGMAS, reach
+from snnquant.inference import Judged, Readout, Strength, choose_smoothing, smooth
+from snnquant.inference.smoothing import SIGMAS
 
 
 @pytest.fixture
@@ -49,11 +49,16 @@ def test_it_is_the_normalised_sum_of_neighbours_as_far_as_it_reaches(probabiliti
     valid[row, column] = True
     rows, columns = np.ogrid[:20, :30]
     away = (rows - row) ** 2 + (columns - column) ** 2
-    near = np.maximum(abs(rows - row), abs(columns - column)) <= reach(sigma)
+    near = np.maximum(abs(rows - row), abs(columns - column)) <= Strength(sigma).reach
     weights = np.exp(-away / (2 * sigma**2)) * near * valid
     expected = (weights[..., None] * probabilities).sum((0, 1)) / weights.sum()
     found = smooth(probabilities, valid, sigma)[row, column]
     np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+def chosen(probabilities, pixels, classes, guide=None) -> Strength:
+    everywhere = np.ones(probabilities.shape[:2], bool)
+    return choose_smoothing([Judged(probabilities, pixels, classes)], everywhere, guide)
 
 
 def noisy_halves() -> tuple[np.ndarray, np.ndarray]:
@@ -65,37 +70,47 @@ def noisy_halves() -> tuple[np.ndarray, np.ndarray]:
 
 
 def test_validation_smooths_noise_and_keeps_fields_of_one_pixel() -> None:
-    everywhere, pixels = np.ones((40, 40), bool), np.arange(0, 1600, 7)
+    pixels = np.arange(0, 1600, 7)
     probabilities, truth = noisy_halves()
-    assert choose_sigma(probabilities, everywhere, pixels, truth.ravel()[pixels]) >= 1
+    assert chosen(probabilities, pixels, truth.ravel()[pixels]).sigma >= 1
     checks = np.indices((40, 40)).sum(0) % 2
     sharp = np.stack([1 - checks, checks], axis=2).astype(np.float32)
-    assert choose_sigma(sharp, everywhere, pixels, checks.ravel()[pixels]) == 0
+    assert chosen(sharp, pixels, checks.ravel()[pixels]) == Strength()
 
 
 def test_one_pixel_more_is_chance_and_many_are_not() -> None:
-    everywhere = np.ones((40, 40), bool)
     truth = np.zeros(1600, int)
     for count in (1, 8):
         # Single pixels that only smoothing gets right, far apart in a field of one class.
         flat = np.broadcast_to(np.array([0.9, 0.1], np.float32), (40, 40, 2)).copy()
         for number in range(count):
             flat[5 + 9 * (number // 4), 5 + 9 * (number % 4)] = [0.3, 0.7]
-        assert (choose_sigma(flat, everywhere, np.arange(1600), truth) > 0) == (count > 1)
+        assert (chosen(flat, np.arange(1600), truth).sigma > 0) == (count > 1)
 
 
-def test_equals_and_no_pixel_choose_the_weakest() -> None:
-    everywhere, flat = np.ones((9, 9), bool), np.full((9, 9, 2), 0.5, np.float32)
+def test_equals_no_pixel_and_no_map_choose_the_weakest() -> None:
+    flat = np.full((9, 9, 2), 0.5, np.float32)
     flat[..., 1] = 0.4
     pixels = np.arange(81)
-    assert choose_sigma(flat, everywhere, pixels, np.zeros(81, int)) == 0
-    assert choose_sigma(flat, everywhere, pixels[:0], np.zeros(0, int)) == 0
+    assert chosen(flat, pixels, np.zeros(81, int)) == Strength()
+    assert chosen(flat, pixels[:0], np.zeros(0, int)) == Strength()
+    assert choose_smoothing([], np.ones((9, 9), bool)) == Strength()
+
+
+def test_maps_are_judged_together() -> None:
+    probabilities, truth = noisy_halves()
+    sharp = np.stack([1 - np.indices((40, 40)).sum(0) % 2, np.indices((40, 40)).sum(0) % 2], axis=2)
+    everywhere, every = np.ones((40, 40), bool), np.arange(1600)
+    noisy = Judged(probabilities, every, truth.ravel())
+    few = Judged(sharp.astype(np.float32), every[:50], sharp.argmax(2).ravel()[:50])
+    assert choose_smoothing([noisy, few], everywhere).sigma >= 1
+    assert choose_smoothing([few], everywhere) == Strength()
 
 
 def test_confidence_is_the_softmax_at_the_temperatures(valid) -> None:
     logits = np.random.default_rng(2).normal(scale=5, size=(20, 30, 4)).astype(np.float32)
     readout = Readout(temperature=2.0)
-    smoothed = readout.smoothed(logits, valid)
+    smoothed = readout.smoothed(logits, valid, np.zeros((20, 30, 3), np.float32))
     expected = softmax(logits / 2, axis=2).max(2) * valid
     np.testing.assert_allclose(readout.confidence(smoothed), expected, rtol=1e-5)
     # Temperatures multiply where nothing is smoothed.
@@ -106,18 +121,19 @@ def test_confidence_is_the_softmax_at_the_temperatures(valid) -> None:
     assert (colder.confidence(smoothed)[valid] > 0).all()
 
 
-def test_blocks_apart_take_the_best_where_pixels_amid_training_take_the_smallest_of_equals():
+def test_blocks_apart_take_the_best_and_pixels_amid_training_the_smallest_of_equals() -> None:
     generator = np.random.default_rng(3)
     truth = np.repeat([0, 1], 200).reshape(20, 20)
     flipped = truth ^ (generator.random((20, 20)) < 0.02)
     probabilities = np.eye(2, dtype=np.float32)[flipped] * 0.8 + 0.1
     pixels, valid = np.arange(400), np.ones((20, 20), bool)
-    bold = choose_sigma(probabilities, valid, pixels, truth.ravel(), apart=True)
-    careful = choose_sigma(probabilities, valid, pixels, truth.ravel())
+    guide = np.zeros((20, 20, 3), np.float32)
+    bold = chosen(probabilities, pixels, truth.ravel(), guide)
+    careful = chosen(probabilities, pixels, truth.ravel())
 
-    def right(sigma):
-        smoothed = smooth(probabilities, valid, sigma)
+    def right(strength: Strength) -> int:
+        smoothed = strength.smooth(probabilities, valid, guide)
         return int((smoothed.argmax(2) == truth).sum())
 
-    assert careful <= bold
-    assert right(bold) == max(right(sigma) for sigma in (0, 0.5, 1, 2, 3, 4, 6))
+    assert careful.sigma <= bold.sigma or bold.passes
+    assert right(bold) == max(right(Strength(sigma)) for sigma in (0, 0.5, 1, 2, 3, 4, 6))

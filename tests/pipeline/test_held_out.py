@@ -79,6 +79,30 @@ def test_the_outer_networks_see_the_validation_blocks_and_the_inner_ones_never(
     assert outer.digest == make_split(run.scene, plain, 3, run.config.seed).digest
 
 
+def test_blocks_are_held_out_whole_as_those_that_test(refitted: Path) -> None:
+    outer, inner = Run.open(refitted).split, inner_of(refitted).split
+    block = lambda pixels: {*(pixels // 48 // 8 * 6 + pixels % 48 // 8)}  # noqa: E731
+    assert not block(inner.val) & block(inner.train)
+    draws = held_out.held_out_draws(Run.open(refitted))
+    assert len(draws) == held_out.DRAWS
+    np.testing.assert_array_equal(draws[0][1], inner.val)
+    assert len({held.tobytes() for _, held in draws}) > 1
+    learn = {*outer.train, *outer.val}
+    for train, held in draws:
+        assert {*train, *held} < learn
+        assert not block(held) & block(train)
+
+
+def test_what_was_held_out_before_stays_held_out(
+    refitted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(refitted, tmp_path / "run")
+    before = inner_of(tmp_path / "run").split
+    monkeypatch.setattr(held_out, "held_out_draws", lambda run: [])
+    again = held_out_run(Run.open(tmp_path / "run"), Network.CNN_FP32)
+    assert again.split.digest == before.digest
+
+
 def test_the_inner_run_has_the_same_options_except_for_its_split(refitted: Path) -> None:
     outer, inner = (read_config(f / "config.toml") for f in (refitted, refitted / HELD_OUT))
     assert inner.split == replace(outer.split, refit=False, validation_fraction=held_out.FRACTION)
@@ -89,6 +113,7 @@ def test_the_inner_run_has_the_same_options_except_for_its_split(refitted: Path)
 def test_the_choices_are_those_of_the_inner_run(refitted: Path) -> None:
     outer, inner = Run.open(refitted), inner_of(refitted)
     assert not inner.refits
+    vars(inner)["stand_ins"] = readouts._stand_ins(outer)
     for network in Network:
         kept = readouts.kept_readout(outer, network)
         expected, _ = readouts.choose_readout(inner, network)

@@ -1,4 +1,4 @@
-"""Soft labels of the SNN's training: from the CNN, from linear discriminant analysis, from both."""
+"""Soft labels of the SNN's training: from the CNN, from the controls, from several, smoothed."""
 
 from dataclasses import replace
 
@@ -8,7 +8,9 @@ import torch
 from torch import nn
 
 from snnquant.config import ModelConfig, RunConfig, TrainingConfig
-from snnquant.pipeline.controls import lda_probabilities
+from snnquant.inference import Edges
+from snnquant.inference.edges import mean_within_edges
+from snnquant.pipeline.controls import lda_probabilities, score_controls, svm_probabilities
 from snnquant.pipeline.run import Run
 from snnquant.pipeline.stages import convert_cnn, train_cnn, train_snn
 from snnquant.pipeline.teacher import soft_labels
@@ -22,9 +24,10 @@ CONFIG = RunConfig(
 )
 
 
-def taught(path, teacher, unlabelled=0.0):
-    training = replace(CONFIG.training, teacher=teacher, unlabelled=unlabelled)
-    run = Run.create(replace(CONFIG, training=training), path / f"{teacher}{unlabelled}")
+def taught(path, teacher, unlabelled=0.0, passes=0):
+    options = {"teacher": teacher, "unlabelled": unlabelled, "teacher_passes": passes}
+    training = replace(CONFIG.training, **options)
+    run = Run.create(replace(CONFIG, training=training), path / f"{teacher}{unlabelled}{passes}")
     train_cnn(run)
     return run
 
@@ -51,11 +54,49 @@ def test_labels_are_those_of_lda_and_cnn_and_of_no_other_pixel(tmp_path, unlabel
     torch.testing.assert_close(labels[rows], (of_cnn + torch.from_numpy(linear).float()) / 2)
 
 
-def test_lda_probabilities_name_the_classes_of_a_separable_scene(tmp_path):
+@pytest.mark.parametrize("probabilities", [lda_probabilities, svm_probabilities])
+def test_controls_name_the_classes_of_a_separable_scene(tmp_path, probabilities):
     run = taught(tmp_path, "lda")
     pixels, labels = run.split.test, run.scene.labels.ravel()[run.split.test]
-    found = lda_probabilities(run.scene, run.split.train, 3, pixels)
+    found = probabilities(run.scene, run.split.train, 3, pixels)
+    np.testing.assert_allclose(found.sum(1), 1)
     assert (found.argmax(1) + 1 == labels).mean() > 0.8
+
+
+def test_the_svm_of_two_classes_and_of_the_score_is_one(tmp_path):
+    run = taught(tmp_path, "svm")
+    labels = run.scene.labels.ravel()
+    two = run.split.train[labels[run.split.train] <= 2]
+    found = svm_probabilities(run.scene, two, 3, two)
+    assert (found.argmax(1) + 1 == labels[two]).mean() > 0.9
+    score = score_controls(run.scene, run.split, 3).svm
+    learn = np.union1d(run.split.train, run.split.val)
+    found = svm_probabilities(run.scene, learn, 3, run.split.test)
+    right = (found.argmax(1) + 1 == labels[run.split.test]).mean()
+    assert right == pytest.approx(score.oa, abs=0.02)
+
+
+def test_several_teachers_are_averaged_and_smoothed_over_their_own_pixels(tmp_path):
+    run = taught(tmp_path, "cnn+lda+svm", 1.0, passes=2)
+    cnn = run.load(Network.CNN_FP32).network
+    labels = soft_labels(run, cnn)
+    plain = taught(tmp_path, "cnn+lda+svm", 1.0).config
+    object.__setattr__(run, "config", plain)
+    single = soft_labels(run, cnn)
+    rows = np.flatnonzero(single.sum(1).numpy())
+    assert not set(rows) & set(run.split.test)
+    np.testing.assert_array_equal(np.flatnonzero(labels.sum(1).numpy()), rows)
+    parts = [
+        control(run.scene, run.split.train, 3, rows)
+        for control in (lda_probabilities, svm_probabilities)
+    ]
+    mean = predict(cnn, run.patches, torch.from_numpy(rows)).softmax(1).numpy() + sum(parts)
+    np.testing.assert_allclose(single[rows].numpy(), mean / 3, atol=1e-5)
+    scene, shape = run.scene, (24, 24)
+    guide = Edges.of(scene.cube.reshape(-1, scene.bands)[run.split.train])(scene.cube)
+    alone = np.isin(np.arange(576), rows).reshape(shape)
+    expected = mean_within_edges(single.numpy().reshape(24, 24, -1), alone, guide, 2)
+    np.testing.assert_allclose(labels.numpy(), expected.reshape(576, -1), atol=1e-6)
 
 
 def test_a_table_of_the_teachers_own_labels_trains_as_the_teacher_does(tmp_path):

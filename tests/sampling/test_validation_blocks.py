@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from snnquant.config import SplitConfig
 from snnquant.errors import InputError
 from snnquant.sampling import Split, make_split
+from snnquant.sampling.validation_blocks import hold_out_squares
 from snnquant.scenes import FixedMask, Scene
 
 BLOCKS = SplitConfig(validation="blocks", block_size=6, train_fraction=0.5)
@@ -187,3 +188,23 @@ def test_without_a_block_to_spare_the_option_is_named(scene_of):
 def test_a_guard_that_leaves_no_test_pixel_is_named(parcels):
     with pytest.raises(InputError, match=r"found 0 test and .* or a --guard below 9"):
         make_split(parcels(30, 30, 3, 0), SplitConfig(guard=9), 3, 0)
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.integers(0, 99), st.integers(0, 5))
+def test_squares_hold_whole_blocks_behind_the_band_and_only_classes_that_train(
+    parcels, seed, guard
+) -> None:
+    scene = parcels(36, 36, 3, seed)
+    labels, draw = scene.labels.ravel(), np.random.default_rng(seed)
+    learn = np.flatnonzero((labels > 0) & (draw.random(labels.size) < 0.7))
+    config = replace(BLOCKS, validation_fraction=0.3)
+    train, held = hold_out_squares(learn, labels[learn], config, guard, draw, (36, 36))
+    assert {*train, *held} <= {*learn}
+    assert {*labels[held]} <= {*labels[train]}
+    block = lambda pixels: {*(pixels // 36 // 6 * 6 + pixels % 36 // 6)}  # noqa: E731
+    assert not block(train) & block(held)
+    if len(train) and len(held):
+        assert distance(train, held, 36) >= max(guard, 1)
+    of_held = [pixel for pixel in learn if pixel // 36 // 6 * 6 + pixel % 36 // 6 in block(held)]
+    assert {*of_held} - {*held} <= {*learn[~np.isin(labels[learn], labels[train])]}
