@@ -9,8 +9,8 @@ from snnquant.inference.dense import (
     tile_logits,
 )
 from snnquant.inference.early_exit import Exits, exits, logits_by_step, margins
-from snnquant.inference.scene_maps import map_fields, map_scene
 from snnquant.inference.edges import Edges
+from snnquant.inference.scene_maps import map_fields, map_scene
 from snnquant.inference.smoothing import Judged, Readout, Strength, choose_smoothing, smooth
 from snnquant.inference.spectral_distance import SpectralDistance
 from snnquant.inference.tiles import (
@@ -24,12 +24,12 @@ from snnquant.inference.tiles import (
 __all__ = [
     "Classifier",
     "Cube",
-    "Exits",
     "Edges",
+    "Exits",
     "Judged",
     "Readout",
-    "Strength",
     "SpectralDistance",
+    "Strength",
     "TileLogits",
     "choose_smoothing",
     "class_type",

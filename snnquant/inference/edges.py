@@ -54,7 +54,7 @@ def reach_of_passes(passes: int) -> int:
     >>> [reach_of_passes(passes) for passes in (0, 1, 5)]
     [0, 1, 31]
     """
-    return 2**passes - 1
+    return (1 << passes) - 1
 
 
 def mean_within_edges(

@@ -143,7 +143,8 @@ def _score(run: Run, name: Network, cube: Cube, pixels: Numbers, truth: Numbers)
     bare = scores(logits)
     smoothed = bare
     if readout.smooths:
-        guide = edges_of(run)(cube.block(*map(range, cube.shape[:2]), 0)[0])
+        rows, columns = (range(side) for side in cube.shape[:2])
+        guide = edges_of(run)(cube.block(rows, columns, 0)[0])
         smoothed = scores(readout.smoothed(logits, valid, guide))
     of_map = SmoothedScores(smoothed.oa, smoothed.aa, smoothed.kappa)
     return AcrossScores(**asdict(bare), smoothed=of_map)
