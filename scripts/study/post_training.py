@@ -27,8 +27,7 @@ from torch.nn import functional
 
 from snnquant.config import MethodConfig
 from snnquant.quantization import Calibration, quantize, weight_quantizer
-from snnquant.quantization.methods.multipoint import Multipoint
-from snnquant.quantization.methods.post_training import PostTraining
+from snnquant.quantization.methods import Multipoint, PostTraining
 
 sys.path.insert(0, str(Path(__file__).parent))
 from records import Record, Records

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from snnquant.quantization import Calibration, QuantizationConfig, quantize
-from snnquant.quantization.methods.post_training import PostTraining
+from snnquant.quantization.methods import PostTraining
 from snnquant.quantization.passes.bias_correction import correct
 from snnquant.quantization.passes.equalisation import equalise
 from snnquant.quantization.passes.layers import floating, mean_input, synapses_in_order

@@ -12,8 +12,7 @@ from snnquant.errors import InputError
 from snnquant.models import build_model
 from snnquant.nn.kinds import SYNAPSES
 from snnquant.quantization import Calibration, Terms, quantize, weight_codes
-from snnquant.quantization.methods.multipoint import Multipoint
-from snnquant.quantization.methods.post_training import PostTraining
+from snnquant.quantization.methods import Multipoint, PostTraining
 from snnquant.quantization.multipoint import MultipointWeight
 from snnquant.quantization.passes.layers import apply, by_channel, latent, layer_inputs
 

@@ -13,8 +13,7 @@ from snnquant.errors import InputError
 from snnquant.models import build_model
 from snnquant.nn.kinds import SYNAPSES
 from snnquant.quantization import Calibration, freeze, install, integer_weights, quantize
-from snnquant.quantization.methods.multipoint import Multipoint
-from snnquant.quantization.methods.post_training import PostTraining
+from snnquant.quantization.methods import Multipoint, PostTraining
 from snnquant.quantization.passes.layers import latent
 
 SPECTRA = torch.randn(64, 1, 1, 5, 5, generator=torch.Generator().manual_seed(0))

@@ -14,7 +14,7 @@ class Multipoint(MethodConfig):
 
     A channel of n points costs n times the operations of one.
 
-    >>> from snnquant.quantization.methods.multipoint import Multipoint
+    >>> from snnquant.quantization.methods import Multipoint
     >>> Multipoint(bits=3).plan().trains
     False
     """

@@ -16,7 +16,7 @@ class PostTraining(MethodConfig):
     learn the rounding, lay the ranges of activations. Never both in the middle: learnt rounding
     already takes the mean error away.
 
-    >>> from snnquant.quantization.methods.post_training import PostTraining
+    >>> from snnquant.quantization.methods import PostTraining
     >>> PostTraining(bits=4, round="adaround", correct="none").plan().trains
     False
     """

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from snnquant.quantization.grids import Grid
+from snnquant.quantization.passes.layers import BATCH as CALIBRATION_BATCH
 from snnquant.quantization.passes.layers import (
     apply,
     by_channel,
@@ -29,7 +30,7 @@ BATCH, RATE = 32, 1e-2
 PULL, QUIET, SHARP, SOFT = 0.01, 0.2, 20.0, 2.0
 """Weight of the pull to 0 and 1, share of the iterations without it, its first and last power."""
 ROWS = 2048
-"""Largest number of a layer's inputs that are kept."""
+"""Inputs of a layer that are kept, one or none more per batch."""
 
 
 def round_adaptively(network: nn.Module, inputs: Tensor, iterations: int) -> None:
@@ -53,8 +54,8 @@ def round_adaptively(network: nn.Module, inputs: Tensor, iterations: int) -> Non
     for name, rectified in synapses_in_order(network, inputs).items():
         layer: Any = network.get_submodule(name)
         weight, quantizer = latent(layer), layer.parametrizations.weight[0]
-        given = _sample(layer_inputs(network, name, inputs))
-        wanted = given if spikes(network) else _sample(layer_inputs(teacher, name, inputs))
+        given = _sample(network, name, inputs)
+        wanted = given if spikes(network) else _sample(teacher, name, inputs)
         activation = torch.relu if rectified else nn.Identity()
 
         def output(x: Tensor, w: Tensor, layer: Any = layer, f: Any = activation) -> Tensor:
@@ -67,10 +68,15 @@ def round_adaptively(network: nn.Module, inputs: Tensor, iterations: int) -> Non
             weight.copy_(grid.values(codes.clamp_(grid.low, grid.high)))
 
 
-def _sample(batches: Any) -> Tensor:
-    """Keep `ROWS` inputs at most, spread evenly."""
-    rows = torch.cat(list(batches))
-    return rows[:: math.ceil(len(rows) / ROWS)]
+def _sample(network: nn.Module, name: str, inputs: Tensor) -> Tensor:
+    """Draw at most about `ROWS` of a layer's inputs, the same ones in every network."""
+    generator = torch.Generator().manual_seed(0)
+    share = math.ceil(ROWS / math.ceil(len(inputs) / CALIBRATION_BATCH))
+    kept = []
+    for batch in layer_inputs(network, name, inputs):
+        drawn = torch.randperm(len(batch), generator=generator)[:share]
+        kept.append(batch[drawn.to(batch.device)])
+    return torch.cat(kept)
 
 
 def _directions(

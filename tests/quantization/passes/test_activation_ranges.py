@@ -9,7 +9,7 @@ from torch import nn
 
 from snnquant.quantization import Calibration, quantize
 from snnquant.quantization.activations import QuantizedReLU
-from snnquant.quantization.methods.post_training import PostTraining
+from snnquant.quantization.methods import PostTraining
 from snnquant.quantization.passes.activation_ranges import set_ceilings, unquantized_activations
 
 
