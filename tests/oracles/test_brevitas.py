@@ -14,7 +14,7 @@ from snnquant.quantization import Calibration, QuantizationConfig, quantize
 from snnquant.quantization.methods import PostTraining
 from snnquant.quantization.passes.bias_correction import correct
 from snnquant.quantization.passes.equalisation import equalise
-from snnquant.quantization.passes.layers import floating, mean_input, synapses_in_order
+from snnquant.quantization.passes.observed_layers import floating, mean_input, synapses_in_order
 
 brevitas = pytest.importorskip("brevitas", reason="the extra `test` brings brevitas")
 

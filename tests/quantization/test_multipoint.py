@@ -13,8 +13,8 @@ from snnquant.models import build_model
 from snnquant.nn.kinds import SYNAPSES
 from snnquant.quantization import Calibration, Terms, quantize, weight_codes
 from snnquant.quantization.methods import Multipoint, PostTraining
-from snnquant.quantization.multipoint import MultipointWeight
-from snnquant.quantization.passes.layers import apply, by_channel, latent, layer_inputs
+from snnquant.quantization.passes.observed_layers import apply, by_channel, latent, layer_inputs
+from snnquant.quantization.point_sums import MultipointWeight
 
 X = torch.randn(40, 1, 40, 5, 5, generator=torch.Generator().manual_seed(0))
 # Norm of what 1 to 5 points leave over of 256 Gaussian weights, relative to theirs, of one draw.

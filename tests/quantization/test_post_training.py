@@ -14,7 +14,7 @@ from snnquant.models import build_model
 from snnquant.nn.kinds import SYNAPSES
 from snnquant.quantization import Calibration, freeze, install, integer_weights, quantize
 from snnquant.quantization.methods import Multipoint, PostTraining
-from snnquant.quantization.passes.layers import latent
+from snnquant.quantization.passes.observed_layers import latent
 
 SPECTRA = torch.randn(64, 1, 1, 5, 5, generator=torch.Generator().manual_seed(0))
 NOISE = torch.randn(64, 1, 40, 5, 5, generator=torch.Generator().manual_seed(1))

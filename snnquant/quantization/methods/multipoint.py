@@ -44,7 +44,7 @@ class Multipoint(MethodConfig):
 
     def plan(self) -> Any:
         """Return the quantizers of every weight, and the pass that counts their points."""
-        return import_module("snnquant.quantization.multipoint").plan(self)
+        return import_module("snnquant.quantization.point_sums").plan(self)
 
     def require_channel_scales(self) -> None:
         """Accept: every channel has scales of its own."""

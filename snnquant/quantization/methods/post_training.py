@@ -65,7 +65,7 @@ class PostTraining(MethodConfig):
 
     def plan(self) -> Any:
         """Return fixed grids for weights and ReLUs, and the passes that the options name."""
-        return import_module("snnquant.quantization.post_training").plan(self)
+        return import_module("snnquant.quantization.post_training_plan").plan(self)
 
     def require_channel_scales(self) -> None:
         """Accept: the SNN's batch norms are folded before anything is quantized."""

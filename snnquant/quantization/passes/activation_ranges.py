@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from snnquant.nn import evaluating, recording
 from snnquant.nn.kinds import BATCH_NORMS
 from snnquant.quantization.activations import SAMPLE, QuantizedReLU
-from snnquant.quantization.passes.layers import BATCH, moments, power_sums
+from snnquant.quantization.passes.observed_layers import BATCH, moments, power_sums
 
 DEVIATIONS = 6
 """Standard deviations above its mean up to which a batch norm's values are kept."""

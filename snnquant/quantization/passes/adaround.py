@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from snnquant.quantization.grids import Grid
-from snnquant.quantization.passes.layers import BATCH as CALIBRATION_BATCH
-from snnquant.quantization.passes.layers import (
+from snnquant.quantization.passes.observed_layers import BATCH as CALIBRATION_BATCH
+from snnquant.quantization.passes.observed_layers import (
     apply,
     by_channel,
     floating,

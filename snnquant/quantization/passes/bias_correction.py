@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from snnquant.errors import InputError
 from snnquant.quantization.passes.expectations import expected_inputs
-from snnquant.quantization.passes.layers import (
+from snnquant.quantization.passes.observed_layers import (
     apply,
     by_channel,
     floating,

@@ -16,7 +16,7 @@ from snnquant.errors import InputError
 from snnquant.nn import evaluating
 from snnquant.nn.tracing import trace
 from snnquant.quantization.passes.channel_labels import ENDS, LabelReader
-from snnquant.quantization.passes.layers import spikes
+from snnquant.quantization.passes.observed_layers import spikes
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from snnquant.quantization.passes.channel_groups import ChannelGroups, channel_groups
-from snnquant.quantization.passes.layers import output_moments
+from snnquant.quantization.passes.observed_layers import output_moments
 
 SWEEPS, CLOSE = 200, 1e-7
 DEVIATIONS = 3

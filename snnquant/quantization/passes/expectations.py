@@ -12,7 +12,7 @@ from snnquant.errors import InputError
 from snnquant.nn import evaluating
 from snnquant.nn.kinds import AFFINE, BATCH_NORMS, DROPOUTS, SYNAPSES
 from snnquant.nn.tracing import is_softmax, operation, trace, where
-from snnquant.quantization.passes.layers import BATCH, moments, power_sums
+from snnquant.quantization.passes.observed_layers import BATCH, moments, power_sums
 
 LINEAR = (
     *("add", "iadd", "sub", "isub", "mul", "imul", "truediv", "itruediv", "div", "mean", "cat"),

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from snnquant.quantization.grids import SHRINK_STEPS, Grid, quantize_symmetric
-from snnquant.quantization.passes.layers import apply, by_channel, latent, layer_inputs
+from snnquant.quantization.passes.observed_layers import apply, by_channel, latent, layer_inputs
 
 
 @torch.no_grad()

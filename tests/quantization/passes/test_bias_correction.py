@@ -19,7 +19,7 @@ from snnquant.quantization.passes.bias_correction import (
     match_outputs,
 )
 from snnquant.quantization.passes.expectations import expected_inputs, rectified_mean
-from snnquant.quantization.passes.layers import (
+from snnquant.quantization.passes.observed_layers import (
     apply,
     by_channel,
     floating,

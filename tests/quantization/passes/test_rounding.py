@@ -12,7 +12,7 @@ from snnquant.conversion import to_spiking
 from snnquant.models import build_model
 from snnquant.quantization.grids import Grid, quantize_symmetric
 from snnquant.quantization.passes.adaround import pull, round_adaptively, soft
-from snnquant.quantization.passes.layers import apply, by_channel, latent, layer_inputs
+from snnquant.quantization.passes.observed_layers import apply, by_channel, latent, layer_inputs
 from snnquant.quantization.passes.ranges import cross_entropy_grid, logits_range
 
 

@@ -20,7 +20,7 @@ from snnquant.quantization.passes.bias_correction import (
     match_outputs,
 )
 from snnquant.quantization.passes.equalisation import absorb_biases, equalise
-from snnquant.quantization.passes.layers import spikes, synapses_in_order
+from snnquant.quantization.passes.observed_layers import spikes, synapses_in_order
 from snnquant.quantization.passes.ranges import logits_range
 from snnquant.quantization.plan import Calibration, Pass, Plan
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from snnquant.quantization.codes import Terms, Uniform
 from snnquant.quantization.estimators import straight_through
 from snnquant.quantization.grids import Grid, least_squares_grid, quantize_symmetric
-from snnquant.quantization.passes.layers import (
+from snnquant.quantization.passes.observed_layers import (
     apply,
     by_channel,
     latent,
