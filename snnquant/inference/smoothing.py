@@ -89,39 +89,45 @@ class Judged(NamedTuple):
 def choose_smoothing(
     maps: Sequence[Judged], valid: NDArray[np.bool_], guide: Floats | None = None
 ) -> Strength:
-    """Return the strength that is most accurate on validation pixels, the smallest of equals.
+    """Return the smallest strength that is about as accurate as the best on validation pixels.
 
-    Validation pixels amid training pixels are smoothed with neighbours that the network knows by
-    heart. So there the smallest Gaussian that is about as accurate as the best is taken: within one
-    standard error of the difference, counted on the same pixels (the rule of Breiman et al. 1984,
-    "Classification and regression trees"). Accuracy, because likelihood also falls where smoothing
-    only makes probabilities less certain.
+    About as accurate means within one standard error of the difference (the rule of Breiman et al.
+    1984, "Classification and regression trees"): over the pixels of one map, or over several maps,
+    each of which counts as one observation, since the pixels of a field are right or wrong
+    together. Accuracy, because likelihood also falls where smoothing only makes probabilities less
+    certain.
 
     Args:
-        maps: Maps of one scene, whose pixels are judged together; none choose no smoothing.
+        maps: Maps of one scene; none choose no smoothing.
         valid: [H, W] True where a pixel has data.
         guide: [H, W, G] of `Edges` where whole blocks of pixels, apart from training pixels, are
-            judged: the mean within edges is tried too, and the best is taken.
+            judged: means within edges are tried. Without it, Gaussians are.
     """
-    tried = [Strength(sigma) for sigma in SIGMAS]
-    nothing = np.zeros((*valid.shape, 1), np.float32)
-    if guide is not None:
-        tried += [Strength(passes=passes) for passes in PASSES]
+    counted = [judged for judged in maps if len(judged.pixels)]
+    if not counted:
+        return Strength()
+    if guide is None:
+        guide = np.zeros((*valid.shape, 1), np.float32)
+        tried = [Strength(sigma) for sigma in SIGMAS]
+    else:
+        tried = [Strength(), *(Strength(passes=passes) for passes in PASSES)]
 
-    def right(strength: Strength) -> NDArray[np.int64]:
-        hits = [np.zeros(0, np.int64)]
-        for probabilities, pixels, classes in maps:
-            smoothed = strength.smooth(probabilities, valid, nothing if guide is None else guide)
+    def right(strength: Strength) -> NDArray[np.float64]:
+        hits = []
+        for probabilities, pixels, classes in counted:
+            smoothed = strength.smooth(probabilities, valid, guide)
             found = smoothed.reshape(-1, probabilities.shape[2])[pixels].argmax(1)
-            hits.append((found == classes).astype(np.int64))
-        return np.concatenate(hits)
+            hits.append((found == classes).astype(np.float64))
+        return hits[0] if len(hits) == 1 else np.array([own.mean() for own in hits])
 
     by_strength = {strength: right(strength) for strength in tried}
-    best = max(by_strength.values(), key=lambda hits: int(hits.sum()))
+    best = max(by_strength.values(), key=lambda hits: float(hits.sum()))
 
-    def as_good(hits: NDArray[np.int64]) -> bool:
+    def as_good(hits: NDArray[np.float64]) -> bool:
         lost = best - hits
-        return bool(lost.sum() <= (0 if guide is not None else np.sqrt((lost**2).sum())))
+        if len(counted) == 1:
+            return bool(lost.sum() <= np.sqrt((lost**2).sum()))
+        return bool(lost.mean() <= lost.std(ddof=1) / np.sqrt(len(lost)))
 
     return next(strength for strength, hits in by_strength.items() if as_good(hits))
 

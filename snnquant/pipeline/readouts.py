@@ -150,7 +150,7 @@ def _smoothing(
     if given is None:
         apart = run.config.split.validates_on_blocks
         bare = Readout(temperature).smoothed(values, scene.valid, guide)
-        maps = _stand_ins(run) or [Judged(bare, pixels, classes)]
+        maps = [Judged(bare, pixels, classes), *_stand_ins(run)]
         strength = choose_smoothing(maps, scene.valid, guide if apart else None)
     else:
         strength = Strength(*given)
