@@ -1,0 +1,7 @@
+"""Workloads: what a network demands of the hardware, kept as JSON."""
+
+from pim_sim.workload.layer import Layer, LayerKind, ceil_div
+from pim_sim.workload.network import SCHEMA, Workload
+from pim_sim.workload.operation import Operation, OperationKind
+
+__all__ = ["SCHEMA", "Layer", "LayerKind", "Operation", "OperationKind", "Workload", "ceil_div"]
