@@ -3,7 +3,17 @@
 from pim_sim.hardware.adc import ADC
 from pim_sim.hardware.bit_line_array import Array, BitLineArray
 from pim_sim.hardware.cells import CELLS, READS, Cell, ReadLaw, Step
-from pim_sim.hardware.chip import DRAM, Buffer, Chip, Core, EventCore, Links, NeuronUnits
+from pim_sim.hardware.chip import (
+    DRAM,
+    Buffer,
+    Chip,
+    Core,
+    EventCore,
+    Links,
+    NeuronUnits,
+    with_fields,
+    with_macro,
+)
 from pim_sim.hardware.description import Digital, Hardware, Mapping, Memory, Noise, Packing
 from pim_sim.hardware.engine import Engine
 from pim_sim.hardware.macro import CellArray, Converter, Input, Logic, Macro, WeightSigns
@@ -51,4 +61,6 @@ __all__ = [
     "load_chip",
     "load_hardware",
     "load_macro",
+    "with_fields",
+    "with_macro",
 ]

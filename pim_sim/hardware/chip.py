@@ -6,7 +6,11 @@ scale the rest of its hardware (`Chip.moved`).
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+import tomllib
+from collections.abc import Iterable
+from dataclasses import dataclass, field, is_dataclass, replace
+from dataclasses import fields as fields_of
+from typing import Any
 
 from pim_sim.hardware.description import Mapping
 from pim_sim.hardware.macro import Macro
@@ -216,3 +220,42 @@ def _scaled(buffer: Buffer, energy: float) -> Buffer:
         read_energy_pj=buffer.read_energy_pj * energy,
         write_energy_pj=buffer.write_energy_pj * energy,
     )
+
+
+def with_macro(chip: Chip, macro: Macro) -> Chip:
+    """Return a chip with macros of another kind, as many as it had, at their node and supply."""
+    copies = macro.copies if chip.macro is None else max(chip.macro.copies, macro.copies)
+    bare = replace(chip, macro=None).moved(node_nm=macro.node_nm, supply_v=macro.supply_v)
+    return replace(bare, macro=replace(macro, copies=copies))
+
+
+def with_fields(chip: Chip, fields: Iterable[str]) -> Chip:
+    """Return a chip with fields changed as ``core.multipliers=128`` or ``macro.array.rows=32``.
+
+    Raises `InputError` for a field that the chip does not have, and for a value that it refuses.
+
+    >>> from pim_sim import load_chip
+    >>> with_fields(load_chip("edge_22nm"), ["macro.converter.bits=4"]).macro.adc_bits
+    4
+    """
+    for field_ in fields:
+        path, equals, text = field_.partition("=")
+        if not equals:
+            raise refuse("--set", field_, "FIELD=VALUE, like macro.converter.bits=4")
+        try:
+            value = tomllib.loads(f"value = {text}")["value"]
+        except tomllib.TOMLDecodeError:
+            value = text  # a word without its quotes
+        chip = _with_field(chip, path.removeprefix("chip.").split("."), value, path)
+    return chip
+
+
+def _with_field(part: Any, path: list[str], value: object, whole: str) -> Any:
+    name, *rest = path
+    known = [field.name for field in fields_of(part)] if is_dataclass(part) else []
+    if name not in known:
+        expected = f"one of {', '.join(known)}" if known else "no further part"
+        raise refuse(f"--set {whole}", name, expected)
+    if rest:
+        value = _with_field(getattr(part, name), rest, value, whole)
+    return replace(part, **{name: value})

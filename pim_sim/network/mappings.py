@@ -78,7 +78,7 @@ class Candidates:
     def words(self, index: int) -> str:
         """Describe a candidate."""
         if self.splits is None:
-            return "events: each spike fetches the weights that it reaches; membranes stay"
+            return "each spike fetches the weights that it reaches; sums and membranes stay"
         orders = _orders(self.demand)
         tile, order = divmod(index, len(orders))
         split = self.splits[tile]
