@@ -70,7 +70,8 @@ class Source:
         options: dict[str, object] = {"--run DIR": self.run_dir, "--workload FILE": self.workload}
         options |= {"--onnx FILE": self.onnx, "--layer SHAPE": self.layer}
         if sum(value is not None for value in options.values()) != 1:
-            raise InputError(f"give one of {', '.join(options)}")
+            *others, last = options
+            raise InputError(f"give one of {', '.join(others)} and {last}")
         if self.run_dir is not None:
             files = {name: self.run_dir / file for name, file in RUN_FILES.items()}
             return {

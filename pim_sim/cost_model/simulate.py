@@ -1,6 +1,7 @@
 """A layer computed digitally and in memory, with the same memory and node.
 
-Both designs hold the whole layer's weights. Every product is charged, those with zero inputs too.
+The digital design holds the whole layer's weights in its memory; arrays that do not hold them all
+exchange them for every pixel. A product with a zero input costs no energy on either side.
 The cost of one application of the layer is charged once where the input repeats over the time
 steps, and once per time step otherwise.
 
@@ -22,7 +23,7 @@ from pim_sim.cost_model.bit_line import LayerOnBitLines
 from pim_sim.cost_model.costs import Design
 from pim_sim.cost_model.digital import LayerOnMultipliers
 from pim_sim.cost_model.layer_report import Report
-from pim_sim.cost_model.macro_layer import LayerOnDigitalMacros, LayerOnMacros
+from pim_sim.cost_model.macro_layer import LayerOnMacros
 from pim_sim.cost_model.mapped_layer import MappedLayer, MappedOnArrays, Setup, Utilisation
 from pim_sim.cost_model.uncertainty import uncertainty
 from pim_sim.hardware import BitLineArray, Digital, Hardware, Macro
@@ -36,7 +37,7 @@ _ON_ARRAYS: dict[type, Callable[[Setup, Any], MappedOnArrays]] = {
 """Layouts on the engines that compute in memory, by the engine's description."""
 _ON_DIGITAL: dict[type, Callable[[Setup, Any], MappedLayer]] = {
     Digital: LayerOnMultipliers,
-    Macro: LayerOnDigitalMacros,
+    Macro: LayerOnMacros,
 }
 """Layouts on the digital side."""
 
