@@ -2,6 +2,7 @@
 
 from pim_sim.network.area import chip_area_mm2
 from pim_sim.network.demand import Demand, demands
+from pim_sim.network.designs import PRICES, Designs, price_designs
 from pim_sim.network.equal import Equal, digital_equal, widened
 from pim_sim.network.layer_price import LayerPrice, Loading, Objective, price_digital
 from pim_sim.network.mappings import Candidates, Counts, candidates
@@ -9,9 +10,11 @@ from pim_sim.network.maps import map_part
 from pim_sim.network.price import NetworkPrice, price_network
 
 __all__ = [
+    "PRICES",
     "Candidates",
     "Counts",
     "Demand",
+    "Designs",
     "Equal",
     "LayerPrice",
     "Loading",
@@ -22,6 +25,7 @@ __all__ = [
     "demands",
     "digital_equal",
     "map_part",
+    "price_designs",
     "price_digital",
     "price_network",
     "widened",

@@ -61,12 +61,12 @@ def price_digital(
     best: tuple[float, LayerPrice] | None = None
     for found in candidates(demand, chip):
         counts = Counts(*found.table.T)
-        score = _score(digital_costs(demand, counts, chip, loading), objective)
+        score = score_of(digital_costs(demand, counts, chip, loading), objective)
         index = int(np.argmin(score))
         if best is None or score[index] < best[0]:
             costs = digital_costs(demand, Counts(*found.table[index]), chip, loading)
             place: Place = "digital" if found.splits is not None else "events"
-            price = LayerPrice(demand.layer.name, place, found.words(index), _plain(costs))
+            price = LayerPrice(demand.layer.name, place, found.words(index), costs)
             best = float(score[index]), price
     assert best is not None  # the core computes every layer
     return best[1]
@@ -151,7 +151,7 @@ def price_in_memory(demand: Demand, chip: Chip, macros: int, loading: Loading) -
         f"{int(tiling.copies)} copies; "
     )
     words += "weights stay" if loading.resident else f"{exchanges} loads of weights per pixel"
-    return LayerPrice(layer.name, "in memory", words, _plain(finished), loading.resident)
+    return LayerPrice(layer.name, "in memory", words, finished, loading.resident)
 
 
 def add_pj(bits: float, chip: Chip) -> Any:
@@ -252,7 +252,7 @@ def _write_pj(buffer: Buffer) -> Any:
     return buffer.write_energy_pj / buffer.word_bits
 
 
-def _score(costs: Mapping[str, Cost], objective: Objective) -> Any:
+def score_of(costs: Mapping[str, Cost], objective: Objective) -> Any:
     """Return the value to minimise; the other quantity decides between equals."""
     energy = sum(cost.energy_pj for cost in costs.values())
     delay = sum(cost.delay_ns for cost in costs.values())
@@ -260,11 +260,3 @@ def _score(costs: Mapping[str, Cost], objective: Objective) -> Any:
         return energy * delay
     first, second = (energy, delay) if objective == "energy" else (delay, energy)
     return first + 1e-9 * second
-
-
-def _plain(costs: Mapping[str, Cost]) -> dict[str, Cost]:
-    return {
-        name: Cost(float(cost.energy_pj), float(cost.delay_ns), cost.by)
-        for name, cost in costs.items()
-        if cost.energy_pj or cost.delay_ns
-    }

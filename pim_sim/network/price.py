@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -151,6 +151,26 @@ def price_network(
     >>> price_network(demo, chip, in_memory=["fc"]).layers[0].place
     'in memory'
     """
+
+    def digital(demand: Demand, loading: Loading) -> LayerPrice:
+        return price_digital(demand, chip, loading, objective)
+
+    layers = layer_prices(workload, chip, in_memory, pixels, digital)
+    used = chip if in_memory else unchecked(chip, macro=None)
+    return NetworkPrice(workload.name, chip.name, tuple(map(_plain, layers)), chip_area_mm2(used))
+
+
+def layer_prices(
+    workload: Workload,
+    chip: Chip,
+    in_memory: Collection[str],
+    pixels: int,
+    digital: Callable[[Demand, Loading], LayerPrice],
+) -> list[LayerPrice]:
+    """Return the prices of all layers and operations, those on a digital core by ``digital``.
+
+    Prices of the chip that are arrays, of many designs at once, give arrays.
+    """
     known = [layer.name for layer in workload.layers]
     for name in in_memory:
         if name not in known:
@@ -158,9 +178,9 @@ def price_network(
     if in_memory and chip.macro is None:
         raise InputError(f"chip {chip.name}: found no macro, expected one for layers in memory")
     found = demands(workload)
-    digital = [demand for demand in found if demand.layer.name not in in_memory]
+    on_cores = [demand for demand in found if demand.layer.name not in in_memory]
     macros = [demand for demand in found if demand.layer.name in in_memory]
-    loadings = _digital_loadings(digital, chip, pixels)
+    loadings = _digital_loadings(on_cores, chip, pixels)
     shares = _macro_shares(macros, chip, pixels)
     prices = []
     for demand in found:
@@ -168,8 +188,7 @@ def price_network(
             count, loading = shares[demand.layer.name]
             prices.append(price_in_memory(demand, chip, count, loading))
         else:
-            loading = loadings[demand.layer.name]
-            prices.append(price_digital(demand, chip, loading, objective))
+            prices.append(digital(demand, loadings[demand.layer.name]))
     prices = [
         _with_spilled(price, demand, chip) for price, demand in zip(prices, found, strict=True)
     ]
@@ -177,8 +196,7 @@ def price_network(
     arrival = _arrival(workload.layers[0], chip)
     prices[0] = replace(prices[0], costs={"arrival": arrival, **prices[0].costs})
     used = chip if macros else unchecked(chip, macro=None)
-    layers = tuple(_per_pixel(_leaking(price, used), pixels) for price in prices)
-    return NetworkPrice(workload.name, chip.name, layers, chip_area_mm2(used))
+    return [_per_pixel(_leaking(price, used), pixels) for price in prices]
 
 
 def _digital_loadings(digital: Sequence[Demand], chip: Chip, pixels: int) -> dict[str, Loading]:
@@ -276,5 +294,14 @@ def _per_pixel(price: LayerPrice, pixels: int) -> LayerPrice:
     costs = {
         name: Cost(cost.energy_pj / pixels, cost.delay_ns / pixels, cost.by)
         for name, cost in price.costs.items()
+    }
+    return replace(price, costs=costs)
+
+
+def _plain(price: LayerPrice) -> LayerPrice:
+    costs = {
+        name: Cost(float(cost.energy_pj), float(cost.delay_ns), cost.by)
+        for name, cost in price.costs.items()
+        if cost.energy_pj or cost.delay_ns
     }
     return replace(price, costs=costs)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -61,7 +62,38 @@ def _layer(layer: LayerActivity, bits: int, time_steps: int) -> Layer:
         repeats_input=not layer.spiking and not layer.changing,
         groups=info.groups,
         dilation=info.dilation,
+        accumulates=layer.ac if layer.spiking else None,
     )
+
+
+def write_cnn_workloads(
+    name: str,
+    folder: Path,
+    quantization: MethodConfig | None,
+    quantized: Sequence[LayerActivity] | None,
+    floating: Sequence[LayerActivity] | None,
+) -> None:
+    """Write the workloads of the CNNs of a run beside that of its SNN, for `pim-sim run`.
+
+    Args:
+        name: Name of the workloads, such as scene and model.
+        folder: Run directory.
+        quantization: Bits per weight of the quantized CNN; its activations have `PIXEL_BITS`.
+        quantized: Layers of the quantized CNN, as `measure` returns them; None where it is missing.
+        floating: Layers of the CNN, whose weights and activations have 32 bits.
+
+    Raises:
+        InputError: For a file that cannot be written.
+    """
+    if quantization is None:
+        return
+    if quantized is not None:
+        workload = to_workload(name, quantized, quantization, 1)
+        workload.to_json(folder / "workload_cnn_quantized.json")
+    if floating is not None:
+        plain = to_workload(name, floating, quantization, 1)
+        layers = tuple(replace(row, weight_bits=32, input_bits=32) for row in plain.layers)
+        replace(plain, layers=layers).to_json(folder / "workload_cnn.json")
 
 
 def find_hardware(name: str) -> Hardware:
