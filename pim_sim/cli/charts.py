@@ -19,7 +19,7 @@ from pim_sim.io import replacing
 if TYPE_CHECKING:
     from pim_sim.cost_model import Report
     from pim_sim.sweep import Explored
-    from pim_sim.validation import Validation
+    from pim_sim.validation import MeasuredOperation, Validation
 
 _COLOURS = (
     "#1b6ca8", "#c8553d", "#3c8c4a", "#a67c00", "#7b4fa3", "#4aa3a2", "#8a8a8a", "#d98cb3",
@@ -88,6 +88,28 @@ def draw_parity(result: Validation, target: Path) -> None:
     )
     axes = ("across: measured, fJ per MAC", "up: predicted, fJ per MAC")
     _write(target, _scatter(titles, axes, list(result.left_out), marks))
+
+
+def draw_operations(rows: Sequence[MeasuredOperation], target: Path) -> None:
+    """Draw measured (across) against predicted (up) pJ per operation; `InputError` as `replacing`.
+
+    Dots are synaptic operations of spiking chips, rings multiply-accumulates of CNN accelerators.
+    """
+    kinds = {"SOP": "spiking chips, per synaptic operation", "MAC": "accelerators, per MAC"}
+    marks = [
+        Mark(
+            "calibrated" if row.operation == "MAC" else "SOP",
+            kinds[row.operation],
+            row.measured_pj,
+            row.predicted_pj,
+            f"{row.chip}, {row.node_nm:g} nm, {row.supply_v:g} V, {row.bits or 'no bits'}: "
+            f"{row.measured_pj:.3g} pJ measured, {row.predicted_pj:.3g} predicted",
+        )
+        for row in rows
+    ]
+    titles = ("Energy per operation of measured chips, digital", "line: equal; band: a factor of 2")
+    axes = ("across: measured, pJ", "up: the model at their node, supply and bits, pJ")
+    _write(target, _scatter(titles, axes, list(kinds.values()), marks))
 
 
 def draw_regions(explored: Explored, target: Path) -> None:

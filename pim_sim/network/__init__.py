@@ -4,7 +4,13 @@ from pim_sim.network.area import chip_area_mm2
 from pim_sim.network.demand import Demand, demands
 from pim_sim.network.designs import PRICES, Designs, price_designs
 from pim_sim.network.equal import Equal, digital_equal, widened
-from pim_sim.network.layer_price import LayerPrice, Loading, Objective, price_digital
+from pim_sim.network.layer_price import (
+    LayerPrice,
+    Loading,
+    Objective,
+    digital_costs,
+    price_digital,
+)
 from pim_sim.network.mappings import Candidates, Counts, candidates
 from pim_sim.network.maps import map_part
 from pim_sim.network.price import NetworkPrice, price_network
@@ -23,6 +29,7 @@ __all__ = [
     "candidates",
     "chip_area_mm2",
     "demands",
+    "digital_costs",
     "digital_equal",
     "map_part",
     "price_designs",
