@@ -10,11 +10,12 @@ from __future__ import annotations
 import csv
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pim_sim.cost_model import Cost
 from pim_sim.errors import InputError
 from pim_sim.hardware import Chip
 from pim_sim.network import Counts, Demand, Loading, candidates, digital_costs, price_digital
@@ -103,6 +104,7 @@ def operation_pj(chip: Chip, operation: str, input_bits: int, weight_bits: int) 
         density=_DENSITY if spikes else 1.0,
     )
     (layer,) = workload.layers
+    costs: Mapping[str, Cost]
     if spikes:
         (found,) = (
             row for row in candidates(Demand(layer, 1, MEMBRANE_BITS), chip) if row.splits is None
