@@ -82,8 +82,9 @@ def _memory(size: int, read: float, write: float, operands: str, served: str, bi
         if allocation:
             lines = "".join(f"          - {entry}\n" for entry in allocation)
             text += (
-                f"      - name: {kind[0]}_port_1\n        type: {kind}\n        bandwidth_min: {bits}\n"
-                f"        bandwidth_max: {bits}\n        allocation:\n{lines}"
+                f"      - name: {kind[0]}_port_1\n        type: {kind}\n"
+                f"        bandwidth_min: {bits}\n        bandwidth_max: {bits}\n"
+                f"        allocation:\n{lines}"
             )
     dimensions = {"all": "[D1, D2]", "none": "[]", "products": "[D2]"}[served]
     return f"{text}    served_dimensions: {dimensions}\n"
@@ -163,7 +164,8 @@ def main() -> None:
         line = f"{name:36}{best:11.4g}{same:13.4g}{seconds:8.3f}"
         if importlib.util.find_spec("zigzag") is not None:
             theirs, long = zigzag(layer, chip)
-            line += f"{theirs:13.4g}{long:8.2f}  {same / theirs:.2f} of it, {long / seconds:,.0f} x faster"
+            line += f"{theirs:13.4g}{long:8.2f}  {same / theirs:.2f} of it, "
+            line += f"{long / seconds:,.0f} x faster"
         print(line)
     if importlib.util.find_spec("zigzag") is None:
         print("zigzag-dse is not installed")
