@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields, replace
 from typing import Self, get_args
 
-from pim_sim.hardware import Hardware, Noise, WeightSigns
+from pim_sim.hardware import Hardware, InputSigns, Noise, WeightSigns
 from pim_sim.schema import check_choice, check_integer, check_number, refuse
 
 
@@ -23,6 +23,10 @@ class AnalogConfig:
     """Bits of an input value at the DAC, sign included; None for exact values."""
     input_bits_per_step: int | None = None
     """Input bits of one conversion; the steps are added digitally. None for all at once."""
+    input_signs: InputSigns | None = None
+    """Inputs of both signs as a sign beside the steps ("magnitude"; unsigned inputs waste its bit),
+    or with an offset on all inputs, whose product with the weights is subtracted digitally and
+    exactly; None for a sign that takes a bit of signed inputs only."""
     weight_bits: int | None = None
     """Bits of a weight, sign included, laid over each filter's largest weight (which leaves codes
     of a symmetric quantizer per filter as they are); None for the weights as they come."""
@@ -55,6 +59,8 @@ class AnalogConfig:
             if getattr(self, name) is not None:
                 check_integer(name, getattr(self, name), low, high)
         check_choice("weight_signs", self.weight_signs, get_args(WeightSigns))
+        if self.input_signs is not None:
+            check_choice("input_signs", self.input_signs, get_args(InputSigns))
         check_number("percentile", self.percentile, 50, 100)
         if self.clip is not None:
             check_number("clip", self.clip, 1e-6, 1e9)
@@ -64,7 +70,7 @@ class AnalogConfig:
         ):
             if getattr(self, part) is not None and getattr(self, whole) is None:
                 raise refuse(whole, None, f"a number of bits beside {part}")
-        for name in ("thermal_lsb", "offset_lsb", "inl_lsb"):
+        for name in ("thermal_lsb", "thermal", "offset_lsb", "inl_lsb"):
             if getattr(self.noise, name) and self.adc_bits is None:
                 raise refuse("adc_bits", None, f"a number of bits beside noise.{name}")
 
@@ -81,6 +87,7 @@ class AnalogConfig:
         return cls(
             input_bits=input_bits,
             input_bits_per_step=per_step if per_step < input_bits else None,
+            input_signs=engine.input_signs,
             weight_bits=weight_bits,
             weight_bits_per_column=per_column if per_column < weight_bits else None,
             weight_signs=engine.weight_signs,

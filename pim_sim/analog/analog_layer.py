@@ -34,7 +34,13 @@ from torch.nn import functional
 
 from pim_sim.analog.analog_config import AnalogConfig
 from pim_sim.analog.converters import Range, rounded
-from pim_sim.analog.operands import input_steps, row_groups, weight_columns
+from pim_sim.analog.operands import (
+    input_offset,
+    input_steps,
+    input_top,
+    row_groups,
+    weight_columns,
+)
 from pim_sim.schema import refuse
 
 Exact = nn.Conv1d | nn.Conv2d | nn.Conv3d | nn.Linear
@@ -102,7 +108,7 @@ class AnalogLayer(nn.Module):
         """
         self.input_range = Range.of(inputs, self.config.percentile, "inputs")
         if self.config.input_bits is not None:
-            self.input_range.top(self.config.input_bits, "input_bits")
+            input_top(self.input_range, self.config)
         if self.config.adc_bits is not None:
             sums = [s.flatten() for _, _, s in self._lines(inputs, capacitor=0)]
             self.sum_range = Range.of(torch.cat(sums), self.config.percentile, "sums")
@@ -118,9 +124,17 @@ class AnalogLayer(nn.Module):
             steps = input_steps(x, self.input_range, self.config)
             applied = torch.stack([counts * drive for counts, drive in steps]).sum(0)
             output = output - self._multiply(applied, offset.expand_as(self.exact.weight))
+        if added := input_offset(self.input_range, self.config):
+            output = output - self._multiply(torch.full_like(x, added), self._quantized())
         if self.exact.bias is not None:
             output = output + self._per_filter(self.exact.bias)
         return output
+
+    def _quantized(self) -> Tensor:
+        """Return the weights that the cells keep."""
+        columns, offset = weight_columns(self.exact.weight, self.config)
+        whole = torch.stack([unit * cell for unit, cell in columns]).sum(0)
+        return whole if offset is None else whole - offset
 
     def _lines(self, x: Tensor, capacitor: float) -> Iterator[tuple[Tensor, int, Tensor]]:
         """Yield the weight by filter, the column and the bit lines' sums of each conversion."""
@@ -155,8 +169,8 @@ class AnalogLayer(nn.Module):
             bent = _inl(place, self._per_filter(bow), self._per_filter(slope))
             value = value + noise.inl_lsb * bent
         value = value + noise.offset_lsb * self._per_filter(self.offset_error[column])
-        if noise.thermal_lsb:
-            value = value + noise.thermal_lsb * torch.randn_like(value)
+        if thermal := noise.thermal_at(bits):
+            value = value + thermal * torch.randn_like(value)
         return step * rounded(value.clamp(bottom, top))
 
     def _multiply(self, x: Tensor, weight: Tensor) -> Tensor:

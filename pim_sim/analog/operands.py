@@ -20,11 +20,30 @@ def input_steps(x: Tensor, found: Range, config: AnalogConfig) -> Parts:
     limit, bits, per_step = x.new_tensor(found.limit), config.input_bits, config.input_bits_per_step
     if bits is None:
         return [(limit, x / limit)]
-    top = found.top(bits, "input_bits")
+    top = input_top(found, config)
     codes = rounded((x * (top / limit)).clamp(-top * found.signed, top))
+    digits_of_input = top.bit_length()
+    if input_offset(found, config):
+        codes, digits_of_input = codes + top + 1, bits
+    full = 2**digits_of_input - 1
     if per_step is None:
-        return [(limit, codes / top)]
-    return _parts(codes, limit / top, bits - found.signed, per_step)
+        return [(limit / top * full, codes / full)]
+    return _parts(codes, limit / top, digits_of_input, per_step)
+
+
+def input_top(found: Range, config: AnalogConfig) -> int:
+    """Return the largest code of an input; a sign takes a bit where inputs or drives have it."""
+    assert config.input_bits is not None
+    signed = found.signed or config.input_signs == "magnitude"
+    return Range(found.limit, signed).top(config.input_bits, "input_bits")
+
+
+def input_offset(found: Range, config: AnalogConfig) -> float:
+    """Return the offset on every input, in the inputs' own unit; 0 without one."""
+    if config.input_bits is None or config.input_signs != "offset" or not found.signed:
+        return 0.0
+    top = input_top(found, config)
+    return found.limit * (top + 1) / top
 
 
 def weight_columns(weight: Tensor, config: AnalogConfig) -> tuple[Parts, Tensor | None]:

@@ -1,4 +1,5 @@
-"""The command line: ``pim-sim run``, ``sweep``, ``macro``, ``validate``, ``hardware``, ``chips``.
+"""The command line: ``pim-sim run``, ``sweep``, ``fields``, ``macro``, ``validate``, ``fit``,
+``hardware`` and ``chips``.
 
 Exit codes are those of `pim_sim.io.exit_codes`.
 """
@@ -12,6 +13,7 @@ from cyclopts import App, CycloptsError
 from pim_sim.cli.commands import (
     check,
     check_chip,
+    fields,
     list_chips,
     list_hardware,
     macro,
@@ -19,10 +21,10 @@ from pim_sim.cli.commands import (
     show,
     show_chip,
     sweep,
-    validate,
 )
 from pim_sim.cli.examples import epilogue
 from pim_sim.cli.run import run
+from pim_sim.cli.validation import fit, validate
 from pim_sim.io import exit_codes
 
 
@@ -46,7 +48,7 @@ hardware_app = App(
     help="List, show and check hardware files.",
     help_epilogue=epilogue("hardware"),
 )
-for command in (run, sweep, macro, validate):
+for command in (run, sweep, fields, macro, validate, fit):
     app.command(command, help_epilogue=epilogue(command.__name__))
 app.command(hardware_app)
 hardware_app.default(list_hardware)

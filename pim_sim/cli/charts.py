@@ -65,29 +65,29 @@ def draw_breakdown(report: Report, target: Path) -> None:
 def draw_parity(result: Validation, target: Path) -> None:
     """Draw measured (across) against predicted (up) fJ per MAC; `InputError` as `replacing`.
 
-    Rings are predicted with scales fitted to the chip itself, dots with those of the other chips;
-    the line is equality, the band a factor of 2 to either side.
+    Each dot is a measured condition of a family that the fit has not seen; a ring marks one whose
+    sources contradict each other. The line is equality, the band a factor of 2 to either side.
     """
+    energy = result.left_out["energy"]
     marks = [
         Mark(
-            kind,
-            row.chip,
-            row.measured_fj,
-            row.predicted_fj,
-            f"{row.chip}, {row.condition}, {kind}: {row.measured_fj:.4g} fJ measured, "
-            f"{row.predicted_fj:.4g} predicted",
+            "doubtful" if missed.doubtful else "left out",
+            missed.kind.replace("_", " "),
+            measured,
+            predicted,
+            f"{name}: {measured:.4g} fJ measured, {predicted:.4g} predicted",
         )
-        for kind, rows in (("calibrated", result.own_predictions), ("left out", result.predictions))
-        for row in rows
-        if row.parts == ("whole",)
+        for missed in energy.missed
+        for name, measured, predicted in missed.figures
     ]
     titles = (
-        "Energy per multiply-accumulate of measured chips",
-        "line: equal; band: within a factor of 2; "
-        f"left out: geometric mean error {result.left_out_geomean:.2f}",
+        "Energy per multiply-accumulate of measured macros",
+        "line: equal; band: within a factor of 2; left out: geometric mean error "
+        f"{energy.geomean():.2f} of SRAM and digital",
     )
     axes = ("across: measured, fJ per MAC", "up: predicted, fJ per MAC")
-    _write(target, _scatter(titles, axes, list(result.left_out), marks))
+    kinds = list(dict.fromkeys(mark.series for mark in marks))
+    _write(target, _scatter(titles, axes, kinds, marks))
 
 
 def draw_operations(rows: Sequence[MeasuredOperation], target: Path) -> None:
@@ -143,7 +143,7 @@ def draw_regions(explored: Explored, target: Path) -> None:
 
 @dataclass(frozen=True)
 class Mark:
-    """One point of a scatter: its kind ("calibrated" or "left out"), its series, place and hint."""
+    """One point of a scatter: its kind ("left out" or "doubtful"), its series, place and hint."""
 
     kind: str
     series: str
@@ -277,7 +277,7 @@ def _scatter_legend(
 
 
 def _look(kind: str, colour: str) -> str:
-    if kind == "calibrated":
+    if kind == "doubtful":
         return f'r="6" fill="none" stroke-width="1.5" stroke="{colour}"'
     return f'r="3.5" fill="{colour}"'
 

@@ -97,6 +97,7 @@ def macro(
     *,
     input_bits: int = 8,
     weight_bits: int = 8,
+    scales: Path | None = None,
     as_json: AsJson = False,
 ) -> None:
     """Price one compute-in-memory macro at full use, or list those of the package.
@@ -109,11 +110,13 @@ def macro(
         Bits of an input value.
     weight_bits
         Bits of a weight.
+    scales
+        File of constants from `pim-sim fit --out`; by default those fitted to measured chips.
     as_json
         Print one JSON object and nothing else.
     """
     from pim_sim.cli.text import summarise_price
-    from pim_sim.cost_model import price
+    from pim_sim.cost_model import load_scales, price
     from pim_sim.hardware import MACROS, load_macro
 
     if file is None:
@@ -121,46 +124,34 @@ def macro(
             print(f"{name:20}{load_macro(name).description}")
         return
     described = load_macro(file)
+    constants = None if scales is None else load_scales(scales)
     try:
-        priced = price(described, input_bits, weight_bits)
+        priced = price(described, input_bits, weight_bits, constants)
     except InputError as error:
         raise InputError(f"{file}: {error}") from None
     print(json.dumps(priced.to_dict()) if as_json else summarise_price(described, priced))
 
 
-def validate(
-    *,
-    adc_survey: Path | None = None,
-    svg: File = None,
-    as_json: AsJson = False,
-) -> None:
-    """Check the model against measured chips, left out of the fit one by one, and its laws.
+def fields(hardware: str = "sram_65nm", *, as_json: AsJson = False) -> None:
+    """List the fields of a hardware file that a sweep can move, with their values.
 
     Parameters
     ----------
-    adc_survey
-        B. Murmann's ADC survey as CSV, to check the converter laws against row by row.
-    svg
-        File for a picture of measured against predicted energy.
+    hardware
+        Known name, or a path ending in .toml.
     as_json
         Print one JSON object and nothing else.
     """
-    from pim_sim.cli.charts import draw_parity
-    from pim_sim.cli.text import summarise_references, summarise_survey, summarise_validation
-    from pim_sim.validation import check_survey, survey_to_dict
-    from pim_sim.validation import validate as validate_model
+    from pim_sim.hardware import load_hardware
+    from pim_sim.sweep import axis_fields
 
-    survey = check_survey(adc_survey) if adc_survey else ()
-    result = validate_model()
-    if svg is not None:
-        draw_parity(result, svg)
+    found = axis_fields(load_hardware(hardware))
     if as_json:
-        rows = {"adc_survey": survey_to_dict(survey)} if survey else {}
-        print(json.dumps(result.to_dict() | rows))
+        print(json.dumps({field.name: field.value for field in found}))
         return
-    print(f"{summarise_validation(result)}\n\n{summarise_references(result.references)}")
-    if survey:
-        print(f"\n{summarise_survey(survey)}")
+    for field in found:
+        value = "default" if field.value is None else field.value
+        print(f"{field.name:40}{value!s:>14}  {field.meaning}".rstrip())
 
 
 def list_hardware() -> None:

@@ -42,9 +42,19 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
         ("your own macro, for another program", "macro my_macro.toml --json"),
     ),
     "validate": (
-        ("errors by chip, laws and tables", "validate"),
+        ("errors by family of chips, laws and tables", "validate"),
         ("measured against predicted energy as a picture", "validate --svg parity.svg"),
         ("the converter laws by survey", "validate --adc-survey adc_survey_1997_2017.csv"),
+    ),
+    "fit": (
+        ("the constants of your own chip", "fit my_chip.toml --out my_scales.json"),
+        ("its macro with them", "macro my_chip.toml --scales my_scales.json"),
+        ("figures before and after, for another program", "fit my_chip.toml --json"),
+    ),
+    "fields": (
+        ("of the default hardware", "fields"),
+        ("of a macro", "fields charge_65nm"),
+        ("of your own hardware, for another program", "fields my.toml --json"),
     ),
     "hardware": (
         ("the technologies of the package", "hardware"),

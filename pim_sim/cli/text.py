@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pim_sim.cost_model import Design, Placement, Price, Report
 from pim_sim.hardware import Macro
@@ -14,7 +14,7 @@ from pim_sim.technology import survey_fit
 
 if TYPE_CHECKING:  # rooms that a single design does not need
     from pim_sim.sweep import Exploration
-    from pim_sim.validation import Reference, SurveyRow, Validation
+    from pim_sim.validation import Reference, SurveyRow
 
 MAX_SHOWN = 20
 """Designs of a Pareto front that are printed."""
@@ -127,41 +127,19 @@ def summarise_price(macro: Macro, price: Price) -> str:
         f"{price.cycle_ns:.4g} ns per step",
         "",
     ]
+    within = "80 % intervals: " + ", ".join(
+        f"{name} {low:.3g} to {high:.3g}"
+        for name, (low, high) in (
+            ("TOPS/W", price.interval["tops_per_watt"]),
+            ("TOPS", price.interval["tops"]),
+            ("mm2", price.interval["area_mm2"]),
+        )
+    )
+    lines[-1:] = [within, "", f"{'energy per multiply-accumulate':20}"]
     for name, energy in price.breakdown_fj.items():
         share = energy / price.energy_per_mac_fj
         lines.append(f"{name.replace('_', ' '):20}{energy:10.4g} fJ{share:8.1%}")
     return "\n".join(lines)
-
-
-def summarise_validation(result: Validation) -> str:
-    """Return factor errors by chip, and every prediction made without its chip."""
-    lines = [f"{'factor error of TOPS/W':26}{'calibrated':>12}{'left out':>12}"]
-    for name, error in result.calibrated.items():
-        lines.append(f"{name:26}{error:12.3f}{result.left_out[name]:12.3f}")
-    lines += [f"{'geometric mean':38}{result.left_out_geomean:12.3f}", ""]
-    for title, rows in (
-        ("Predicted with the scales of the other chips", result.predictions),
-        ("Never fitted to", result.checks),
-    ):
-        lines.append(f"{title + ', fJ per MAC':58}{'measured':>10}{'model':>10}{'factor':>8}")
-        for row in rows:
-            label = f"{row.chip}, {row.condition}"
-            figures = f"{row.measured_fj:10.4g}{row.predicted_fj:10.4g}{row.factor_error:8.2f}"
-            lines += [f"  {label:56}{figures}" + f"  {' + '.join(row.parts)}".replace("_", " ")]
-        lines.append("")
-    lines += _layer_beside_accelforge(result.layer)
-    return "\n".join(lines)
-
-
-def _layer_beside_accelforge(layer: dict[str, Any]) -> Iterable[str]:
-    yield f"First layer on Indian Pines ({layer['macs']:,} products) at 8 bits on Wang's macro"
-    yield f"  {'':18}{'ours':>10}{'AccelForge':>12}"
-    theirs = layer["accelforge_parts_nj"]
-    for name, energy in layer["parts_nj"].items():
-        other = f"{theirs[name]:12.1f}" if name in theirs else f"{'-':>12}"
-        yield f"  {name.replace('_', ' ') + ', nJ':18}{energy:10.1f}{other}"
-    yield f"  {'energy, nJ':18}{layer['energy_nj']:10.1f}{layer['accelforge_energy_nj']:12.1f}"
-    yield f"  {'delay, us':18}{layer['delay_us']:10.1f}{layer['accelforge_delay_us']:12.1f}"
 
 
 def summarise_exploration(result: Exploration) -> str:
@@ -181,11 +159,16 @@ def _front(result: Exploration) -> Iterable[str]:
     measured = "oa" in result.front[0]
     worth = "measured OA" if measured else "estimated error of quantization"
     yield f"Pareto front of energy, delay, area and {worth}: {len(result.front)} designs"
+    yield (
+        f"  {'energy, nJ':>12} {'80 % interval':>17} {'delay, us':>12} {'area, mm2':>10} "
+        f"{'OA' if measured else 'error':>6}  design"
+    )
     for row in result.front[:MAX_SHOWN]:
+        low, high = (bound / 1e3 for bound in row["energy_pj_interval"])
         design = ", ".join(f"{name.rpartition('.')[2]} {row[name]}" for name in result.axes)
         yield (
-            f"  {row['energy_pj'] / 1e3:9.4g} nJ {row['delay_ns'] / 1e3:9.4g} us "
-            f"{row['area_mm2']:8.3g} mm2 "
+            f"  {row['energy_pj'] / 1e3:12.4g} {f'{low:.3g} to {high:.3g}':>17} "
+            f"{row['delay_ns'] / 1e3:12.4g} {row['area_mm2']:10.3g} "
             f"{row['oa' if measured else 'quantization_error']:6.1%}  {design}"
         )
     if len(result.front) > MAX_SHOWN:
@@ -193,7 +176,9 @@ def _front(result: Exploration) -> Iterable[str]:
 
 
 def _effects(result: Exploration) -> Iterable[str]:
-    yield "Energy factor with one axis moved, the others as in the file"
+    title = "Energy factor with one axis moved, the others as in the file"
+    yield title
+    yield f"  {'axis':32}{'lowest':>8}    {'highest'}"
     for name, low, high in result.effects:
         yield f"  {name:32}{low:8.3f} to {high:.3f}"
 

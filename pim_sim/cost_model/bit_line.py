@@ -13,9 +13,9 @@ from pim_sim.cost_model.costs import (
     ADD_ENERGY,
     ARRAY_TIME,
     BIT_LINE_ENERGY,
-    CONVERSION_ENERGY,
     CONVERSION_TIME,
     Cost,
+    conversion_energy,
     total_delay_ns,
 )
 from pim_sim.cost_model.digital import add_pj
@@ -66,7 +66,9 @@ class LayerOnBitLines:
         """Return the area of the cells of all banks, half of a memory, and of the converters."""
         array = self.engine.array
         cells = 2 * array.rows * array.columns * sram_cell_um2(self.setup.hardware.node_nm)
-        converters = self.layout.groups_per_row * converter_um2(self.engine.adc_bits)
+        converters = self.layout.groups_per_row * converter_um2(
+            self.engine.adc_bits, self.setup.hardware.node_nm, self.setup.scales
+        )
         return self.setup.hardware.memory.banks * (cells + converters) * 1e-6
 
     def utilisation(self) -> Utilisation:
@@ -137,7 +139,9 @@ class LayerOnBitLines:
                 (BIT_LINE_ENERGY, ARRAY_TIME),
             ),
             "conversions": Cost(
-                layout.conversions * adc_pj, rounds * adc_ns, (CONVERSION_ENERGY, CONVERSION_TIME)
+                layout.conversions * adc_pj,
+                rounds * adc_ns,
+                (conversion_energy(adc), CONVERSION_TIME),
             ),
             "partial_sums": Cost(
                 partial_sums * add_pj(layer, hardware.digital),

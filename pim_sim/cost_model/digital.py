@@ -26,7 +26,7 @@ from pim_sim.cost_model.loading_and_leakage import (
 )
 from pim_sim.cost_model.mapped_layer import Setup
 from pim_sim.hardware import Digital
-from pim_sim.technology import GATES, cost, sram_cell_um2
+from pim_sim.technology import GATES, Node, sram_cell_um2
 from pim_sim.workload import Layer, ceil_div
 
 _COMPUTING = ("multiplies", "adds")
@@ -59,8 +59,7 @@ class LayerOnMultipliers:
     def area_mm2(self) -> float:
         """Return the area of multipliers and of the memory of layer and input, half of it cells."""
         layer, node_nm = self.setup.layer, self.setup.hardware.node_nm
-        gate = cost("gate_area")
-        gate_um2 = gate.value * (node_nm / gate.node_nm) ** 2
+        gate_um2 = Node(node_nm, 1.0).gate_um2
         logic = self.engine.multipliers * multiplier_gates(layer) * gate_um2
         bits = layer.weights * layer.weight_bits + input_cells(layer)
         return (logic + 2 * bits * sram_cell_um2(node_nm)) * 1e-6

@@ -1,8 +1,8 @@
 """Energy of one step of a macro, by component, from capacitances.
 
 A step applies one slice of an input (a bit, a voltage or a train of pulses) to the rows and reads
-every group of columns once. The energies are charged capacitance times supply squared; four scale
-factors, one for each kind of circuit, carry what the capacitances leave out (`Scales`).
+every group of columns once. The energies are charged capacitance times supply squared; the
+constants of `Scales` carry what the capacitances leave out.
 """
 
 from __future__ import annotations
@@ -21,9 +21,10 @@ from pim_sim.technology import GATES, Node, cost, rate_factor
 # four operands, 2.5 times with eight (Chandrakasan & Brodersen, Proc. IEEE 83(4), 1995; recalled).
 _SHORT_CHAIN, _LONG_CHAIN = 1.5, 2.5
 
-# A flash comparator has no capacitive converter and no register after it; in a converter by
-# successive approximation these spend about as much as the comparator (assumed).
-_FLASH_DECISION = 0.5
+# The fits of converters hold for columns of this many rows and conversions of this many bits.
+_ROWS, _BITS = 128, 5
+
+_OVER_CAPACITANCE = {"capacitor": "array", "bit_line": "bit_line", "current": "current"}
 
 
 def step_energies(
@@ -31,76 +32,101 @@ def step_energies(
 ) -> dict[str, float]:
     """Return the energy in fJ of one step on ``rows`` inputs and ``groups`` of merged columns.
 
-    ``cycle_ns`` sets the rate of the converters. Idle columns still hang on the driven rows; idle
-    rows and the converters of idle groups spend nothing.
+    ``cycle_ns`` sets the rate of the converters, which read every group once. Idle columns still
+    hang on the driven rows; idle rows and the converters of idle groups spend nothing.
     """
     node = Node(macro.node_nm, macro.supply_v)
     columns = groups * macro.array.columns_merged * macro.array.column_signs
     steps = {
-        "input_drivers": _drivers_fj(macro, rows) * scales.array,
-        "dac": _dac_fj(macro, node, rows) * scales.dac,
+        "input_drivers": _drivers_fj(macro, rows) * scales.drivers,
+        "dac": _dac_fj(macro, rows) * scales.dac,
+        "cells": _cells_fj(macro, node, rows, columns, cycle_ns) * _cell_scale(macro, scales),
     }
     if macro.array.kind.analog:
-        steps |= {
-            "cells": _cells_fj(macro, node, rows, columns) * scales.array,
-            "adders": 0.0,
-            "converters": conversion_fj(macro, cycle_ns) * groups * scales.converter,
-        }
-    else:
-        steps |= {
-            "cells": _cells_fj(macro, node, rows, columns) * scales.logic,
-            "adders": _adders_fj(macro, node, rows) * groups * scales.logic,
-            "converters": 0.0,
-        }
-    return {**steps, "control": CONTROL_SHARE * sum(steps.values())}
+        converters = conversion_fj(macro, scales, cycle_ns) * groups
+        return {**steps, "adders": 0.0, "converters": converters}
+    adders = _adders_fj(macro, node, rows) * groups * scales.logic
+    return {**steps, "adders": adders, "converters": 0.0}
 
 
-def conversion_fj(macro: Macro, cycle_ns: float) -> float:
-    """Return the energy in fJ of one conversion, without its scale factor; 0 without a converter.
+def control_fj(parts: dict[str, float]) -> float:
+    """Return the energy of clock and control beside these components of a macro."""
+    return CONTROL_SHARE * sum(parts.values())
 
-    E = (C_d * decisions * node / 28 nm + C_n * 4^bits) * V^2 * rate(f), as ZigZag's law, where the
-    decisions are one per bit (sar), 2^bits - 1 (flash) or half of 2^bits (ramp), and rate(f) is the
-    growth of energy with the rate of conversions in the ADC survey, relative to 100 MS/s. A
-    decision of a flash converter is a comparator only and counts half.
+
+def conversion_fj(macro: Macro, scales: Scales, cycle_ns: float) -> float:
+    """Return the energy in fJ of one conversion; 0 without a converter.
+
+    E = E_5 * 2^(k (bits - 5)) * (rows / 128)^r * rate(f), where E_5 scales with the node and the
+    square of the supply and rate(f) is the growth of energy with the rate of conversions in the ADC
+    survey, relative to 100 MS/s. Of a converter whose energy is stated, that one.
     """
     converter = macro.converter
     if converter is None:
         return 0.0
     if converter.energy_pj is not None:
         return converter.energy_pj * 1e3
-    levels = 2.0**converter.bits
-    decisions = {
-        "sar": converter.bits,
-        "flash": (levels - 1) * _FLASH_DECISION,
-        "ramp": levels / 2,
-    }[converter.kind]
-    noise = cost("converter_noise").value * levels**2 * macro.supply_v**2
     rate_hz = 1e9 * macro.conversions_in_turn / cycle_ns
-    decision_fj = Node(macro.node_nm, macro.supply_v).decision_fj
-    return (decision_fj * decisions + noise) * rate_factor(rate_hz)
+    bits = _power(2.0, scales.converter_bits * (converter.bits - _BITS))
+    rows = _power(macro.array.rows / _ROWS, scales.converter_rows)
+    kind = scales.flash if converter.kind == "flash" else 1.0
+    if macro.array.kind.read == "current":
+        kind = kind * scales.read_circuit
+    usual_fj = Node(macro.node_nm, macro.supply_v).conversion_fj * scales.converter
+    return usual_fj * bits * rows * kind * rate_factor(rate_hz)
 
 
 def near_memory_fj(macro: Macro, scales: Scales, sum_bits: int) -> float:
-    """Return the energy in fJ to add one digital step to a sum of ``sum_bits`` bits and keep it."""
+    """Return the energy in fJ to add one digital step to a sum of ``sum_bits`` bits and keep it.
+
+    The sum moves past the operand bit by bit, so that adders and registers work on the bits of the
+    operand and a carry, never on more than the sum has.
+    """
     node = Node(macro.node_nm, macro.supply_v)
-    gates = sum_bits * (GATES.adder / 2 + GATES.register)
-    return gates * node.gate_ff * macro.supply_v**2 * scales.logic
+    if macro.converter is None:
+        operand = macro.array.columns_merged + macro.row_bits
+    else:
+        operand = macro.converter.bits
+    bits = np.minimum(operand + 1, sum_bits)
+    gates = bits * (GATES.adder + GATES.register) / 2
+    energy_fj: float = gates * node.gate_ff * macro.supply_v**2 * scales.logic
+    return energy_fj
+
+
+def _power(base: float, exponent: float) -> float:
+    """Return a power by exp and log, several times faster on arrays."""
+    power: float = np.exp(exponent * np.log(base))
+    return power
+
+
+def _cell_scale(macro: Macro, scales: Scales) -> float:
+    """Return the scale of the cells: that of their law, of a plugin's law that of capacitors."""
+    read = macro.array.kind.read
+    if read == "logic":
+        return scales.logic
+    scale: float = getattr(scales, _OVER_CAPACITANCE.get(read, "array"))
+    return scale
 
 
 def _drivers_fj(macro: Macro, rows: float) -> float:
-    array = macro.array
-    line_ff = macro.row_line_ff * array.columns * array.row_signs
-    lines = 1 if array.kind.analog else macro.input.bits_per_step
-    return rows * lines * line_ff * macro.supply_v**2 * macro.input.swings
+    lines = 1 if macro.array.kind.analog else macro.input.bits_per_step
+    return rows * lines * _row_fj(macro) * macro.input.swings
 
 
-def _dac_fj(macro: Macro, node: Node, rows: float) -> float:
+def _dac_fj(macro: Macro, rows: float) -> float:
+    """Return the energy of the DACs, each as strong as the line of its row is long."""
     if macro.input.encoding != "dac":
         return 0.0
-    return rows * node.dac_fj(macro.input.bits_per_step)
+    return rows * macro.input.bits_per_step * _row_fj(macro)
 
 
-def _cells_fj(macro: Macro, node: Node, rows: float, columns: float) -> float:
+def _row_fj(macro: Macro) -> float:
+    """Return the energy of one rise and fall of the lines of one row."""
+    array = macro.array
+    return macro.row_line_ff * array.columns * array.row_signs * macro.supply_v**2
+
+
+def _cells_fj(macro: Macro, node: Node, rows: float, columns: float, cycle_ns: float) -> float:
     array = macro.array
     step = Step(
         rows=rows,
@@ -113,11 +139,12 @@ def _cells_fj(macro: Macro, node: Node, rows: float, columns: float) -> float:
         unit_ff=cost("unit_capacitor").value if array.unit_ff is None else array.unit_ff,
         conductance_us=array.conductance_us,
         swing_v=array.swing_v,
-        read_v=array.read_v,
-        read_ns=array.read_ns,
+        read_v=array.kind.read_v if array.read_v is None else array.read_v,
+        read_ns=cycle_ns if array.read_ns is None else array.read_ns,
         swings=macro.input.swings,
         mean=macro.input.mean,
         input_bits=macro.input.bits_per_step,
+        weight_density=macro.logic.weight_density,
     )
     return READS.get(array.kind.read)(array.kind, step)
 

@@ -8,16 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from pim_sim.cost_model.costs import (
-    ARRAY_ENERGY,
-    CONTROL_SHARE,
-    CONVERTER_ENERGY,
-    DAC_ENERGY,
-    LOGIC_ENERGY,
-    STEP_TIME,
-    Cost,
-    total_delay_ns,
-)
+from pim_sim.cost_model.costs import Cost, macro_energy, macro_time, total_delay_ns
 from pim_sim.cost_model.loading_and_leakage import (
     input_cells,
     input_reads,
@@ -25,7 +16,7 @@ from pim_sim.cost_model.loading_and_leakage import (
     macro_loading,
     output_writes,
 )
-from pim_sim.cost_model.macro_energy import near_memory_fj, step_energies
+from pim_sim.cost_model.macro_energy import control_fj, near_memory_fj, step_energies
 from pim_sim.cost_model.macro_layout import Tiling, configured_for, lay_out, tile
 from pim_sim.cost_model.macro_price import area_mm2, step_time_ns
 from pim_sim.cost_model.mapped_layer import Setup, Utilisation
@@ -61,7 +52,7 @@ class LayerOnMacros:
 
     def area_mm2(self) -> float:
         """Return the area of the macros of the chip."""
-        return area_mm2(self.engine) * self.engine.copies
+        return area_mm2(self.engine, self.setup.scales) * self.engine.copies
 
     def utilisation(self) -> Utilisation:
         """Return the use of the macros."""
@@ -97,32 +88,31 @@ def macro_costs(
     """
     macro = _at_density(configured_for(macro, layer.input_bits, layer.weight_bits), layer)
     layout = lay_out(macro, layer.input_bits, layer.weight_bits)
-    cycle_ns = step_time_ns(macro, mapping.pipelined)
+    cycle_ns = step_time_ns(macro, mapping.pipelined, scales, layout.steps_converted)
     # one step for one output: the rows of one row group, the columns of one weight
     rows = tiling.rows_summed
     step = step_energies(macro, scales, rows, layout.groups_per_weight, cycle_ns)
     outputs = layer.outputs * tiling.row_groups * layout.steps
     drives = tiling.input_drives * layer.inputs * layout.steps
-    converted = tiling.conversions / (outputs * layout.groups_per_weight)
     added_fj = near_memory_fj(macro, scales, layout.sum_bits)
     energies = {
-        "input_drivers": (step["input_drivers"] / rows * drives, ARRAY_ENERGY),
-        "dac": (step["dac"] / rows * drives, DAC_ENERGY),
-        "cells": (step["cells"] * outputs, ARRAY_ENERGY),
-        "adders": (step["adders"] * outputs, LOGIC_ENERGY),
-        "converters": (step["converters"] * outputs * converted, CONVERTER_ENERGY),
-        "shift_and_add": (added_fj * tiling.additions, LOGIC_ENERGY),
+        "input_drivers": step["input_drivers"] / rows * drives,
+        "dac": step["dac"] / rows * drives,
+        "cells": step["cells"] * outputs,
+        "adders": step["adders"] * outputs,
+        "converters": step["converters"] / layout.groups_per_weight * tiling.conversions,
+        "shift_and_add": added_fj * tiling.additions,
     }
+    energies["control"] = control_fj(energies)
     readings: Any = np.maximum(1.0, np.minimum(tiling.column_tiles, tiling.exchanges))
-    control_fj = CONTROL_SHARE * sum(energy for energy, _ in energies.values())
     delay_ns = tiling.rounds * tiling.steps * cycle_ns
     slowest = "converters" if macro.converts else "adders"
+    by = (macro_energy(macro), macro_time(macro))
     return {
         **{
-            name: Cost(energy * 1e-3, delay_ns if name == slowest else 0.0, (constant, STEP_TIME))
-            for name, (energy, constant) in energies.items()
+            name: Cost(energy * 1e-3, delay_ns if name == slowest else 0.0, by)
+            for name, energy in energies.items()
         },
-        "control": Cost(control_fj * 1e-3, 0.0, (LOGIC_ENERGY, STEP_TIME)),
         "input_reads": input_reads(layer, memory).times(readings),
         "output_writes": output_writes(layer, memory),
     }

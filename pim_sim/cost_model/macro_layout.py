@@ -50,6 +50,8 @@ class MacroLayout:
     """Digital additions that put those together."""
     sum_bits: int
     """Bits of the digital sum."""
+    steps_converted: float
+    """Share of the steps that a conversion follows."""
 
 
 def configured_for(macro: Macro, input_bits: int, weight_bits: int) -> Macro:
@@ -71,14 +73,14 @@ def lay_out(macro: Macro, input_bits: int, weight_bits: int) -> MacroLayout:
     Raises `InputError` where its columns do not hold one weight.
     """
     entry = macro.input
-    magnitude = np.maximum(1, input_bits - 1) if entry.sign_magnitude else input_bits
-    steps = ceil_div(magnitude, entry.bits_per_step)
-    groups = ceil_div(weight_bits, macro.weight_bits_per_column)
+    steps = ceil_div(macro.input_digits(input_bits), entry.bits_per_step)
+    groups = ceil_div(macro.weight_digits(weight_bits), macro.weight_bits_per_column)
     weights = macro.groups // groups
     if np.any(weights < 1):
         expected = f"columns for a weight of {weight_bits} bits"
         raise InputError(f"array.columns: found {macro.array.columns}, expected {expected}")
-    conversions = groups * ceil_div(steps, entry.steps_per_conversion)
+    converted = ceil_div(steps, entry.steps_per_conversion)
+    conversions = groups * converted
     if macro.converter is not None:
         additions = conversions - 1
         sum_bits = macro.converter.bits + weight_bits + input_bits - 1
@@ -92,6 +94,7 @@ def lay_out(macro: Macro, input_bits: int, weight_bits: int) -> MacroLayout:
         conversions=conversions,
         additions=additions if macro.logic.shift_and_add else 0,
         sum_bits=sum_bits,
+        steps_converted=converted / steps,
     )
 
 

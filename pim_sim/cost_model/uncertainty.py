@@ -12,11 +12,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pim_sim.cost_model.costs import Constant, Design
+import numpy as np
 
-LEVEL = 0.8
+from pim_sim.cost_model.costs import LEVEL, Constant, Design
 
-Moves = Mapping[Constant, tuple[float, float]]
+Moves = Mapping[Constant, tuple[Any, Any]]
 
 
 @dataclass(frozen=True)
@@ -52,15 +52,15 @@ class Uncertainty:
 
 def uncertainty(digital: Design, in_memory: Design) -> Uncertainty:
     """Return the uncertainty of ``digital`` over ``in_memory``."""
-    energy = _moves(_energy_shares(digital), _energy_shares(in_memory))
-    delay = _moves(_delay_shares(digital), _delay_shares(in_memory))
+    energy = _moves(_shares(digital, 0), _shares(in_memory, 0))
+    delay = _moves(_shares(digital, 1), _shares(in_memory, 1))
     energy_ratio = digital.total.energy_pj / in_memory.total.energy_pj
     delay_ratio = digital.total.delay_ns / in_memory.total.delay_ns
     largest = sorted(energy, key=lambda constant: -(energy[constant][1] - energy[constant][0]))[:3]
     return Uncertainty(
-        energy=_bounds(energy_ratio, energy),
-        delay=_bounds(delay_ratio, delay),
-        edp=_bounds(energy_ratio * delay_ratio, {**energy, **delay}),
+        energy=_plain(energy_ratio, energy),
+        delay=_plain(delay_ratio, delay),
+        edp=_plain(energy_ratio * delay_ratio, {**energy, **delay}),
         decided_by=tuple(
             (constant, energy_ratio * math.exp(low), energy_ratio * math.exp(high))
             for constant, (low, high) in ((constant, energy[constant]) for constant in largest)
@@ -68,36 +68,47 @@ def uncertainty(digital: Design, in_memory: Design) -> Uncertainty:
     )
 
 
-def _energy_shares(design: Design) -> dict[Constant, float]:
-    """Return the share of a design's energy that is proportional to each constant."""
-    shares: dict[Constant, float] = {}
-    total = design.total.energy_pj
+def interval(design: Design, over: Design | None = None) -> tuple[Any, Any]:
+    """Return the 80 % interval of a design's energy in pJ, or of its ratio over another's.
+
+    Designs of arrays give arrays.
+    """
+    shares = _shares(design, 0)
+    if over is None:
+        return _bounds(design.total.energy_pj, _moves(shares, {}))
+    ratio = design.total.energy_pj / over.total.energy_pj
+    return _bounds(ratio, _moves(shares, _shares(over, 0)))
+
+
+def _shares(design: Design, place: int) -> dict[Constant, Any]:
+    """Return the share of energy (0) or delay (1) that is proportional to each constant."""
+    shares: dict[Constant, Any] = {}
+    total = (design.total.energy_pj, design.total.delay_ns)[place]
     for cost in design.components.values():
-        shares[cost.by[0]] = shares.get(cost.by[0], 0.0) + cost.energy_pj / total
+        value = (cost.energy_pj, cost.delay_ns)[place]
+        shares[cost.by[place]] = shares.get(cost.by[place], 0.0) + value / total
     return shares
 
 
-def _delay_shares(design: Design) -> dict[Constant, float]:
-    shares: dict[Constant, float] = {}
-    total = design.total.delay_ns
-    for cost in design.components.values():
-        shares[cost.by[1]] = shares.get(cost.by[1], 0.0) + cost.delay_ns / total
-    return shares
-
-
-def _moves(digital: Mapping[Constant, float], in_memory: Mapping[Constant, float]) -> Moves:
+def _moves(digital: Mapping[Constant, Any], in_memory: Mapping[Constant, Any]) -> Moves:
     """Return the lower and upper move of ln(digital / in memory), by constant."""
     moves = {}
     for constant in {**digital, **in_memory}:
         ends = [
-            math.log1p(digital.get(constant, 0.0) * (factor - 1))
-            - math.log1p(in_memory.get(constant, 0.0) * (factor - 1))
+            np.log1p(digital.get(constant, 0.0) * (factor - 1))
+            - np.log1p(in_memory.get(constant, 0.0) * (factor - 1))
             for factor in (constant.spread, 1 / constant.spread)
         ]
-        moves[constant] = (min(0.0, *ends), max(0.0, *ends))
+        low, high = np.minimum(*ends), np.maximum(*ends)
+        moves[constant] = (np.minimum(low, 0.0), np.maximum(high, 0.0))
     return moves
 
 
-def _bounds(ratio: float, moves: Moves) -> tuple[float, float]:
-    down, up = (math.sqrt(sum(move[end] ** 2 for move in moves.values())) for end in (0, 1))
-    return ratio * math.exp(-down), ratio * math.exp(up)
+def _bounds(ratio: Any, moves: Moves) -> tuple[Any, Any]:
+    down, up = (np.sqrt(sum(move[end] ** 2 for move in moves.values())) for end in (0, 1))
+    return ratio * np.exp(-down), ratio * np.exp(up)
+
+
+def _plain(ratio: float, moves: Moves) -> tuple[float, float]:
+    low, high = _bounds(ratio, moves)
+    return float(low), float(high)

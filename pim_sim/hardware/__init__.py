@@ -16,7 +16,15 @@ from pim_sim.hardware.chip import (
 )
 from pim_sim.hardware.description import Digital, Hardware, Mapping, Memory, Noise, Packing
 from pim_sim.hardware.engine import Engine
-from pim_sim.hardware.macro import CellArray, Converter, Input, Logic, Macro, WeightSigns
+from pim_sim.hardware.macro import (
+    CellArray,
+    Converter,
+    Input,
+    InputSigns,
+    Logic,
+    Macro,
+    WeightSigns,
+)
 from pim_sim.hardware.toml_files import (
     CHIPS,
     HARDWARE,
@@ -24,6 +32,7 @@ from pim_sim.hardware.toml_files import (
     load_chip,
     load_hardware,
     load_macro,
+    load_measured,
 )
 
 __all__ = [
@@ -47,6 +56,7 @@ __all__ = [
     "EventCore",
     "Hardware",
     "Input",
+    "InputSigns",
     "Links",
     "Logic",
     "Macro",
@@ -61,6 +71,7 @@ __all__ = [
     "load_chip",
     "load_hardware",
     "load_macro",
+    "load_measured",
     "with_fields",
     "with_macro",
 ]

@@ -10,7 +10,7 @@ import numpy as np
 
 from pim_sim.errors import InputError
 from pim_sim.hardware.adc import ADC
-from pim_sim.hardware.macro import WeightSigns
+from pim_sim.hardware.macro import InputSigns, WeightSigns
 from pim_sim.schema import check_part, refuse
 from pim_sim.workload import Layer, ceil_div
 
@@ -87,6 +87,11 @@ class BitLineArray:
     def weight_signs(self) -> WeightSigns:
         """Representation of weights of both signs: a 6T column has two bit lines."""
         return "differential"
+
+    @property
+    def input_signs(self) -> InputSigns | None:
+        """None: a pulse on one bit line or the other carries the sign."""
+        return None
 
     @property
     def products_at_once(self) -> int:

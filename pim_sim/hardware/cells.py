@@ -23,6 +23,7 @@ _BOUNDS = {
     "unit_capacitors": (0.0, 100.0),
     "drive_gates": (0.0, 100.0),
     "conductance_us": (1e-3, 1e4),
+    "read_v": (1e-2, 5.0),
     "write_pulse_pj": (1e-9, 1e6),
     "write_pulse_ns": (1e-6, 1e6),
     "write_pulses": (1.0, 1e6),
@@ -62,6 +63,8 @@ class Step:
     """Mean of the input as a share of full scale."""
     input_bits: int
     """Input bits of the step."""
+    weight_density: float = 0.5
+    """Share of weight bits that are 1."""
 
     @property
     def cells(self) -> float:
@@ -106,6 +109,8 @@ class Cell:
     """Gates of the cell that switch with the capacitor (read law "capacitor")."""
     conductance_us: float | None = None
     """Mean conductance, unless the array states it (read law "current")."""
+    read_v: float = 0.5
+    """Voltage of a read, unless the array states it (read law "current")."""
     analog: bool = True
     """True if columns add in analog, before a converter; otherwise adders do, digitally."""
     volatile: bool = True
@@ -162,7 +167,8 @@ def check_read(cell: Cell, conductance_us: float | None) -> None:
 def _capacitor_fj(cell: Cell, step: Step) -> float:
     """Charge capacitors that products drive, through gates of the cell, onto a line."""
     switched = cell.unit_capacitors * step.unit_ff + cell.drive_gates * step.gate_ff + step.line_ff
-    return step.cells * switched * step.supply_v**2 * step.swings
+    ones = 2 * step.weight_density  # a cell of 0 stands still; 1 at half of each
+    return step.cells * switched * step.supply_v**2 * step.swings * ones
 
 
 @READS.register("current")
@@ -172,7 +178,8 @@ def _current_fj(cell: Cell, step: Step) -> float:
     if conductance_us is None:
         raise InputError("array.cell: missing field 'conductance_us', needed to read by current")
     charge = conductance_us * step.read_ns + step.line_ff
-    return step.cells * charge * step.read_v**2 * step.swings
+    ones = 2 * step.weight_density  # the mean conductance is that of half of each
+    return step.cells * charge * step.read_v**2 * step.swings * ones
 
 
 @READS.register("bit_line")
@@ -180,7 +187,8 @@ def _bit_line_fj(cell: Cell, step: Step) -> float:
     """Discharge precharged bit lines, which every stored word loads."""
     fall = step.supply_v / 2 if step.swing_v is None else step.swing_v
     lines = step.columns * step.rows * step.depth * step.line_ff
-    energy_fj: float = lines * step.supply_v * fall * np.minimum(1.0, 2 * step.mean)
+    falling = np.minimum(1.0, 4 * step.mean * step.weight_density)  # 1 at half of each
+    energy_fj: float = lines * step.supply_v * fall * falling
     return energy_fj
 
 
@@ -216,6 +224,22 @@ CELLS.register("rram")(
         write_pulse_ns=cost("rram_pulse_time").value,
     )
 )
+for _name, _read_v in (("mram", 0.1), ("pcm", 0.5)):
+    # one transistor below each device; written by one pulse of about a picojoule (recalled). A
+    # junction is read at 0.1 V, as its two states come closer, and flip, at more (recalled).
+    CELLS.register(_name)(
+        Cell(
+            area_6t=0.5,
+            row_transistors=2,
+            read="current",
+            conductance_us=cost(f"{_name}_conductance").value,
+            read_v=_read_v,
+            volatile=False,
+            write_pulses=1,
+            write_pulse_pj=1.0,
+            write_pulse_ns=20.0,
+        )
+    )
 CELLS.register("digital")(
     Cell(
         area_6t=3.0,

@@ -22,7 +22,7 @@ from pim_sim.schema import (
     refuse,
     set_field,
 )
-from pim_sim.technology import Node, energy_ratio
+from pim_sim.technology import delay_ratio, energy_ratio
 
 _BOUNDS: dict[str, tuple[float, float]] = {"bits_per_ns": (1e-6, 1e6)}
 
@@ -195,12 +195,11 @@ class Chip:
         new_nm = self.node_nm if node_nm is None else node_nm
         new_v = self.supply_v if supply_v is None else supply_v
         energy = energy_ratio(self.node_nm, self.supply_v, new_nm, new_v)
-        old, new = Node(self.node_nm, self.supply_v), Node(new_nm, new_v)
         return replace(
             self,
             node_nm=new_nm,
             supply_v=new_v,
-            clock_ns=self.clock_ns * new.gate_ns / old.gate_ns,
+            clock_ns=self.clock_ns * delay_ratio(self.node_nm, self.supply_v, new_nm, new_v),
             core=replace(
                 self.core,
                 multiply_energy_pj=self.core.multiply_energy_pj * energy,

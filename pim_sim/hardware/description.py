@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, replace
 from typing import Literal, get_args
 
@@ -19,7 +20,7 @@ from pim_sim.schema import (
     refuse,
     set_field,
 )
-from pim_sim.technology import energy_ratio
+from pim_sim.technology import delay_ratio, energy_ratio
 
 Packing = Literal["none", "duplicate", "shifted"]
 
@@ -90,6 +91,9 @@ class Noise:
 
     thermal_lsb: float = 0.0
     """Noise of a conversion, in steps of the converter."""
+    thermal: float = 0.0
+    """Noise of the array, a share of full scale at the supply of the file: the lower the supply and
+    the finer the converter, the more steps of it this is."""
     offset_lsb: float = 0.0
     """Offset of a column, in steps of the converter."""
     gain: float = 0.0
@@ -104,8 +108,12 @@ class Noise:
     def __post_init__(self) -> None:
         for name in ("thermal_lsb", "offset_lsb", "inl_lsb"):
             set_field(self, name, check_number(f"noise.{name}", getattr(self, name), 0, 1e3))
-        for name in ("gain", "capacitor", "droop"):
+        for name in ("thermal", "gain", "capacitor", "droop"):
             set_field(self, name, check_number(f"noise.{name}", getattr(self, name), 0, 1))
+
+    def thermal_at(self, adc_bits: int) -> float:
+        """Return the noise of array and converter together, in steps of so many bits."""
+        return math.hypot(self.thermal_lsb, self.thermal * 2.0**adc_bits)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -163,21 +171,23 @@ class Hardware:
     def moved(self, *, node_nm: float | None = None, supply_v: float | None = None) -> Hardware:
         """Return the hardware at another node or supply, both sides together.
 
-        Digital energies and memory follow Stillmaker & Baas from the file's own node, times are
-        proportional to the node. Raises `InputError` outside the range of these laws, and for
-        hardware without a macro, whose energies hold at its own node only.
+        One law moves every energy and time that the file states, and those that the model derives:
+        energies follow the pitch of a 6T cell and the square of the supply, times the delay of a
+        gate. Raises `InputError` for hardware without a macro, whose energies hold at its own node
+        only.
         """
         if self.supply_v is None:
             raise InputError(f"found hardware {self.name!r} without a macro, expected one with it")
         new_nm = self.node_nm if node_nm is None else node_nm
         new_v = self.supply_v if supply_v is None else supply_v
+        engine = self.engine.at(new_nm, new_v)  # refuses what is no node or supply
         energy = energy_ratio(self.node_nm, self.supply_v, new_nm, new_v)
-        time = new_nm / self.node_nm
+        time = delay_ratio(self.node_nm, self.supply_v, new_nm, new_v)
         memory, digital, other = self.memory, self.digital, self.digital_macro
         return replace(
             self,
             node_nm=new_nm,
-            engine=self.engine.at(new_nm, new_v),
+            engine=engine,
             digital_macro=other.at(new_nm, new_v) if other else None,
             memory=replace(
                 memory,
@@ -190,4 +200,5 @@ class Hardware:
                 add_energy_pj=digital.add_energy_pj * energy,
                 multiply_time_ns=digital.multiply_time_ns * time,
             ),
+            noise=replace(self.noise, thermal=min(self.noise.thermal * self.supply_v / new_v, 1)),
         )

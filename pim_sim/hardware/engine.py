@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import ClassVar, Protocol, Self
 
-from pim_sim.hardware.macro import WeightSigns
+from pim_sim.hardware.macro import InputSigns, WeightSigns
 from pim_sim.workload import Layer
 
 
@@ -48,6 +48,10 @@ class Engine(Protocol):
     @property
     def weight_signs(self) -> WeightSigns:
         """Representation of weights of both signs."""
+
+    @property
+    def input_signs(self) -> InputSigns | None:
+        """Representation of inputs of both signs; None for a sign that costs no bit."""
 
     @property
     def products_at_once(self) -> int:

@@ -14,8 +14,9 @@ import numpy as np
 
 from pim_sim.errors import InputError
 from pim_sim.hardware.cells import Cell, cell_kind, check_read
+from pim_sim.hardware.effects import without_effect
 from pim_sim.schema import check_integer, check_number, check_part, check_text, refuse, set_field
-from pim_sim.technology import Node, sram_cell_um2
+from pim_sim.technology import Node, delay_ratio, energy_ratio, pitch_ratio, sram_cell_um2
 from pim_sim.workload import Layer, ceil_div
 
 Signed = Literal["offset", "differential_rows", "differential_columns"]
@@ -23,6 +24,7 @@ Encoding = Literal["bit_serial", "dac", "pulse_count", "pulse_width"]
 ConverterKind = Literal["sar", "flash", "ramp"]
 Adder = Literal["tree", "chain"]
 WeightSigns = Literal["differential", "offset"]
+InputSigns = Literal["magnitude", "offset"]
 
 _BOUNDS: dict[str, tuple[float, float]] = {
     "node_nm": (3, 250),
@@ -72,10 +74,11 @@ class CellArray:
     """Capacitance that one cell adds to the line of its column."""
     swing_v: float | None = None
     """Mean fall of a computing bit line (6T and 8T)."""
-    read_v: float = 0.5
-    """Voltage of a read by current, as NeuRRAM's."""
-    read_ns: float = 10.0
-    """Length of one read pulse of a read by current, as NeuRRAM's."""
+    read_v: float | None = None
+    """Voltage of a read by current; by default that of its kind of cell."""
+    read_ns: float | None = None
+    """Length of one read pulse of a read by current; by default the whole step, with its current
+    flowing until the converter has decided."""
     conductance_us: float | None = None
     """Mean conductance of a cell read by current."""
 
@@ -125,10 +128,6 @@ class Input:
 
     def __post_init__(self) -> None:
         _check(self, "input.", {"encoding": get_args(Encoding)})
-        if self.encoding == "bit_serial" and self.bits_per_step > 4:
-            raise refuse(
-                "input.bits_per_step", self.bits_per_step, "at most 4 bits in a step of bits"
-            )
         if self.bits_per_step > 12:
             raise refuse("input.bits_per_step", self.bits_per_step, "at most 12")
 
@@ -156,7 +155,7 @@ class Converter:
     """The analog-to-digital converters of a macro."""
 
     bits: int
-    """Resolution."""
+    """Resolution in bits."""
     kind: ConverterKind = "sar"
     """One decision per bit (sar), all at once (flash) or one after another (ramp)."""
     count: int | None = None
@@ -220,11 +219,36 @@ class Macro:
                 set_field(self, field, check_number(field, value, *_BOUNDS[field]))
         check_integer("copies", self.copies, 1)
         if self.array.kind.analog:
-            if self.converter is None:
-                raise InputError("missing table 'converter', which an analog array needs")
-        elif self.converter is not None:
+            self._check_analog()
+        else:
+            self._check_digital()
+        for name, what in self.without_effect.items():
+            table, field = name.split(".")
+            part = getattr(self, table)
+            if getattr(part, field) != getattr(type(part), field):
+                raise refuse(name, getattr(part, field), f"no such field: {what}")
+
+    @property
+    def without_effect(self) -> dict[str, str]:
+        """Fields that mean nothing for this kind of array, each with the reason."""
+        return without_effect(self.array.kind)
+
+    def _check_analog(self) -> None:
+        array, entry = self.array, self.input
+        if self.converter is None:
+            raise InputError("missing table 'converter', which an analog array needs")
+        if entry.encoding == "bit_serial" and entry.bits_per_step > 1:
+            expected = "1 on analog rows, or another input.encoding: dac, pulse_count, pulse_width"
+            raise refuse("input.bits_per_step", entry.bits_per_step, expected)
+        if array.swing_v is not None and array.swing_v > self.supply_v:
+            raise refuse("array.swing_v", array.swing_v, f"at most supply_v ({self.supply_v:g})")
+        if array.read_v is not None and array.read_v > self.supply_v:
+            raise refuse("array.read_v", array.read_v, f"at most supply_v ({self.supply_v:g})")
+
+    def _check_digital(self) -> None:
+        if self.converter is not None:
             raise refuse("converter", "a table", "none beside a digital array")
-        elif self.input.encoding != "bit_serial":
+        if self.input.encoding != "bit_serial":
             raise refuse("input.encoding", self.input.encoding, "bit_serial for a digital array")
 
     @property
@@ -307,23 +331,70 @@ class Macro:
         """Maximum of products that one conversion adds up."""
         return self.array.rows
 
+    @property
+    def input_signs(self) -> InputSigns:
+        """Representation of inputs of both signs: a sign beside the steps, or an offset on all."""
+        return "magnitude" if self.input.sign_magnitude else "offset"
+
+    def weight_digits(self, weight_bits: int) -> int:
+        """Return the bits of a weight that cells keep: of two signed cells each its magnitude."""
+        if self.weight_signs == "offset":
+            return weight_bits
+        digits: int = np.maximum(1, weight_bits - 1)
+        return digits
+
+    def input_digits(self, input_bits: int) -> int:
+        """Return the bits of an input that steps apply: all, or those beside its sign."""
+        if not self.input.sign_magnitude:
+            return input_bits
+        digits: int = np.maximum(1, input_bits - 1)
+        return digits
+
     def holds(self, weight_bits: int) -> bool:
         """Return whether the columns hold one weight; arrays of bits or columns give arrays."""
         array = self.array
         if self.chained:
             needed = weight_bits + self.row_bits
         else:
-            needed = ceil_div(weight_bits, self.weight_bits_per_column) * array.columns_merged
+            digits = self.weight_digits(weight_bits)
+            needed = ceil_div(digits, self.weight_bits_per_column) * array.columns_merged
         return needed * array.column_signs <= array.columns
 
     def largest_sum(self, layer: Layer) -> float:
         """Return the largest value of one analog sum, in steps of the smallest product."""
-        inputs = np.minimum(self.input_bits_per_conversion, layer.input_bits)
-        weights = np.minimum(self.weight_bits_per_column, layer.weight_bits)
+        digits = self.input_digits(layer.input_bits)
+        inputs = np.minimum(self.input_bits_per_conversion, digits)
+        weights = np.minimum(self.weight_bits_per_column, self.weight_digits(layer.weight_bits))
         summed = np.minimum(float(layer.fan_in), self.array.rows)
         largest: float = summed * (2.0**inputs - 1) * (2.0**weights - 1)
         return largest
 
     def at(self, node_nm: float, supply_v: float) -> Self:
-        """Return the macro at another node and supply; `InputError` outside the limits."""
-        return replace(self, node_nm=node_nm, supply_v=supply_v)
+        """Return the macro at another node and supply; `InputError` outside the limits.
+
+        Times, areas, capacitances and energies that the macro states move by the law of those that
+        it leaves to the model; voltages by the supply.
+        """
+        moved = replace(self, node_nm=node_nm, supply_v=supply_v, cycle_ns=None, area_mm2=None)
+        length = pitch_ratio(self.node_nm, node_nm)
+        energy = energy_ratio(self.node_nm, self.supply_v, node_nm, supply_v)
+        time = delay_ratio(self.node_nm, self.supply_v, node_nm, supply_v)
+        array, converter, volts = self.array, self.converter, supply_v / self.supply_v
+        return replace(
+            moved,
+            cycle_ns=_times(self.cycle_ns, time),
+            area_mm2=_times(self.area_mm2, length**2),
+            array=replace(
+                array,
+                cell_um2=_times(array.cell_um2, length**2),
+                line_ff=_times(array.line_ff, length),
+                swing_v=_times(array.swing_v, volts),
+                read_ns=_times(array.read_ns, time),
+            ),
+            converter=converter
+            and replace(converter, energy_pj=_times(converter.energy_pj, energy)),
+        )
+
+
+def _times(value: float | None, factor: float) -> float | None:
+    return None if value is None else value * factor

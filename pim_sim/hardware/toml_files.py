@@ -26,7 +26,9 @@ _OF_HARDWARE_OPTIONAL = (
     "supply_v", "array", "adc", "macro", "digital_macro", "mapping", "noise", "complete",
 )  # fmt: skip
 _OF_MACRO = ("schema", "description", "node_nm", "supply_v", "array")
-_OF_MACRO_OPTIONAL = ("input", "converter", "logic", "cycle_ns", "area_mm2", "copies")
+_OF_MACRO_OPTIONAL = (
+    "input", "converter", "logic", "cycle_ns", "area_mm2", "copies", "measured",
+)  # fmt: skip
 
 _OF_CHIP = ("schema", "description", "node_nm", "supply_v", "chip")
 _CHIP_PARTS: dict[str, type] = {
@@ -182,6 +184,18 @@ def _chip(name: str, content: dict[str, Any]) -> Chip:
         mapping=build_part(Mapping, "mapping", content.get("mapping", {})),
         **built,
     )
+
+
+def load_measured(name_or_path: str | Path) -> tuple[Macro, list[dict[str, Any]]]:
+    """Read a macro file and its ``[[measured]]`` tables; `InputError` as `load_hardware`."""
+    return MACROS.load(name_or_path, _macro_and_measured)
+
+
+def _macro_and_measured(name: str, content: dict[str, Any]) -> tuple[Macro, list[dict[str, Any]]]:
+    tables = content.get("measured", [])
+    if not isinstance(tables, list):
+        raise refuse("measured", tables, "tables [[measured]]")
+    return _macro(name, content), [check_table(table, "measured") for table in tables]
 
 
 def _hardware(name: str, content: dict[str, Any]) -> Hardware:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from pim_sim.cost_model import calibrated
 from pim_sim.cost_model.macro_price import area_mm2
 from pim_sim.hardware import Chip
 from pim_sim.technology import GATES, cost, sram_cell_um2
@@ -35,7 +36,7 @@ def chip_area_mm2(chip: Chip) -> float:
     gate = cost("gate_area")
     logic = core_gates(chip) * gate.value * (chip.node_nm / gate.node_nm) ** 2
     memory = 2 * _buffer_bits(chip) * sram_cell_um2(chip.node_nm)
-    macros = 0.0 if chip.macro is None else area_mm2(chip.macro) * chip.macro.copies
+    macros = 0.0 if chip.macro is None else area_mm2(chip.macro, calibrated()) * chip.macro.copies
     return float((logic + memory) * 1e-6 + macros)
 
 

@@ -1,6 +1,7 @@
 """Sweeps: a layer at many designs at once, over ranges of the fields of a hardware file."""
 
 from pim_sim.sweep.axes import parse_axis
+from pim_sim.sweep.axis_fields import AxisField, axis_fields
 from pim_sim.sweep.claims import DEFAULT_CLAIM, Claim, parse_claim
 from pim_sim.sweep.exploration import Exploration, Explored, explore, explore_large, write_csv
 from pim_sim.sweep.measured_accuracy import MeasuredAccuracy, conditions
@@ -9,6 +10,7 @@ from pim_sim.sweep.points import Grid, Sweep, sweep
 
 __all__ = [
     "DEFAULT_CLAIM",
+    "AxisField",
     "Claim",
     "Exploration",
     "Explored",
@@ -16,6 +18,7 @@ __all__ = [
     "MeasuredAccuracy",
     "Region",
     "Sweep",
+    "axis_fields",
     "conditions",
     "explore",
     "explore_large",

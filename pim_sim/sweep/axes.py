@@ -11,8 +11,10 @@ from pim_sim.errors import InputError
 from pim_sim.schema import shown, unchecked
 
 MAX_VALUES = 100_000
-_NODE_AXES = ("node_nm", "supply_v")
-_PARTS = ("memory", "digital", "digital_macro", "mapping", "noise")
+NODE_AXES = ("node_nm", "supply_v")
+"""Axes that move the whole hardware (`Hardware.moved`)."""
+PARTS = ("memory", "digital", "digital_macro", "mapping", "noise")
+"""Tables of a hardware file beside those of its engine."""
 
 
 def parse_axis(text: str) -> tuple[str, list[Any]]:
@@ -38,7 +40,7 @@ def parse_axis(text: str) -> tuple[str, list[Any]]:
 
 def is_vector(name: str, values: Sequence[Any]) -> bool:
     """Return whether an axis is computed at once: numbers, except node and supply."""
-    return name not in _NODE_AXES and all(type(value) in (int, float) for value in values)
+    return name not in NODE_AXES and all(type(value) in (int, float) for value in values)
 
 
 def checked(setup: Setup, name: str, value: Any) -> Setup:
@@ -48,7 +50,7 @@ def checked(setup: Setup, name: str, value: Any) -> Setup:
     that the hardware lacks or an impossible value.
     """
     try:
-        if name in _NODE_AXES:
+        if name in NODE_AXES:
             return replace(setup, hardware=setup.hardware.moved(**{name: value}))
         changed: Setup = _set(setup, _path(setup, name), value, check=True)
         return changed
@@ -67,14 +69,15 @@ def _path(setup: Setup, name: str) -> list[str]:
     tables = setup.hardware.engine.TABLES
     if table in tables:
         path = ["hardware", "engine", *tables[table], *rest]
-    elif table in _PARTS:
+    elif table in PARTS:
         path = ["hardware", *path]
+    if len(path) > 1 and path[-1] in NODE_AXES:
+        raise InputError(f"found a field of one side, expected {path[-1]}, which moves both")
     part: Any = setup
     for step in path:
         if not is_dataclass(part) or step not in {field.name for field in fields(part)}:
-            raise InputError(
-                f"found no such field, expected one like {', '.join(_examples(setup))}"
-            )
+            expected = f"one of `pim-sim fields`, such as {', '.join(_examples(setup))}"
+            raise InputError(f"found no such field, expected {expected}")
         part = getattr(part, step)
     if is_dataclass(part):
         raise InputError("found a table, expected the name of a number or word")

@@ -14,6 +14,7 @@ from pim_sim.hardware import Hardware
 from pim_sim.io import replacing
 from pim_sim.sweep.axes import parse_axis
 from pim_sim.sweep.claims import DEFAULT_CLAIM, Claim, parse_claim
+from pim_sim.sweep.intervals import with_intervals
 from pim_sim.sweep.measured_accuracy import MeasuredAccuracy
 from pim_sim.sweep.on_dask import sweep_large
 from pim_sim.sweep.pareto import Region, front_rows, regions, tornado
@@ -34,7 +35,7 @@ class Exploration:
     seconds: float
     """Time of the computation."""
     front: list[dict[str, Any]]
-    """The Pareto front of energy, delay, area and accuracy, by energy."""
+    """The Pareto front of energy, delay, area and accuracy, by energy, with 80 % intervals."""
     effects: list[tuple[str, float, float]]
     """Axis, lowest and highest energy factor with only that axis moved."""
     regions: list[dict[str, Any]]
@@ -88,7 +89,7 @@ def explore(
         impossible=points.impossible,
         computed=len(points) + points.impossible,
         seconds=seconds,
-        front=front_rows(points),
+        front=with_intervals(layer, hardware, parsed, front_rows(points)),
         effects=tornado(layer, hardware, parsed),
         regions=[region.to_dict() for region in found],
     )
@@ -121,7 +122,7 @@ def explore_large(
         impossible=found.impossible,
         computed=computed,
         seconds=seconds,
-        front=found.front,
+        front=with_intervals(layer, hardware, parsed, found.front),
         effects=tornado(layer, hardware, parsed),
         regions=found.regions,
     )

@@ -121,13 +121,13 @@ class Grid:
             setup = checked(setup, name, self.axes[name][int(place)])
         places |= zip(fast, self._places(fast, np.arange(within.start, within.stop)), strict=True)
         points = {name: np.array(self.axes[name])[places[name]] for name in self.axes}
-        here = _over(setup, {name: points[name] for name in fast})
+        here = over(setup, {name: points[name] for name in fast})
         possible = np.broadcast_to(here.hardware.engine.holds(here.layer.weight_bits), (count,))
         points = {name: np.broadcast_to(v, (count,))[possible] for name, v in points.items()}
         held = int(possible.sum())
         results = dict.fromkeys(self._names, np.empty(0))
         if held:
-            here = _over(setup, {name: points[name] for name in fast})
+            here = over(setup, {name: points[name] for name in fast})
             results = _results(here)
             if self.accuracy is not None:
                 results["oa"] = self.accuracy.oa(here.layer, here.hardware)
@@ -171,7 +171,8 @@ def sweep(
     return grid.points(0, len(grid))
 
 
-def _over(setup: Setup, points: Mapping[str, NDArray[Any]]) -> Setup:
+def over(setup: Setup, points: Mapping[str, NDArray[Any]]) -> Setup:
+    """Return the setup with an array of values for every field of these points."""
     for name, values in points.items():
         # counts as floats: exact up to 2^53, and beyond it they lose digits where integers wrap
         setup = with_array(setup, name, values.astype(np.float64))

@@ -3,6 +3,7 @@
 from pim_sim.technology.adc_laws import accelergy_energy_pj, zigzag_time_ns
 from pim_sim.technology.adc_survey import (
     Converter,
+    counted_year,
     rate_factor,
     read_survey,
     survey_features,
@@ -10,8 +11,14 @@ from pim_sim.technology.adc_survey import (
     typical_energy_pj,
 )
 from pim_sim.technology.components import CostRow, component_costs, cost
-from pim_sim.technology.node import GATES, Node, sram_cell_um2
-from pim_sim.technology.scaling import energy_ratio
+from pim_sim.technology.node import (
+    GATES,
+    Node,
+    delay_ratio,
+    energy_ratio,
+    pitch_ratio,
+    sram_cell_um2,
+)
 
 __all__ = [
     "GATES",
@@ -21,7 +28,10 @@ __all__ = [
     "accelergy_energy_pj",
     "component_costs",
     "cost",
+    "counted_year",
+    "delay_ratio",
     "energy_ratio",
+    "pitch_ratio",
     "rate_factor",
     "read_survey",
     "sram_cell_um2",

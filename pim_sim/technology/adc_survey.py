@@ -5,10 +5,10 @@
 
     ln E = c . (1, N, N^2, ln f, max(0, ln f - ln 100 MHz), ln node, year - 2010),
 
-with E in pJ, N the effective bits, f the Nyquist rate in Hz and the node in nm. Converters improved
-until 2014, the year that fits best; a later year counts as 2014. The percentiles are of the errors
-that the same fit, made on the rows up to a year, leaves on the rows after it: an in-sample spread
-would be too narrow for future converters.
+with E in pJ, N the effective bits, f the Nyquist rate in Hz and the node in nm. After the last year
+of the fit progress goes on at a share of its pace, the one by which forecasts from earlier years
+would have met the medians of the six years after them best. The percentiles are of the errors of
+those forecasts: an in-sample spread would be too narrow for future converters.
 """
 
 from __future__ import annotations
@@ -28,6 +28,8 @@ from pim_sim.schema import refuse
 
 _FILE = Path(__file__).with_name("adc_survey.json")
 _KNEE = math.log(1e8)
+_NO_BITS_DB = 1.76
+"""Signal over noise and distortion of a converter of no effective bits."""
 
 
 class Converter(NamedTuple):
@@ -43,7 +45,9 @@ class Converter(NamedTuple):
 def read_survey(path: Path) -> list[Converter]:
     """Read the rows of the survey's CSV that have bits, rate, node and energy.
 
-    Its columns: sndr_plot_db, fs_nyquist_hz, technology_um, energy_per_conversion_pj and year.
+    Its columns: sndr_plot_db, fs_nyquist_hz, technology_um, energy_per_conversion_pj and year. A
+    converter of less than 1.76 dB resolves nothing, so that its effective bits are not above 0: no
+    law prices it, and its row is left out.
     Raises `InputError` where the file cannot be read, lacks a column or holds no such row.
     """
     names = ("sndr_plot_db", "fs_nyquist_hz", "technology_um", "energy_per_conversion_pj", "year")
@@ -53,7 +57,9 @@ def read_survey(path: Path) -> list[Converter]:
             for row in csv.DictReader(file):
                 if all(row[name] for name in names):
                     sndr, rate, node_um, energy, year = (float(row[name]) for name in names)
-                    rows.append(Converter((sndr - 1.76) / 6.02, rate, node_um * 1e3, year, energy))
+                    enob = (sndr - _NO_BITS_DB) / 6.02
+                    if enob > 0:
+                        rows.append(Converter(enob, rate, node_um * 1e3, year, energy))
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from None
     except KeyError as error:
@@ -83,6 +89,11 @@ def survey_features(
     return (1.0, enob, enob**2, rate, over, math.log(node_nm), year - 2010)
 
 
+def counted_year(year: float, last: float, slower: float) -> float:
+    """Return the year that counts for progress: after the last of a fit time passes more slowly."""
+    return min(year, last) + slower * max(0.0, year - last)
+
+
 def typical_energy_pj(
     enob: float, rate_hz: float, node_nm: float, *, percentile: int = 50, year: int = 2017
 ) -> float:
@@ -95,7 +106,8 @@ def typical_energy_pj(
     offsets = fit["percentiles"]
     if str(percentile) not in offsets:
         raise refuse("percentile", percentile, f"one of {', '.join(offsets)}")
-    terms = survey_features(enob, rate_hz, node_nm, min(year, fit["last_year"]))
+    counted = counted_year(year, fit["last_year"], fit["slower"])
+    terms = survey_features(enob, rate_hz, node_nm, counted)
     energy_pj: float = np.exp(_dot(fit["coefficients"], terms) + offsets[str(percentile)])
     return energy_pj
 

@@ -1,8 +1,9 @@
-"""Capacitances, areas and delays of a node, the basis of the macro model.
+"""Capacitances, areas and delays of a node: one law for everything that moves between nodes.
 
-Capacitance of a gate is proportional to the node and that of a wire to its length (constant-field
-scaling, Dennard et al., JSSC 1974), so one measured value of each is enough; cell areas do not
-follow the square of the node and are interpolated in a table of published ones.
+Lengths on a chip follow the pitch of its 6T memory cell, interpolated in a table of published
+cells. Below 20 nm the name of a node shrinks faster than anything on it: from 28 to 7 nm the name
+by 4, the pitch of a cell by 2.2. Capacitances of gates and delays are proportional to that pitch,
+areas to its square, energies to capacitance and supply squared.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ import numpy as np
 from pim_sim.technology.components import component_costs, cost
 
 _TRANSISTORS_PER_GATE = 4  # two inputs, two transistors each
+_THRESHOLD_V, _ALPHA, _USUAL_V = 0.35, 1.3, 0.9
+_THERMAL_V = 2 * 1.4 * 0.0259  # slope of the subthreshold current, at 300 K
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,12 @@ class Node:
         return self.gate_ff / _TRANSISTORS_PER_GATE
 
     @property
+    def gate_um2(self) -> float:
+        """Area of a two-input gate."""
+        row = cost("gate_area")
+        return row.value * pitch_ratio(row.node_nm, self.node_nm) ** 2
+
+    @property
     def gate_ns(self) -> float:
         """Delay of a two-input gate at this supply."""
         return self._scaled("gate_delay") * self.slowdown
@@ -63,20 +72,17 @@ class Node:
     def slowdown(self) -> float:
         """Delay at this supply over that at 0.9 V, by the alpha-power law.
 
-        t ~ V / (V - V_t)^1.3 (Sakurai & Newton, JSSC 25(2), 1990) with V_t = 0.35 V.
+        t ~ V / (V - V_t)^1.3 (Sakurai & Newton, JSSC 25(2), 1990) with V_t = 0.35 V. Near and below
+        the threshold the overdrive falls off exponentially, as the current does there, so that a
+        lower supply is always slower.
         """
-        threshold, alpha, usual = 0.35, 1.3, 0.9
-        overdrive = max(self.supply_v - threshold, 0.05)
-        return self.supply_v / usual * math.exp(alpha * math.log((usual - threshold) / overdrive))
+        drive = _overdrive(self.supply_v) / _overdrive(_USUAL_V)
+        return self.supply_v / _USUAL_V * math.exp(-_ALPHA * math.log(drive))
 
     @property
-    def decision_fj(self) -> float:
-        """Energy of one decision of a converter: its comparator and the switching for it."""
-        return self._scaled("converter_decision") * self.supply_v**2
-
-    def dac_fj(self, bits: int) -> float:
-        """Return the energy of one digital-to-analog conversion."""
-        return self._scaled("dac_bit") * bits * self.supply_v**2
+    def conversion_fj(self) -> float:
+        """Energy of a 5-bit conversion of 128 rows, before its scale factor."""
+        return self._scaled("converter_step") * 2.0**5 * self.supply_v**2
 
     def line_ff(self, cell_um2: float, transistors: float) -> float:
         """Return the capacitance that one cell adds to a line, with the gates it connects."""
@@ -86,9 +92,25 @@ class Node:
 
     def _scaled(self, name: str) -> float:
         row = cost(name)
-        return row.value * self.node_nm / row.node_nm
+        return row.value * pitch_ratio(row.node_nm, self.node_nm)
 
 
+def energy_ratio(from_nm: float, from_v: float, to_nm: float, to_v: float) -> float:
+    """Return the factor of an energy from one node and supply to another: pitch times V^2."""
+    return pitch_ratio(from_nm, to_nm) * (to_v / from_v) ** 2
+
+
+def delay_ratio(from_nm: float, from_v: float, to_nm: float, to_v: float) -> float:
+    """Return the factor of a delay from one node and supply to another: that of a gate."""
+    return Node(to_nm, to_v).gate_ns / Node(from_nm, from_v).gate_ns
+
+
+def pitch_ratio(from_nm: float, to_nm: float) -> float:
+    """Return the factor of a length on the chip from one node to another."""
+    return math.sqrt(sram_cell_um2(to_nm) / sram_cell_um2(from_nm))
+
+
+@functools.lru_cache(maxsize=1024)
 def sram_cell_um2(node_nm: float) -> float:
     """Return the area of a 6T SRAM cell, from published ones by a power law of the node."""
     nodes, areas = _published_cells()
@@ -98,6 +120,10 @@ def sram_cell_um2(node_nm: float) -> float:
     index = sum(place >= start for (start, _), _ in segments[1:])
     (low, first), (high, last) = segments[index]
     return math.exp(first + (last - first) / (high - low) * (place - low))
+
+
+def _overdrive(supply_v: float) -> float:
+    return _THERMAL_V * math.log1p(math.exp((supply_v - _THRESHOLD_V) / _THERMAL_V))
 
 
 @functools.cache

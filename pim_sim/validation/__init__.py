@@ -1,6 +1,9 @@
-"""The macro model against measured chips: fitted to all of them, and to all except one."""
+"""The macro model against measured chips: fitted to all of them, and to all except one family."""
 
-from pim_sim.validation.measured_chips import Chip, Figure, measured_chips
+from pim_sim.validation.fit_file import FittedChip, fit_file
+from pim_sim.validation.law_fit import fit_scales
+from pim_sim.validation.left_out import LeftOut, Missed, leave_out
+from pim_sim.validation.measured_chips import QUANTITIES, Measured, Quantity, measured_chips
 from pim_sim.validation.measured_operations import (
     MeasuredOperation,
     geometric_error,
@@ -8,20 +11,28 @@ from pim_sim.validation.measured_operations import (
     place_operations,
 )
 from pim_sim.validation.references import Reference, references
-from pim_sim.validation.scale_fit import Prediction, Validation, fit_scales, validate
+from pim_sim.validation.silicon import Silicon, beside_silicon
 from pim_sim.validation.survey_check import SurveyRow, check_survey, survey_to_dict
+from pim_sim.validation.validate import Validation, validate
 
 __all__ = [
-    "Chip",
-    "Figure",
+    "QUANTITIES",
+    "FittedChip",
+    "LeftOut",
+    "Measured",
     "MeasuredOperation",
-    "Prediction",
+    "Missed",
+    "Quantity",
     "Reference",
+    "Silicon",
     "SurveyRow",
     "Validation",
+    "beside_silicon",
     "check_survey",
+    "fit_file",
     "fit_scales",
     "geometric_error",
+    "leave_out",
     "measured_chips",
     "operation_pj",
     "place_operations",

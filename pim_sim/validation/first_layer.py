@@ -51,12 +51,12 @@ def check_layer(scales: Scales) -> dict[str, Any]:
     tiling = tile(INDIAN_PINES, macro, mapping)
     memory = load_hardware("c2c_22nm").memory
     costs = macro_costs(INDIAN_PINES, macro, memory, mapping, tiling, scales)
-    parts = {name: cost.energy_pj / 1e3 for name, cost in costs.items() if cost.energy_pj}
+    parts = {name: float(cost.energy_pj / 1e3) for name, cost in costs.items() if cost.energy_pj}
     return {
         "macs": INDIAN_PINES.macs,
         "outputs": INDIAN_PINES.outputs,
         "energy_nj": sum(parts.values()),
-        "delay_us": sum(cost.delay_ns for cost in costs.values()) / 1e3,
+        "delay_us": float(sum(cost.delay_ns for cost in costs.values())) / 1e3,
         "parts_nj": parts,
         "accelforge_energy_nj": sum(ACCELFORGE_NJ.values()),
         "accelforge_parts_nj": ACCELFORGE_NJ,

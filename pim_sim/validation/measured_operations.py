@@ -1,6 +1,6 @@
 """Energy per operation of a chip beside measured spiking chips and CNN accelerators.
 
-`measured_operations.csv` holds what papers print, with its source and its doubts. Chips count
+`silicon.csv` holds what papers print, with its source and its doubts. Chips count
 different things in one synaptic operation, and peak figures of accelerators assume few toggles, so
 that a factor of a few is what such a comparison can show; nothing is fitted to it.
 """
@@ -22,7 +22,7 @@ from pim_sim.network import Counts, Demand, Loading, candidates, digital_costs, 
 from pim_sim.network.demand import MEMBRANE_BITS
 from pim_sim.workload import one_layer
 
-_FILE = Path(__file__).with_name("measured_operations.csv")
+_FILE = Path(__file__).with_name("silicon.csv")
 _LAYER, _INPUT = "64x64x3x3", "64x18x18"
 _DENSITY, _STEPS, _BITS = 0.1, 4, 8
 _LEFT_OUT = (
@@ -124,7 +124,7 @@ def _rows() -> Iterator[dict[str, Any]]:
     with _FILE.open(encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file):
             words = f"{row['flags']} {row['bits']} {row['chip']}"
-            usable = row["mark"] == "S" and not any(word in words for word in _LEFT_OUT)
+            usable = not any(word in words for word in _LEFT_OUT)
             one = row["energy_per"] in ("MAC", "SOP") and "-" not in row["energy_pj"]
             known = row["energy_per"] == "SOP" or _WIDTHS.match(row["bits"])
             if usable and one and known and row["node_nm"] and row["energy_pj"]:

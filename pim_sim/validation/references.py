@@ -7,18 +7,11 @@ law was not made from.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from pim_sim.cost_model import (
-    LayerOnMultipliers,
-    Setup,
-    add_pj,
-    configured_for,
-    cycle_time_ns,
-    lay_out,
-)
+from pim_sim.cost_model import LayerOnMultipliers, Setup, add_pj, configured_for, lay_out
 from pim_sim.hardware import load_hardware
 from pim_sim.technology import (
     CostRow,
@@ -29,7 +22,7 @@ from pim_sim.technology import (
     typical_energy_pj,
 )
 from pim_sim.validation.first_layer import INDIAN_PINES
-from pim_sim.validation.measured_chips import Chip, Figure
+from pim_sim.validation.measured_chips import Measured, measured_chips
 from pim_sim.workload import Layer
 
 
@@ -53,15 +46,15 @@ class Reference:
         return max(self.ours / self.reference, self.reference / self.ours)
 
 
-def references(chips: Sequence[Chip]) -> tuple[Reference, ...]:
-    """Return every row; converters inside ``chips`` are those whose energy was printed."""
+def references() -> tuple[Reference, ...]:
+    """Return every row."""
     return (
         *_counts(),
         *_hardware_constants(),
         *_memories(),
         *_arithmetic(),
         *_bounds(),
-        *_converters_in(chips),
+        *_converters_in_chips(),
     )
 
 
@@ -100,7 +93,7 @@ def _memories() -> Iterator[Reference]:
     for node_nm, supply_v in ((65, 1.0), (22, 0.8)):  # as the shipped files of these nodes
         ratio = energy_ratio(45, horowitz_v, node_nm, supply_v)
         row = cost("sram_read_32kb", family="cacti", node_nm=node_nm)
-        yield _of_row(row, "45 nm scaled by Stillmaker", at_45.value * ratio, "check")
+        yield _of_row(row, "45 nm scaled by cell pitch and V^2", at_45.value * ratio, "check")
     for size in (8, 32, 1024):
         row = cost(f"sram_read_{size}kb", family="horowitz")
         ours = cost(row.name, family="cacti", node_nm=row.node_nm).value
@@ -156,31 +149,31 @@ def _bounds() -> Iterator[Reference]:
             yield _of_row(row, "accelergy law", ours, "calibration")
 
 
-def _converters_in(chips: Sequence[Chip]) -> Iterator[Reference]:
+def _converters_in_chips() -> Iterator[Reference]:
     """Compare converters of measured chips, which neither law was fitted to."""
-    for chip in chips:
-        for figure in chip.figures:
-            if figure.parts == ("converters",):
-                yield from _converter(chip, figure)
+    for row in measured_chips():
+        for parts, fj_per_mac in row.parts:
+            if parts == ("converters",):
+                yield from _converter(row, fj_per_mac)
 
 
-def _converter(chip: Chip, figure: Figure) -> Iterator[Reference]:
-    macro = configured_for(figure.macro, figure.input_bits, figure.weight_bits)
+def _converter(row: Measured, fj_per_mac: float) -> Iterator[Reference]:
+    macro = configured_for(row.macro, row.input_bits, row.weight_bits)
     bits, node = macro.adc_bits, macro.node_nm
-    conversions = lay_out(macro, figure.input_bits, figure.weight_bits).conversions
-    rate_hz = 1e9 * macro.conversions_in_turn / cycle_time_ns(macro)
+    layout = lay_out(macro, row.input_bits, row.weight_bits)
+    rate_hz = 1e9 * layout.steps * macro.conversions_in_turn / (row.product_ns or 1e3)
     for law, ours in (
-        ("accelergy law, a lower bound", accelergy_energy_pj(bits, node, rate_hz)),
+        ("accelergy law of the best converters", accelergy_energy_pj(bits, node, rate_hz)),
         ("typical law, the median", typical_energy_pj(bits, rate_hz, node)),
     ):
         yield Reference(
-            quantity=f"converter of {chip.name}, {bits} bits at {node:g} nm",
+            quantity=f"converter of {row.name}, {bits} bits at {node:g} nm",
             law=law,
             unit="pJ",
-            reference=figure.fj_per_mac * macro.array.rows / conversions / 1e3,
+            reference=fj_per_mac * macro.array.rows / layout.conversions / 1e3,
             ours=ours,
             use="check",
-            source=chip.source,
+            source=f"{row.chip}, {row.source}",
         )
 
 

@@ -16,11 +16,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pim_sim.technology import read_survey, survey_features
+from pim_sim.technology import counted_year, read_survey, survey_features
 
 TARGET = Path(__file__).parents[2] / "pim_sim" / "technology" / "adc_survey.json"
-CUTS = (2012, 2013, 2014)
-"""Last years of the fits whose errors on all later converters give the percentiles."""
+ORIGINS = range(2008, 2015)
+"""Last years of the fits whose errors on the six years after them choose the trend."""
+HORIZON = 6
+SLOWDOWNS = (0.0, 0.25, 0.5, 0.75, 1.0)
+"""Progress per year after the last year of a fit, over that before it."""
 
 
 def conditions_and_energies(path: Path) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -29,35 +32,48 @@ def conditions_and_energies(path: Path) -> tuple[NDArray[np.float64], NDArray[np
     return rows[:, :4], np.log(rows[:, 4])
 
 
-def features(conditions: NDArray[np.float64], last_year: float) -> NDArray[np.float64]:
+def features(conditions: NDArray[np.float64], last: float, slower: float) -> NDArray[np.float64]:
     """Return the terms of the law, one row per converter."""
     return np.array(
-        [survey_features(enob, f, node, min(year, last_year)) for enob, f, node, year in conditions]
+        [
+            survey_features(enob, f, node, counted_year(year, last, slower))
+            for enob, f, node, year in conditions
+        ]
     )
 
 
-def fit(path: Path) -> dict[str, object]:
-    """Fit coefficients on all rows, and percentiles from fits to the rows up to a year.
+def later_misses(
+    conditions: NDArray[np.float64], energies: NDArray[np.float64], slower: float
+) -> list[NDArray[np.float64]]:
+    """Return the errors that fits to the rows up to a year leave on the years after it."""
+    years, misses = conditions[:, 3], []
+    for origin in ORIGINS:
+        before = years <= origin
+        after = ~before & (years <= origin + HORIZON)
+        weights, *_ = np.linalg.lstsq(
+            features(conditions[before], origin, slower), energies[before]
+        )
+        misses.append(energies[after] - features(conditions[after], origin, slower) @ weights)
+    return misses
 
-    Converters stopped improving at some year: the one that leaves the smallest squares.
+
+def fit(path: Path) -> dict[str, object]:
+    """Fit coefficients on all rows, with the trend and percentiles that earlier forecasts give.
+
+    Progress goes on after the last year, more slowly: by the share of its former pace that makes
+    the medians of earlier forecasts err least.
     """
     conditions, energies = conditions_and_energies(path)
-    years = conditions[:, 3]
-    misses = []
-    for cut in CUTS:
-        before, after = years <= cut, years > cut
-        weights, *_ = np.linalg.lstsq(features(conditions[before], cut), energies[before])
-        misses.append(energies[after] - features(conditions[after], cut) @ weights)
-    trials = [
-        (*np.linalg.lstsq(features(conditions, last), energies)[:2], last)
-        for last in range(2010, int(years.max()) + 1)
-    ]
-    weights, _, last_year = min(trials, key=lambda trial: float(trial[1][0]))
-    offsets = np.quantile(np.concatenate(misses), [0.1, 0.5, 0.9])
+    last = float(conditions[:, 3].max())
+    misses = {slower: later_misses(conditions, energies, slower) for slower in SLOWDOWNS}
+    slower = min(SLOWDOWNS, key=lambda s: float(np.mean([np.median(m) ** 2 for m in misses[s]])))
+    weights, *_ = np.linalg.lstsq(features(conditions, last, slower), energies)
+    offsets = np.quantile(np.concatenate(misses[slower]), [0.1, 0.5, 0.9])
     return {
         "source": "B. Murmann, ADC Performance Survey 1997-2017 (BSD-3), "
         f"{len(energies)} converters; scripts/calibration/fit_adc_survey.py",
-        "last_year": last_year,
+        "last_year": int(last),
+        "slower": slower,
         "coefficients": [round(float(weight), 6) for weight in weights],
         "percentiles": dict(
             zip(("10", "50", "90"), (round(float(o), 4) for o in offsets), strict=True)

@@ -4,7 +4,7 @@
     python scripts/calibration/make_chips.py
 
 Digital numbers are of one family on both sides of every comparison: Horowitz's arithmetic at 45 nm,
-scaled by Stillmaker & Baas, CACTI's reads of 32 KB at the node itself, wires of 0.2 fF/um, and gates
+scaled by cell pitch and V^2, CACTI's reads of 32 KB at the node itself, wires of 0.2 fF/um, and gates
 of ZigZag's model for the registers.
 """
 
@@ -71,7 +71,7 @@ def text(system: System) -> str:
     """Return the file of a chip."""
     node_nm, supply = system.node_nm, system.supply_v
     ratio = energy_ratio(45, 0.9, node_nm, supply)
-    scaled = f"pJ at 45 nm x {ratio:.4g} (Stillmaker, 45 nm 0.9 V to {node_nm} nm {supply:g} V)"
+    scaled = f"pJ x {ratio:.4g} (cell pitch and V^2, 45 nm 0.9 V to {node_nm} nm {supply:g} V)"
     multiply = cost("int_multiply", bits=8).value
     add = cost("int_add", bits=8).value
     node = Node(node_nm, supply)

@@ -95,14 +95,17 @@ def gates() -> list[Row]:
     """Return gates, wires, cells and capacitors of a macro."""
     cells = {5: 0.021, 7: 0.027, 10: 0.042, 16: 0.07, 22: 0.1, 28: 0.127, 40: 0.242, 65: 0.525,
              130: 2.4}  # fmt: skip
-    any_node = "3 to 250 nm, in proportion to the node"
+    any_node = "3 to 250 nm, in proportion to the pitch of a 6T cell"
     return [
         ("gate_capacitance", "zigzag", 0.7, "fF", 28, 0, 0, "fitted", any_node, ZIGZAG),
-        ("gate_area", "zigzag", 0.614, "um2", 28, 0, 0, "fitted", "square of the node", ZIGZAG),
+        ("gate_area", "zigzag", 0.614, "um2", 28, 0, 0, "fitted", "square of that pitch", ZIGZAG),
         ("gate_delay", "zigzag", 0.0478, "ns", 28, 0.9, 0, "fitted", any_node, ZIGZAG),
-        ("converter_decision", "zigzag", 100, "fF", 28, 0, 1, "fitted", any_node, ZIGZAG),
-        ("converter_noise", "zigzag", 0.001, "fF", 0, 0, 1, "fitted", "times 4^bits", ZIGZAG),
-        ("dac_bit", "zigzag", 50, "fF", 28, 0, 1, "fitted", any_node, ZIGZAG),
+        ("converter_step", "survey", 5.0, "fF", 28, 0, 1, "assumed", any_node,
+         "4 fJ per level at 0.9 V: good converters of 5 to 8 bits in Murmann's ADC survey"),
+        ("mram_conductance", "mram", 100.0, "uS", 0, 0, 0, "recalled",
+         "magnetic tunnel junction, 5 to 20 kOhm", "MRAM papers (recalled)"),
+        ("pcm_conductance", "pcm", 5.0, "uS", 0, 0, 0, "recalled",
+         "phase-change device, 0 to 25 uS", "PCM papers (recalled)"),
         ("wire_capacitance", "wires", 0.2, "fF/um", 0, 0, 0, "recalled", "any node",
          "about 0.2 fF/um at every node (Ho, Mai & Horowitz, Proc. IEEE 89(4), 2001)"),
         ("unit_capacitor", "capacitors", 2.0, "fF", 0, 0, 0, "recalled",

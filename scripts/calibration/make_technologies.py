@@ -4,9 +4,9 @@
     python scripts/calibration/make_technologies.py
 
 Each file pairs one kind of macro with multipliers and a memory of the same node and supply. The
-digital numbers are of one family: Horowitz's at 45 nm, scaled by Stillmaker & Baas, beside CACTI's
-memory, scaled likewise, so that no node is mixed with another. sram_65nm, sram_45nm and ace_snn are
-written by hand.
+digital numbers are of one family: Horowitz's at 45 nm beside CACTI's memory, both scaled by the law
+that moves the macros (`pim_sim.technology.node`), so that no node is mixed with another. sram_65nm,
+sram_45nm and ace_snn are written by hand.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
-from pim_sim.technology import cost, energy_ratio
+from pim_sim.technology import cost, delay_ratio, energy_ratio
 
 FOLDER = Path(__file__).parents[2] / "pim_sim" / "hardware" / "technologies"
 KT_J = 1.380649e-23 * 300
@@ -96,6 +96,7 @@ rows = 128                # inputs summed at once, as NeuRRAM
 columns = 256             # columns, as NeuRRAM
 bits_per_cell = 3         # bits of a cell as levels (chosen; NeuRRAM has 4)
 signed = "differential_rows"  # two cells for each weight, as NeuRRAM
+read_ns = 10              # ns, one read pulse, as NeuRRAM
 
 [macro.input]
 encoding = "bit_serial"   # as NeuRRAM
@@ -125,15 +126,19 @@ CONVERTER_BITS = {"6t": 7, "8t": 7, "charge": 7, "c2c": 8, "rram": 7}
 def text(tech: Technology) -> str:
     """Return the file of one technology."""
     ratio = energy_ratio(45, 0.9, tech.node_nm, tech.supply_v)
-    how = f"x {ratio:.3f} (Stillmaker, 45 nm 0.9 V to {tech.node_nm} nm {tech.supply_v:g} V)"
-    slower = tech.node_nm / 45
+    how = (
+        f"x {ratio:.3f} (cell pitch and V^2, 45 nm 0.9 V to {tech.node_nm} nm {tech.supply_v:g} V)"
+    )
+    slower = delay_ratio(45, 0.9, tech.node_nm, tech.supply_v)
+    gate = f"x {slower:.3f} (delay of a gate)"
+    multiply_ns = 4.0 * delay_ratio(65, 1.0, tech.node_nm, tech.supply_v)
     memory, mult, add = (
         cost("sram_read_8kb", family="cacti"),
         cost("int_multiply", family="horowitz", bits=8),
         cost("int_add", family="horowitz", bits=8),
     )
     bits = CONVERTER_BITS[tech.macro]
-    thermal, mismatch = noise(bits, tech.supply_v)
+    thermal, mismatch = noise(tech.supply_v)
     return f"""# Written by scripts/calibration/make_technologies.py from the table of component costs; do not edit.
 # "chosen" marks a size that a designer picks; the energies of the macro follow from the capacitances
 # and the scales fitted to measured chips (pim-sim validate).
@@ -146,14 +151,14 @@ supply_v = {tech.supply_v:g}            # V; usual supply of the node
 word_bits = 64            # bits per read, as the CACTI run below
 banks = 4                 # banks, as sram_65nm (chosen)
 read_energy_pj = {memory.value * ratio:.4g}    # pJ, CACTI's 64-bit read of 8 KB at 45 nm, 6.14 pJ {how}
-read_time_ns = {1.06 * slower:.4g}      # ns, access of the same run, 1.06 ns, in proportion to the node
+read_time_ns = {1.06 * slower:.4g}      # ns, access of the same run, 1.06 ns {gate}
 
 [digital]
 multipliers = 175         # multipliers, as sram_65nm (chosen)
 operand_bits = 8          # bits at which the two energies below hold: Horowitz's int8
 multiply_energy_pj = {mult.value * ratio:.4g}  # pJ, Horowitz's int8 at 45 nm, 0.2 pJ {how}
 add_energy_pj = {add.value * ratio:.4g}  # pJ, Horowitz's int8 at 45 nm, 0.03 pJ {how}
-multiply_time_ns = {4.0 * tech.node_nm / 65:.4g}  # ns, that of sram_65nm, 4 ns, in proportion to the node
+multiply_time_ns = {multiply_ns:.4g}  # ns, that of sram_65nm, 4 ns, by the delay of a gate
 
 [macro]
 copies = 4                # macros, as many as banks (chosen)
@@ -168,16 +173,18 @@ packing = "shifted"       # small kernels fill the rows with one longer window
 pipelined = true          # rows take the next input while the converters still work
 
 [noise]
-thermal_lsb = {thermal:.4g}   # of a converter step: kT/C of {ROWS} capacitors of 2 fF over the supply
+thermal_lsb = 0.289       # converter steps: half a bit lost, as much noise as quantization's 1 / sqrt(12) (chosen)
+inl_lsb = 0.5             # converter steps: monotonic without calibration (chosen)
+thermal = {thermal:.4g}      # share of full scale: kT/C of {ROWS} capacitors of 2 fF over the supply
 capacitor = {mismatch:.4g}  # share: 0.85 % of 1 fF (Tripathi & Murmann, TCSI 61(8), 2014; recalled), of 2 fF
 {BASELINES[tech.baseline]}"""
 
 
-def noise(bits: int, supply_v: float) -> tuple[float, float]:
-    """Return thermal noise of the summed capacitors in converter steps, and mismatch of one."""
+def noise(supply_v: float) -> tuple[float, float]:
+    """Return thermal noise of the summed capacitors over the supply, and mismatch of one."""
     unit_ff = cost("unit_capacitor").value
     rms_v = math.sqrt(KT_J / (ROWS * unit_ff * 1e-15))
-    return rms_v / (supply_v / 2**bits), CAPACITOR_MISMATCH / math.sqrt(unit_ff)
+    return rms_v / supply_v, CAPACITOR_MISMATCH / math.sqrt(unit_ff)
 
 
 def main() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from pathlib import Path
 
@@ -10,7 +11,8 @@ import pytest
 
 from pim_sim.cli import main
 from pim_sim.errors import InputError
-from pim_sim.technology import typical_energy_pj
+from pim_sim.hardware import load_hardware
+from pim_sim.technology import accelergy_energy_pj, typical_energy_pj
 from pim_sim.validation import check_survey
 
 HEADER = "year,technology_um,sndr_plot_db,fs_nyquist_hz,energy_per_conversion_pj\n"
@@ -91,3 +93,32 @@ def test_the_survey_itself_lies_mostly_inside_the_interval(
     assert everything["above_bound"] > 0.8
     main(["validate", "--adc-survey", str(path)])
     assert f"{everything['inside']:.0%}" in capsys.readouterr().out
+
+
+def test_converter_that_resolves_nothing_is_left_out(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A converter of 1 dB has effective bits below 0, which no law prices."""
+    path = survey(tmp_path, converter(8, 3), "2022,0.028,1.0,5e9,2.5\n", "2022,0.028,1.76,5e9,2\n")
+    (band, everything) = check_survey(path)
+    assert (band.enob, everything.converters) == ("7 to 9", 1)
+    main(["validate", "--adc-survey", str(path)])
+    assert "effective bits" in capsys.readouterr().out
+
+
+def test_progress_goes_on_after_the_survey_and_more_slowly() -> None:
+    energies = [typical_energy_pj(8, 1e8, 28, year=year) for year in (2013, 2017, 2021, 2025)]
+    before, after, later = (energies[i] / energies[i + 1] for i in range(3))
+    assert 1 < after < before
+    assert later == pytest.approx(after)
+    # 0.2757 per year until 2017, three quarters of it after
+    assert before == pytest.approx(math.exp(4 * 0.2757), rel=1e-3)
+    assert after == pytest.approx(math.exp(3 * 0.2757), rel=1e-3)
+
+
+def test_best_converters_of_few_bits_cost_more_than_most_that_were_built() -> None:
+    """So the law bounds nothing at 65 nm, 100 MS/s and 4 bits, and is not the shipped files'."""
+    dear = typical_energy_pj(4, 1e8, 65, percentile=90, year=2015)
+    assert accelergy_energy_pj(4, 65, 1e8) > dear
+    for name in ("sram_65nm", "sram_45nm", "ace_snn"):
+        assert load_hardware(name).engine.adc.energy_law == "typical"  # type: ignore[attr-defined]

@@ -1,9 +1,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pim_sim.cli import main
-from pim_sim.cost_model import Scales, price
+from pim_sim.cost_model import Scales, price, spreads
 from pim_sim.hardware import (
     CELLS,
     MACROS,
@@ -22,7 +20,7 @@ from pim_sim.hardware import (
     Macro,
     load_macro,
 )
-from pim_sim.technology import Node, sram_cell_um2
+from pim_sim.technology import Node, pitch_ratio, rate_factor, sram_cell_um2
 
 ONES = Scales()
 
@@ -43,54 +41,131 @@ def _macro(**changes: Any) -> Macro:
     return Macro(**{**parts, **changes})
 
 
+# At 28 nm and 1 V a conversion of 5 bits and 128 rows takes 32 levels of 5 fF, 160 fJ; one of 2
+# bits an eighth of it, of 2 rows (2 / 128)^(1/4) = 0.35355 of that: 7.0711 fJ at 100 MS/s.
+CONVERSION = 160 / 8 * (2 / 128) ** 0.25
+
+
 def test_two_by_two_charge_macro_on_paper() -> None:
     # A line passes a cell of 1 um: 0.2 fF, with two transistors of 0.7 / 4 fF: 0.55 fF. Two rows of
     # two cells, high half of the time: 2 x 2 x 0.55 x 0.5 = 1.1 fJ. A cell drives 2 fF, two gates
-    # of 0.7 fF and a line of 0.2 + 0.175 fF: 4 x 3.775 x 0.5 = 7.55 fJ. At 100 MS/s a conversion of
-    # two bits takes 2 x 100 fF and 0.001 x 16 fF: two columns 400.032 fJ. Control is 5 % on top.
+    # of 0.7 fF and a line of 0.2 + 0.175 fF: 4 x 3.775 x 0.5 = 7.55 fJ. Control is 5 % on top.
     # 4 products; the 1-bit product needs no addition.
     priced = price(_macro(), 1, 1, ONES)
+    whole = 1.1 + 7.55 + 2 * CONVERSION
     assert priced.breakdown_fj == pytest.approx(
         {
             "input_drivers": 1.1 / 4,
             "dac": 0,
             "cells": 7.55 / 4,
             "adders": 0,
-            "converters": 400.032 / 4,
-            "control": 0.05 * 408.682 / 4,
+            "converters": 2 * CONVERSION / 4,
             "shift_and_add": 0,
+            "control": 0.05 * whole / 4,
         }
     )
     # 4 products in 10 ns are 8 operations: 0.8 GOPS
     assert priced.tops == pytest.approx(0.8e-3)
-    assert priced.tops_per_watt == pytest.approx(2e3 / (408.682 * 1.05 / 4))
+    assert priced.tops_per_watt == pytest.approx(2e3 / (whole * 1.05 / 4))
+
+
+def test_weights_of_zeros_leave_capacitors_and_bit_lines_still() -> None:
+    # a product of two bits is 1 as often as both are: a quarter of the weight bits for a half
+    halves, quarter = (
+        price(_macro(logic=Logic(weight_density=density)), 1, 1, ONES).breakdown_fj
+        for density in (0.5, 0.25)
+    )
+    assert quarter["cells"] == pytest.approx(halves["cells"] / 2)
+    assert quarter["input_drivers"] == halves["input_drivers"]
+    line = CellArray(cell="sram_8t", rows=2, columns=2)
+    halves, quarter = (
+        price(_macro(array=line, logic=Logic(weight_density=density)), 1, 1, ONES).breakdown_fj
+        for density in (0.5, 0.25)
+    )
+    assert quarter["cells"] == pytest.approx(halves["cells"] / 2)
 
 
 def test_bits_take_steps_columns_and_additions_on_paper() -> None:
     # 2-bit weights take both columns, so one output; 3-bit inputs take 3 steps: 6 conversions,
-    # put together by 5 additions of 2 + 2 + 3 - 1 = 6 bits, each bit half of 6 gates and 3 gates.
+    # put together by 5 additions of the 2 bits of a conversion and a carry, each half of 6 gates of
+    # an adder and 3 of a register.
     priced = price(_macro(), 3, 2, ONES)
-    assert priced.breakdown_fj["converters"] == pytest.approx(6 * 200.016 / 2)
-    assert priced.breakdown_fj["shift_and_add"] == pytest.approx(5 * 6 * 6 * 0.7 / 2)
+    assert priced.breakdown_fj["converters"] == pytest.approx(6 * CONVERSION / 2)
+    assert priced.breakdown_fj["shift_and_add"] == pytest.approx(5 * 3 * 4.5 * 0.7 / 2)
     assert priced.tops == pytest.approx(2e-3 * 2 / 30)
 
 
-@pytest.mark.parametrize(("kind", "decisions"), [("sar", 3), ("flash", 3.5), ("ramp", 4)])
-def test_decisions_of_each_converter_on_paper(kind: Any, decisions: float) -> None:
-    # 3 bits: one decision a bit; 7 comparators that count half; half of 8 levels. 0.001 fF x 64
+def test_control_is_a_share_of_all_that_is_spent() -> None:
+    """It once was one of converters that worked at every step, without the additions."""
+    gathered = _macro(input=Input(steps_per_conversion=3))
+    for bits in (1, 3, 7):
+        parts = price(gathered, bits, 1, ONES).breakdown_fj
+        control = parts.pop("control")
+        assert control == pytest.approx(0.05 * sum(parts.values()))
+
+
+@pytest.mark.parametrize(("kind", "factor"), [("sar", 1), ("flash", 1), ("ramp", 1)])
+def test_kinds_of_converters_on_paper(kind: Any, factor: float) -> None:
     macro = _macro(converter=Converter(bits=3, kind=kind))
     converters = price(macro, 1, 1, ONES).breakdown_fj["converters"]
-    assert converters == pytest.approx((100 * decisions + 0.064) / 2)
+    assert converters == pytest.approx(2 * CONVERSION * factor / 2)
+    dearer = price(macro, 1, 1, Scales(flash=1.5)).breakdown_fj["converters"]
+    assert dearer == pytest.approx(converters * (1.5 if kind == "flash" else 1))
     known = _macro(converter=Converter(bits=3, kind=kind, energy_pj=0.5))
     assert price(known, 1, 1, ONES).breakdown_fj["converters"] == pytest.approx(500 / 2)
 
 
+def test_converters_know_bits_rows_node_and_rate() -> None:
+    def conversion(**changes: Any) -> float:
+        return price(_macro(**changes), 1, 1, ONES).breakdown_fj["converters"] * 2
+
+    usual = conversion()
+    assert conversion(converter=Converter(bits=4)) == pytest.approx(4 * usual)
+    longer = CellArray(cell="charge", rows=32, columns=2, cell_um2=1.0)
+    assert conversion(array=longer) / 2 * 32 == pytest.approx(2 * usual)  # (32 / 2)^(1/4)
+    assert conversion(node_nm=65) == pytest.approx(usual * pitch_ratio(28, 65))
+    assert conversion(cycle_ns=1) == pytest.approx(usual * rate_factor(1e9))
+
+
+def test_dac_is_as_strong_as_the_line_it_drives() -> None:
+    # a row of two cells of 1 um is 1.1 fF: once at 1 V for each of 4 bits; twice the columns take
+    # twice the energy and serve twice the products
+    inputs = Input(encoding="dac", bits_per_step=4)
+    two, four = (
+        price(
+            _macro(array=CellArray(cell="charge", rows=2, columns=columns, cell_um2=1.0),
+                   input=inputs), 4, 1, ONES,
+        ).breakdown_fj["dac"]
+        for columns in (2, 4)
+    )  # fmt: skip
+    assert two == four == pytest.approx(2 * 4 * 1.1 / 4)
+
+
 @pytest.mark.parametrize(("kind", "turns"), [("sar", 3), ("flash", 1), ("ramp", 8)])
 def test_step_lasts_as_long_as_its_input_and_conversions_in_turn(kind: Any, turns: int) -> None:
-    # 28 nm at 0.9 V: a decision of 0.00653 x 2 + 0.640 ns, an input of 20 gates of 0.0478 ns; one
-    # converter for two columns converts twice
+    # 28 nm at 0.9 V: 2 rows settle in 2 ns x sqrt(2 / 128), a decision takes 0.5 ns; one converter
+    # for two columns converts twice
     single = _macro(cycle_ns=None, supply_v=0.9, converter=Converter(bits=3, kind=kind, count=1))
-    assert price(single, 1, 1).cycle_ns == pytest.approx(2 * turns * 0.65306 + 0.956)
+    cycle_ns = price(single, 1, 1, ONES).cycle_ns
+    assert cycle_ns == pytest.approx(0.25 + 2 * turns * 0.5, rel=1e-3)
+    # at half of the node's pitch and a lower supply, of both the delay of a gate
+    moved = replace(single, node_nm=7, supply_v=0.6)
+    slower = Node(7, 0.6).gate_ns / Node(28, 0.9).gate_ns
+    assert price(moved, 1, 1, ONES).cycle_ns == pytest.approx(cycle_ns * slower)
+
+
+def test_steps_between_two_conversions_take_no_conversion() -> None:
+    # three steps of 0.25 ns settle, then 3 decisions of 0.5 ns
+    gathered = _macro(
+        cycle_ns=None,
+        supply_v=0.9,
+        converter=Converter(bits=3),
+        input=Input(steps_per_conversion=3),
+    )
+    whole = price(gathered, 3, 1, ONES).cycle_ns * 3
+    assert whole == pytest.approx(3 * 0.25 + 1.5, rel=1e-3)
+    each = replace(gathered, input=Input())
+    assert price(each, 3, 1, ONES).cycle_ns * 3 == pytest.approx(3 * (0.25 + 1.5), rel=1e-3)
 
 
 def test_copies_add_throughput_and_area_and_share_nothing() -> None:
@@ -156,7 +231,7 @@ def test_steps_gathered_before_a_conversion_are_converted_once() -> None:
     gathered = _macro(input=Input(steps_per_conversion=3))
     for bits, conversions in ((1, 1), (3, 1), (4, 2), (7, 3)):
         converters = price(gathered, bits, 1, ONES).breakdown_fj["converters"]
-        assert converters == pytest.approx(conversions * 200.016 / 2)
+        assert converters == pytest.approx(conversions * CONVERSION / 2)
 
 
 @pytest.mark.parametrize("name", MACROS.names())
@@ -176,11 +251,35 @@ def test_printed_throughput_and_area_come_out_where_the_chip_files_give_the_cycl
     assert price(load_macro("sinangil_2021"), 4, 4).tops == pytest.approx(0.3724, rel=0.01)
     wang = price(load_macro("wang_2022"), 8, 8)
     assert wang.tops_per_mm2 == pytest.approx(3.596, rel=0.01)
-    # areas that the files leave to the model, against the printed ones: within a factor of 1.5
-    for name, printed_mm2 in (("wang_2022", 0.124), ("colonnade_2021", 0.2272)):
+    # areas that the files leave to the model, against the printed ones: Wang's is the worst
+    for name, printed_mm2, worst in (("wang_2022", 0.124, 3), ("colonnade_2021", 0.2272, 1.5)):
         modelled = price(replace(load_macro(name), area_mm2=None), 8, 8).area_mm2
-        assert 1 / 1.5 < modelled / printed_mm2 < 1.5
+        assert 1 / worst < modelled / printed_mm2 < worst
     assert 1 / 1.5 < price(load_macro("jia_2020"), 1, 1).area_mm2 / (2.91 + 0.497) < 1.5
+
+
+def test_area_on_paper() -> None:
+    # two rows of two cells of 1 um2 of 2 words, the second a 6T cell of 0.127 um2; two rows end in
+    # 10 such cells; two converters of 2 bits are 150 um2 / 2^(0.75 x 3) each; all that times 1.4
+    array = CellArray(cell="charge", rows=2, columns=2, cell_um2=1.0, depth=2)
+    cells, drivers = 4 * (1 + 0.127), 2 * 10 * 0.127
+    converters = 2 * 150 / 2**2.25
+    area = price(_macro(array=array), 1, 1, ONES).area_mm2
+    assert area == pytest.approx(1.4e-6 * (cells + drivers + converters))
+
+
+def test_intervals_are_what_left_out_chips_missed() -> None:
+    macro = replace(load_macro("jia_2020"), cycle_ns=None)
+    priced = price(macro, 1, 1)
+    for quantity, name in (("energy", "energy_per_mac_fj"), ("time", "cycle_ns"),
+                           ("area", "area_mm2")):  # fmt: skip
+        low, high = priced.interval[name]
+        value, spread = getattr(priced, name), spreads()[quantity]["capacitor"]
+        assert (low, high) == pytest.approx((value / spread, value * spread))
+    low, high = priced.interval["tops_per_watt"]
+    assert low < priced.tops_per_watt < high
+    stated = price(load_macro("jia_2020"), 1, 1)
+    assert stated.interval["cycle_ns"] == [stated.cycle_ns, stated.cycle_ns]
 
 
 @st.composite
@@ -188,6 +287,9 @@ def _macros(draw: st.DrawFn) -> Macro:
     cell = draw(st.sampled_from(CELLS.names()))
     merged = draw(st.sampled_from([1, 2, 4]))
     encodings = ["bit_serial", "dac", "pulse_count", "pulse_width"]
+    encoding = "bit_serial" if cell == "digital" else draw(st.sampled_from(encodings))
+    adders = ["tree", "chain"] if cell == "digital" else ["tree"]
+    one_bit = cell != "digital" and encoding == "bit_serial"
     return Macro(
         name="any",
         description="any",
@@ -201,14 +303,14 @@ def _macros(draw: st.DrawFn) -> Macro:
             signed=draw(st.sampled_from(["offset", "differential_rows", "differential_columns"])),
         ),
         input=Input(
-            encoding="bit_serial" if cell == "digital" else draw(st.sampled_from(encodings)),
-            bits_per_step=draw(st.integers(1, 4)),
+            encoding=encoding,
+            bits_per_step=1 if one_bit else draw(st.integers(1, 4)),
             mean=draw(st.floats(0.05, 0.5)),
         ),
         converter=None if cell == "digital" else Converter(
             bits=draw(st.integers(2, 8)), kind=draw(st.sampled_from(["sar", "flash", "ramp"]))
         ),
-        logic=Logic(adder=draw(st.sampled_from(["tree", "chain"]))),
+        logic=Logic(adder=draw(st.sampled_from(adders))),
         cycle_ns=draw(st.none() | st.floats(1, 100)),
     )  # fmt: skip
 
@@ -258,68 +360,3 @@ def test_command_prints_the_contract(capsys: pytest.CaptureFixture[str]) -> None
     main(["macro"])
     listed = [line.split()[0] for line in capsys.readouterr().out.splitlines()]
     assert listed == list(MACROS.names())
-
-
-MACRO = MACROS.file("sinangil_2021").read_text(encoding="utf-8")
-
-
-@pytest.mark.parametrize(
-    ("old", "new", "named"),
-    [
-        ("schema = 1", "schema = 2", "schema: found 2"),
-        ("schema = 1", "schema = 1\ncolour = 3", "unknown field 'colour'"),
-        ("node_nm = 7", "node_nm = -7", "node_nm: found -7"),
-        ("node_nm = 7", "", "missing field 'node_nm'"),
-        ("supply_v = 0.8", "supply_v = 80", "supply_v: found 80, expected a number from 0.3 to 5"),
-        ("rows = 64", "rows = 0", "array.rows: found 0"),
-        ("rows = 64", "", "array: missing field 'rows'"),
-        ("rows = 64", "rows = [64]", "array.rows: found [64]"),
-        ("columns = 64", "columns = {}", "array.columns: found {}"),
-        ("bits_per_step = 4", "bits_per_step = 4.5", "input.bits_per_step: found 4.5"),
-        ("columns = 64", "columns = 3", "array.columns: found 3, expected at least columns_merged"),
-        ('cell = "sram_8t"', 'cell = "magic"', "found 'magic', expected one of sram_6t"),
-        ('cell = "sram_8t"', 'cell = "digital"', "converter: found 'a table', expected none"),
-        ("bits = 4\n", "bits = 40\n", "converter.bits: found 40, expected a whole number"),
-        ('kind = "flash"', 'kind = "flash"\nleak = 1', "converter: unknown field 'leak'"),
-        ("bits_per_step = 4", "bits_per_step = 13", "input.bits_per_step: found 13"),
-        ("cycle_ns = 5.5", "cycle_ns = 0", "cycle_ns: found 0"),
-        ('[converter]\nbits = 4\nkind = "flash"', "", "missing table 'converter'"),
-        ("[input]", "[input]\nmean = 2", "input.mean: found 2"),
-        ("[input]", "[logic]\nbooth = 1\n[input]", "logic.booth: found 1, expected true or false"),
-        ("[array]", "[array", "not TOML"),
-    ],
-)  # fmt: skip
-def test_bad_macro_file_is_one_line(
-    old: str, new: str, named: str, one_line_refusal: Callable[..., str], tmp_path: Path
-) -> None:
-    assert old in MACRO
-    path = tmp_path / "mine.toml"
-    path.write_text(MACRO.replace(old, new), encoding="utf-8")
-    line = one_line_refusal("macro", str(path))
-    assert str(path) in line
-    assert named in line
-
-
-@pytest.mark.parametrize(
-    ("arguments", "named"),
-    [
-        (["macro", "wang_2022", "--input-bits", "0"], "input bits: found 0"),
-        (["macro", "wang_2022", "--weight-bits", "17"], "weight bits: found 17"),
-        (["macro", "wang_2023"], "or one of chih_2021"),
-        (["macro", "nowhere.toml"], "nowhere.toml: No such file"),
-        (["validate", "me"], "'me'"),
-    ],
-)
-def test_wrong_use_of_macro_and_validate_is_one_line(
-    arguments: list[str], named: str, one_line_refusal: Callable[..., str]
-) -> None:
-    assert named in one_line_refusal(*arguments)
-
-
-def test_weight_wider_than_all_columns_is_refused(
-    one_line_refusal: Callable[..., str], tmp_path: Path
-) -> None:
-    path = tmp_path / "narrow.toml"
-    path.write_text(MACRO.replace("columns = 64", "columns = 4"), encoding="utf-8")
-    line = one_line_refusal("macro", str(path), "--weight-bits", "8")
-    assert "array.columns: found 4, expected columns for a weight of 8 bits" in line

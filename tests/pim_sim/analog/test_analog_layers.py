@@ -270,7 +270,8 @@ def test_every_technology_that_ships_can_be_computed_on(name: str) -> None:
     torch.manual_seed(0)
     module, x = nn.Conv3d(1, 4, 3), torch.rand(4, 1, 20, 5, 5)
     config = AnalogConfig.of_hardware(load_hardware(name), input_bits=6, weight_bits=6)
-    assert 0.001 < _error(analog_layer(module, config, x), module, x) < 0.25
+    # converters lose half a bit, and those of 8T cells read two bits of a weight with an offset
+    assert 0.001 < _error(analog_layer(module, config, x), module, x) < 0.35
 
 
 @pytest.mark.parametrize(
