@@ -16,12 +16,20 @@ _HEADINGS = {
 }
 
 
-def summarise_networks(chip: Chip, networks: Mapping[str, Mapping[str, Any]]) -> str:
-    """Return totals with their intervals, other placements, energy by layer, and mappings."""
+def summarise_networks(
+    chip: Chip, networks: Mapping[str, Mapping[str, Any]], ratios: Mapping[str, Mapping[str, Any]]
+) -> str:
+    """Return totals with their intervals, ratios, other placements, layers and mappings."""
     lines = [
         f"Networks on {chip.name} ({chip.node_nm:g} nm, {chip.supply_v:g} V)",
         *_totals(networks),
     ]
+    for name, ratio in ratios.items():
+        words = [
+            f"{quantity} {ratio[quantity]:.3g} ({low:.3g} to {high:.3g})"
+            for quantity, (low, high) in ratio["interval"].items()
+        ]
+        lines.append(f"{name.replace('_over_', ' / ')}: {', '.join(words)}")
     for name, network in networks.items():
         lines += ["", *_placements(name, network), "", *_layers(name, network)]
     return "\n".join(lines)

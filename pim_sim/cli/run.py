@@ -74,10 +74,12 @@ def run(
     technology = load_hardware(hardware)
     chosen = chosen_chip(chip, technology.node_nm, macro, set_, supply)
     networks = source.networks()
-    priced = {
+    found = {
         name: _network(workload, chosen, in_memory, objective, map_, equal)
         for name, workload in networks.items()
     }
+    priced = {name: answer for name, (_, answer) in found.items()}
+    ratios = _ratios({name: price for name, (price, _) in found.items()})
     report = simulate(next(iter(networks.values())), technology)
     if csv is not None:
         write_breakdown(report, csv)
@@ -87,9 +89,10 @@ def run(
         draw_breakdown(report, svg)
     if as_json:
         described = {"name": chosen.name, "node_nm": chosen.node_nm, "supply_v": chosen.supply_v}
-        print(json.dumps(report.to_dict() | {"chip": described, "network": priced}))
+        answer = {"chip": described, "network": priced, "network_ratio": ratios}
+        print(json.dumps(report.to_dict() | answer))
     else:
-        print(f"{summarise_networks(chosen, priced)}\n\n{summarise(report)}")
+        print(f"{summarise_networks(chosen, priced, ratios)}\n\n{summarise(report)}")
 
 
 def chosen_chip(
@@ -131,7 +134,7 @@ def _network(
     objective: Any,
     as_map: bool,
     equal: Any,
-) -> dict[str, Any]:
+) -> tuple[NetworkPrice, dict[str, Any]]:
     """Price one network as asked, and beside it with no layer, the first and all in memory."""
     from pim_sim.network import digital_equal, map_part, price_network
 
@@ -153,6 +156,29 @@ def _network(
         aim = "latency" if equal == "throughput" else objective
         times, other = digital_equal(chip, asked, equal, lambda chip: price("none", chip, aim))
         found["digital_of_equal"] = {"equal": equal, "times_wider": times, **_totals(other)}
+    return asked, found
+
+
+def _ratios(prices: dict[str, NetworkPrice]) -> dict[str, Any]:
+    """Return each CNN over the SNN, with intervals in which what both spend alike cancels."""
+    from pim_sim.cost_model import uncertainty
+
+    if "snn" not in prices:
+        return {}
+    snn, found = prices["snn"], {}
+    for name, price in prices.items():
+        if name != "snn":
+            bounds = uncertainty(price.design, snn.design)
+            found[f"{name}_over_snn"] = {
+                "energy": price.total.energy_pj / snn.total.energy_pj,
+                "latency": price.total.delay_ns / snn.total.delay_ns,
+                "edp": price.total.edp / snn.total.edp,
+                "interval": {
+                    "energy": list(bounds.energy),
+                    "latency": list(bounds.delay),
+                    "edp": list(bounds.edp),
+                },
+            }
     return found
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -72,6 +72,7 @@ class Source:
         if sum(value is not None for value in options.values()) != 1:
             *others, last = options
             raise InputError(f"give one of {', '.join(others)} and {last}")
+        self._refuse_unused()
         if self.run_dir is not None:
             files = {name: self.run_dir / file for name, file in RUN_FILES.items()}
             return {
@@ -81,6 +82,17 @@ class Source:
             }
         found = self._single()
         return {kind_of(found): found}
+
+    def _refuse_unused(self) -> None:
+        """Refuse options of another source, which would do nothing."""
+        of_bits, unused = {"bits", "weight_bits", "input_bits"}, set[str]()
+        of_layer = {"input", "stride", "padding", "time_steps", "density"}
+        if self.layer is None:
+            unused |= of_layer if self.onnx is not None else of_layer | of_bits
+        for field in fields(self):
+            if field.name in unused and getattr(self, field.name) != field.default:
+                option = f"--{field.name.replace('_', '-')}"
+                raise InputError(f"{option}: found it beside a file, expected --layer SHAPE")
 
     def _single(self) -> Workload:
         from pim_sim.workload import Workload, from_onnx, one_layer

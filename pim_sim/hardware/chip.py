@@ -15,6 +15,7 @@ from typing import Any
 from pim_sim.hardware.description import Mapping
 from pim_sim.hardware.macro import Macro
 from pim_sim.schema import (
+    check_integer,
     check_number,
     check_part,
     check_quantity,
@@ -56,6 +57,9 @@ class Core:
 
     def __post_init__(self) -> None:
         check_part(self, "chip.core.")
+        check_integer("chip.core.multipliers", self.multipliers, 1, 2**16)
+        for name in ("weight_registers", "input_registers", "sum_registers"):
+            check_integer(f"chip.core.{name}", getattr(self, name), 1, 64)
 
 
 @dataclass(frozen=True, kw_only=True)

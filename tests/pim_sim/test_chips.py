@@ -115,6 +115,13 @@ def test_a_run_directory_has_its_networks_side_by_side(
     answer = _answer(capsys, "run", "--run", str(tmp_path), "--in-memory", "conv1")
     assert list(answer["network"]) == ["snn", "cnn_quantized"]
     snn, cnn = answer["network"].values()
+    ratio = answer["network_ratio"]["cnn_quantized_over_snn"]
+    for quantity, key in (("energy", "energy_pj"), ("latency", "latency_ns"), ("edp", "edp")):
+        assert ratio[quantity] == pytest.approx(cnn[key] / snn[key])
+        low, high = ratio["interval"][quantity]
+        assert low <= ratio[quantity] <= high
+    width = snn["interval"]["energy_pj"][1] / snn["interval"]["energy_pj"][0]
+    assert ratio["interval"]["energy"][1] / ratio["interval"]["energy"][0] < width
     assert "neurons" in snn["breakdown"]["conv1"]
     assert "activations" in cnn["breakdown"]["conv1"]
     assert snn["mapping"]["conv1"]["place"] == cnn["mapping"]["conv1"]["place"] == "in memory"
@@ -171,6 +178,12 @@ def test_a_users_macro_takes_the_place_of_the_chips(tmp_path: Path) -> None:
         (("run", "--layer", "8x1xq", "--input", "1x4"), "--layer: found '8x1xq'"),
         (("run", "--layer", "8", "--input", "1"), "--layer: found '8', expected 2 to 5 numbers"),
         (("run", "--onnx", "nowhere.onnx"), "nowhere.onnx: No such file"),
+        (("run", "--workload", "w.json", "--bits", "6"), "--bits: found it beside a file"),
+        (("run", "--onnx", "n.onnx", "--stride", "2"), "--stride: found it beside a file"),
+        ((*LAYER, "--set", "core.sum_registers=65"), "sum_registers: found 65"),
+        ((*LAYER, "--set", "core.multipliers=70000"), "multipliers: found 70000"),
+        ((*LAYER, "--density", "2"), "input_density: found 2"),
+        ((*LAYER, "--time-steps", "0"), "time_steps: found 0"),
     ],
 )
 def test_wrong_options_are_one_line(
