@@ -17,7 +17,6 @@ from pim_sim.cli.commands import (
     list_chips,
     list_hardware,
     macro,
-    measured,
     show,
     show_chip,
     sweep,
@@ -65,7 +64,6 @@ chips_app.default(list_chips)
 chips_app.command(list_chips, name="list")
 chips_app.command(show_chip, name="show")
 chips_app.command(check_chip, name="check")
-chips_app.command(measured)
 app.register_install_completion_command(help="Install completion for this shell.")
 
 

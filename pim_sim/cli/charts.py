@@ -19,7 +19,7 @@ from pim_sim.io import replacing
 if TYPE_CHECKING:
     from pim_sim.cost_model import Report
     from pim_sim.sweep import Explored
-    from pim_sim.validation import MeasuredOperation, Validation
+    from pim_sim.validation import Silicon, Validation
 
 _COLOURS = (
     "#1b6ca8", "#c8553d", "#3c8c4a", "#a67c00", "#7b4fa3", "#4aa3a2", "#8a8a8a", "#d98cb3",
@@ -90,26 +90,29 @@ def draw_parity(result: Validation, target: Path) -> None:
     _write(target, _scatter(titles, axes, kinds, marks))
 
 
-def draw_operations(rows: Sequence[MeasuredOperation], target: Path) -> None:
-    """Draw measured (across) against predicted (up) pJ per operation; `InputError` as `replacing`.
+def draw_silicon(rows: Sequence[Silicon], target: Path) -> None:
+    """Draw measured (across) against modelled (up) pJ per operation; `InputError` as `replacing`.
 
-    Dots are synaptic operations of spiking chips, rings multiply-accumulates of CNN accelerators.
+    Each dot is a shipped chip at its own node, supply and bits, none of them fitted to.
     """
-    kinds = {"SOP": "spiking chips, per synaptic operation", "MAC": "accelerators, per MAC"}
+    names = {"MAC": "multiply-accumulate", "SOP": "synaptic operation"}
     marks = [
         Mark(
-            "calibrated" if row.operation == "MAC" else "SOP",
-            kinds[row.operation],
+            "not fitted",
+            names[row.operation],
             row.measured_pj,
-            row.predicted_pj,
-            f"{row.chip}, {row.node_nm:g} nm, {row.supply_v:g} V, {row.bits or 'no bits'}: "
-            f"{row.measured_pj:.3g} pJ measured, {row.predicted_pj:.3g} predicted",
+            row.ours_pj,
+            f"{row.chip}, {row.node_nm:g} nm: {row.measured_pj:.4g} pJ measured, "
+            f"{row.ours_pj:.4g} modelled, factor {row.factor:.2f}",
         )
         for row in rows
     ]
-    titles = ("Energy per operation of measured chips, digital", "line: equal; band: a factor of 2")
-    axes = ("across: measured, pJ", "up: the model at their node, supply and bits, pJ")
-    _write(target, _scatter(titles, axes, list(kinds.values()), marks))
+    titles = (
+        "Energy per operation of spiking chips and CNN accelerators, and of the digital side",
+        "line: equal; band: within a factor of 2",
+    )
+    axes = ("across: measured, pJ per operation", "up: modelled, pJ per operation")
+    _write(target, _scatter(titles, axes, list(names.values()), marks))
 
 
 def draw_regions(explored: Explored, target: Path) -> None:
@@ -143,7 +146,7 @@ def draw_regions(explored: Explored, target: Path) -> None:
 
 @dataclass(frozen=True)
 class Mark:
-    """One point of a scatter: its kind ("left out" or "doubtful"), its series, place and hint."""
+    """One point of a scatter: its kind ("doubtful" ones are rings), its series, place and hint."""
 
     kind: str
     series: str

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -195,37 +194,6 @@ def check_chip(file: str) -> None:
     from pim_sim.hardware import load_chip
 
     print(f"{file}: {load_chip(file).description}")
-
-
-def measured(
-    name: str = "edge_22nm",
-    *,
-    svg: File = None,
-    as_json: AsJson = False,
-) -> None:
-    """Compare the energy per operation of a chip with measured chips, at their nodes and supplies.
-
-    Parameters
-    ----------
-    name
-        Known name, or a path ending in .toml.
-    svg
-        File for a picture of measured against predicted energy.
-    as_json
-        Print one JSON list and nothing else.
-    """
-    from pim_sim.cli.charts import draw_operations
-    from pim_sim.cli.network_text import summarise_operations
-    from pim_sim.hardware import load_chip
-    from pim_sim.validation import place_operations
-
-    rows = place_operations(load_chip(name))
-    if svg is not None:
-        draw_operations(rows, svg)
-    if as_json:
-        print(json.dumps([asdict(row) | {"factor": row.factor} for row in rows]))
-    else:
-        print(summarise_operations(name, rows))
 
 
 def show(name: str) -> None:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pim_sim.hardware import Chip
-    from pim_sim.validation import MeasuredOperation
 
 _HEADINGS = {
     "none": "digital",
@@ -74,26 +73,3 @@ def _layers(name: str, network: Mapping[str, Any]) -> Iterable[str]:
         mapping = network["mapping"][layer]
         words = f"{mapping['place']}: {mapping['words']}"
         yield f"{layer:24}{energy / 1e3:12,.4g}{energy / total:8.1%}  {parts}; {words}"
-
-
-def summarise_operations(chip: str, rows: Sequence[MeasuredOperation]) -> str:
-    """Return measured and predicted energy per operation, and the errors by kind."""
-    from pim_sim.validation import geometric_error
-
-    lines = [
-        f"{chip} at the node, supply and bits of measured chips, pJ per operation",
-        f"{'chip':26}{'':5}{'nm':>4}{'V':>7}{'bits':>16}{'measured':>10}{'model':>9}{'factor':>8}",
-    ]
-    for row in sorted(rows, key=lambda row: (row.operation, row.factor)):
-        lines.append(
-            f"{row.chip[:25]:26}{row.operation:5}{row.node_nm:4g}{row.supply_v:7.3g}"
-            f"{row.bits[:15]:>16}{row.measured_pj:10.3g}{row.predicted_pj:9.3g}{row.factor:8.2f}"
-        )
-    for operation in ("MAC", "SOP"):
-        of_kind = [row for row in rows if row.operation == operation]
-        near = sum(1 / 3 <= row.factor <= 3 for row in of_kind)
-        lines.append(
-            f"per {operation}: off by {geometric_error(of_kind):.2f} in the geometric mean of "
-            f"{len(of_kind)}; {near} within a factor of 3"
-        )
-    return "\n".join(lines)

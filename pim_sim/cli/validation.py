@@ -19,6 +19,7 @@ def validate(
     *,
     adc_survey: Path | None = None,
     svg: File = None,
+    silicon_svg: File = None,
     as_json: AsJson = False,
 ) -> None:
     """Check the model against measured chips, left out of the fit by family, and its laws.
@@ -29,10 +30,12 @@ def validate(
         B. Murmann's ADC survey as CSV, to check the converter laws against row by row.
     svg
         File for a picture of measured against predicted energy.
+    silicon_svg
+        File for a picture of the digital side beside shipped spiking chips and CNN accelerators.
     as_json
         Print one JSON object and nothing else.
     """
-    from pim_sim.cli.charts import draw_parity
+    from pim_sim.cli.charts import draw_parity, draw_silicon
     from pim_sim.cli.text import summarise_references, summarise_survey
     from pim_sim.validation import check_survey, survey_to_dict
     from pim_sim.validation import validate as validate_model
@@ -41,6 +44,8 @@ def validate(
     result = validate_model()
     if svg is not None:
         draw_parity(result, svg)
+    if silicon_svg is not None:
+        draw_silicon(result.silicon, silicon_svg)
     if as_json:
         rows = {"adc_survey": survey_to_dict(survey)} if survey else {}
         print(json.dumps(result.to_dict() | rows))
@@ -116,7 +121,7 @@ def _family(missed: Missed) -> str:
 
 
 def _silicon(rows: Iterable[Silicon]) -> Iterable[str]:
-    title = "The digital side beside shipped chips, pJ per operation"
+    title = "Digital cores beside measured chips, pJ per operation"
     yield f"{title:58}{'measured':>10}{'ours':>10}{'factor':>8}"
     for row in sorted(rows, key=lambda row: (row.operation, row.factor)):
         bits = f"{row.bits[0]} x {row.bits[1]} b" if row.operation == "MAC" else f"{row.bits[1]} b"

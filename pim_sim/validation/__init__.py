@@ -4,14 +4,8 @@ from pim_sim.validation.fit_file import FittedChip, fit_file
 from pim_sim.validation.law_fit import fit_scales
 from pim_sim.validation.left_out import LeftOut, Missed, leave_out
 from pim_sim.validation.measured_chips import QUANTITIES, Measured, Quantity, measured_chips
-from pim_sim.validation.measured_operations import (
-    MeasuredOperation,
-    geometric_error,
-    operation_pj,
-    place_operations,
-)
 from pim_sim.validation.references import Reference, references
-from pim_sim.validation.silicon import Silicon, beside_silicon
+from pim_sim.validation.silicon import Silicon, beside_silicon, operation_pj
 from pim_sim.validation.survey_check import SurveyRow, check_survey, survey_to_dict
 from pim_sim.validation.validate import Validation, validate
 
@@ -20,7 +14,6 @@ __all__ = [
     "FittedChip",
     "LeftOut",
     "Measured",
-    "MeasuredOperation",
     "Missed",
     "Quantity",
     "Reference",
@@ -31,11 +24,9 @@ __all__ = [
     "check_survey",
     "fit_file",
     "fit_scales",
-    "geometric_error",
     "leave_out",
     "measured_chips",
     "operation_pj",
-    "place_operations",
     "references",
     "survey_to_dict",
     "validate",

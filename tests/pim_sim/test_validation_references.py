@@ -10,8 +10,15 @@ import pytest
 
 from pim_sim.cli import main
 from pim_sim.cli.charts import draw_parity
+from pim_sim.hardware import load_chip
 from pim_sim.technology import component_costs
-from pim_sim.validation import Reference, Validation, measured_chips, validate
+from pim_sim.validation import (
+    Reference,
+    Validation,
+    beside_silicon,
+    measured_chips,
+    validate,
+)
 from pim_sim.validation.references import references
 
 ROOT = Path(__file__).parents[2]
@@ -162,12 +169,32 @@ def test_shipped_picture_is_the_one_that_the_command_draws(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     target = tmp_path / "parity.svg"
-    main(["validate", "--svg", str(target)])
+    silicon = tmp_path / "silicon.svg"
+    main(["validate", "--svg", str(target), "--silicon-svg", str(silicon)])
     assert "Left out" in capsys.readouterr().out
     shipped = ROOT / "docs" / "pim_sim_parity.svg"
     assert target.read_text(encoding="utf-8") == shipped.read_text(encoding="utf-8")
     assert "docs/pim_sim_parity.svg" in (ROOT / "docs" / "pim_sim.md").read_text(encoding="utf-8")
-    assert [path.name for path in tmp_path.iterdir()] == [target.name]
+    shipped = ROOT / "docs" / "pim_sim_silicon.svg"
+    assert silicon.read_text(encoding="utf-8") == shipped.read_text(encoding="utf-8")
+    assert "docs/pim_sim_silicon.svg" in (ROOT / "docs" / "pim_sim.md").read_text(encoding="utf-8")
+    assert {path.name for path in tmp_path.iterdir()} == {target.name, silicon.name}
+
+
+def test_digital_side_beside_shipped_chips_on_paper() -> None:
+    rows = {(row.chip, row.supply_v): row for row in beside_silicon()}
+    for key in (("DIANA (digital core)", 0.8), ("Mo et al.", 0.9), ("Tan et al.", 1.0)):
+        assert rows[key].factor < 3  # digital cores of 8 x 8 and 8 x 4 bits
+    # TrueNorth at 0.75 V: a weight of 8 bits is read and moved, a sum of 8 bits and 576 products
+    # has 18: added, and read and written in registers with the weight; control is 5 % of both
+    truenorth, chip = beside_silicon()[0], load_chip("edge_22nm").moved(node_nm=28, supply_v=0.75)
+    added = chip.core.add_energy_pj * 18 / 8 + (2 * 18 + 8) * chip.core.register_energy_pj
+    read = chip.weight_buffer.read_energy_pj / 64
+    fetched = 8 * (read + chip.links.bit_energy_pj)
+    assert (truenorth.operation, truenorth.measured_pj) == ("SOP", 2.5)
+    assert truenorth.ours_pj > 1.05 * added + fetched  # spikes and neurons beside it
+    assert truenorth.ours_pj == pytest.approx(1.05 * added + fetched, rel=0.1)
+    assert truenorth.factor == pytest.approx(2.5 / truenorth.ours_pj)
 
 
 def test_picture_that_cannot_be_written_is_one_line(
