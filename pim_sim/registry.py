@@ -11,6 +11,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import os
+import pkgutil
 import sys
 from collections.abc import Callable, Iterator
 from functools import cache
@@ -36,9 +37,23 @@ class Registry(Generic[Entry]):
     (4, ['square'])
     """
 
-    def __init__(self, kind: str) -> None:
+    def __init__(self, kind: str, package: str | None = None) -> None:
+        """Make an empty registry.
+
+        Args:
+            kind: Name of the kind, for messages.
+            package: Package whose modules register entries; imported at the first look-up.
+        """
         self.kind = kind
+        self._package = package
         self._entries: dict[str, Entry] = {}
+
+    def _load(self) -> None:
+        if self._package is not None:
+            package, self._package = importlib.import_module(self._package), None
+            for module in pkgutil.iter_modules(package.__path__):
+                importlib.import_module(f"{package.__name__}.{module.name}")
+        load_plugins()
 
     def register(self, name: str) -> Callable[[Entry], Entry]:
         """Decorate an entry to add it under `name`; raise `InputError` where the name is taken."""
@@ -53,7 +68,7 @@ class Registry(Generic[Entry]):
 
     def get(self, name: str) -> Entry:
         """Return the entry called `name`; raise `InputError` that lists the names there are."""
-        load_plugins()
+        self._load()
         if name not in self._entries:
             known = ", ".join(self._entries)
             raise InputError(f"{self.kind}: found {name!r}, expected one of {known}")
@@ -61,15 +76,15 @@ class Registry(Generic[Entry]):
 
     def names(self) -> list[str]:
         """Return all names, in the order of registration."""
-        load_plugins()
+        self._load()
         return list(self._entries)
 
     def __contains__(self, name: object) -> bool:
-        load_plugins()
+        self._load()
         return name in self._entries
 
     def __iter__(self) -> Iterator[Entry]:
-        load_plugins()
+        self._load()
         return iter(list(self._entries.values()))
 
 

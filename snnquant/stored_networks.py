@@ -61,10 +61,14 @@ class Network(StrEnum):
         """True for an SNN."""
         return self in (Network.SNN_CONVERTED, Network.SNN_TRAINED)
 
-    def heading_of(self, bits: int, time_steps: int) -> str:
-        """Return its heading in a table of one run, with bits per weight and time steps."""
+    def heading_of(self, bits: int, time_steps: int, activation_bits: int = 32) -> str:
+        """Return its heading in a table of one run, with bits and time steps.
+
+        >>> Network.CNN_QUANTIZED.heading_of(6, 5, activation_bits=3)
+        'CNN W6A3'
+        """
         if self is Network.CNN_QUANTIZED:
-            return f"CNN {bits}-bit"
+            return f"CNN {bits}-bit" if activation_bits == 32 else f"CNN W{bits}A{activation_bits}"
         if self is Network.SNN_TRAINED:
             return f"{self.heading}, {bits}-bit, T = {time_steps}"
         return self.heading

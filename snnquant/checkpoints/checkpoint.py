@@ -18,8 +18,8 @@ from snnquant.errors import InputError
 from snnquant.io import one_line
 from snnquant.models import build_model
 from snnquant.nn import build_graph, parameter_count
-from snnquant.quantization import quantize
-from snnquant.sampling import Normalisation
+from snnquant.quantization import install
+from snnquant.sampling import Normalisation, PixelGrid
 
 FORMAT = 1
 
@@ -46,6 +46,8 @@ class Header:
     """CNN as data where it is the user's own, see `GraphNetwork.describe`."""
     scaling: str = "standard"
     """Name of the scaling of the pixels."""
+    grid: PixelGrid | None = None
+    """Grid that the network's inputs lie on; None for floating point."""
 
     @property
     def bits(self) -> int | None:
@@ -82,6 +84,11 @@ class Checkpoint:
         """Name of the scaling of the pixels."""
         return self.normalisation.scaling
 
+    @property
+    def grid(self) -> PixelGrid | None:
+        """Grid that the network's inputs lie on; None for floating point."""
+        return self.normalisation.grid
+
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     """Write a checkpoint as safetensors with a JSON header, whole or not at all.
@@ -97,7 +104,7 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     >>> from snnquant.checkpoints import Checkpoint, load_checkpoint, save_checkpoint
     >>> from snnquant.config import ModelConfig
     >>> from snnquant.models import build_model
-    >>> from snnquant.sampling import Normalisation
+    >>> from snnquant.sampling import Normalisation, PixelGrid
     >>> model, one = ModelConfig(window=3), np.ones(20, np.float32)
     >>> network = build_model(model, bands=20, classes=4)
     >>> checkpoint = Checkpoint(network, model, 20, 4, Normalisation(one, one), "scene", "split")
@@ -114,6 +121,8 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         header[name] = getattr(checkpoint, name)
     if checkpoint.normalisation.scaling != "standard":
         header["scaling"] = checkpoint.normalisation.scaling
+    if checkpoint.grid is not None:
+        header["pixel_grid"] = asdict(checkpoint.grid)
     if checkpoint.graph is not None:
         header["graph"] = checkpoint.graph
     tensors = {f"network.{k}": v for k, v in checkpoint.network.state_dict().items()}
@@ -158,7 +167,8 @@ def load_checkpoint(path: Path) -> Checkpoint:
     except RuntimeError as error:
         fit = f"weights do not fit model {header.model.name}"
         raise InputError(f"{path}: {fit} ({one_line(error)})") from None
-    stated = {name: value for name, value in vars(header).items() if name != "scaling"}
+    of_pixels = ("scaling", "grid")
+    stated = {name: value for name, value in vars(header).items() if name not in of_pixels}
     return Checkpoint(network=network.eval(), normalisation=normalisation, **stated)
 
 
@@ -197,6 +207,7 @@ def _require_format(path: Path, values: dict[str, Any]) -> None:
 def _header(values: dict[str, Any]) -> Header:
     """Return the typed header; headers without a method's name are of uniform quantization."""
     model, neuron, quantization = (values[name] for name in ("model", "neuron", "quantization"))
+    grid = values.get("pixel_grid")
     widths = None if model["widths"] is None else tuple(model["widths"])
     return Header(
         model=ModelConfig(**model | {"widths": widths}),
@@ -208,6 +219,7 @@ def _header(values: dict[str, Any]) -> Header:
         neuron=NeuronConfig(**neuron) if neuron else None,
         graph=values.get("graph"),
         scaling=str(values.get("scaling", "standard")),
+        grid=PixelGrid(**grid) if grid else None,
     )
 
 
@@ -223,7 +235,8 @@ def _normalisation(header: Header, tensors: dict[str, Tensor]) -> Normalisation:
         if components.shape != (*prepared, inputs):
             raise InputError(f"components: found {components.shape}, expected one row per band")
     floor = float(tensors["normalisation.floor"]) if "log-derivative" in forms else 0.0
-    return Normalisation(mean, std, components, header.scaling, "+".join(forms), floor)
+    spectra = "+".join(forms)
+    return Normalisation(mean, std, components, header.scaling, spectra, floor, header.grid)
 
 
 def _network(header: Header, numbers: int) -> nn.Module:
@@ -233,7 +246,7 @@ def _network(header: Header, numbers: int) -> nn.Module:
         patch = torch.zeros(1, 1, model.inputs(header.bands), model.window, model.window)
         network = to_spiking(network, patch, header.neuron)
     if header.quantization:
-        quantize(network, header.quantization)
+        install(network, header.quantization)
     return network
 
 

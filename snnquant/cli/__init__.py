@@ -12,8 +12,8 @@ from cyclopts.config import Dict
 from rich.console import Console
 
 from snnquant.cli.examples import epilogue
-from snnquant.cli.methods import options_of_method, split_by_method
-from snnquant.config import BEFORE
+from snnquant.cli.method_options import options_of_method, split_by_method
+from snnquant.config import with_options_of_before
 from snnquant.errors import InputError
 from snnquant.io import exit_codes
 
@@ -30,6 +30,7 @@ SUBCOMMANDS = {
     "workload": "Write a checkpoint's layers as the file that pim-sim reads.",
     "export": "Write a network for other programs: ONNX, NIR, snnTorch, Brian2.",
     "models": "List the available networks, our own and published ones.",
+    "methods": "List the available quantization methods.",
 }
 """The line of each subcommand in `snnquant --help`, and what its own help adds to it."""
 
@@ -63,7 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         path = _value(given, "--config") or own
         options = {} if path is None else _read_options(path)
         if own is not None and path == own:
-            options = {**BEFORE, **options}
+            options = with_options_of_before(options)
         method, options = split_by_method(_value(given, "--quantization"), options)
         values = Dict(options, source=path or "", use_commands_as_keys=False)
         app.config = [values, _refuse_fractions]

@@ -72,6 +72,11 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
         ("for another program", "models --json"),
         ("then train one of them", "train --scene indian_pines --model cnn3d"),
     ),
+    "methods": (
+        ("the quantization methods", "methods"),
+        ("for another program", "methods --json"),
+        ("the options of one", "run --quantization uniform --help"),
+    ),
     "scenes": (
         ("the known scenes", "scenes"),
         ("one scene's card", "scenes show indian_pines"),

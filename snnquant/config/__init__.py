@@ -17,6 +17,7 @@ from snnquant.config.groups import (
 from snnquant.config.methods import (
     DEFAULT_METHOD,
     METHODS,
+    About,
     MethodConfig,
     QuantizationConfig,
     find_method,
@@ -27,21 +28,21 @@ from snnquant.config.networks import NETWORKS, NetworkInput
 from snnquant.config.option_rows import OptionRow, markdown, option_table
 from snnquant.config.options import FLAT, GROUPS, Option, options_of
 from snnquant.config.run_config import (
-    BEFORE,
     RunConfig,
     options_before,
     read_config,
     run_config_type,
+    with_options_of_before,
     write_config,
 )
 
 __all__ = [
-    "BEFORE",
     "DEFAULT_METHOD",
     "FLAT",
     "GROUPS",
     "METHODS",
     "NETWORKS",
+    "About",
     "ConfidenceConfig",
     "ConversionConfig",
     "MethodConfig",
@@ -63,5 +64,6 @@ __all__ = [
     "read_method",
     "register_method",
     "run_config_type",
+    "with_options_of_before",
     "write_config",
 ]

@@ -161,8 +161,10 @@ class NeuronConfig:
     """Reset. delayed: V is subtracted a step later (ACE-SNN); same_step: at once; zero: to 0."""
     initial: float = 0.5
     """Membrane potential before the first step, in thresholds, 0 to 1; 0.5 centres the rounding."""
-    surrogate: Literal["triangle", "arctan", "boxcar"] = "triangle"
-    """Surrogate for the derivative of the spike in training."""
+    surrogate: Literal[
+        "triangle", "arctan", "boxcar", "polynomial", "clipped", "ste", "identity"
+    ] = "triangle"
+    """Surrogate for the derivative of the spike in training; the last four as for --estimator."""
     surrogate_scale: float = 1.0
     """Height of the surrogate (gamma); the ACE-SNN line of work uses 0.3."""
     surrogate_width: float = 1.0

@@ -13,16 +13,26 @@ A method is one class, its options and how it puts quantizers on a network:
             return Plan(weight=lambda weight, place: ToyWeight(self.bits))
 
 The file is imported by the command line where the environment variable SNNQUANT_PLUGINS or an entry
-point of the group `snnquant.plugins` names it. `--quantization toy --toy.bits 2` and, in TOML,
+point of the group `snnquant.plugins` names it; the package's own are the modules of
+`snnquant.quantization.methods`. `--quantization toy --quantization.bits 2` and, in TOML,
 `quantization = "toy"` with a table `[toy]` select it. This file imports no torch.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Annotated, Any, Literal, TypeVar, dataclass_transform, get_type_hints
+from typing import (
+    Annotated,
+    Any,
+    ClassVar,
+    Literal,
+    TypeVar,
+    dataclass_transform,
+    get_origin,
+    get_type_hints,
+)
 
 from cyclopts import Parameter
 
@@ -30,8 +40,31 @@ from pim_sim.registry import Registry
 from snnquant.config.options import require, require_types
 from snnquant.errors import InputError
 
+WEIGHT_ESTIMATORS = ("clipped", "ste", "cosine", "tanh", "ewgs", "polynomial")
+ACTIVATION_ESTIMATORS = ("relu", "clipped_relu", "identity", "log")
+ActivationQuantizerName = Literal["lsq", "pact", "bcgd"]
+ACTIVATION_BITS = range(1, 9)
+"""Bits that activations may have."""
 DEFAULT_METHOD = "uniform"
 """Method where none is named. Its options stand without a prefix: `--bits`, `--scheme`, ..."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class About:
+    """Origin of a quantization method and what it touches, in words."""
+
+    summary: str = ""
+    """One sentence; the first of the class's docstring where it is empty."""
+    hooks: tuple[str, ...] = ("quantizer",)
+    """Kinds of hook: quantizer, estimator, pass, rule, cost, study."""
+    cnn: str = "weights"
+    """Quantized on a CNN."""
+    snn: str = "weights"
+    """Quantized on an SNN."""
+    source: str = ""
+    """Publication that the method is from."""
+    certainty: str = ""
+    """Basis of the equations: read in the paper, in the authors' code, or ours."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,16 +76,22 @@ class MethodConfig:
     """
 
     method: Annotated[str, Parameter(name="--quantization")] = ""
-    """Quantization method. Options of a method other than uniform are --METHOD.OPTION."""
+    """Quantization method. Options of one other than uniform are --quantization.OPTION."""
     bits: int = 32
     """Bits per weight, 2 to 8; 32 keeps floating point."""
+    min_bits: ClassVar[int] = 2
+    """Least bits per weight that the method has levels for."""
+    before: ClassVar[Mapping[str, Any]] = {}
+    """Options that came after files were stored without them, with what was done then."""
+    about: ClassVar[About] = About()
+    """Origin of the method and what it touches, for `snnquant methods`."""
 
     def __post_init__(self) -> None:
         name, prefix = type(self).method, _prefix(type(self).method)
         require_types(self, prefix)
         require(self.method == name, "--quantization", repr(self.method), name)
-        known = 2 <= self.bits <= 8 or self.bits == 32
-        self.require(known, "bits", "2 to 8, or 32")
+        known = self.min_bits <= self.bits <= 8 or self.bits == 32
+        self.require(known, "bits", f"{self.min_bits} to 8, or 32")
 
     def require(self, condition: bool, field: str, expected: str) -> None:
         """Raise `InputError`, which names the option of a field, where a condition does not hold.
@@ -67,6 +106,24 @@ class MethodConfig:
         """
         flag = f"--{_prefix(self.method)}{field.replace('_', '-')}"
         require(condition, flag, getattr(self, field), expected)
+
+    def require_estimator(self, field: str) -> None:
+        """Raise `InputError` unless a field names a gradient estimator for weights.
+
+        Args:
+            field: Name of the field.
+
+        Raises:
+            InputError: The name is unknown, or is that of an estimator for activations.
+        """
+        name = getattr(self, field)
+        if name in WEIGHT_ESTIMATORS:
+            return
+        known = ", ".join((*WEIGHT_ESTIMATORS, "one that a plugin registers"))
+        self.require(name not in ACTIVATION_ESTIMATORS, field, known)
+        # Only a plugin's needs the registry, which imports torch.
+        registry = import_module("snnquant.quantization.estimators").ESTIMATORS
+        self.require(name in registry, field, known)
 
     def plan(self) -> Any:
         """Return the `snnquant.quantization.Plan` of quantizers for a network.
@@ -88,14 +145,23 @@ class MethodConfig:
         )
 
 
-METHODS: Registry[type[MethodConfig]] = Registry("quantization method")
+METHODS: Registry[type[MethodConfig]] = Registry(
+    "quantization method", package="snnquant.quantization.methods"
+)
 """Every quantization method by name."""
 
 Method = TypeVar("Method", bound=MethodConfig)
 
 
 def _prefix(method: str) -> str:
-    return "" if method == DEFAULT_METHOD else f"{method}."
+    return "" if method == DEFAULT_METHOD else "quantization."
+
+
+def _option(method: str, field: str, hint: Any) -> Any:
+    """Return the hint of a method's field with its option's name: --quantization.FIELD."""
+    if not _prefix(method) or field == "method" or get_origin(hint) is ClassVar:
+        return hint
+    return Annotated[hint, Parameter(name=f"--{_prefix(method)}{field.replace('_', '-')}")]
 
 
 def _no_plan(cls: type[MethodConfig]) -> str:
@@ -107,8 +173,8 @@ def register_method(name: str) -> Callable[[type[Method]], type[Method]]:
     """Make the decorated class the quantization method `name`: a frozen dataclass of its options.
 
     Args:
-        name: Name of the method, an identifier: `--quantization NAME`, and the prefix of its
-            options, `--NAME.OPTION`.
+        name: Name of the method, an identifier: `--quantization NAME`, and the name of its
+            table in TOML, `[NAME]`.
 
     Returns:
         The decorator of a subclass of `MethodConfig`.
@@ -134,9 +200,10 @@ def register_method(name: str) -> Callable[[type[Method]], type[Method]]:
             raise InputError(f"quantization method: found {name!r}, expected an identifier")
         if cls.plan is MethodConfig.plan:
             raise InputError(f"quantization method {name!r}: {_no_plan(cls)}")
-        # The base's field again, with the name as its default.
-        hint = get_type_hints(MethodConfig, include_extras=True)["method"]
-        cls.__annotations__ = {"method": hint} | vars(cls).get("__annotations__", {})
+        # The base's fields again: the name is its default, and the prefix is that of the options.
+        own = {"method": None, "bits": None} | vars(cls).get("__annotations__", {})
+        hints = get_type_hints(cls, include_extras=True)
+        cls.__annotations__ = {field: _option(name, field, hints[field]) for field in own}
         cls.method = name
         made = dataclass(frozen=True, kw_only=True)(cls)
         METHODS.register(name)(made)
@@ -165,11 +232,34 @@ class QuantizationConfig(MethodConfig):
     """Scales. channel: one per output channel; tensor: one per layer."""
     clip: Literal["max", "mse"] = "max"
     """Range. max: it follows the largest weight; mse: the one of least squared error, fixed."""
+    estimator: str = "clipped"
+    """Gradient of rounding. clipped: 1 inside the range, else 0; ste: 1; cosine, tanh, ewgs and
+    polynomial vary within a step; or one that a plugin registers."""
     neuron_bits: int | None = None
     """Fixed-point bits of leak and threshold, 2 to 16; by default both stay in floating point."""
+    activation_bits: int = None  # type: ignore[assignment]
+    """Bits of a CNN's activations, 1 to 8; 32 keeps floating point; by default those of weights."""
+    activation_quantizer: ActivationQuantizerName = "lsq"
+    """Learning of the ceiling of activations: lsq, by steps; pact, where they are clipped; bcgd, by
+    three values, rounding up."""
+    before: ClassVar[Mapping[str, Any]] = {"activation_bits": 32}
+    about: ClassVar[About] = About(
+        cnn="weights and activations",
+        snn="weights; leak and threshold with neuron_bits",
+        source="Jacob et al. 2018 (arXiv 1712.05877); Datta et al. 2022 (ACE-SNN); activations: "
+        "Esser et al. 2020 (arXiv 1902.08153), Choi et al. 2018 (arXiv 1805.06085), Yin et al. "
+        "2019 (arXiv 1808.05240)",
+        certainty="read in the papers",
+    )
 
     def __post_init__(self) -> None:
+        if self.activation_bits is None or self.bits == 32:
+            # Filled in at once: a stored option always says all.
+            object.__setattr__(self, "activation_bits", self.bits)
         super().__post_init__()
+        self.require_estimator("estimator")
+        known = self.activation_bits in ACTIVATION_BITS or self.activation_bits == 32
+        self.require(known, "activation_bits", "1 to 8, or 32")
         if self.neuron_bits is not None:
             self.require(2 <= self.neuron_bits <= 16, "neuron_bits", "2 to 16")
 
@@ -198,7 +288,8 @@ def read_method(values: dict[str, Any]) -> MethodConfig:
     """Return the options of a method that are stored as a dictionary.
 
     Args:
-        values: Values by field; `method` may be missing, which means uniform.
+        values: Values by field; `method` may be missing, which means uniform. Others that are
+            missing have their defaults, or the values of the method's `before`.
 
     Raises:
         InputError: The method is unknown, or a value is not allowed.
@@ -209,4 +300,4 @@ def read_method(values: dict[str, Any]) -> MethodConfig:
     """
     method = find_method(values.get("method", DEFAULT_METHOD))
     fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
-    return method(**fields)
+    return method(**(dict(method.before) | fields))

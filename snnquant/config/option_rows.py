@@ -15,7 +15,7 @@ class OptionRow:
     """One option in words."""
 
     group: str
-    """Help group, such as "Neuron"."""
+    """Help group, such as "Neuron"; "Quantization: lbw" for the options of a method."""
     flag: str
     """Spelling on the command line, such as "--time-steps"."""
     key: str
@@ -40,10 +40,17 @@ def option_table(*kinds: type) -> Iterator[OptionRow]:
     ('Neuron', '5', 'Time steps T per classification.')
     """
     wanted = kinds or (RunConfig, *map(run_config_type, METHODS))
-    found = {option.name: option for kind in wanted for option in options_of(kind)}
+    found: dict[tuple[str, str], Option] = {}
+    for option in (option for kind in wanted for option in options_of(kind)):
+        found.setdefault((_method(option), option.name), option)
     order = [group.name for group in GROUPS]
     for option in sorted(found.values(), key=lambda option: order.index(option.group)):
         yield _row(option)
+
+
+def _method(option: Option) -> str:
+    """Return the method other than uniform that an option belongs to, or nothing."""
+    return option.owner.method if "." in option.name else ""  # type: ignore[attr-defined]
 
 
 def _row(option: Option) -> OptionRow:
@@ -53,7 +60,9 @@ def _row(option: Option) -> OptionRow:
     flag = option.flag
     if option.hint is bool:
         flag = f"{flag}, --no-{flag.removeprefix('--')}"
-    return OptionRow(option.group, flag, option.name, described(option.hint), default, option.help)
+    method = _method(option)
+    group = f"{option.group}: {method}" if method else option.group
+    return OptionRow(group, flag, option.name, described(option.hint), default, option.help)
 
 
 def markdown(*kinds: type) -> str:

@@ -67,7 +67,7 @@ class Option:
     """An option of the command line and of config.toml."""
 
     name: str
-    """Key in config.toml, such as `time_steps`; `toy.levels` is `levels` of the table `[toy]`."""
+    """Key in config.toml, such as `time_steps`; `quantization.bits` is in the method's table."""
     path: tuple[str, ...]
     """Names of the fields that lead to its value."""
     hint: Any

@@ -31,7 +31,7 @@ from snnquant.config.options import (
     require_types,
     section,
 )
-from snnquant.config.scaling_names import require_scaling
+from snnquant.config.scaling_names import PIXEL_BITS, require_scaling
 from snnquant.errors import InputError
 
 if TYPE_CHECKING:
@@ -62,6 +62,9 @@ class RunConfig:
     """Pixels: standard, within-class, within-class:X, none, minmax, minmax-band, divide:X, whiten
     or FILE.npz; auto is the card's, else standard, what suits held-out blocks best where these
     validate, or the scaling that an imported CNN scores best with."""
+    pixel_bits: Annotated[int, Parameter(group=options.QUANTIZATION)] = None  # type: ignore[assignment]
+    """Bits of the values that CNN and SNN receive, 2 to 14, one grid for all from the training
+    pixels; 32 keeps floating point; by default 8, or 32 where nothing else is quantized."""
     split: Annotated[SplitConfig, section(options.SPLIT)] = field(default_factory=SplitConfig)
     model: Annotated[ModelConfig, section(options.NETWORK)] = field(default_factory=ModelConfig)
     quantization: Annotated[AnyMethod, section(options.QUANTIZATION), UsedFrom("cnn_quantized")] = (
@@ -81,7 +84,11 @@ class RunConfig:
     )
 
     def __post_init__(self) -> None:
+        if self.pixel_bits is None:  # filled in at once: a stored option always says all
+            object.__setattr__(self, "pixel_bits", 32 if self.quantization.bits == 32 else 8)
         require_types(self)
+        known = self.pixel_bits in PIXEL_BITS or self.pixel_bits == 32
+        require(known, "--pixel-bits", self.pixel_bits, "2 to 14, or 32")
         require(0 <= self.seed < 2**64, "--seed", self.seed, "0 or more, below 2^64")
         require_scaling(self.scaling)
         if self.quantization.bits < 32 and self.training.snn_batch_norm:
@@ -91,8 +98,8 @@ class RunConfig:
 def run_config_type(method: type[MethodConfig]) -> type[RunConfig]:
     """Return `RunConfig` with the options of one quantization method.
 
-    The command line and TOML files take their options from it. A method other than uniform has its
-    own prefix: `--toy.bits`, and `bits` in the table `[toy]`.
+    The command line and TOML files take their options from it. Those of a method other than
+    uniform have a prefix: `--quantization.bits`, and `bits` in a table of the method's name.
 
     Raises:
         InputError: The method has the name of an option.
@@ -102,8 +109,7 @@ def run_config_type(method: type[MethodConfig]) -> type[RunConfig]:
     name = method.method
     if name in {option.name.partition(".")[0] for option in options_of(RunConfig)}:
         raise InputError(f"quantization method: found the name {name!r} of an option")
-    below = section(options.QUANTIZATION, f"--{name}")
-    hint = Annotated[method, below, UsedFrom("cnn_quantized")]  # type: ignore[valid-type]
+    hint = Annotated[method, section(options.QUANTIZATION), UsedFrom("cnn_quantized")]  # type: ignore[valid-type]
     own = ("quantization", hint, field(default_factory=method))
     space = {"__module__": __name__}
     made = make_dataclass(
@@ -158,23 +164,33 @@ def write_config(config: RunConfig) -> str:
     return "".join([*flat, *heading, *table])
 
 
-BEFORE: Mapping[str, Any] = {"validation": "pixels"}
+BEFORE: Mapping[str, Any] = {"validation": "pixels", "pixel_bits": 32}
 """Options whose defaults are not what runs did before them, with what these did."""
+
+
+def with_options_of_before(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Complete the values of a run's config.toml by `BEFORE`, and by uniform's own.
+
+    >>> with_options_of_before({"bits": 3})["activation_bits"]
+    32
+    """
+    uniform = values.get("quantization", DEFAULT_METHOD) == DEFAULT_METHOD
+    return {**BEFORE, **(QuantizationConfig.before if uniform else {}), **values}
 
 
 def read_config(path: Path) -> RunConfig:
     """Read the options of a run from a TOML file as `write_config` writes it.
 
     Args:
-        path: The file. Options that it leaves out have their defaults, or the values of `BEFORE`:
-            the file of a run lacks only options that came after it. `quantization` names the
+        path: The file. Options that it leaves out have their defaults, or those of before: the file
+            of a run lacks only options that came after it. `quantization` names the
             method; options of a method other than uniform are in a table of its name.
 
     Raises:
         InputError: The file is missing or no TOML, an option is unknown or a value not allowed.
     """
     try:
-        values = {**BEFORE, **tomllib.loads(path.read_text(encoding="utf-8"))}
+        values = with_options_of_before(tomllib.loads(path.read_text(encoding="utf-8")))
     except FileNotFoundError:
         raise InputError(f"{path}: no such file, expected a run's configuration") from None
     except (OSError, ValueError) as error:
@@ -212,4 +228,4 @@ def _flattened(values: dict[str, Any], method: str) -> dict[str, Any]:
     table = flat.pop(method, {}) if method != DEFAULT_METHOD else {}
     if not isinstance(table, dict):
         raise InputError(f"{method}: found {table!r}, expected a table of options")
-    return flat | {f"{method}.{name}": value for name, value in table.items()}
+    return flat | {f"quantization.{name}": value for name, value in table.items()}

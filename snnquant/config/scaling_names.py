@@ -1,4 +1,4 @@
-"""Names of the scalings of a pixel's values, and of the spectra that they scale."""
+"""Names of the scalings of a pixel's values and of the spectra that they scale, and their bits."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ SPECTRA = ("raw", "snv", "log-derivative")
 """Forms of a spectrum. snv: standard normal variate; log-derivative: slope of the logarithm."""
 SHRINKAGE = 1e-3
 """Shrinkage of within-class whitening where none is named."""
+PIXEL_BITS = range(2, 15)
+"""Bits that pixels may have on a grid; the integer engine holds a code in two signed bytes."""
 
 
 def is_scaling(scaling: str) -> bool:

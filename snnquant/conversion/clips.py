@@ -13,8 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
-from snnquant.conversion.tracing import operation
 from snnquant.nn.builders import clamp
+from snnquant.nn.tracing import operation
 
 ENDS = ("where", "maximum", "minimum", "max", "min", "mul", "imul", "truediv", "div", "threshold")
 """Operations that may end a rectifier."""

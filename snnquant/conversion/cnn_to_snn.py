@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from snnquant.config import ConversionConfig, NeuronConfig
 from snnquant.conversion.comparison import compare, correct_biases
-from snnquant.conversion.reference import ReferenceCNN, ceiling
+from snnquant.conversion.reference import ReferenceCNN, allowed
 from snnquant.conversion.rewriting import Match, rewrite
 from snnquant.conversion.thresholds import (
     percentile,
@@ -18,6 +18,7 @@ from snnquant.conversion.thresholds import (
     set_thresholds,
     starting_thresholds,
 )
+from snnquant.quantization.activations import QuantizedReLU
 from snnquant.spiking import SpikingNetwork
 
 SCALES = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.2)
@@ -42,7 +43,8 @@ def convert(
 ) -> tuple[SpikingNetwork, ConversionReport]:
     """Convert a trained CNN to an SNN of the same shape.
 
-    Each threshold starts from a statistic of the CNN's pre-activations on `calibration`. With an
+    Each threshold starts from a statistic of the CNN's pre-activations on `calibration`; that of a
+    quantized ReLU is its learnt ceiling. With an
     `accuracy`, a percentile is scaled by the factors that score best: one for all layers first,
     then layer by layer from the input on.
 
@@ -111,11 +113,11 @@ def _search(
     snn: SpikingNetwork, reference: ReferenceCNN, percentiles: dict[str, float], accuracy: Accuracy
 ) -> dict[str, float]:
     """Find the thresholds that score best, each its percentile times one of `SCALES`."""
-    ceilings = [ceiling(layer) for layer in reference.activations().values()]
+    activations = reference.activations()
 
     def scaled(scales: list[float]) -> dict[str, float]:
-        rows = zip(percentiles.items(), scales, ceilings, strict=True)
-        return {name: min(p * scale, limit) for (name, p), scale, limit in rows}
+        rows = zip(percentiles.items(), scales, strict=True)
+        return {name: allowed(activations[name], p * scale) for (name, p), scale in rows}
 
     def score(scales: list[float]) -> float:
         set_thresholds(snn, reference, scaled(scales))
@@ -125,7 +127,8 @@ def _search(
     scores = [score(candidate) for candidate in candidates]
     best = max(scores)
     scales = candidates[scores.index(best)]
-    for layer in range(len(percentiles)):
+    learnt = [isinstance(layer, QuantizedReLU) for layer in activations.values()]
+    for layer in (i for i, fixed in enumerate(learnt) if not fixed):
         for scale in SCALES:
             trial = [*scales[:layer], scale, *scales[layer + 1 :]]
             if (reached := score(trial)) > best:

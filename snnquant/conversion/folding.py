@@ -10,9 +10,9 @@ import torch
 from torch import fx, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
-from snnquant.conversion.tracing import trace
 from snnquant.errors import InputError
 from snnquant.nn.kinds import BATCH_NORMS, CONVOLUTIONS, SYNAPSES
+from snnquant.nn.tracing import trace
 from snnquant.quantization import freeze
 from snnquant.sampling import Normalisation
 
@@ -101,7 +101,8 @@ def fold_front_end(network: nn.Module, normalisation: Normalisation) -> nn.Modul
         Its first layer has plain weights, quantized ones of others stay quantized.
 
     Raises:
-        InputError: Where the first kernel does not span all bands and one position.
+        InputError: Where the first kernel does not span all bands and one position, and where the
+            normalised values are rounded to a grid.
 
     Example:
         >>> import numpy as np
@@ -111,6 +112,9 @@ def fold_front_end(network: nn.Module, normalisation: Normalisation) -> nn.Modul
         >>> bool(torch.allclose(fold_front_end(cnn, statistics)(x), cnn((x - 2) / 5), atol=1e-6))
         True
     """
+    if normalisation.grid is not None:
+        found = f"found pixels of {normalisation.bits} bits after the normalisation"
+        raise InputError(f"--pixel-bits: {found}, expected 32: it cannot be folded through them")
     folded = copy.deepcopy(network).eval()
     synapses = ((n, m) for n, m in folded.named_modules() if isinstance(m, SYNAPSES))
     name, first = next(synapses, ("", None))

@@ -9,10 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
-from snnquant.conversion.tracing import operation
 from snnquant.nn import builders
 from snnquant.nn.builders import BY_AXES, Refused
 from snnquant.nn.kinds import DROPOUTS
+from snnquant.nn.tracing import operation
 from snnquant.nn.wiring import Reshape
 
 Builder = Callable[[fx.Node], nn.Module | None]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import fx, nn
 
-from snnquant.conversion.tracing import BATCH
+from snnquant.nn.tracing import BATCH
 
 RETRAIN = "expected ReLU: put nn.ReLU in its place and train on for some epochs"
 WITH_INDICES = tuple(f"max_pool{axes}d_with_indices" for axes in (1, 2, 3))

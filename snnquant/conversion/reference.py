@@ -12,6 +12,7 @@ from snnquant.config import NeuronConfig
 from snnquant.nn import GraphNetwork
 from snnquant.nn.kinds import ACTIVATIONS
 from snnquant.nn.wiring import Sum, WeightedSum
+from snnquant.quantization.activations import QuantizedReLU
 from snnquant.spiking import SpikingNetwork, build_neuron
 
 
@@ -62,5 +63,17 @@ class ReferenceCNN(GraphNetwork):
 
 
 def ceiling(layer: nn.Module) -> float:
-    """Return the value that a ReLU clips at: infinity for a plain one."""
+    """Return the value that a ReLU clips at, learnt or fixed: infinity for a plain one."""
+    if isinstance(layer, QuantizedReLU):
+        return float(layer.ceiling.detach())
     return float(layer.max_val) if isinstance(layer, nn.Hardtanh) else float("inf")
+
+
+def allowed(layer: nn.Module, threshold: float) -> float:
+    """Return the threshold for a ReLU's neurons: at most its ceiling, and at a learnt one just it.
+
+    A quantized ReLU has learnt where to clip; a neuron that spikes in every step then stands
+    for the same activation (Bu et al. 2022).
+    """
+    limit = ceiling(layer)
+    return limit if isinstance(layer, QuantizedReLU) else min(threshold, limit)

@@ -17,15 +17,6 @@ from snnquant.conversion.fx_modules import as_module, per_channel_steps, tensors
 from snnquant.conversion.hints import hint
 from snnquant.conversion.reference import Origin, ReferenceCNN, ceiling
 from snnquant.conversion.thresholds import spike_scales
-from snnquant.conversion.tracing import (
-    BATCH,
-    add_shapes,
-    is_softmax,
-    logits_node,
-    operation,
-    trace,
-    where,
-)
 from snnquant.errors import InputError
 from snnquant.nn import INPUT, GraphNetwork
 from snnquant.nn.builders import zero_pad
@@ -41,7 +32,17 @@ from snnquant.nn.kinds import (
     SYNAPSES,
     UPSAMPLES,
 )
+from snnquant.nn.tracing import (
+    BATCH,
+    add_shapes,
+    is_softmax,
+    logits_node,
+    operation,
+    trace,
+    where,
+)
 from snnquant.nn.wiring import Concatenate, Mean, Reshaped, Sum
+from snnquant.quantization.activations import QuantizedReLU
 from snnquant.spiking import SpikingNetwork
 
 KEPT = (*DROPOUTS, *SHAPES, *PADS, Sum, Concatenate)
@@ -280,6 +281,9 @@ def _spiking_form(node: fx.Node, layer: nn.Module | None) -> tuple[nn.Module, st
     """Return the reference's layer, the action and a remark; None where there is no such layer."""
     if isinstance(layer, ACTIVATIONS):
         limit = ceiling(layer)
+        if isinstance(layer, QuantizedReLU):
+            remark = f"clips at {limit:g}, which becomes the threshold"
+            return copy.deepcopy(layer), "replaced", remark
         if isinstance(layer, nn.Hardtanh) and layer.min_val != 0:
             return None
         # New ones, because those of the CNN may work in place.

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from snnquant.config import NeuronConfig
-from snnquant.conversion.reference import ReferenceCNN, ceiling
+from snnquant.conversion.reference import ReferenceCNN, allowed
 from snnquant.errors import InputError
 from snnquant.nn import INPUT, recording
 from snnquant.nn.kinds import (
@@ -203,7 +203,7 @@ def least_error(values: Tensor, time_steps: int, initial: float) -> float:
 def starting_thresholds(
     reference: ReferenceCNN, values: dict[str, Tensor], method: str, neuron: NeuronConfig
 ) -> dict[str, float]:
-    """Choose a threshold for every LIF layer by `method`, none above where its ReLU clips.
+    """Choose a threshold for every LIF layer by `method`, as far as its ReLU's ceiling allows.
 
     At that ceiling a neuron that spikes in every step is clipped as the ReLU is.
     """
@@ -213,6 +213,6 @@ def starting_thresholds(
         "mse": lambda x: least_error(x, neuron.time_steps, neuron.initial),
     }
     return {
-        name: min(methods[method](values[name]), ceiling(layer))
+        name: allowed(layer, methods[method](values[name]))
         for name, layer in reference.activations().items()
     }

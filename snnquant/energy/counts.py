@@ -6,11 +6,13 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import torch
 from torch import Tensor, nn
 
+from snnquant.energy.elementwise import Elementwise, Tracker
+from snnquant.energy.operand_widths import FLOAT32, Counts, Operation, Width, synaptic
 from snnquant.nn import LayerInfo, layer_table
 from snnquant.nn.hooks import evaluating, recording
 from snnquant.sampling import Patches
@@ -23,11 +25,13 @@ CONVOLVE: dict[str, Callable[..., Tensor]] = {
     "conv1d": nn.Conv1d._conv_forward,
 }
 """Convolutions with other weights and the module's own padding, whatever its mode."""
+Accumulates: TypeAlias = Literal["exact", "rate"]
+"""Count of the accumulates: "exact", or "rate", spikes per input times dense MACs."""
 
 
 @dataclass(frozen=True)
 class LayerActivity:
-    """A synaptic layer and its operations: means over the classified pixels, biases excluded."""
+    """A synaptic layer and its operations: means over the classified pixels."""
 
     info: LayerInfo
     """Name, kind and shapes of the layer."""
@@ -44,7 +48,44 @@ class LayerActivity:
     changing: bool = False
     """True for analog inputs that are made of spikes and so differ from step to step."""
     bits: int | None = None
-    """Bits per weight where they differ from those of the quantized network."""
+    """Bits per weight; None for 32-bit floating point."""
+    input: Width = FLOAT32
+    """Width of its inputs."""
+    sums: int = 1
+    """Time steps that one sum of its products runs over."""
+    distances: int = 0
+    """Exponents in use of weights that are powers of two; 0 for other weights."""
+    terms: float = 1.0
+    """Numbers that a weight is the sum of, a mean over the output channels."""
+    elementwise: tuple[Elementwise, ...] = ()
+    """Work on single values from this layer to the next one with weights."""
+
+    @property
+    def synaptic(self) -> Operation:
+        """Operation of one weight, or term of one, and one input."""
+        products = math.prod(self.info.weight_shape[1:]) * self.sums
+        return synaptic(
+            self.bits, self.input, products, spikes=self.spiking, distances=self.distances
+        )
+
+    def operations(self, accumulates: Accumulates = "exact") -> Counts:
+        """Return the operations per pixel by kind and widths.
+
+        Args:
+            accumulates: Count of the accumulates.
+
+        >>> info = LayerInfo("dense", "linear", (4,), (2, 4), (2,), (), (), 8)
+        >>> layer = LayerActivity(info, False, 1.0, 8.0, 0.0, 0.0, bits=6, input=Width(8))
+        >>> layer.operations()
+        {Operation(kind='mac', i=6, j=8, total=16, floating=False): 8.0}
+        """
+        number = self.ac if accumulates == "exact" else self.ac_by_rate
+        number = self.terms * (number if self.spiking else self.mac)
+        counts: dict[Operation, float] = {self.synaptic: number}
+        for work in self.elementwise:
+            for operation, times in work.counts.items():
+                counts[operation] = counts.get(operation, 0) + times
+        return counts
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,9 +103,12 @@ class Observation:
 class _Recorder:
     """Sums over all batches of what the layers of one network received and emitted."""
 
-    def __init__(self, network: nn.Module, example: Tensor) -> None:
+    def __init__(self, network: nn.Module, example: Tensor, pixel_bits: int) -> None:
         self.network = network
-        self.table = {info.name: info for info in layer_table(network, example)}
+        self.tracker = tracker = Tracker(network, pixel_bits)
+        end = recording({"": network}, lambda *call: tracker.finish(call[-1]))
+        with recording(tracker.modules(), tracker.note), end:
+            self.table = {info.name: info for info in layer_table(network, example)}
         self.spiking = spiking_layers(network)
         self.steps, self.spike_driven = 1, frozenset[str]()
         self.neurons: dict[str, nn.Module] = {}
@@ -117,7 +161,7 @@ class _Recorder:
 
     def layers(self) -> list[LayerActivity]:
         """Return the mean activity of every layer."""
-        activity = []
+        activity: list[LayerActivity] = []
         for name, info in self.table.items():
             rate = self.inputs[name] / self.pixels / torch.Size(info.input_shape).numel()
             if name in self.spiking:
@@ -128,24 +172,33 @@ class _Recorder:
                 changing = name.removeprefix("layers.") in self.spike_driven
                 mac = float(info.mac) * (self.steps if changing else 1)
                 row = LayerActivity(info, False, rate, mac, 0.0, 0.0, changing)
-            activity.append(row)
+            width, sums = self.tracker.inputs[name]
+            row = replace(row, input=width, sums=sums, **self.tracker.stored[name]._asdict())
+            work = self.tracker.of(name, first=not activity)
+            activity.append(replace(row, elementwise=work))
         return activity
 
 
 def observe(
-    network: nn.Module, patches: Patches, indices: Tensor, batch_size: int = 512
+    network: nn.Module,
+    patches: Patches,
+    indices: Tensor,
+    batch_size: int = 512,
+    pixel_bits: int = 32,
 ) -> Observation:
     """Classify pixels once and record logits, operations and spike rates together.
 
     A CNN multiplies everywhere. An SNN multiplies in the layers before its first LIF, and at every
     step in those whose inputs were made of spikes by another such layer, a sum or an average. It
     accumulates elsewhere, one weight per spike and output: the spike mask convolved with ones.
+    Element-wise work belongs to the layer with weights before it.
 
     Args:
         network: CNN or `SpikingNetwork`; it keeps its mode, weights and hooks.
         patches: Patches of the scene's pixels.
         indices: Flat pixel indices [N], N >= 1.
         batch_size: Patches per forward pass; limits memory.
+        pixel_bits: Bits per value of the patches; 32 for floating point.
 
     Returns:
         Logits [N, K], layers and spike rates.
@@ -159,7 +212,7 @@ def observe(
     >>> tuple(seen.logits.shape), seen.layers[0].mac, seen.spike_rates
     ((9, 2), 8.0, {})
     """
-    recorder = _Recorder(network, patches.gather(indices[:1]))
+    recorder = _Recorder(network, patches.gather(indices[:1]), pixel_bits)
     with evaluating(network), recorder.listening():
         logits = predict(network, patches, indices, batch_size)
     rates = {name: spikes / slots for name, (spikes, slots) in recorder.spikes.items()}
@@ -167,15 +220,20 @@ def observe(
 
 
 def measure(
-    network: nn.Module, patches: Patches, indices: Tensor, batch_size: int = 512
+    network: nn.Module,
+    patches: Patches,
+    indices: Tensor,
+    batch_size: int = 512,
+    pixel_bits: int = 32,
 ) -> list[LayerActivity]:
-    """Count the operations of every convolution and dense layer while pixels are classified.
+    """Count the operations of every layer while pixels are classified.
 
     Args:
         network: CNN or `SpikingNetwork`; it keeps its mode, weights and hooks.
         patches: Patches of the scene's pixels.
         indices: Flat pixel indices [N], N >= 1.
         batch_size: Patches per forward pass; limits memory.
+        pixel_bits: Bits per value of the patches; 32 for floating point.
 
     Returns:
         One entry per layer in the order in which they run, means over the N pixels.
@@ -188,7 +246,7 @@ def measure(
     >>> layer.info.name, layer.mac, layer.ac, layer.input_density
     ('1', 8.0, 0.0, 1.0)
     """
-    return observe(network, patches, indices, batch_size).layers
+    return observe(network, patches, indices, batch_size, pixel_bits).layers
 
 
 def operations(activity: Sequence[LayerActivity]) -> dict[str, float]:
@@ -229,6 +287,7 @@ def shared_between_windows(activity: Sequence[LayerActivity]) -> list[LayerActiv
             mac=layer.mac / positions(layer),
             ac=layer.ac / positions(layer),
             ac_by_rate=layer.ac_by_rate / positions(layer),
+            elementwise=tuple(work.shared() for work in layer.elementwise),
         )
         for layer in activity
     ]

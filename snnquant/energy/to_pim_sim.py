@@ -19,9 +19,7 @@ from snnquant.sampling import Patches
 from snnquant.scenes import load_scene
 
 PIXEL_BITS = 8
-"""Bits per analog pixel value at the converter that feeds the first layer, an assumption.
-
-The network itself receives pixels in floating point."""
+"""Bits at the converter of the first layer where pixels are in floating point, an assumption."""
 
 
 def to_workload(
@@ -29,23 +27,27 @@ def to_workload(
     activity: Sequence[LayerActivity],
     quantization: MethodConfig,
     time_steps: int,
+    pixel_bits: int = 32,
 ) -> Workload:
     """Describe the layers of a quantized SNN, with their measured input densities, for pim_sim.
 
     Args:
         name: Name of the workload, such as scene and model.
         activity: Layers, as `measure` returns them.
-        quantization: Bits per weight.
+        quantization: Bits per weight of layers in floating point.
         time_steps: Time steps T per classification.
+        pixel_bits: Bits per value of a pixel that the network receives; 32 for floating point,
+            which is converted to `PIXEL_BITS`.
 
     Returns:
         One entry per layer.
     """
-    layers = tuple(_layer(layer, quantization.bits, time_steps) for layer in activity)
+    analog = PIXEL_BITS if pixel_bits == 32 else pixel_bits
+    layers = tuple(_layer(layer, quantization.bits, analog, time_steps) for layer in activity)
     return Workload(name=name, layers=layers)
 
 
-def _layer(layer: LayerActivity, bits: int, time_steps: int) -> Layer:
+def _layer(layer: LayerActivity, bits: int, analog_bits: int, time_steps: int) -> Layer:
     info = layer.info
     return Layer(
         name=info.name.removeprefix("layers."),
@@ -54,8 +56,8 @@ def _layer(layer: LayerActivity, bits: int, time_steps: int) -> Layer:
         weight_shape=info.weight_shape,
         stride=info.stride,
         padding=info.padding,
-        weight_bits=bits,
-        input_bits=1 if layer.spiking else PIXEL_BITS,
+        weight_bits=layer.bits or bits,
+        input_bits=1 if layer.spiking else analog_bits,
         signed=True,
         time_steps=time_steps,
         input_density=layer.input_density,
@@ -78,8 +80,9 @@ def write_cnn_workloads(
     Args:
         name: Name of the workloads, such as scene and model.
         folder: Run directory.
-        quantization: Bits per weight of the quantized CNN; its activations have `PIXEL_BITS`.
+        quantization: Bits per weight of the quantized CNN's layers in floating point.
         quantized: Layers of the quantized CNN, as `measure` returns them; None where it is missing.
+            Activations in floating point are taken with `PIXEL_BITS`.
         floating: Layers of the CNN, whose weights and activations have 32 bits.
 
     Raises:
@@ -89,7 +92,10 @@ def write_cnn_workloads(
         return
     if quantized is not None:
         workload = to_workload(name, quantized, quantization, 1)
-        workload.to_json(folder / "workload_cnn_quantized.json")
+        widths = (PIXEL_BITS if row.input.floating else row.input.bits for row in quantized)
+        pairs = zip(workload.layers, widths, strict=True)
+        layers = tuple(replace(layer, input_bits=bits) for layer, bits in pairs)
+        replace(workload, layers=layers).to_json(folder / "workload_cnn_quantized.json")
     if floating is not None:
         plain = to_workload(name, floating, quantization, 1)
         layers = tuple(replace(row, weight_bits=32, input_bits=32) for row in plain.layers)
@@ -146,4 +152,5 @@ def write_workload(checkpoint: Path, scene: str, file: Path) -> None:
     chosen = np.unique(np.linspace(0, len(labelled) - 1, PIXELS).astype(np.int64))
     activity = measure(found.network, patches, torch.from_numpy(labelled[chosen]))
     name = f"{cube.name} {found.model.name}"
-    to_workload(name, activity, found.quantization, found.neuron.time_steps).to_json(file)
+    bits = found.normalisation.bits
+    to_workload(name, activity, found.quantization, found.neuron.time_steps, bits).to_json(file)

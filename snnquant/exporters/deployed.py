@@ -11,6 +11,7 @@ from snnquant.config.scaling_names import forms_of
 from snnquant.nn.convolutions import Conv2d, Conv3d
 from snnquant.nn.kinds import MAX_POOLS
 from snnquant.quantization import freeze
+from snnquant.quantization.activations import QuantizedReLU
 from snnquant.sampling import Normalisation
 from snnquant.sampling.spectra import FLAT
 from snnquant.spiking import (
@@ -47,6 +48,7 @@ class Deployed(nn.Module):
         self.forms = forms_of(normalisation.spectra) if normalisation is not None else []
         self.floor = normalisation.floor if normalisation is not None else 0.0
         self.normalised = normalisation is not None
+        self.grid = normalisation.grid if normalisation is not None else None
         self.bands = 0 if normalisation is None else len(normalisation.mean) // len(self.forms)
         self.projected = normalisation is not None and normalisation.components is not None
         if normalisation is not None:
@@ -54,7 +56,10 @@ class Deployed(nn.Module):
                 values = torch.from_numpy(getattr(normalisation, name))
                 self.register_buffer(name, values[:, None, None])
             if normalisation.components is not None:
-                self.register_buffer("components", torch.from_numpy(normalisation.components.T))
+                components = torch.from_numpy(normalisation.components.T)
+                if self.grid is not None:  # as `Normalisation.apply`: a code may depend on it
+                    components = components.double()
+                self.register_buffer("components", components)
 
     def forward(self, patches: Tensor) -> Tensor:
         """Return the logits [N, K]."""
@@ -63,8 +68,12 @@ class Deployed(nn.Module):
             patches = forms[0] if len(forms) == 1 else torch.cat(forms, 2)
             patches = (patches - self.mean) / self.std
         if self.projected:
-            scores = self.components @ patches.flatten(3).squeeze(1)
+            scores = self.components @ patches.flatten(3).squeeze(1).to(self.components.dtype)
+            scores = scores.to(patches.dtype)
             patches = scores.view(-1, 1, scores.shape[1], *patches.shape[3:])
+        if self.grid is not None:
+            codes = (patches / self.grid.step).round().clamp(self.grid.low, self.grid.high)
+            patches = codes * self.grid.step
         logits: Tensor = self.network(patches)
         return logits
 
@@ -115,6 +124,14 @@ class WindowedPool(nn.Module):
         return x
 
 
+class PlainQuantizedReLU(QuantizedReLU):
+    """A `QuantizedReLU` as plain operations on numbers, so that a tracer sees them."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the activations of x [N, ...] on their levels."""
+        return self.codes(x / self.step) * self.step
+
+
 ADAPTIVE = (
     *(nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d, nn.AdaptiveAvgPool3d),
     *(nn.AdaptiveMaxPool1d, nn.AdaptiveMaxPool2d, nn.AdaptiveMaxPool3d),
@@ -123,6 +140,7 @@ PLAIN: dict[type[nn.Module], type[nn.Module]] = {
     Conv2d: nn.Conv2d,
     Conv3d: nn.Conv3d,
     LIF: UnrolledLIF,
+    QuantizedReLU: PlainQuantizedReLU,
     **{kind: type(kind.__name__, (WindowedPool, kind), {}) for kind in ADAPTIVE},
 }
 """Plain stand-ins for modules whose operations are arranged for speed."""

@@ -22,6 +22,7 @@ def metadata_of(checkpoint: Checkpoint, scene: str, class_names: Sequence[str]) 
         "classes": str(checkpoint.classes),
         "scene_digest": checkpoint.scene_digest,
         "weight_bits": str(checkpoint.bits or 32),
+        "pixel_bits": str(checkpoint.normalisation.bits),
     }
     if checkpoint.neuron:
         metadata["time_steps"] = str(checkpoint.neuron.time_steps)

@@ -53,6 +53,9 @@ def write_nir(request: ExportRequest, path: Path) -> None:
         if request.normalisation.spectra != "raw":
             for name in ("spectra", "floor"):
                 graph.nodes[INPUT].metadata[name] = getattr(request.normalisation, name)
+        if (grid := request.normalisation.grid) is not None:
+            for name in ("step", "low", "high"):
+                graph.nodes[INPUT].metadata[f"pixel_{name}"] = getattr(grid, name)
     with replacing(path) as temporary:
         nir.write(str(temporary), graph)
 

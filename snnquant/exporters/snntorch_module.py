@@ -145,10 +145,12 @@ class _Writer:
             if values is not None:
                 tensor = torch.from_numpy(values)
                 tensor = tensor.T.contiguous() if name == "components" else tensor[:, None, None]
+                dtype = ""
+                if name == "components" and normalisation.grid is not None:
+                    tensor, dtype = tensor.double(), ", dtype=torch.float64"
                 self.state[name] = tensor
-                self.init.append(
-                    f"self.register_buffer({name!r}, torch.empty({tuple(tensor.shape)}))"
-                )
+                empty = f"torch.empty({tuple(tensor.shape)}{dtype})"
+                self.init.append(f"self.register_buffer({name!r}, {empty})")
         self.once, forms = [], []
         for form in forms_of(normalisation.spectra):
             self.once += [line.format(floor=normalisation.floor) for line in FORMS[form]]
@@ -156,9 +158,16 @@ class _Writer:
         joined = forms[0] if len(forms) == 1 else f"torch.cat([{', '.join(forms)}], 2)"
         self.once.append(f"x = ({joined} - self.mean) / self.std")
         if normalisation.components is not None:
-            self.once.append("x = self.components @ x.flatten(3).squeeze(1)")
+            columns = "x.flatten(3).squeeze(1)"
+            if normalisation.grid is None:
+                self.once.append(f"x = self.components @ {columns}")
+            else:  # as `Normalisation.apply`: a code may depend on it
+                self.once.append(f"x = (self.components @ {columns}.double()).float()")
             self.once.append(f"x = x.reshape({(-1, *self.patch)})")
             self.patch = (1, len(normalisation.mean) // len(forms), *self.patch[2:])
+        if (grid := normalisation.grid) is not None:
+            codes = f"(x / {grid.step!r}).round().clamp({grid.low}, {grid.high})"
+            self.once.append(f"x = {codes} * {grid.step!r}")
 
     def add(self, row: Mapping[str, Any]) -> None:
         """Add a layer as `GraphNetwork.describe` returns it."""

@@ -19,6 +19,7 @@ from snnquant.pipeline.controls import spectral_scores
 from snnquant.pipeline.other_cube import cube_of_another
 from snnquant.pipeline.readouts import kept_readout, tile_form
 from snnquant.pipeline.run import Run
+from snnquant.pipeline.run_start import activation_width
 from snnquant.report.across_scenes import AcrossControls, AcrossMetrics, AcrossScores
 from snnquant.report.calibration import SmoothedScores
 from snnquant.report.run_metrics import SceneMetrics
@@ -86,7 +87,8 @@ def evaluate_across(run: Run, scene: Scene, *, resample: bool = False) -> Across
         run.progress("evaluation", done, len(present), name)
         networks[name] = _score(run, name, cube, pixels, truth)
     run.progress("evaluation", len(present), len(present), "")
-    window = run.config.model.window
+    window, cnn = run.config.model.window, Network.CNN_QUANTIZED
+    quantized = run.load(cnn).network if cnn in present else None
     metrics = AcrossMetrics(
         run=str(run.path),
         trained_on=own.name,
@@ -101,6 +103,7 @@ def evaluate_across(run: Run, scene: Scene, *, resample: bool = False) -> Across
         controls=AcrossControls(
             *spectral_scores(own, run.split, window, cube.open(), pixels, truth)
         ),
+        activation_bits=activation_width(quantized),
     )
     write_json(across_file(run.path, scene), metrics.to_dict())
     return metrics

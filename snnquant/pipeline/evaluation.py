@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -13,6 +14,7 @@ from snnquant.checkpoints import Checkpoint
 from snnquant.energy import (
     LayerActivity,
     Observation,
+    Operation,
     load_costs,
     measure,
     observe,
@@ -30,7 +32,7 @@ from snnquant.nn import parameter_count
 from snnquant.pipeline.controls import score_controls
 from snnquant.pipeline.readouts import choose_readout, judge, keep_readouts
 from snnquant.pipeline.run import Run
-from snnquant.pipeline.run_start import batch_size_for
+from snnquant.pipeline.run_start import activation_width, batch_size_for
 from snnquant.pipeline.scene_map import (
     PATCHES_AT_ONCE,
     integer_network,
@@ -44,6 +46,7 @@ from snnquant.report.run_metrics import (
     IntegerScores,
     ModelMetrics,
     NetworkMetrics,
+    OperationCount,
     Operations,
     RunMetrics,
     SceneMetrics,
@@ -120,10 +123,11 @@ def evaluate(run: Run) -> RunMetrics:
         networks=scores,
         spike_rates=None if trained is None else trained.seen.spike_rates,
         scene=_scene(run),
-        model=_model(run, observed[present[-1]].seen.layers),
+        model=_model(run, observed),
         split=_split(run),
         controls=score_controls(run.scene, run.split, run.config.model.window),
         operations={name: Operations(**operations(o.layers)) for name, o in observed.items()},
+        operations_by_width={name: _by_width(o.layers) for name, o in observed.items()},
         **_energies(run, observed),
         pim=None if trained is None else _first_layer(run, trained.seen.layers),
         calibration=calibration,
@@ -145,8 +149,12 @@ def _test_samples(run: Run) -> Samples:
 def _observe(checkpoint: Checkpoint, test: Samples) -> _Observed:
     example = test.patches.gather(test.indices[:1])
     batch = batch_size_for(checkpoint.network, example)
-    seen = observe(checkpoint.network, test.patches, test.indices, batch)
+    seen = observe(checkpoint.network, test.patches, test.indices, batch, _pixel_bits(checkpoint))
     return _Observed(checkpoint, seen)
+
+
+def _pixel_bits(checkpoint: Checkpoint) -> int:
+    return getattr(checkpoint.normalisation, "bits", 32)
 
 
 def _priced(checkpoint: Checkpoint, layers: list[LayerActivity]) -> list[LayerActivity]:
@@ -164,36 +172,43 @@ def _scores(observed: _Observed, test: Samples, classes: int) -> NetworkMetrics:
 
 
 def _energies(run: Run, observed: Mapping[Network, _Observed]) -> dict[str, Any]:
-    """Return the energies and their ratios, single and in a map, by their names in the metrics."""
+    """Return prices and their ratios, single and in a map, by their names in the metrics."""
     activity = {name: entry.layers for name, entry in observed.items()}
-    bits = {name: entry.checkpoint.bits for name, entry in observed.items()}
-    found = {"energy": activity}
+    found = {"": activity}
     cnn = (
         run.load(Network.CNN_FP32)
         if Network.CNN_FP32 not in observed
         else observed[Network.CNN_FP32].checkpoint
     )
     if dense_form(cnn.network, run.patches.bands, run.config.model.window):
-        found["map_energy"] = {
-            name: shared_between_windows(layers) for name, layers in activity.items()
-        }
+        found["map_"] = {name: shared_between_windows(rows) for name, rows in activity.items()}
     values: dict[str, Any] = {}
-    for kind, layers_by_network in found.items():
-        energy: dict[str, dict[str, float]] = {}
-        ratio: dict[str, dict[str, float]] = {}
+    for place, layers_by_network in found.items():
+        for quantity in ("energy_pj", "energy_ratio", "effort", "effort_ratio"):
+            values[f"{place}{quantity}"] = {}
         for costs in load_costs():
-            spent = {
-                name: costs.energy_pj(layers, bits[name])
-                for name, layers in layers_by_network.items()
-            }
-            energy[costs.name] = {str(name): pj for name, pj in spent.items()}
+            spent = {name: costs.of(layers) for name, layers in layers_by_network.items()}
+            kind = "energy" if costs.unit == "pJ" else "effort"
+            own = {str(name): price for name, price in spent.items()}
+            values[f"{place}{'energy_pj' if kind == 'energy' else kind}"][costs.name] = own
             if Network.SNN_TRAINED in spent:
-                cnns = {str(name): pj for name, pj in spent.items() if not name.spiking}
-                ratio[costs.name] = {
-                    name: pj / spent[Network.SNN_TRAINED] for name, pj in cnns.items()
+                values[f"{place}{kind}_ratio"][costs.name] = {
+                    str(name): price / spent[Network.SNN_TRAINED]
+                    for name, price in spent.items()
+                    if not name.spiking
                 }
-        values |= {f"{kind}_pj": energy, f"{kind}_ratio": ratio}
     return values
+
+
+def _by_width(layers: list[LayerActivity]) -> tuple[OperationCount, ...]:
+    """Add up the operations of a network's layers by kind and widths."""
+    total: Counter[Operation] = Counter()
+    for layer in layers:
+        total.update(layer.operations())
+    return tuple(
+        OperationCount(kind, i, j, into, "float32" if floating else "integer", number)
+        for (kind, i, j, into, floating), number in total.items()
+    )
 
 
 def _first_layer(run: Run, layers: list[LayerActivity]) -> FirstLayerMetrics | None:
@@ -202,7 +217,8 @@ def _first_layer(run: Run, layers: list[LayerActivity]) -> FirstLayerMetrics | N
     if run.quantization is None:
         return None
     name = _workload_name(run)
-    workload = to_workload(name, layers, run.quantization, config.neuron.time_steps)
+    steps, pixel_bits = config.neuron.time_steps, run.normalisation.bits
+    workload = to_workload(name, layers, run.quantization, steps, pixel_bits)
     report = price_first_layer(workload, run.hardware, run.path / "workload.json")
     gains = {name: Gain(**values) for name, values in report.to_dict()["ratio"].items()}
     return FirstLayerMetrics(config.hardware, **gains)
@@ -213,27 +229,29 @@ def _workload_name(run: Run) -> str:
 
 
 def energy_by_layer(run: Run) -> list[dict[str, Any]]:
-    """Return operations and energy of every layer of every network that the run has.
+    """Return operations, energy and effort of every layer of every network that the run has.
 
-    One dictionary per network and layer: "network", "layer", "input_density" (0 to 1), "mac" and
-    "ac" per pixel, and "energy_pj", pJ per pixel by cost table.
+    One dictionary per network and layer: "network", "layer", "input_density" (0 to 1), "bits" per
+    weight and "input_bits" (32 in floating point), "mac" and "ac" per pixel, "operations" per pixel
+    by kind and widths, "energy_pj", pJ per pixel, and "effort", bit operations per pixel, by cost
+    table. Element-wise work belongs to the layer before it.
     """
     rows: list[dict[str, Any]] = []
-    test = _test_samples(run)
+    test, costs = _test_samples(run), load_costs()
     for name in run.present():
-        checkpoint = run.load(name)
-        for layer in _observe(checkpoint, test).layers:
+        for layer in _observe(run.load(name), test).layers:
             rows.append(
                 {
                     "network": name.value,
                     "layer": layer.info.name.removeprefix("layers."),
                     "input_density": layer.input_density,
+                    "bits": layer.bits or 32,
+                    "input_bits": layer.input.bits,
                     "mac": layer.mac,
                     "ac": layer.ac,
-                    "energy_pj": {
-                        costs.name: costs.energy_pj([layer], checkpoint.bits)
-                        for costs in load_costs()
-                    },
+                    "operations": [asdict(count) for count in _by_width([layer])],
+                    "energy_pj": {c.name: c.of([layer]) for c in costs if c.unit == "pJ"},
+                    "effort": {c.name: c.of([layer]) for c in costs if c.unit != "pJ"},
                 }
             )
     return rows
@@ -245,8 +263,9 @@ def _scene(run: Run) -> SceneMetrics:
     return SceneMetrics(scene.name, scene.cube.shape, labelled, scene.class_names)
 
 
-def _model(run: Run, layers: list[LayerActivity]) -> ModelMetrics:
-    config = run.config
+def _model(run: Run, observed: Mapping[Network, _Observed]) -> ModelMetrics:
+    config, layers = run.config, list(observed.values())[-1].seen.layers
+    quantized = observed.get(Network.CNN_QUANTIZED)
     return ModelMetrics(
         name=config.model.name,
         window=config.model.window,
@@ -255,6 +274,8 @@ def _model(run: Run, layers: list[LayerActivity]) -> ModelMetrics:
         layers=tuple(
             replace(layer.info, name=layer.info.name.removeprefix("layers.")) for layer in layers
         ),
+        activation_bits=activation_width(quantized.checkpoint.network if quantized else None),
+        pixel_bits=run.normalisation.bits,
     )
 
 
@@ -293,17 +314,22 @@ def evaluate_early_exit(run: Run) -> EarlyExit:
     test, last = _test_samples(run), network.time_steps
     logits = logits_by_step(network, test.patches, test.indices)
     stopped, full = exits(logits, step_margins), logits[-1].argmax(1)
-    costs = load_costs()
-    whole = _priced(checkpoint, measure(network, test.patches, test.indices))
+    costs = [cost for cost in load_costs() if cost.unit == "pJ"]
+
+    def priced(pixels: Tensor) -> list[LayerActivity]:
+        bits = _pixel_bits(checkpoint)
+        return _priced(checkpoint, measure(network, test.patches, pixels, pixel_bits=bits))
+
+    whole = priced(test.indices)
     spent = dict.fromkeys((cost.name for cost in costs), 0.0)
     for step in range(1, last + 1):
         pixels = test.indices[stopped.steps == step]
         if len(pixels):
             network.time_steps = step
-            layers = _priced(checkpoint, measure(network, test.patches, pixels))
+            layers = priced(pixels)
             for cost in costs:
                 share = len(pixels) / len(test.indices)
-                spent[cost.name] += share * cost.energy_pj(layers, checkpoint.bits)
+                spent[cost.name] += share * cost.of(layers)
     network.time_steps = last
     result = EarlyExit(
         margins=tuple(step_margins),
@@ -314,7 +340,7 @@ def evaluate_early_exit(run: Run) -> EarlyExit:
         overall_accuracy_of_all_steps=_share(full == test.classes),
         agreement=_share(stopped.classes == full),
         energy_pj=spent,
-        energy_pj_of_all_steps={c.name: c.energy_pj(whole, checkpoint.bits) for c in costs},
+        energy_pj_of_all_steps={cost.name: cost.of(whole) for cost in costs},
     )
     write_json(run.path / "early_exit.json", result.to_dict())
     return result

@@ -227,7 +227,9 @@ def _import_checkpoint(run: Run, file: Path) -> list[str]:
         found = f"found {checkpoint.bands} bands and {checkpoint.classes} classes"
         raise InputError(f"{file}: {found}, expected {bands} and {classes} as in the scene")
     run.write()
-    save_checkpoint(run.file(Network.CNN_FP32), checkpoint)
+    run.use(checkpoint.normalisation)
+    on_grid = replace(checkpoint, normalisation=run.normalisation)
+    save_checkpoint(run.file(Network.CNN_FP32), on_grid)
     if checkpoint.split_digest == run.split.digest:
         return []
     return ["trained on another split: this run's test pixels may be its training pixels"]

@@ -17,7 +17,7 @@ from torch import nn
 
 from snnquant.checkpoints import Checkpoint, load_checkpoint, save_checkpoint
 from snnquant.config import MethodConfig, RunConfig, read_config
-from snnquant.energy import find_hardware
+from snnquant.energy import find_hardware, load_costs
 from snnquant.errors import InputError
 from snnquant.models import build_model
 from snnquant.nn import GraphNetwork
@@ -36,17 +36,16 @@ from snnquant.pipeline.run_start import (
     given,
     is_given,
     large_classes,
+    require_new,
     store,
-    unlabelled,
     with_scaling,
-    write_history,
 )
 from snnquant.sampling import Normalisation, Patches, Split, make_split
 from snnquant.sampling.patches import CPU
 from snnquant.scenes import Scene, load_mask, load_scene
-from snnquant.spiking import SpikingNetwork, build_neuron
+from snnquant.spiking import build_neuron
 from snnquant.stored_networks import Network
-from snnquant.training import AccumulateMeter, Epoch, Samples, Stage, Teacher, train
+from snnquant.training import Samples
 
 Progress = Callable[[str, int, int, str], None]
 """Receives the stage, how much of it is done, how much there is in all, and a remark."""
@@ -112,9 +111,9 @@ class Run:
         >>> run.config.scene
         'scene.npz'
         """
-        if path is not None and path.exists() and (not path.is_dir() or any(path.iterdir())):
-            raise InputError(f"{path}: exists and is not empty, expected a new folder or --resume")
+        require_new(path)
         find_hardware(config.hardware)
+        load_costs()  # refuses a wrong file before anything is trained
         name = Path(config.scene).stem if scene is None else scene.name
         made = scene is not None
         scene = large_classes(scene or load_scene(config.scene), config.split)
@@ -250,12 +249,15 @@ class Run:
         """Statistics of the training pixels, or those of the imported CNN."""
         if self.has(Network.CNN_FP32):
             return self._checkpoint(Network.CNN_FP32).normalisation
-        return self.scaled(self.config.scaling)
+        return self._on_grid(self.scaled(self.config.scaling))
+
+    def _on_grid(self, normalisation: Normalisation) -> Normalisation:
+        return normalisation.on_grid(self.scene.cube, self.split.train, self.config.pixel_bits)
 
     def scaled(self, scaling: str) -> Normalisation:
-        """Return a scaling of this scene, fitted to the training pixels; auto is standard.
+        """Return a scaling of this scene, fitted to training pixels, without a grid of its values.
 
-        The file of a scaling is read from the run folder once it is there.
+        auto is standard. The file of a scaling is read from the run folder once it is there.
         """
         kept = self.path / SCALING_FILE
         scaling = "standard" if scaling == "auto" else scaling
@@ -274,7 +276,9 @@ class Run:
 
     def use(self, normalisation: Normalisation) -> None:
         """Take a normalisation in place of the configuration's, for an imported CNN."""
-        vars(self)["normalisation"] = normalisation  # where `cached_property` looks first
+        vars(self)["normalisation"] = self._on_grid(
+            normalisation
+        )  # where `cached_property` looks first
         vars(self).pop("patches", None)
 
     @cached_property
@@ -360,38 +364,10 @@ class Run:
         save_checkpoint(self.file(name), checkpoint)
         self._loaded.pop(Network.of(name), None)
 
-    def fit(self, network: nn.Module, stage: Stage, teacher: Teacher | None) -> None:
-        """Train a network on the training pixels, with progress, history and resumable state."""
-        network.to(self.device)
-        settings = self.config.training
-
-        def report(row: Epoch) -> None:
-            remark = f"loss {row.loss:.4f}  validation OA {100 * row.validation_accuracy:.2f} %"
-            self.progress(stage.name, row.epoch + 1, stage.epochs, remark)
-
-        accumulates = None
-        if isinstance(network, SpikingNetwork) and settings.spike_penalty > 0:
-            accumulates = AccumulateMeter(network, self.patches.gather(self.split.train[:1]))
-        self.progress(stage.name, 0, stage.epochs, "")
-        history = train(
-            network,
-            self.samples(self.split.train),
-            self.samples(self.split.val),
-            stage,
-            settings,
-            self._state(stage.name),
-            seed=self.config.seed,
-            teacher=teacher,
-            unlabelled=unlabelled(self.config, self.scene) if teacher is not None else None,
-            accumulates=accumulates,
-            on_epoch=report,
-        )
-        write_history(self.path / "history.csv", stage.name, history)
-        self.progress(stage.name, stage.epochs, stage.epochs, f"{len(history)} epochs")
-
     def finish(self, stage: str) -> None:
         """Delete the resumable state of a stage whose network is saved."""
-        self._state(stage).unlink(missing_ok=True)
+        self.state_file(stage).unlink(missing_ok=True)
 
-    def _state(self, stage: str) -> Path:
+    def state_file(self, stage: str) -> Path:
+        """Return the path of a stage's resumable state."""
         return self.path / f"{stage}.state.safetensors"

@@ -19,6 +19,7 @@ from snnquant.config.options import STAGES
 from snnquant.errors import InputError
 from snnquant.io import replacing
 from snnquant.nn import layer_table
+from snnquant.quantization import activation_bits
 from snnquant.sampling import Split
 from snnquant.sampling.normalisation import read_scaling
 from snnquant.scenes import Scene
@@ -109,6 +110,12 @@ def free_folder(config: RunConfig, scene_name: str) -> Path:
     return path
 
 
+def require_new(path: Path | None) -> None:
+    """Raise `InputError` where a new run would meet files of something else."""
+    if path is not None and path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise InputError(f"{path}: exists and is not empty, expected a new folder or --resume")
+
+
 def write_history(path: Path, stage: str, history: list[Epoch]) -> None:
     """Put a stage's epochs into history.csv, replacing those that it held."""
     rows: list[dict[str, Any]] = []
@@ -160,6 +167,11 @@ def changed(
             expected = f"expected {option.value(own)}, with which the run's networks were made"
             raise InputError(f"{option.flag}: found {wanted}, {expected}")
     return replace(asked, scene=own.scene)
+
+
+def activation_width(network: nn.Module | None) -> int:
+    """Return the max bits per activation of a CNN; 32 without it or where none is quantized."""
+    return max(activation_bits(network).values(), default=32) if network else 32
 
 
 def batch_size_for(network: nn.Module, example: Tensor) -> int:

@@ -214,4 +214,5 @@ def integer_network(
     if checkpoint.quantization is None:
         found = f"found {name}, whose weights are not quantized"
         raise InputError(f"--network: {found}, expected a quantized SNN for the integer engine")
-    return IntegerNetwork(network, inputs_of(checkpoint), checkpoint.model.window, step_margins)
+    shape = inputs_of(checkpoint), checkpoint.model.window
+    return IntegerNetwork(network, *shape, step_margins, grid=checkpoint.grid)

@@ -30,11 +30,12 @@ from snnquant.config import RunConfig
 from snnquant.conversion import convert, fold_batch_norm
 from snnquant.io import write_json
 from snnquant.models import build_model
+from snnquant.pipeline.fit import fit
 from snnquant.pipeline.front_end_choice import choose_front_end
 from snnquant.pipeline.run import Run
 from snnquant.pipeline.run_start import KEY_MAP, batch_size_for, changed, store
 from snnquant.pipeline.teacher import soft_labels
-from snnquant.quantization import quantize
+from snnquant.quantization import Calibration, Plan, complete, quantize
 from snnquant.spiking import SpikingNetwork
 from snnquant.stored_networks import Network
 from snnquant.training import Stage, SynapseNorms, predict
@@ -60,7 +61,7 @@ def train_cnn(run: Run) -> None:
         run.write()
         training = config.training
         stage = Stage(Network.CNN_FP32.stage, training.cnn_epochs, training.learning_rate)
-        run.fit(cnn, stage, None)
+        fit(run, cnn, stage, None)
         run.save(Network.CNN_FP32, fold_batch_norm(cnn))
     run.finish(Network.CNN_FP32.stage)
 
@@ -76,12 +77,17 @@ def quantize_cnn(run: Run) -> None:
     """
     config = run.config
     if run.quantization and not run.has(Network.CNN_QUANTIZED):
+        method, training = run.quantization, config.training
         teacher, cnn = run.load(Network.CNN_FP32).network, run.load(Network.CNN_FP32).network
-        quantize(cnn, run.quantization)
-        training = config.training
-        # It starts where the 32-bit CNN ended: a tenth of the rate keeps it there.
-        rate = training.learning_rate / 10
-        run.fit(cnn, Stage(Network.CNN_QUANTIZED.stage, training.quantized_epochs, rate), teacher)
+        plan: Plan = method.plan()
+        calibration = _with_classes(run)
+        quantize(cnn, method, calibration)
+        if plan.trains:
+            # It starts where the 32-bit CNN ended: a tenth of the rate keeps it there.
+            rate = training.learning_rate / 10
+            stage = Stage(Network.CNN_QUANTIZED.stage, training.quantized_epochs, rate)
+            fit(run, cnn, stage, teacher, plan)
+            complete(cnn, method, calibration)
         run.save(Network.CNN_QUANTIZED, cnn, quantization=run.quantization)
     run.finish(Network.CNN_QUANTIZED.stage)
 
@@ -154,8 +160,11 @@ def train_snn(run: Run) -> None:
             kind = name.rpartition(".")[2]
             if kind in ("leak", "threshold"):
                 parameter.requires_grad_(training.trained_neuron in ("both", kind))
-        if run.quantization:
-            quantize(snn, run.quantization)
+        method = run.quantization
+        plan: Plan = method.plan() if method else Plan()
+        calibration = _with_classes(run)
+        if method and plan.trains:
+            quantize(snn, method, calibration)
         norms = None
         if training.snn_batch_norm:
             assert isinstance(snn, SpikingNetwork)
@@ -163,9 +172,11 @@ def train_snn(run: Run) -> None:
             norms = SynapseNorms(snn, patches[: batch_size_for(snn, patches[:1])])
         teacher = soft_labels(run, run.load(Network.CNN_FP32).network)
         stage = Stage(Network.SNN_TRAINED.stage, training.snn_epochs, training.learning_rate)
-        run.fit(snn, stage, teacher)
+        fit(run, snn, stage, teacher, plan)
         if norms is not None:
             norms.fold()
+        if method:
+            (complete if plan.trains else quantize)(snn, method, calibration)
         run.save(Network.SNN_TRAINED, snn, quantization=run.quantization, neuron=config.neuron)
     run.finish(Network.SNN_TRAINED.stage)
 
@@ -190,5 +201,11 @@ def change_options(run: Run, config: RunConfig) -> None:
 
 def _calibration(run: Run) -> Tensor:
     """Draw training patches by the run's seed, for thresholds and statistics."""
+    return _with_classes(run).inputs
+
+
+def _with_classes(run: Run) -> Calibration:
+    """Draw training patches and their classes by the run's seed, for passes over a network."""
     pixels = np.random.default_rng(run.config.seed).permutation(run.split.train)
-    return run.patches.gather(pixels[:CALIBRATION_PATCHES])
+    drawn = run.samples(pixels[:CALIBRATION_PATCHES])
+    return Calibration(drawn.patches.gather(drawn.indices), drawn.classes.to(run.device))

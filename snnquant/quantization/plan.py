@@ -1,14 +1,19 @@
-"""Quantizers as parametrizations, and the plan that puts them on a network."""
+"""Parts of a method: quantizers as parametrizations, passes, and the plan that holds them."""
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias
 
+import torch
 from torch import Tensor, nn
 
 from snnquant.errors import InputError
+from snnquant.quantization.codes import Codes, Uniform
 from snnquant.quantization.grids import Grid
+from snnquant.quantization.rules import Rule
 
 
 class Quantizer(nn.Module):
@@ -39,20 +44,20 @@ class WeightQuantizer(Quantizer):
     tensor([[ 1., -1.]])
     """
 
-    def grid(self, weight: Tensor) -> Grid:
-        """Return the uniform grid that the quantized weight lies on.
+    def encode(self, weight: Tensor) -> Codes:
+        """Return the codes of the quantized weight, which decode to `forward(weight)` bit for bit.
 
-        Integer weights are read from it: exports with integer codes and the integer engine need it.
+        Exports with integer codes and the integer engine read them.
 
         Args:
             weight: Weight in floating point, [K, ...].
 
         Raises:
-            InputError: The levels are on no uniform grid; the default.
+            InputError: The quantizer has no codes; the default.
         """
         raise InputError(
-            f"{type(self).__name__}: found weights on no uniform grid, expected integer codes "
-            "with a scale, as --quantization uniform has them"
+            f"{type(self).__name__}: found a quantizer without codes, expected one that encodes "
+            "its weights, as --quantization uniform does"
         )
 
     def scale_channels_(self, weight: Tensor, factors: Tensor) -> None:
@@ -73,27 +78,92 @@ class WeightQuantizer(Quantizer):
         )
 
 
+class UniformQuantizer(WeightQuantizer):
+    """Base of the quantizers whose levels are on a uniform grid; subclasses override `grid`."""
+
+    @abstractmethod
+    def grid(self, weight: Tensor) -> Grid:
+        """Return the grid of a weight in floating point, [K, ...]."""
+
+    @torch.no_grad()
+    def encode(self, weight: Tensor) -> Uniform:
+        """Return codes as int8, or as uint8 where none is negative; int32 zero points."""
+        grid = self.grid(weight)
+        dtype = torch.int8 if grid.low < 0 else torch.uint8
+        codes = grid.codes(weight).to(dtype)
+        return Uniform(codes, grid.scale, grid.zero_point.to(torch.int32))
+
+
+Role: TypeAlias = Literal["first", "last", "depthwise", "pointwise", "other"]
+"""Part that a layer plays in its network."""
+
+
 @dataclass(frozen=True)
 class LayerPlace:
-    """Layer that a weight belongs to."""
+    """Layer that a weight or an activation belongs to."""
 
     name: str
     """Name of the module in the network, such as `layers.conv1`; empty for the network itself."""
     kind: str
-    """Kind of the module: conv1d, conv2d, conv3d or linear."""
+    """Kind of the module: conv1d, conv2d, conv3d, linear or relu."""
+    role: Role = "other"
+    """Part in the network; of several that fit, the first in the order of `Role`."""
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Training pixels that passes look at.
+
+    >>> Calibration(torch.zeros(8, 1, 20, 3, 3)).classes is None
+    True
+    """
+
+    inputs: Tensor
+    """Patches [N, 1, B, h, w], normalised as the network expects them."""
+    classes: Tensor | None = None
+    """Class numbers from 0, int64 [N]; None where they are unknown."""
+
+
+Pass: TypeAlias = Callable[[nn.Module, Calibration], None]
+"""Changes a network in place, once; what it finds is left in parameters and buffers."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Quantizers that a method puts on a network.
+    """Parts of a quantization method, all optional.
+
+    Loading a checkpoint puts the quantizers on and runs no pass: the shapes of all parameters and
+    buffers follow from options and network.
 
     >>> from snnquant.quantization import QuantizationConfig
     >>> plan = QuantizationConfig(neuron_bits=8).plan()
-    >>> sorted(plan.neuron)
-    ['leak', 'threshold']
+    >>> sorted(plan.neuron), plan.hooks
+    (['leak', 'threshold'], ('quantizer',))
     """
 
-    weight: Callable[[Tensor, LayerPlace], WeightQuantizer]
+    weight: Callable[[Tensor, LayerPlace], WeightQuantizer] | None = None
     """Makes the quantizer of a weight [K, ...], for every convolution and dense layer."""
     neuron: Mapping[str, Callable[[], Quantizer]] = field(default_factory=dict)
     """Makes the quantizers of a neuron's parameters by their names; others keep floating point."""
+    activation: Callable[[LayerPlace], nn.ReLU] | None = None
+    """Makes the layer that stands in for a ReLU of a CNN; SNNs have none."""
+    before: tuple[Pass, ...] = ()
+    """Passes on the network in floating point, before its quantizers are put on."""
+    after: tuple[Pass, ...] = ()
+    """Passes on the quantized network, after its training."""
+    rules: tuple[Callable[[nn.Module], Rule], ...] = ()
+    """Makes the rules of a training, for a network whose quantizers are on."""
+    trains: bool = True
+    """True to train the quantized network; otherwise it is quantized after its training."""
+    recipe: Mapping[str, Any] = field(default_factory=dict)
+    """Training options that the method needs, such as `weight_decay`."""
+
+    @property
+    def hooks(self) -> tuple[str, ...]:
+        """Kinds of hook that the method uses: quantizer, pass, rule."""
+        used = {
+            "quantizer": self.weight or self.neuron or self.activation,
+            "pass": self.before or self.after,
+            "rule": self.rules,
+        }
+        return tuple(kind for kind, part in used.items() if part)

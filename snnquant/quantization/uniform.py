@@ -9,22 +9,31 @@ import torch
 from torch import Tensor
 
 from snnquant.config import QuantizationConfig
-from snnquant.quantization.estimators import fake_quantize
+from snnquant.quantization.activations import QuantizedReLU
+from snnquant.quantization.estimators import ESTIMATORS, fake_quantize
 from snnquant.quantization.grids import QUANTIZERS, Grid, least_squares_grid
 from snnquant.quantization.neurons import FixedPointLeak, FixedPointThreshold
-from snnquant.quantization.plan import Plan, Quantizer, WeightQuantizer
+from snnquant.quantization.plan import LayerPlace, Plan, Quantizer, UniformQuantizer
 
 
 def plan(config: QuantizationConfig) -> Plan:
-    """Return the quantizers of every weight, and of leaks and thresholds with `neuron_bits`."""
+    """Return the quantizers of weights and ReLUs, and of neurons with `neuron_bits`."""
     neuron: dict[str, Callable[[], Quantizer]] = {}
     if config.neuron_bits is not None:
         neuron["leak"] = partial(FixedPointLeak, config.neuron_bits)
         neuron["threshold"] = partial(FixedPointThreshold, config.neuron_bits)
-    return Plan(lambda weight, place: QuantizedWeight(weight, config), neuron)
+
+    def activation(place: LayerPlace) -> QuantizedReLU:
+        return QuantizedReLU(config.activation_bits, config.activation_quantizer)
+
+    return Plan(
+        lambda weight, place: QuantizedWeight(weight, config),
+        neuron,
+        None if config.activation_bits == 32 else activation,
+    )
 
 
-class QuantizedWeight(WeightQuantizer):
+class QuantizedWeight(UniformQuantizer):
     """Weight on a uniform grid of ``bits`` bits.
 
     With ``clip="max"`` every forward lays the grid over the weight anew. With ``clip="mse"`` the
@@ -37,6 +46,7 @@ class QuantizedWeight(WeightQuantizer):
     def __init__(self, weight: Tensor, config: QuantizationConfig) -> None:
         super().__init__(config.bits)
         self.config = config
+        self.estimator = ESTIMATORS.get(config.estimator)
         if config.clip == "mse":
             quantizer, per_channel = QUANTIZERS[config.scheme], config.granularity == "channel"
             grid = least_squares_grid(
@@ -57,7 +67,7 @@ class QuantizedWeight(WeightQuantizer):
 
     def forward(self, weight: Tensor) -> Tensor:
         """Return the weight on its grid, same shape and dtype."""
-        return fake_quantize(weight, self.grid(weight))
+        return fake_quantize(weight, self.grid(weight), self.estimator)
 
     @torch.no_grad()
     def scale_channels_(self, weight: Tensor, factors: Tensor) -> None:
@@ -75,4 +85,4 @@ class QuantizedWeight(WeightQuantizer):
     def extra_repr(self) -> str:
         """Return the configuration, for ``print(model)``."""
         c = self.config
-        return f"bits={c.bits}, {c.scheme}, per {c.granularity}, clip={c.clip!r}"
+        return f"bits={c.bits}, {c.scheme}, per {c.granularity}, clip={c.clip!r}, {c.estimator}"

@@ -70,6 +70,8 @@ class AcrossMetrics(Record):
     """Scores by network, each at the top level under its key; only networks that the run has."""
     controls: AcrossControls
     """Classifiers that need no network; a network worth its cost beats them."""
+    activation_bits: int = 32
+    """Bits per activation of the quantized CNN; 32 is floating point."""
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
@@ -92,7 +94,8 @@ def across_section(metrics: AcrossMetrics) -> Section:
     for network, scores in metrics.networks.items():
         found = (scores.oa, scores.aa, scores.kappa)
         smoothed = (scores.smoothed.oa, scores.smoothed.aa, scores.smoothed.kappa)
-        heading = network.heading_of(metrics.bits, metrics.time_steps)
+        widths = metrics.bits, metrics.time_steps, metrics.activation_bits
+        heading = network.heading_of(*widths)
         rows.append((heading, *map(percent, found + smoothed)))
     for key in ("lda", "svm"):
         control = getattr(metrics.controls, key)

@@ -81,7 +81,7 @@ _KEYS = {
 }
 _ENTRIES = {
     **{"spike_rates": "LAYER", "operations": "NETWORK", "calibration": "NETWORK"},
-    **{"scored": "CLASS", "left_out": "CLASS"},
+    **{"scored": "CLASS", "left_out": "CLASS", "operations_by_width": "NETWORK"},
 }
 _ATTRIBUTE = re.compile(r"^    (\w+): (.*(?:\n {5,}.*)*)", re.MULTILINE)
 _NETWORKS = ", ".join(f"`{network}`" for network in Network)
@@ -157,7 +157,7 @@ def _entry(name: str, path: str, hint: typing.Any) -> tuple[str, typing.Any]:
         inner = typing.get_args(hint)[1]
         if typing.get_origin(inner) is dict:
             return f"{path}.TABLE.NETWORK", typing.get_args(inner)[1]
-        return f"{path}.{_ENTRIES.get(name, 'TABLE')}", inner
+        path, hint = f"{path}.{_ENTRIES.get(name, 'TABLE')}", inner
     while typing.get_origin(hint) in (list, tuple):
         hint, path = typing.get_args(hint)[0], f"{path}[]"
     return path, hint

@@ -57,6 +57,10 @@ class ModelMetrics:
     """Bits per weight after quantization; 32 is floating point."""
     layers: tuple[LayerInfo, ...]
     """Convolutions and dense layers in the order in which they run."""
+    activation_bits: int = 32
+    """Bits per activation of the quantized CNN; 32 is floating point."""
+    pixel_bits: int = 32
+    """Bits per value of a pixel that all networks receive; 32 is floating point."""
 
 
 @dataclass(frozen=True)
@@ -113,6 +117,24 @@ class Operations:
     """Multiply-accumulates per pixel."""
     ac: float
     """Accumulates per pixel, counted spike by spike."""
+
+
+@dataclass(frozen=True)
+class OperationCount:
+    """Operations of one kind and widths per classified pixel."""
+
+    kind: str
+    """Kind: mac, ac, mul, add, compare or shift."""
+    i: int
+    """Bits of the first operand; of mac and ac those of the weight."""
+    j: int
+    """Bits of the second operand; of ac 1, of shift its number of distances."""
+    total: int
+    """Bits of the sum that mac and ac add to; 0 for other kinds."""
+    arithmetic: str
+    """float32 where an operand is in floating point, else integer."""
+    per_pixel: float
+    """Number per pixel, a mean over the test pixels."""
 
 
 @dataclass(frozen=True)
@@ -177,6 +199,8 @@ class RunMetrics:
     """Classifiers that need no network; a network worth its cost beats them."""
     operations: dict[str, Operations] = field(default_factory=dict)
     """Operations per classified pixel, by network."""
+    operations_by_width: dict[str, tuple[OperationCount, ...]] | None = None
+    """All operations per pixel classified on its own by kind and widths, by network."""
     energy_pj: dict[str, dict[str, float]] = field(default_factory=dict)
     """Compute energy in pJ per pixel classified on its own, by cost table and network."""
     energy_ratio: dict[str, dict[str, float]] = field(default_factory=dict)
@@ -184,6 +208,14 @@ class RunMetrics:
     map_energy_pj: dict[str, dict[str, float]] | None = None
     """Compute energy in pJ per pixel of a map, where windows share work; by table and network."""
     map_energy_ratio: dict[str, dict[str, float]] | None = None
+    """The same ratio per pixel of a map."""
+    effort: dict[str, dict[str, float]] | None = None
+    """Effort in bit operations per pixel classified on its own, by cost table and network."""
+    effort_ratio: dict[str, dict[str, float]] | None = None
+    """Effort of a CNN over that of the trained SNN, by cost table and CNN."""
+    map_effort: dict[str, dict[str, float]] | None = None
+    """Effort in bit operations per pixel of a map, by cost table and network."""
+    map_effort_ratio: dict[str, dict[str, float]] | None = None
     """The same ratio per pixel of a map."""
     pim: FirstLayerMetrics | None = None
     """The first layer in memory; only for a quantized SNN."""

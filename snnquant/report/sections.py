@@ -38,21 +38,22 @@ def summary(metrics: RunMetrics) -> str:
     shape = "x".join(str(side) for side in scene.shape)
     classes = f"{len(scene.class_names)} classes, {scene.labelled:,} labelled pixels"
     patch = f"{model.window}x{model.window} patches"
+    if model.pixel_bits != 32:
+        patch += f" of {model.pixel_bits} bits"
     return f"{scene.name} ({shape}, {classes}), {model.name} on {patch}, seed {metrics.seed}"
 
 
 def headings(metrics: RunMetrics) -> dict[Network, str]:
     """Return the networks that the run has, with their headings."""
     model = metrics.model
-    return {
-        network: network.heading_of(model.bits, model.time_steps) for network in metrics.networks
-    }
+    widths = model.bits, model.time_steps, model.activation_bits
+    return {network: network.heading_of(*widths) for network in metrics.networks}
 
 
 def sections(metrics: RunMetrics) -> list[Section]:
     """Return every table that the metrics hold the numbers of."""
     paper = published(metrics.scene.name)
-    found = [_comparison(metrics, paper), _split(metrics.split)]
+    found = [_comparison(metrics, paper), *_prices(metrics, paper), _split(metrics.split)]
     if metrics.calibration:
         found.append(_confidence(metrics, metrics.calibration))
     if metrics.controls is not None:
@@ -80,8 +81,8 @@ def published(scene: str) -> dict[str, Any] | None:
     return None if scores is None else {**content, "scores": scores}
 
 
-def _energy(pj: float) -> str:
-    return f"{pj:,.0f}" if pj >= 1000 else f"{pj:,.3g}"
+def _price(price: float) -> str:
+    return f"{price:,.0f}" if price >= 1000 else f"{price:,.3g}"
 
 
 def _ratio(factor: float) -> str:
@@ -113,29 +114,57 @@ def _comparison(metrics: RunMetrics, paper: dict[str, Any] | None) -> Section:
         counts = {key: getattr(count, kind) for key, count in metrics.operations.items()}
         if counts:
             add(kind.upper(), counts, "{:,.0f}".format)
-    places = (
-        ("pixel", metrics.energy_pj, metrics.energy_ratio),
-        ("map", metrics.map_energy_pj or {}, metrics.map_energy_ratio or {}),
-    )
-    for place, energies_by_table, ratios_by_table in places:
-        for table, energies in energies_by_table.items():
-            add(f"{place}, pJ ({table})", energies, _energy)
-        for table, ratios in ratios_by_table.items():
-            if ratios:
-                add(f"{place}, ratio ({table})", ratios, _ratio, _published_ratio(paper, table))
-    beaten_by = _beaten_by(metrics)
     notes = (
-        "MAC: multiply-accumulate, AC: accumulate (spikes). Operations are those of one pixel's "
-        "patch. pixel: energy of one pixel classified on its own; map: energy per pixel of a map, "
-        "where overlapping windows share their work. ratio: energy of a CNN over that of the "
-        "trained SNN, by each cost table.",
+        *_beaten_by(metrics),
+        *(() if paper is None else (f"{paper['source']}.",)),
+        "MAC: multiply-accumulate, AC: accumulate (spikes), of one pixel's patch.",
     )
-    if paper is None:
-        return Section("Networks", tuple(present.values()), tuple(rows), (*beaten_by, *notes))
-    source = f"{paper['source']}. Its ratios: 32-bit and 6-bit CNN, mean of three scenes."
-    return Section(
-        "Networks", (*present.values(), "ACE-SNN"), tuple(rows), (*beaten_by, source, *notes)
-    )
+    beside = () if paper is None else ("ACE-SNN",)
+    return Section("Networks", (*present.values(), *beside), tuple(rows), notes)
+
+
+PIXEL, MAP = "per pixel classified on its own", "per pixel of a map"
+ENERGY, EFFORT = "Energy, pJ", "Effort, bit operations"
+NOTES = {
+    ENERGY: (
+        "ratio: energy of a CNN over that of the trained SNN. horowitz_widths prices every "
+        "operation at the bits of its operands, element-wise ones too; the others MAC and AC by "
+        "the bits of the weights."
+    ),
+    EFFORT: (
+        "ace: bits of a weight times bits of an input, per product; acev2 adds element-wise work; "
+        "ns_ace counts accumulates by spike rate."
+    ),
+}
+"""Explanations under the tables of a pixel classified on its own."""
+
+
+def _prices(metrics: RunMetrics, paper: dict[str, Any] | None) -> list[Section]:
+    """Return the tables of energies and efforts; a map's windows share their work."""
+    present, found = headings(metrics), []
+    for quantity, place, prices, ratios in (
+        (ENERGY, PIXEL, metrics.energy_pj, metrics.energy_ratio),
+        (ENERGY, MAP, metrics.map_energy_pj, metrics.map_energy_ratio),
+        (EFFORT, PIXEL, metrics.effort, metrics.effort_ratio),
+        (EFFORT, MAP, metrics.map_effort, metrics.map_effort_ratio),
+    ):
+        beside = quantity == ENERGY and paper is not None
+        rows: list[tuple[str, ...]] = []
+        for table, values in (prices or {}).items():
+            cells = (_price(values[key]) if key in values else BLANK for key in present)
+            rows.append((table, *cells, *([BLANK] if beside else [])))
+        for table, factors in (ratios or {}).items():
+            if factors:
+                cells = (_ratio(factors[key]) if key in factors else BLANK for key in present)
+                published = [_published_ratio(paper, table)] if beside else []
+                rows.append((f"ratio ({table})", *cells, *published))
+        if prices:
+            columns = (*present.values(), *(["ACE-SNN"] if beside else []))
+            notes = [NOTES[quantity]] if place == PIXEL else []
+            if beside and place == PIXEL:
+                notes.append("ACE-SNN's ratios: 32-bit and 6-bit CNN, mean of three scenes.")
+            found.append(Section(f"{quantity} {place}", columns, tuple(rows), tuple(notes)))
+    return found
 
 
 def _published_ratio(paper: dict[str, Any] | None, table: str) -> str:

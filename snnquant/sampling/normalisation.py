@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,13 +13,14 @@ from numpy.typing import NDArray
 from snnquant.config.scaling_names import forms_of, shrinkage_of
 from snnquant.errors import InputError
 from snnquant.io import one_line
+from snnquant.sampling.pixel_grid import PixelGrid
 from snnquant.sampling.spectra import fit_spectra, prepare
 from snnquant.scenes import Scene
 
 
 @dataclass(frozen=True, eq=False)
 class Normalisation:
-    """Scores per band, (value - mean) / std, optionally multiplied by a fixed matrix.
+    """Scores per band, (value - mean) / std, optionally times a matrix and rounded to a grid.
 
     The matrix turns scores into principal components, whitened bands or slopes of the spectrum. Of
     a scaling other than `standard`, `mean` and `std` are whatever it subtracts and divides by; of
@@ -46,6 +47,13 @@ class Normalisation:
     """Forms of the spectrum, as `--spectra` takes them."""
     floor: float = 0.0
     """Smallest value that a logarithm is taken of."""
+    grid: PixelGrid | None = None
+    """Grid that the result is rounded to; None keeps floating point."""
+
+    @property
+    def bits(self) -> int:
+        """Bits per value that the network receives; 32 for floating point."""
+        return 32 if self.grid is None else self.grid.bits
 
     @classmethod
     def fit(
@@ -109,12 +117,44 @@ class Normalisation:
         deviations[deviations == 0] = 1
         return cls(mean, std, (axes / deviations).astype(np.float32), scaling)
 
+    def on_grid(self, cube: NDArray[np.float32], train: NDArray[np.int64], bits: int) -> Self:
+        """Return the normalisation with a grid of values fitted to the training pixels.
+
+        The grid is that of a converter: one step for everything that the first layer receives, so
+        that it computes whole codes times its integer weights. It comes after the matrix, because
+        whitened spectra are small differences of bands.
+
+        Args:
+            cube: Raw values [H, W, B].
+            train: [N] flat indices of the training pixels.
+            bits: Bits per value; 32 is floating point. A grid of as many bits is kept.
+
+        >>> from snnquant.scenes import load_scene
+        >>> scene = load_scene("synthetic:16x16x8")
+        >>> normalisation = Normalisation.fit(scene, np.arange(100))
+        >>> rounded = normalisation.on_grid(scene.cube, np.arange(100), bits=4)
+        >>> rounded.bits, len(np.unique(rounded.apply(scene.cube))) <= 16
+        (4, True)
+        """
+        if bits == self.bits:
+            return self
+        plain = replace(self, grid=None)
+        if bits == 32:
+            return plain
+        values = plain.apply(cube.reshape(-1, cube.shape[-1])[train])
+        return replace(plain, grid=PixelGrid.fit(values, bits))
+
     def apply(self, cube: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return a normalised copy of `cube` [..., B]: [..., B], or [..., K] with a matrix."""
         prepared = prepare(cube, self.spectra, self.floor)
         scores: NDArray[np.float32] = prepared - self.mean
         scores /= self.std
-        return scores if self.components is None else scores @ self.components
+        if self.grid is None:
+            return scores if self.components is None else scores @ self.components
+        if self.components is not None:
+            # The order of a float32 sum depends on the shape, and a code may depend on that.
+            scores = (scores.astype(np.float64) @ self.components).astype(np.float32)
+        return self.grid.apply(scores)
 
 
 def _shift_and_scale(scene: Scene, scaling: str) -> tuple[NDArray[np.float32], ...]:

@@ -63,7 +63,9 @@ class LIF(Neuron):
     @classmethod
     def from_config(cls, config: NeuronConfig) -> Self:
         """Return a layer with leak 1, threshold 1 and the options of a run."""
-        surrogate = Surrogate(config.surrogate, config.surrogate_scale, config.surrogate_width)
+        surrogate = Surrogate.named(
+            config.surrogate, config.surrogate_scale, config.surrogate_width
+        )
         return cls(reset=config.reset, surrogate=surrogate, initial=config.initial)
 
     @torch.no_grad()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor
@@ -11,6 +11,15 @@ from torch import Tensor
 from snnquant.errors import InputError
 
 SURROGATES = ("triangle", "arctan", "boxcar")
+ENDLESS = 1e30
+"""Half width beyond every potential; finite, because compiled kernels hold it as a constant."""
+ESTIMATORS = {
+    "polynomial": ("triangle", 2.0, 1.0),
+    "clipped": ("boxcar", 1.0, 1.0),
+    "ste": ("boxcar", 1.0, ENDLESS),
+    "identity": ("boxcar", 1.0, ENDLESS),
+}
+"""Gradient estimators of quantization that are surrogates: kind, height and half width."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +55,28 @@ class Surrogate:
         for name in ("scale", "width"):
             if not getattr(self, name) > 0:
                 raise InputError(f"surrogate {name}: found {getattr(self, name)}, expected above 0")
+
+    @classmethod
+    def named(cls, name: str, scale: float = 1.0, width: float = 1.0) -> Self:
+        """Return the surrogate of a kind, or the one that a gradient estimator of that name is.
+
+        An estimator of a sign, with levels -1 and 1, and this surrogate have the same factor. Scale
+        and width multiply the estimator's own height and half width.
+
+        Args:
+            name: Kind of a surrogate, or polynomial, clipped, ste or identity.
+            scale: Height, above 0.
+            width: Half width, above 0, in thresholds.
+
+        Raises:
+            InputError: For an unknown name and for a scale or width that is not above 0.
+
+        Example:
+            >>> Surrogate.named("polynomial")
+            Surrogate(kind='triangle', scale=2.0, width=1.0)
+        """
+        kind, height, half = ESTIMATORS.get(name, (name, 1.0, 1.0))
+        return cls(kind, scale * height, width * half)
 
     def derivative(self, z: Tensor) -> Tensor:
         """Return the surrogate at ``z``, of the same shape."""

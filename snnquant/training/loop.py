@@ -6,7 +6,8 @@ import copy
 import hashlib
 import math
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -19,6 +20,7 @@ from snnquant.checkpoints.tensorfile import read_tensors, write_tensors
 from snnquant.config import TrainingConfig
 from snnquant.errors import InputError
 from snnquant.io import one_line
+from snnquant.quantization import Rule
 from snnquant.sampling import Patches
 
 Teacher: TypeAlias = nn.Module | Tensor
@@ -75,6 +77,8 @@ class Epoch:
     loss: float
     validation_accuracy: float
     validation_loss: float
+    allowed: bool = True
+    """True where the rules allow this epoch's network as the result."""
 
 
 @torch.no_grad()
@@ -117,6 +121,7 @@ def train(
     teacher: Teacher | None = None,
     unlabelled: Tensor | None = None,
     accumulates: Callable[[], Tensor] | None = None,
+    rules: Sequence[Rule] = (),
     on_epoch: Callable[[Epoch], None] = lambda epoch: None,
 ) -> list[Epoch]:
     """Train a network in place and leave it with the weights of its best validation epoch.
@@ -145,13 +150,16 @@ def train(
             of them are drawn per labelled pixel.
         accumulates: Returns the relative cost of the last forward's spikes, a scalar; times
             `config.spike_penalty` it is added to the loss.
+        rules: Rules of the quantization method. Epochs are validated, and the best one is kept, in
+            the form that the rules deploy; an epoch that a rule does not allow is never the best.
         on_epoch: Called with the row of every epoch, those of a resumed training included.
 
     Returns:
         The rows of all epochs.
 
     Raises:
-        InputError: The loss became infinite or NaN, or `state_path` is of another training.
+        InputError: The loss became infinite or NaN, the rules allowed no epoch, or `state_path`
+            is of another training.
 
     >>> import tempfile, numpy as np
     >>> from snnquant.config import TrainingConfig
@@ -175,14 +183,21 @@ def train(
     history: list[Epoch] = []
     best = copy.deepcopy(network.state_dict())
     if state_path.exists():
-        history, best = _restore(state_path, network, optimizer, settings)
+        history, best = _restore(state_path, network, optimizer, settings, rules)
         for epoch in history:
             on_epoch(epoch)
     while len(history) < stage.epochs:
         torch.manual_seed(_epoch_seed(seed, stage, len(history)))
-        loss = _one_epoch(training, unlabelled, optimizer, loss_of, stage, len(history))
-        accuracy, validation_loss = _validate(network, validation, config.batch_size)
-        row = Epoch(stage.name, len(history), loss, accuracy, validation_loss)
+        loss = _one_epoch(training, unlabelled, optimizer, loss_of, stage, len(history), rules)
+        for rule in rules:
+            rule.after_epoch(loss)
+        with ExitStack() as forms:
+            for rule in rules:
+                forms.enter_context(rule.deployed())
+            accuracy, validation_loss = _validate(network, validation, config.batch_size)
+            deployed = copy.deepcopy(network.state_dict())
+        allowed = all(rule.allows() for rule in rules)
+        row = Epoch(stage.name, len(history), loss, accuracy, validation_loss, allowed)
         losses = row.loss + row.validation_loss  # the last step's harm shows only in validation
         if not math.isfinite(losses):
             raise InputError(
@@ -191,9 +206,14 @@ def train(
             )
         history.append(row)
         if _last_is_best(history):
-            best = copy.deepcopy(network.state_dict())
-        _save(state_path, network, optimizer, settings, history, best)
+            best = deployed
+        _save(state_path, network, optimizer, settings, history, best, rules)
         on_epoch(row)
+    if history and not any(row.allowed for row in history):
+        raise InputError(
+            f"{stage.name}: found no epoch that the quantization method allows, expected more "
+            "epochs or options that can be met"
+        )
     network.load_state_dict(best)
     network.eval()
     return history
@@ -206,6 +226,7 @@ def _one_epoch(
     loss_of: _Loss,
     stage: Stage,
     epoch: int,
+    rules: Sequence[Rule],
 ) -> float:
     """Train on every training patch once; return the mean loss."""
     network, config = loss_of.network, loss_of.config
@@ -228,8 +249,12 @@ def _one_epoch(
         loss = loss_of(patches, training.classes[batch].to(patches.device), pixels)
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
+        for rule in rules:
+            rule.before_step()
         optimizer.step()
         clamp()
+        for rule in rules:
+            rule.after_step()
         total += loss.item() * len(batch)
     return total / count
 
@@ -297,12 +322,13 @@ def _validate(network: nn.Module, samples: Samples, batch_size: int) -> tuple[fl
 
 
 def _last_is_best(history: list[Epoch]) -> bool:
-    """Return whether the last epoch is the first of the lowest smoothed validation loss."""
+    """Return whether the last epoch is the first allowed of the lowest smoothed validation loss."""
     losses = [row.validation_loss for row in history]
     smooth = [
-        statistics.fmean(losses[max(0, i + 1 - SMOOTHING) : i + 1]) for i in range(len(losses))
+        statistics.fmean(losses[max(0, i + 1 - SMOOTHING) : i + 1]) if row.allowed else math.inf
+        for i, row in enumerate(history)
     ]
-    return smooth.index(min(smooth)) == len(smooth) - 1
+    return history[-1].allowed and smooth.index(min(smooth)) == len(smooth) - 1
 
 
 def _epoch_seed(seed: int, stage: Stage, epoch: int) -> int:
@@ -326,22 +352,29 @@ def _save(
     settings: dict[str, Any],
     history: list[Epoch],
     best: dict[str, Tensor],
+    rules: Sequence[Rule],
 ) -> None:
     tensors = {f"network.{k}": v for k, v in network.state_dict().items()}
     tensors |= {f"best.{k}": v for k, v in best.items()}
     for index, state in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{index}.{key}": value for key, value in state.items()}
+    for index, rule in enumerate(rules):
+        tensors |= {f"rule.{index}.{key}": value for key, value in rule.state_dict().items()}
     header = {"what": "training", "recipe": settings, "history": [asdict(e) for e in history]}
     write_tensors(path, tensors, header)
 
 
 def _restore(
-    path: Path, network: nn.Module, optimizer: torch.optim.Optimizer, settings: dict[str, Any]
+    path: Path,
+    network: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    settings: dict[str, Any],
+    rules: Sequence[Rule],
 ) -> tuple[list[Epoch], dict[str, Tensor]]:
     tensors, header = read_tensors(path)
     if header.get("what") != "training" or header.get("recipe") != settings:
         raise InputError(f"{path}: found another training's state, expected {settings}")
-    parts: dict[str, dict[str, Tensor]] = {"network": {}, "best": {}, "optimizer": {}}
+    parts: dict[str, dict[str, Tensor]] = {"network": {}, "best": {}, "optimizer": {}, "rule": {}}
     for name, tensor in tensors.items():
         part, key = name.split(".", 1)
         parts[part][key] = tensor
@@ -354,4 +387,8 @@ def _restore(
         index, key = name.split(".")
         state.setdefault(int(index), {})[key] = tensor
     optimizer.load_state_dict(optimizer.state_dict() | {"state": state})
+    for position, rule in enumerate(rules):
+        start = f"{position}."
+        own = {k.removeprefix(start): v for k, v in parts["rule"].items() if k.startswith(start)}
+        rule.load_state_dict(own)
     return [Epoch(**row) for row in header["history"]], parts["best"]

@@ -16,7 +16,7 @@ DATA = Path(__file__).parent / "data"
 CONFIGS = {
     "cnn": (None, None),
     "quantized_snn": (
-        QuantizationConfig(bits=5, scheme="affine", clip="mse", neuron_bits=6),
+        QuantizationConfig(bits=5, scheme="affine", clip="mse", neuron_bits=6, activation_bits=32),
         NeuronConfig(time_steps=3, reset="same_step", surrogate="arctan"),
     ),
 }

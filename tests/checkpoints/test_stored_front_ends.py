@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from snnquant.checkpoints import Checkpoint, load_checkpoint, save_checkpoint
+from snnquant.checkpoints import Checkpoint, load_checkpoint, read_header, save_checkpoint
 from snnquant.checkpoints.tensorfile import read_tensors, write_tensors
 from snnquant.config import ModelConfig
 from snnquant.errors import InputError
@@ -59,6 +60,41 @@ def test_a_file_without_a_part_of_the_front_end_is_refused(
     del tensors[f"normalisation.{name}"]
     write_tensors(path, tensors, header)
     with pytest.raises(InputError, match=r"network\.safetensors") as refusal:
+        load_checkpoint(path)
+    assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("bits", [2, 8, 14])
+def test_a_grid_of_pixels_comes_back_bit_for_bit(bits: int, scene: Scene, tmp_path: Path) -> None:
+    plain = checkpoint_of_spectra(scene, "raw", "within-class")
+    pixels = np.flatnonzero(scene.labels)
+    saved = replace(plain, normalisation=plain.normalisation.on_grid(scene.cube, pixels, bits))
+    path = tmp_path / "network.safetensors"
+    save_checkpoint(path, saved)
+    read = load_checkpoint(path)
+    assert read.grid == saved.grid == read_header(path).grid
+    assert read.normalisation.bits == bits
+    values = saved.normalisation.apply(scene.cube)
+    np.testing.assert_array_equal(read.normalisation.apply(scene.cube), values)
+
+
+def test_a_file_of_floating_point_pixels_names_no_grid(scene: Scene, tmp_path: Path) -> None:
+    path = tmp_path / "network.safetensors"
+    save_checkpoint(path, checkpoint_of_spectra(scene, "raw", "standard"))
+    assert "pixel_grid" not in read_tensors(path)[1]
+    assert load_checkpoint(path).grid is None
+
+
+@pytest.mark.parametrize(
+    "grid",
+    [{"bits": 99, "step": 0.1, "signed": True}, {"bits": 8, "step": -1, "signed": True}, {"a": 1}],
+)
+def test_a_grid_that_is_none_is_refused(grid: object, scene: Scene, tmp_path: Path) -> None:
+    path = tmp_path / "network.safetensors"
+    save_checkpoint(path, checkpoint_of_spectra(scene, "raw", "standard"))
+    tensors, header = read_tensors(path)
+    write_tensors(path, tensors, header | {"pixel_grid": grid})
+    with pytest.raises(InputError, match=r"network\.safetensors: header not usable") as refusal:
         load_checkpoint(path)
     assert "\n" not in str(refusal.value)
 

@@ -83,6 +83,7 @@ def test_help_lists_every_option_of_a_run(help_of: HelpOf, subcommand: str) -> N
     [
         ("convert", {"CNN", "PyTorch", "--architecture", "--trust-code", "--finetune"}),
         ("models", {"--json"}),
+        ("methods", {"--json"}),
         ("finetune", {"FOLDER", "--device", "--json"}),
         ("evaluate", {"FOLDER", "--device", "--json"}),
         ("energy", {"FOLDER", "--json"}),

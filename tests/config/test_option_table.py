@@ -13,6 +13,7 @@ import torch
 from snnquant.cli import main
 from snnquant.config import (
     GROUPS,
+    METHODS,
     NETWORKS,
     ModelConfig,
     NeuronConfig,
@@ -32,8 +33,9 @@ ORDER = [
     "Ablation",
 ]
 OF_THE_SNN = {
-    *("quantization", "bits", "scheme", "granularity", "clip", "neuron_bits", "calibration"),
-    *("neuron", "time_steps", "reset", "initial", "surrogate", "surrogate_scale"),
+    *("quantization", "bits", "scheme", "granularity", "clip", "estimator", "neuron_bits"),
+    *("calibration", "neuron", "time_steps", "reset", "initial", "surrogate", "surrogate_scale"),
+    *("activation_bits", "activation_quantizer"),
     *("surrogate_width", "correction", "quantized_epochs", "distillation", "snn_epochs"),
     *("snn_start", "snn_batch_norm", "trained_neuron", "unlabelled", "spike_penalty", "hardware"),
     *("smoothing", "unknown_accuracy", "teacher"),
@@ -61,15 +63,16 @@ def test_the_table_has_every_option_once_with_group_default_and_help() -> None:
     rows = list(option_table())
     keys = [row.key for row in rows if "." not in row.key]
     assert sorted(keys) == sorted(option.name for option in options_of(RunConfig))
-    assert len({row.key for row in rows}) == len(rows)
-    assert list(dict.fromkeys(row.group for row in rows)) == ORDER
+    assert len({(row.group, row.key) for row in rows}) == len(rows)
+    groups = dict.fromkeys(row.group for row in rows)
+    assert [group for group in groups if ":" not in group] == ORDER
     written = dict(line.split(" = ") for line in write_config(RunConfig()).splitlines())
     for row in rows:
         assert row.help.endswith("."), row
         assert len(row.help.split()) >= 4, row
         assert row.type, row
         if row.key in written:
-            depends = row.key in ("window", "components")
+            depends = row.key in ("window", "components", "pixel_bits", "activation_bits")
             assert depends or row.default == written[row.key].strip('"'), row
 
 
@@ -104,8 +107,10 @@ def test_single_options_may_leave_the_group_and_the_stage_of_their_class() -> No
 def test_markdown_is_printed_by_the_module() -> None:
     command = [sys.executable, "-m", "snnquant.config"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert done.stdout == markdown(RunConfig)
-    assert [line[3:] for line in done.stdout.splitlines() if line.startswith("## ")] == ORDER
+    assert done.stdout == markdown()
+    headings = [line[3:] for line in done.stdout.splitlines() if line.startswith("## ")]
+    assert [heading for heading in headings if ":" not in heading] == ORDER
+    assert {f"Quantization: {name}" for name in METHODS.names()[1:]} <= set(headings)
     for option in options_of(RunConfig):
         assert f"| `{option.flag}" in done.stdout
 

@@ -32,9 +32,13 @@ def test_pages_are_up_to_date(generate: ModuleType) -> None:
 
 def test_every_option_has_help_and_a_row(generate: ModuleType) -> None:
     page = generate.options_page()
-    for row in option_table():
+    rows = list(option_table())
+    for row in rows:
         assert row.help, row.flag
-        assert page.count(f"| `{row.flag}` | ") == 1
+        of_methods = sum(other.flag == row.flag for other in rows)
+        assert page.count(f"| `{row.flag}` | ") == of_methods
+        assert f"\n## {row.group}\n" in page
+    assert len({(row.group, row.flag) for row in rows}) == len(rows)
 
 
 def test_examples_are_replaced_by_their_files(generate: ModuleType, tmp_path: Path) -> None:

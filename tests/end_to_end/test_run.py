@@ -269,11 +269,16 @@ def test_subcommands_in_turn_end_like_a_run(
 
 def test_energy_by_layer_adds_up_to_the_metrics(finished: Finished, snnquant: Command) -> None:
     rows = json.loads(snnquant("energy", finished.folder, "--json").out)
-    for table, energy in finished.metrics["energy_pj"].items():
+    prices = [
+        (quantity, table, price)
+        for quantity in ("energy_pj", "effort")
+        for table, price in finished.metrics[quantity].items()
+    ]
+    for quantity, table, price in prices:
         for network in NETWORKS:
             own = [row for row in rows if row["network"] == network]
-            spent = sum(row["energy_pj"][table] for row in own)
-            assert spent == pytest.approx(energy[network])
+            spent = sum(row[quantity][table] for row in own)
+            assert spent == pytest.approx(price[network])
             assert [row["layer"] for row in own] == [
                 "conv1",
                 "conv2",

@@ -115,7 +115,7 @@ def test_hardware_and_costs_are_in_the_wheel(installed: Command) -> None:
         assert file.stem in listing
     code = "from snnquant.energy import load_costs; print(*(c.name for c in load_costs()))"
     tables = (ROOT / "snnquant" / "energy" / "tables").glob("*.toml")
-    assert set(installed("python", "-c", code).split()) == {file.stem for file in tables}
+    assert set(installed("python", "-c", code).split()) > {file.stem for file in tables}
 
 
 def test_the_quickstart_of_the_readme(installed: Command, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+from dataclasses import replace
 from importlib import resources
 
 import numpy as np
@@ -11,10 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from snnquant.energy import CostTable, load_costs, measure, observe, operations
+from snnquant.energy import CostTable, Operation, load_costs, measure, observe, operations
 from snnquant.spiking import LIF, SpikingNetwork
 
-TABLES = {table.name: table for table in load_costs()}
+COSTS = {cost.name: cost for cost in load_costs()}
+TABLES = {name: cost for name, cost in COSTS.items() if isinstance(cost, CostTable)}
 FILES = {
     file.name.removesuffix(".toml"): file.read_text(encoding="utf-8")
     for file in resources.files("snnquant.energy").joinpath("tables").iterdir()
@@ -96,8 +98,6 @@ def test_operations_of_the_hand_worked_networks(dense, borders):
         ("horowitz", None, 66.0, 50.4),
         # 12 x 0.23 + 12 x 0.03 = 3.12; 9 x 0.23 + 10 x 0.03 = 2.37
         ("horowitz", 8, 3.12, 2.37),
-        # 12 x 3.2 + 12 x 0.1 = 39.6; 9 x 3.2 + 10 x 0.1 = 29.8
-        ("horowitz", 32, 39.6, 29.8),
         # 12 x 3.1 + 12 x 0.1 = 38.4; 9 x 3.1 + 64/9 x 0.1 = 28.6111
         ("ace_snn", None, 38.4, 28.611111),
         # AC: 0.03 x (6/8)^k, k = ln(0.1/0.03) / ln(32/8) = 0.868483, is 0.0233676
@@ -107,12 +107,17 @@ def test_operations_of_the_hand_worked_networks(dense, borders):
 )
 def test_energy_of_the_hand_worked_networks(table, bits, dense_pj, borders_pj, dense, borders):
     costs = TABLES[table]
-    activity = measure(*dense, torch.arange(9))
-    assert costs.energy_pj(activity, bits) == pytest.approx(dense_pj, rel=1e-6)
-    activity = measure(*borders, torch.tensor([4]))
-    assert costs.energy_pj(activity, bits) == pytest.approx(borders_pj, rel=1e-6)
-    apart = sum(costs.energy_pj([layer], bits) for layer in activity)
-    assert costs.energy_pj(activity, bits) == pytest.approx(apart)
+    activity = [replace(layer, bits=bits) for layer in measure(*dense, torch.arange(9))]
+    assert costs.of(activity) == pytest.approx(dense_pj, rel=1e-6)
+    activity = [replace(layer, bits=bits) for layer in measure(*borders, torch.tensor([4]))]
+    assert costs.of(activity) == pytest.approx(borders_pj, rel=1e-6)
+    apart = sum(costs.of([layer]) for layer in activity)
+    assert costs.of(activity) == pytest.approx(apart)
+
+
+def test_integers_of_32_bits_are_not_floats():
+    counts = {Operation("mac", 32, 32, 64): 12.0, Operation("ac", 32, 1, 64): 12.0}
+    assert TABLES["horowitz"].price(counts) == pytest.approx(12 * 3.2 + 12 * 0.1)
 
 
 ENERGIES = st.floats(1e-3, 1e3)
@@ -125,7 +130,14 @@ ENERGIES = st.floats(1e-3, 1e3)
 )
 def test_the_power_law_goes_through_its_points(bits, energies, factor):
     points = dict(zip(bits, energies, strict=True))
-    table = CostTable("mine", "", "exact", 1.0, 2.0, points, {b: 2 * e for b, e in points.items()})
+    table = CostTable(
+        description="",
+        accumulates="exact",
+        mac_float32=1.0,
+        ac_float32=2.0,
+        mac_integer=points,
+        ac_integer={b: 2 * e for b, e in points.items()},
+    )
     for b, energy in points.items():
         assert table.mac(b) == pytest.approx(energy)
         assert table.ac(b) == pytest.approx(2 * energy)
@@ -145,16 +157,21 @@ def test_shipped_energies_grow_with_the_bits(table):
 
 
 def test_the_shipped_tables_and_what_they_count():
-    assert {name: table.accumulates for name, table in TABLES.items()} == {
-        "ace_snn": "rate",
-        "horowitz": "exact",
+    assert {name: (cost.accumulates, cost.unit) for name, cost in COSTS.items()} == {
+        "horowitz_widths": ("exact", "pJ"),
+        "ace_snn": ("rate", "pJ"),
+        "horowitz": ("exact", "pJ"),
+        "ace": ("exact", "bit operations"),
+        "acev2": ("exact", "bit operations"),
+        "ns_ace": ("rate", "bit operations"),
     }
-    assert list(TABLES) == sorted(FILES)
+    assert next(iter(COSTS)) == "horowitz_widths"  # the one that is shown first
+    assert {name for name, cost in COSTS.items() if cost.unit == "pJ"} == set(FILES)
+    assert all(cost.description for cost in COSTS.values())
     for name, table in TABLES.items():
         for kind, points in (("mac_integer", table.mac_integer), ("ac_integer", table.ac_integer)):
             stated = tomllib.loads(FILES[name])[kind]
             assert {str(bits): energy for bits, energy in points.items()} == stated
-        assert table.description
 
 
 def test_ace_snns_six_bit_value_gives_the_papers_two_ratios():
@@ -170,6 +187,7 @@ def test_every_number_of_a_table_says_where_it_comes_from(name):
     stated = [value for value in values.values() if isinstance(value, (int, float))]
     stated += [v for table in values.values() if isinstance(table, dict) for v in table.values()]
     assert len(numbers) == len(stated) >= 6
+    assert values["description"]
     for line in numbers:
         _, mark, comment = line.partition("#")
         assert mark, line

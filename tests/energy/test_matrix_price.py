@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
-from snnquant.config import ModelConfig, NeuronConfig
+from snnquant.config import ModelConfig, NeuronConfig, QuantizationConfig
 from snnquant.conversion import fold_front_end, to_spiking
-from snnquant.energy import load_costs, measure, with_front_end
+from snnquant.energy import Width, load_costs, measure, with_front_end
 from snnquant.energy.counts import LayerActivity
-from snnquant.energy.matrix_price import FRONT_END, FRONT_END_BITS
+from snnquant.energy.matrix_price import FRONT_END, FRONT_END_BITS, SENSOR
 from snnquant.models import build_model
+from snnquant.quantization import quantize
 from snnquant.sampling import Normalisation, Patches
 from snnquant.sampling.spectra import prepare
 from snnquant.scenes import load_scene
@@ -23,7 +25,12 @@ BANDS, CLASSES, STEPS = 12, 4, 3
 
 
 def layers_of(
-    name: str, spectra: str, scaling: str, window: int = 5, components: int = 0
+    name: str,
+    spectra: str,
+    scaling: str,
+    window: int = 5,
+    components: int = 0,
+    quantized: bool = False,
 ) -> tuple[list[LayerActivity], Normalisation]:
     """Return what an untrained SNN does on pixels of a synthetic scene, and its normalisation."""
     scene = load_scene(f"synthetic:16x16x{BANDS}")
@@ -34,6 +41,8 @@ def layers_of(
     cnn = build_model(config, BANDS, CLASSES).eval()
     neuron = NeuronConfig(time_steps=STEPS)
     snn = to_spiking(cnn, patches.gather(pixels[:1]), neuron).eval()
+    if quantized:
+        quantize(snn, QuantizationConfig(bits=6))
     return measure(snn, patches, torch.from_numpy(pixels)), normalisation
 
 
@@ -50,9 +59,10 @@ def layers_of(
     ],
 )
 def test_before_a_sliding_kernel_the_matrix_is_a_layer_of_its_own(spectra, scaling, entries):
-    before, normalisation = layers_of("cnn32h", spectra, scaling)
+    before, normalisation = layers_of("cnn32h", spectra, scaling, quantized=True)
     *others, front = with_front_end(before, normalisation, 5)
     assert others == before
+    assert front.input == SENSOR
     assert (front.info.name, front.bits, front.spiking) == (FRONT_END, FRONT_END_BITS, False)
     assert front.mac == entries * 25
     assert (front.ac, front.ac_by_rate) == (0, 0)
@@ -72,13 +82,13 @@ def test_principal_components_are_priced_as_a_layer():
     ("spectra", "prepared"), [("raw", 12), ("log-derivative", 12), ("raw+snv+log-derivative", 36)]
 )
 def test_a_first_kernel_of_all_bands_takes_the_matrix_in(name, filters, spectra, prepared):
-    before, normalisation = layers_of(name, spectra, "within-class")
+    before, normalisation = layers_of(name, spectra, "within-class", quantized=True)
     found = with_front_end(before, normalisation, 5)
     assert found[1:] == before[1:]
     assert found[0].info == before[0].info
     assert found[0].bits == FRONT_END_BITS
     assert found[0].mac == prepared * filters * 25
-    assert all(layer.bits is None for layer in found[1:])
+    assert [layer.bits for layer in found[1:]] == [6] * len(found[1:])
 
 
 @pytest.mark.parametrize("name", ["cnn1x1", "cnn1x1h", "cnn32h"])
@@ -87,17 +97,22 @@ def test_standardised_bands_are_free(name):
     assert with_front_end(before, normalisation, 5) == before
 
 
-def test_only_the_front_end_is_priced_at_16_bits():
+def test_only_the_front_end_is_priced_at_its_own_bits():
     before, normalisation = layers_of("cnn1x1", "raw", "within-class")
-    after = with_front_end(before, normalisation, 5)
-    for table in load_costs():
-        first, others = table.energy_pj(after[:1], 6), table.energy_pj(after[1:], 6)
-        assert table.energy_pj(after, 6) == pytest.approx(first + others)
-        assert others == pytest.approx(table.energy_pj(before[1:], 6))
-        assert first == pytest.approx(table.energy_pj(before[:1], FRONT_END_BITS))
-        assert first > table.energy_pj(before[:1], 6)
+    six = [
+        replace(layer, bits=6, input=Width(16) if layer.input.floating else layer.input)
+        for layer in before
+    ]
+    after = with_front_end(six, normalisation, 5)
+    for cost in load_costs():
+        first, others = cost.of(after[:1]), cost.of(after[1:])
+        assert cost.of(after) == pytest.approx(first + others)
+        assert others == pytest.approx(cost.of(six[1:]))
+        assert first == pytest.approx(cost.of([replace(six[0], bits=FRONT_END_BITS)]))
+        assert first > cost.of(six[:1])
         # In a network of 32 bits it is of 32 bits too.
-        assert table.energy_pj(after, None) == pytest.approx(table.energy_pj(before, None))
+        folded = with_front_end(before, normalisation, 5)
+        assert cost.of(folded) == pytest.approx(cost.of(before))
 
 
 @pytest.mark.parametrize("spectra", ["snv", "raw+snv"])

@@ -16,12 +16,12 @@ from snnquant.errors import InputError
 from snnquant.inference.integer import integer_engine, tables
 from snnquant.inference.integer.fixed_point_network import (
     INPUT_BITS,
-    INPUT_LIMIT,
     FixedPointNetwork,
 )
 from snnquant.inference.integer.integer_engine import IntegerNetwork
 from snnquant.models import build_model
 from snnquant.quantization import freeze, quantize
+from snnquant.sampling import PixelGrid
 from snnquant.spiking import LIF, SpikingNetwork
 
 CLASSES = 4
@@ -75,7 +75,8 @@ def network_of(
 
 def reference(fixed: FixedPointNetwork, x: torch.Tensor) -> tuple[list[np.ndarray], np.ndarray]:
     """Run the fixed-point network in float64 by plain convolutions: all spikes, logits."""
-    values = (x.double() * 2**INPUT_BITS).round().clamp(-INPUT_LIMIT, INPUT_LIMIT)
+    values = (x.double() * fixed.input_scale).round()
+    values = values.clamp(-fixed.input_limit, fixed.input_limit)
     steps, samples = fixed.time_steps, len(x)
     all_spikes = []
 
@@ -153,6 +154,32 @@ def test_every_bit_is_that_of_the_same_numbers_in_float64(
     for layer, expected in enumerate(expected_spikes):
         np.testing.assert_array_equal(engine.spikes(x, layer), expected)
     np.testing.assert_array_equal(engine.logits(x), expected_logits)
+
+
+@settings(deadline=None, max_examples=20)
+@given(
+    st.integers(0, 9999),
+    st.sampled_from(["delayed", "same_step", "zero"]),
+    st.integers(2, 14),
+    st.booleans(),
+)
+def test_pixels_on_a_grid_are_summed_as_their_codes(seed, reset, bits, signed):
+    grid = PixelGrid(bits, float(np.float32(0.037)), signed)
+    network = network_of(seed, 3, 16, reset)
+    engine = IntegerNetwork(network, 16, 3, grid=grid)
+    fixed = engine.fixed_point
+    generator = torch.Generator().manual_seed(seed)
+    codes = torch.randint(grid.low, grid.high + 1, (40, 1, 16, 3, 3), generator=generator)
+    x = codes.float() * torch.tensor(grid.step)
+    assert torch.equal((x.double() * fixed.input_scale).round(), codes.double())
+    assert fixed.input_limit == max(-grid.low, grid.high)
+    expected_spikes, expected_logits = reference(fixed, x)
+    for layer, expected in enumerate(expected_spikes):
+        np.testing.assert_array_equal(engine.spikes(x, layer), expected)
+    np.testing.assert_array_equal(engine.logits(x), expected_logits)
+    floats = freeze(network).double()(x.double()).detach()
+    found = torch.from_numpy(engine.logits(x)[:, 0, 0] * fixed.unit)
+    assert ((found - floats).abs().amax(1) < 1e-3).double().mean() > 0.8
 
 
 @settings(deadline=None, max_examples=20)

@@ -98,15 +98,17 @@ def test_the_choices_are_those_of_the_inner_run(refitted: Path) -> None:
 
 
 def test_the_front_end_is_in_the_counts_of_every_network(refitted: Path) -> None:
-    """The first kernel takes it in: as many products as spectra before it have values."""
+    """Pixels on a grid come after it, so that it is a layer before the first kernel."""
     run, metrics = Run.open(refitted), json.loads((refitted / "metrics.json").read_text())
     assert run.normalisation.components is not None
-    first, second = 6 * len(run.normalisation.mean), 6 * 8
+    first, second = 6 * run.normalisation.components.shape[1], 6 * 8
     classifier = 8 * run.scene.classes
     cnn = metrics["operations"]["cnn_fp32"]["mac"]
-    assert cnn == 9 * (first + second) + classifier
+    matrix = np.count_nonzero(run.normalisation.components)
+    assert cnn == 9 * (matrix + first + second) + classifier
     steps = run.config.neuron.time_steps
-    assert metrics["operations"]["snn_trained"]["mac"] == 9 * first + steps * classifier
+    snn = metrics["operations"]["snn_trained"]["mac"]
+    assert snn == 9 * (matrix + first) + steps * classifier
 
 
 def test_the_map_is_that_of_the_outer_network(refitted: Path, tmp_path: Path) -> None:

@@ -254,7 +254,7 @@ def test_a_registered_method_puts_its_quantizers_on_every_weight(sign: type) -> 
 
 def test_a_method_without_a_grid_refuses_integers_and_factors(sign: type) -> None:
     layer = quantize(nn.Linear(3, 4), sign())
-    with pytest.raises(InputError, match="SignWeight: found weights on no uniform grid"):
+    with pytest.raises(InputError, match="SignWeight: found a quantizer without codes"):
         integer_weights(layer)
     with pytest.raises(InputError, match=r"found output channels .*--no-snn-batch-norm"):
         scale_channels(layer, torch.ones(4))
@@ -288,7 +288,7 @@ def test_options_of_a_method_are_read_and_written(sign: type, tmp_path: Path) ->
     assert read_config(file) == config
     assert file.read_text().endswith("\n[sign]\nbits = 4\nplaces = [1, 2]\n")
     assert read_method({"method": "sign", "bits": 4, "places": [1, 2]}) == config.quantization
-    assert read_method({"bits": 4}) == QuantizationConfig(bits=4)
+    assert read_method({"bits": 4}) == QuantizationConfig(bits=4, activation_bits=32)
 
 
 def method(plan: object) -> type[MethodConfig]:
@@ -299,9 +299,9 @@ def method(plan: object) -> type[MethodConfig]:
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda sign: sign(bits=9), "^--sign.bits: found 9, expected 2 to 8"),
-        (lambda sign: sign(bits="4"), "^--sign.bits: found '4', expected a whole number"),
-        (lambda sign: sign(places=[1]), "^--sign.places: found"),
+        (lambda sign: sign(bits=9), "^--quantization.bits: found 9, expected 2 to 8"),
+        (lambda sign: sign(bits="4"), "^--quantization.bits: found '4', expected a whole number"),
+        (lambda sign: sign(places=[1]), "^--quantization.places: found"),
         (lambda sign: sign(method="uniform"), "^--quantization: found 'uniform', expected sign"),
         (lambda sign: QuantizationConfig(method="sign"), "^--quantization: found 'sign'"),
         (lambda sign: read_method({"method": "other"}), "found 'other', expected one of uniform"),

@@ -63,10 +63,14 @@ METRICS: dict[str, Any] = {
         for number, name in enumerate(NETWORKS)
     },
     "energy_pj": {
+        "horowitz_widths": dict(
+            zip(NETWORKS, (2782408.0, 107321.5, 1421516.0, 151192.0), strict=True)
+        ),
         "ace_snn": dict(zip(NETWORKS, (1871086.0, 149506.1, 722253.0, 62784.3), strict=True)),
         "horowitz": dict(zip(NETWORKS, (2776450.0, 80386.0, 1320929.0, 37.218), strict=True)),
     },
     "energy_ratio": {
+        "horowitz_widths": {"cnn_fp32": 18.4, "cnn_quantized": 0.7},
         "ace_snn": {"cnn_fp32": 29.8, "cnn_quantized": 2.4},
         "horowitz": {"cnn_fp32": 1074.4, "cnn_quantized": 2.2},
     },
@@ -74,6 +78,12 @@ METRICS: dict[str, Any] = {
         "ace_snn": dict(zip(NETWORKS, (1017000.0, 81300.0, 81200.0, 10244.5), strict=True)),
     },
     "map_energy_ratio": {"ace_snn": {"cnn_fp32": 99.3, "cnn_quantized": 7.9}},
+    "effort": {
+        "acev2": dict(zip(NETWORKS, (618252544, 22154321, 268206377, 32423059), strict=True))
+    },
+    "effort_ratio": {"acev2": {"cnn_fp32": 19.1, "cnn_quantized": 0.6}},
+    "map_effort": {"ns_ace": dict(zip(NETWORKS, (337e6, 12e6, 31e6, 4040978), strict=True))},
+    "map_effort_ratio": {"ns_ace": {"cnn_fp32": 83.4, "cnn_quantized": 3.1}},
     "spike_rates": {"lif1": 0.23519, "lif2": 0.14913},
     "pim": {
         "hardware": "sram_65nm",
@@ -90,6 +100,9 @@ SHOWN = [
     *("296,352", "296,353", "296,354", "296,355", "603,576", "603,579", "331,685", "331,686"),
     *("1,871,086", "149,506", "722,253", "62,784", "2,776,450", "80,386", "1,320,929", "37.2"),
     *("29.8x", "2.4x", "1,074.4x", "2.2x"),
+    *("horowitz_widths", "2,782,408", "107,322", "151,192", "18.4x", "0.7x"),
+    *("acev2", "618,252,544", "32,423,059", "19.1x", "0.6x"),
+    *("ns_ace", "337,000,000", "4,040,978", "83.4x", "3.1x"),
     *("98.68", "98.34", "98.20", "560.6x, 44.8x", "Datta", "ace_snn", "horowitz"),
     *("blocks", "3,688 / 411 / 6,150", "13.57", "68.24", "no training pixel, 3 test pixels"),
     *("coordinates only", "51.11", "42.22", "66.37", "60.12", "59.13", "71.31", "70.32", "69.33"),
@@ -120,8 +133,10 @@ def trained_only(metrics) -> Callable[[], dict[str, Any]]:
             del metrics[name]
         metrics["energy_ratio"] = {"ace_snn": {}, "horowitz": {}}
         metrics["map_energy_ratio"] = {"ace_snn": {}}
-        energies = (*metrics["energy_pj"].values(), *metrics["map_energy_pj"].values())
-        for table in (metrics["operations"], *energies):
+        metrics["effort_ratio"], metrics["map_effort_ratio"] = {"acev2": {}}, {"ns_ace": {}}
+        prices = ("energy_pj", "map_energy_pj", "effort", "map_effort")
+        by_table = [table for price in prices for table in metrics[price].values()]
+        for table in (metrics["operations"], *by_table):
             for name in NETWORKS[1:]:
                 del table[name]
         return metrics

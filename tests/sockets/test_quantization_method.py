@@ -57,7 +57,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a finished run of the toy method in `run`."""
     folder = tmp_path_factory.mktemp("toy")
     options = " ".join(OPTIONS)
-    command = f"run --quantization toy --toy.rounding down {options} --output run --json"
+    command = f"run --quantization toy --quantization.rounding down {options} --output run --json"
     (done,) = session(folder, command)
     assert done.code == 0, done.err
     (folder / "metrics.json").write_text(done.out)
@@ -115,16 +115,22 @@ def test_the_other_subcommands_take_the_run(folder: Path) -> None:
 
 
 @pytest.mark.slow
-def test_what_needs_integer_weights_refuses_in_one_line(folder: Path) -> None:
-    for done in session(
+def test_integer_engine_and_codes_take_three_bits_and_refuse_five_in_one_line(folder: Path) -> None:
+    options = " ".join(OPTIONS)
+    mapped, exported, _, *refused = session(
         folder,
         "map run --engine integer",
-        "export run --format qdq --output cnn.onnx",
-    ):
+        "export run --format qdq --network cnn_quantized --output three.onnx",
+        f"run --quantization toy --quantization.bits 5 {options} --output five",
+        "map five --engine integer",
+        "export five --format qdq --network cnn_quantized --output five.onnx",
+    )
+    assert (mapped.code, exported.code) == (0, 0), mapped.err + exported.err
+    for done in refused:
         assert done.code == 2
         (line,) = done.err.splitlines()
-        assert line.startswith("snnquant: PowersOfTwo: found weights on no uniform grid")
-    assert not (folder / "cnn.onnx").exists()
+        assert line.startswith("snnquant: weights: found powers of two from 2^-")
+    assert not (folder / "five.onnx").exists()
 
 
 @pytest.mark.slow
@@ -135,7 +141,7 @@ def test_a_file_selects_the_method_and_the_command_line_beats_it(folder: Path) -
     own, beaten, other, back = session(
         folder,
         "train --config toy.toml --output own --json",
-        "train --config toy.toml --toy.bits 4 --output beaten --json",
+        "train --config toy.toml --quantization.bits 4 --output beaten --json",
         "train --config toy.toml --quantization uniform --output other --json",
         f"train --config uniform.toml --quantization toy {' '.join(OPTIONS[:2])} --output back",
     )
@@ -150,18 +156,18 @@ def test_a_file_selects_the_method_and_the_command_line_beats_it(folder: Path) -
 
 
 REFUSALS = {
-    "run --quantization nope": "quantization method: found 'nope', expected one of uniform, toy",
-    "run --toy.bits 3": "Unknown option: --toy.bits",
+    "run --quantization nope": "quantization method: found 'nope', expected one of uniform",
+    "run --quantization.bits 3": "Unknown option: --quantization.bits",
     "run --quantization toy --bits 4": "Unknown option: --bits",
-    "run --quantization toy --toy.levels 4": "Unknown option: --toy.levels",
-    "run --quantization toy --toy.bits 9": "--toy.bits: found 9, expected 2 to 8",
-    "run --quantization toy --toy.bits 2.5": "--toy.bits: found 2.5, expected a whole number",
-    "train --quantization=toy --toy.rounding up": 'Invalid value "up" for --toy.rounding',
-    "convert none.pt --quantization toy --toy.bits x": "Invalid value for --toy.bits: unable to",
+    "run --quantization toy --quantization.levels 4": "Unknown option: --quantization.levels",
+    "run --quantization toy --quantization.bits 9": "found 9, expected 2 to 8",
+    "run --quantization toy --quantization.bits 2.5": "found 2.5, expected a whole number",
+    "train --quantization=toy --quantization.rounding up": 'Invalid value "up" for',
+    "convert none.pt --quantization toy --quantization.bits x": "Invalid value for --quantization",
     "run --config table.toml": "toy",
     "run --config number.toml": "quantization: found 5, expected text",
-    "evaluate unknown": "quantization method: found 'nope', expected one of uniform, toy",
-    "evaluate field": "unknown option 'toy.levels'",
+    "evaluate unknown": "quantization method: found 'nope', expected one of uniform",
+    "evaluate field": "unknown option 'quantization.levels'",
 }
 
 
@@ -183,9 +189,9 @@ def test_wrong_methods_and_options_are_refused_in_one_line(tmp_path: Path) -> No
 def test_help_shows_the_options_of_the_method(tmp_path: Path) -> None:
     shown, plain = session(tmp_path, "run --quantization toy --help", "run --help")
     assert shown.code == 0
-    assert "--toy.rounding" in shown.out
+    assert "--quantization.rounding" in shown.out
     assert "--scheme" not in shown.out
-    assert "--toy." not in plain.out
+    assert "--quantization.bits" not in plain.out
     assert "--scheme" in plain.out
 
 

@@ -9,9 +9,11 @@ from torch import Tensor
 
 from snnquant.errors import InputError
 from snnquant.quantization import (
+    About,
     LayerPlace,
     MethodConfig,
     Plan,
+    PowersOfTwo,
     WeightQuantizer,
     register_method,
     straight_through,
@@ -26,6 +28,7 @@ class Toy(MethodConfig):
     """Bits per weight: a sign and the exponents 0 to 2^(bits - 1) - 2."""
     rounding: Literal["nearest", "down"] = "nearest"
     """Rounding of the exponent."""
+    about = About(source="docs/your_method.md", certainty="ours")
 
     def plan(self) -> Plan:
         """Return a quantizer for every weight; neurons stay in floating point."""
@@ -36,13 +39,13 @@ class Toy(MethodConfig):
             raise InputError(
                 f"layer {place.name}: found a 1-D convolution, which toy does not quantize"
             )
-        return PowersOfTwo(self.bits, self.rounding)
+        return NearestPower(self.bits, self.rounding)
 
     def require_channel_scales(self) -> None:
         """Accept: the levels follow the largest weight of a channel."""
 
 
-class PowersOfTwo(WeightQuantizer):
+class NearestPower(WeightQuantizer):
     """Weight on signed powers of two, with a straight-through gradient."""
 
     def __init__(self, bits: int, rounding: str) -> None:
@@ -51,14 +54,18 @@ class PowersOfTwo(WeightQuantizer):
 
     def forward(self, weight: Tensor) -> Tensor:
         """Return the weight on its levels."""
-        with torch.no_grad():
-            largest = weight.abs().amax(tuple(range(1, weight.ndim)), keepdim=True)
-            exponent = torch.log2(weight.abs() / largest)
-            exponent = exponent.round() if self.rounding == "nearest" else exponent.floor()
-            levels = weight.sign() * largest * exponent.exp2()
-            kept = exponent > 1 - 2 ** (self.bits - 1)
-            quantized = torch.where(kept, levels, 0.0)
-        return straight_through(weight, quantized, torch.ones_like(kept))
+        quantized = self.encode(weight).decode()
+        return straight_through(weight, quantized, torch.ones_like(weight, dtype=torch.bool))
+
+    @torch.no_grad()
+    def encode(self, weight: Tensor) -> PowersOfTwo:
+        """Return signs and exponents below the largest weight of a channel."""
+        largest = weight.abs().amax(tuple(range(1, weight.ndim)), keepdim=True)
+        exponent = torch.log2(weight.abs() / largest)
+        exponent = exponent.round() if self.rounding == "nearest" else exponent.floor()
+        kept = exponent > 1 - 2 ** (self.bits - 1)
+        exponent = torch.where(kept, exponent, 0).int()
+        return PowersOfTwo(weight.sign().where(kept, 0), exponent, largest)
 
     def scale_channels_(self, weight: Tensor, factors: Tensor) -> None:
         """Accept: the levels follow the weight."""

@@ -13,8 +13,9 @@ with :math:`\Theta_k = \mathrm{round}(2^{F_k} V / s_k)` and :math:`L = \mathrm{r
 :math:`F_k` is as large, up to 12, as keeps every number inside 32 bits for all T steps, whatever
 the input.
 
-The first layer sees 16-bit values: normalised pixels in steps of :math:`2^{-11}`, clipped at 16
-standard deviations. The output adds up: class k's sum times
+The first layer sees the codes of the pixels' grid, so that its sums are exact. Pixels in floating
+point become 16-bit values in steps of :math:`2^{-11}`, clipped at 16 standard deviations. The
+output adds up: class k's sum times
 :math:`\mathrm{round}(2^M s_k / \max s)`, plus its bias.
 """
 
@@ -30,10 +31,11 @@ from torch import nn
 from snnquant.errors import InputError
 from snnquant.nn.kinds import DROPOUTS
 from snnquant.quantization import integer_weights
+from snnquant.sampling import PixelGrid
 from snnquant.spiking import LIF, Neuron, Reset, SpikingNetwork, require_lif
 
 INPUT_BITS = 11
-"""Fractional bits of the network's input."""
+"""Fractional bits of the network's input in floating point."""
 INPUT_LIMIT = 2**15 - 129
 """Largest code of the input that two signed bytes hold, 256 times one plus the other."""
 LEAK_BITS = 15
@@ -81,6 +83,7 @@ class Neurons:
 class FixedPointNetwork:
     """Synapses in order, the last of which sums the classes, and the neurons after the others.
 
+    A code of the input is its nearest whole number after multiplication by `input_scale`.
     A logit is ``unit`` times the whole number ``multiplier * sum over T + output_bias``.
     """
 
@@ -90,11 +93,19 @@ class FixedPointNetwork:
     output_bias: Integers
     unit: float
     time_steps: int
+    input_scale: float
+    """Codes per unit of the input."""
+    input_limit: int
+    """Largest code of the input, of either sign."""
 
 
 @torch.no_grad()
-def to_fixed_point(network: SpikingNetwork, bands: int, window: int) -> FixedPointNetwork:
+def to_fixed_point(
+    network: SpikingNetwork, bands: int, window: int, grid: PixelGrid | None = None
+) -> FixedPointNetwork:
     """Return the integers of a quantized network for patches [N, 1, bands, window, window].
+
+    The patches lie on `grid`, or are in floating point.
 
     The network is a chain of convolutions, without spatial stride or padding, and dense layers,
     all quantized and all except the last followed by LIF neurons; a mean of spikes over the whole
@@ -131,15 +142,32 @@ def to_fixed_point(network: SpikingNetwork, bands: int, window: int) -> FixedPoi
     if len(synapses) != len(neurons) + 1:
         _refuse(previous, "neurons", "a layer that sums the classes")
     steps = network.time_steps
+    codes = _Codes.of_pixels(grid)
     return FixedPointNetwork(
         tuple(synapses),
         tuple(
-            _neurons(synapse, lif, steps, first=synapse is synapses[0])
+            _neurons(synapse, lif, steps, codes if synapse is synapses[0] else _Codes(1.0, 1))
             for synapse, lif in zip(synapses, neurons, strict=False)
         ),
         *_output(synapses[-1], steps),
         steps,
+        codes.per_unit,
+        codes.limit,
     )
+
+
+@dataclass(frozen=True)
+class _Codes:
+    """Codes of a layer's input: how many per unit, and the largest."""
+
+    per_unit: float
+    limit: int
+
+    @classmethod
+    def of_pixels(cls, grid: PixelGrid | None) -> _Codes:
+        if grid is None:
+            return cls(2.0**INPUT_BITS, INPUT_LIMIT)
+        return cls(1 / grid.step, max(-grid.low, grid.high))
 
 
 def _is_mean(module: nn.Module, x: torch.Tensor) -> bool:
@@ -210,11 +238,11 @@ def _synapse(name: str, module: nn.Module, shape: tuple[int, ...]) -> Synapse:
     )
 
 
-def _neurons(synapse: Synapse, lif: LIF, steps: int, *, first: bool) -> Neurons:
-    """Read a layer of neurons; `first` ones sum codes up to the limit, the others 0 or 1."""
-    scale = synapse.scale * (2.0**-INPUT_BITS if first else 1.0)
+def _neurons(synapse: Synapse, lif: LIF, steps: int, inputs: _Codes) -> Neurons:
+    """Read a layer of neurons, which sum weights times codes of the inputs."""
+    scale = synapse.scale / inputs.per_unit
     threshold, leak = float(lif.threshold), float(lif.leak)
-    sums = np.abs(synapse.codes).reshape(len(scale), -1).sum(1) * (INPUT_LIMIT if first else 1)
+    sums = np.abs(synapse.codes).reshape(len(scale), -1).sum(1) * inputs.limit
     # A bound on the potential over T steps, in units of the scale.
     reach = (
         steps * (sums + np.abs(synapse.bias) / scale + threshold / scale) + 2 * threshold / scale

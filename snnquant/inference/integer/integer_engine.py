@@ -15,12 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from snnquant.inference.integer.fixed_point_network import (
-    INPUT_BITS,
-    INPUT_LIMIT,
-    Integers,
-    to_fixed_point,
-)
+from snnquant.inference.integer.fixed_point_network import Integers, to_fixed_point
 from snnquant.inference.integer.kernels import (
     FirstLayerTable,
     Longs,
@@ -33,6 +28,7 @@ from snnquant.inference.integer.kernels import (
 )
 from snnquant.inference.integer.tables import Layout, first_layer_table, weight_rows
 from snnquant.inference.integer.vectors import LANES
+from snnquant.sampling import PixelGrid
 from snnquant.spiking import SpikingNetwork
 
 PIXELS_AT_ONCE = 2048
@@ -48,6 +44,7 @@ class IntegerNetwork:
         window: Side of its patches, in pixels.
         margins: One per time step, in logits: a pixel stops after the first step whose two best
             logits lie further apart; without margins all steps run.
+        grid: Grid that its input lies on; None for floating point, which is rounded to 16 bits.
 
     Raises:
         InputError: Where `to_fixed_point` does, and without numba.
@@ -70,8 +67,10 @@ class IntegerNetwork:
         bands: int,
         window: int,
         margins: Sequence[float] | None = None,
+        *,
+        grid: PixelGrid | None = None,
     ) -> None:
-        self.fixed_point = fixed = to_fixed_point(network, bands, window)
+        self.fixed_point = fixed = to_fixed_point(network, bands, window, grid)
         self.margins = margins
         first, *others = fixed.synapses
         self._padding = first.padding
@@ -146,10 +145,11 @@ class IntegerNetwork:
         for numbers, kernel in zip(all_codes, kernels, strict=False):
             shape = _places(room[-1].shape if room else size, kernel)
             room.append(_room(shape, len(numbers), self.fixed_point.time_steps))
-        depth = self.fixed_point.synapses[0].depth
+        fixed, depth = self.fixed_point, self.fixed_point.synapses[0].depth
+        encoding = fixed.input_scale, fixed.input_limit
         for part in torch.split(x[:, 0].permute(0, 2, 3, 1), size[0]):
             pixels = part.reshape(-1, bands).numpy()
-            encode(pixels, 2.0**INPUT_BITS, INPUT_LIMIT, self._padding, self._starts, pairs)
+            encode(pixels, *encoding, self._padding, self._starts, pairs)
             size = (len(part), height, width)
             outs = [out._replace(shape=(len(part), *out.shape[1:])) for out in room]
             neurons = self._neurons[0]

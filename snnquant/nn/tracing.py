@@ -14,7 +14,7 @@ from torch import Tensor, fx, nn
 
 from snnquant.errors import InputError
 from snnquant.io import one_line
-from snnquant.nn import Graph
+from snnquant.nn.graph import Graph
 from snnquant.nn.kinds import SYNAPSES
 from snnquant.nn.wiring import Concatenate, Mean, Permute, Reshape, Reshaped
 
@@ -26,6 +26,10 @@ OURS = (__file__, inspect.getfile(Graph), inspect.getfile(Reshaped))
 LEAVES = (*SYNAPSES, Concatenate, Mean, Permute, Reshape)
 
 
+class Leaf(nn.Module):
+    """Base of modules that are traced as one operation, whatever their forward does."""
+
+
 class _Tracer(fx.Tracer):
     """torch.fx's tracer, which also notes the user's file and line of every node.
 
@@ -35,7 +39,7 @@ class _Tracer(fx.Tracer):
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         """Take a subclass of `LEAVES` for one of them where its forward is the parent's."""
         inherited = any(isinstance(m, leaf) and type(m).forward is leaf.forward for leaf in LEAVES)
-        return inherited or super().is_leaf_module(m, module_qualified_name)
+        return inherited or isinstance(m, Leaf) or super().is_leaf_module(m, module_qualified_name)
 
     def create_node(self, *args: Any, **kwargs: Any) -> fx.Node:
         """Create a node with its line in meta["line"]."""
