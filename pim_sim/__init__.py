@@ -7,7 +7,7 @@
 ...               repeats_input=True)
 >>> report = simulate_layer(conv1, load_hardware("sram_65nm"))
 >>> f"{report.comparison.energy.factor:.2f}"
-'1.68'
+'2.40'
 
 `Workload.from_json` reads the workload.json of a run, and `simulate` takes it whole.
 """

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pim_sim.sweep import Explored
     from pim_sim.validation import Silicon, Validation
 
-_COLOURS = (
+COLOURS = (
     "#1b6ca8", "#c8553d", "#3c8c4a", "#a67c00", "#7b4fa3", "#4aa3a2", "#8a8a8a", "#d98cb3",
     "#5a4632", "#9bc53d", "#2f4b7c", "#f2a65a", "#000000", "#b0b0ff",
 )  # fmt: skip
@@ -59,7 +59,7 @@ def draw_breakdown(report: Report, target: Path) -> None:
         )
         for unit, quantity in (("nJ", "energy_pj"), ("us", "delay_ns"))
     ]
-    _write(target, _bars(titles, pairs))
+    write(target, _bars(titles, pairs))
 
 
 def draw_parity(result: Validation, target: Path) -> None:
@@ -87,7 +87,7 @@ def draw_parity(result: Validation, target: Path) -> None:
     )
     axes = ("across: measured, fJ per MAC", "up: predicted, fJ per MAC")
     kinds = list(dict.fromkeys(mark.series for mark in marks))
-    _write(target, _scatter(titles, axes, kinds, marks))
+    write(target, _scatter(titles, axes, kinds, marks))
 
 
 def draw_silicon(rows: Sequence[Silicon], target: Path) -> None:
@@ -112,7 +112,7 @@ def draw_silicon(rows: Sequence[Silicon], target: Path) -> None:
         "line: equal; band: within a factor of 2",
     )
     axes = ("across: measured, pJ per operation", "up: modelled, pJ per operation")
-    _write(target, _scatter(titles, axes, list(names.values()), marks))
+    write(target, _scatter(titles, axes, list(names.values()), marks))
 
 
 def draw_regions(explored: Explored, target: Path) -> None:
@@ -141,7 +141,7 @@ def draw_regions(explored: Explored, target: Path) -> None:
         factors = " / ".join(f"{factor:.2f}" for factor in region.claim.factors.values())
         legend.append(f"{shape}: {region.claim.title} as {region.claim.reading}, {factors}")
     titles = ("Energy, digital over in memory: the best of each square", "; ".join(legend))
-    _write(target, _heat_map(titles, (across, columns), (up, rows), best, marks))
+    write(target, _heat_map(titles, (across, columns), (up, rows), best, marks))
 
 
 @dataclass(frozen=True)
@@ -155,12 +155,14 @@ class Mark:
     hint: str
 
 
-def _write(target: Path, parts: Iterator[str]) -> None:
+def write(target: Path, parts: Iterator[str]) -> None:
+    """Write the lines of a picture; `InputError` as `replacing`."""
     with replacing(target) as temporary:
         temporary.write_text("\n".join(parts) + "\n", encoding="utf-8")
 
 
-def _page(width: float, height: float) -> str:
+def page(width: float, height: float) -> str:
+    """Return the head of a picture."""
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" '
         f'font-family="sans-serif" font-size="11">\n'
@@ -168,7 +170,8 @@ def _page(width: float, height: float) -> str:
     )
 
 
-def _text(x: float, y: float, words: str, attributes: str = "") -> str:
+def text(x: float, y: float, words: str, attributes: str = "") -> str:
+    """Return words at a place."""
     return f'<text x="{x}" y="{y}"{attributes and " " + attributes}>{escape(words)}</text>'
 
 
@@ -178,12 +181,12 @@ def _bars(
     """Yield pairs of stacked bars, each of one unit, and a legend of their parts."""
     left, top = 84, 64
     parts = dict.fromkeys(name for _, pair in pairs for bar in pair.values() for name in bar)
-    colours = dict(zip(parts, cycle(_COLOURS), strict=False))
+    colours = dict(zip(parts, cycle(COLOURS), strict=False))
     bars = sum(len(pair) for _, pair in pairs)
     legend_top = top + bars * (_THICK + _GAP) + len(pairs) * _GAP
-    yield _page(left + _BAR + 90, legend_top + 16 * -(-len(colours) // _LEGEND_COLUMNS) + 8)
-    yield _text(8, 20, titles[0], 'font-size="13"')
-    yield _text(8, 40, titles[1])
+    yield page(left + _BAR + 90, legend_top + 16 * -(-len(colours) // _LEGEND_COLUMNS) + 8)
+    yield text(8, 20, titles[0], 'font-size="13"')
+    yield text(8, 40, titles[1])
     for unit, pair in pairs:
         longest = max(sum(bar.values()) for bar in pair.values())
         for name, bar in pair.items():
@@ -193,7 +196,7 @@ def _bars(
     for i, (name, colour) in enumerate(colours.items()):
         x, y = 8 + 152 * (i % _LEGEND_COLUMNS), legend_top + 16 * (i // _LEGEND_COLUMNS)
         yield f'<rect x="{x}" y="{y}" width="10" height="10" fill="{colour}"/>'
-        yield _text(x + 15, y + 9, name)
+        yield text(x + 15, y + 9, name)
     yield "</svg>"
 
 
@@ -207,7 +210,7 @@ def _bar(
     top: float,
 ) -> Iterator[str]:
     total, middle = sum(bar.values()), top + _THICK / 2 + 4
-    yield _text(left - 6, middle, name, 'text-anchor="end"')
+    yield text(left - 6, middle, name, 'text-anchor="end"')
     for part, value in bar.items():
         width = _BAR * value / longest
         yield (
@@ -215,14 +218,14 @@ def _bar(
             f'fill="{colours[part]}"><title>{escape(part)}: {value:.4g} {unit}</title></rect>'
         )
         if width > _MIN_LABELLED * _BAR:
-            yield _text(
+            yield text(
                 round(left + width / 2, 2),
                 middle,
                 f"{value / total:.0%}",
                 'fill="white" text-anchor="middle"',
             )
         left += width
-    yield _text(round(left + 6, 2), middle, f"{total:.4g} {unit}")
+    yield text(round(left + 6, 2), middle, f"{total:.4g} {unit}")
 
 
 def _scatter(
@@ -231,7 +234,7 @@ def _scatter(
     """Yield marks on two equal logarithmic axes, with the line of equality and a band of 2."""
     left, top = 64, 64
     height = top + _SIDE + 48
-    colours = dict(zip(series, cycle(_COLOURS), strict=False))
+    colours = dict(zip(series, cycle(COLOURS), strict=False))
     values = [value for mark in marks for value in (mark.across, mark.up)]
     low, high = min(values) / 2, 2 * max(values)
 
@@ -239,9 +242,9 @@ def _scatter(
         x, y = (math.log(value / low) / math.log(high / low) for value in (across, up))
         return round(left + _SIDE * x, 2), round(top + _SIDE * (1 - y), 2)
 
-    yield _page(left + _SIDE + 150, height)
-    yield _text(left, 20, titles[0])
-    yield _text(left, 36, titles[1])
+    yield page(left + _SIDE + 150, height)
+    yield text(left, 20, titles[0])
+    yield text(left, 36, titles[1])
     corners = ((low, low), (low, 2 * low), (high / 2, high), (high, high), (high, high / 2),
                (2 * low, low))  # fmt: skip
     band = " ".join(f"{x},{y}" for x, y in (place(*corner) for corner in corners))
@@ -251,13 +254,13 @@ def _scatter(
     yield (
         f'<rect x="{left}" y="{top}" width="{_SIDE}" height="{_SIDE}" fill="none" stroke="black"/>'
     )
-    for tick in _ticks(low, high):
+    for tick in ticks(low, high):
         x, y = place(tick, tick)
-        yield _text(x, bottom + 16, f"{tick:g}", 'text-anchor="middle"')
-        yield _text(left - 6, y + 4, f"{tick:g}", 'text-anchor="end"')
+        yield text(x, bottom + 16, f"{tick:g}", 'text-anchor="middle"')
+        yield text(left - 6, y + 4, f"{tick:g}", 'text-anchor="end"')
         yield f'<path d="M{x} {bottom}v4M{left} {y}h-4" stroke="black"/>'
-    yield _text(left, height - 8, axes[0])
-    yield _text(4, top - 8, axes[1])
+    yield text(left, height - 8, axes[0])
+    yield text(4, top - 8, axes[1])
     for mark in marks:
         x, y = place(mark.across, mark.up)
         look = f'class="{mark.kind}" {_look(mark.kind, colours[mark.series])}'
@@ -273,10 +276,10 @@ def _scatter_legend(
     line = count(top + 12, 18)
     for (name, colour), y in zip(colours.items(), line, strict=False):
         yield f'<rect x="{x - 4}" y="{y - 8}" width="8" height="8" fill="{colour}"/>'
-        yield _text(x + 12, y, name)
+        yield text(x + 12, y, name)
     for kind, y in zip(kinds, line, strict=False):
         yield f'<circle {_look(kind, "black")} cx="{x}" cy="{y - 4}"/>'
-        yield _text(x + 12, y, kind)
+        yield text(x + 12, y, kind)
 
 
 def _look(kind: str, colour: str) -> str:
@@ -285,7 +288,7 @@ def _look(kind: str, colour: str) -> str:
     return f'r="3.5" fill="{colour}"'
 
 
-def _ticks(low: float, high: float) -> Iterator[float]:
+def ticks(low: float, high: float) -> Iterator[float]:
     """Yield 1, 2 and 5 of each decade from low to high."""
     for decade in range(math.floor(math.log10(low)), math.ceil(math.log10(high))):
         for digit in (1, 2, 5):
@@ -304,28 +307,28 @@ def _heat_map(
     left, top, below = 96, 64, 110
     rows, columns = values.shape
     bottom = top + _CELL * rows
-    yield _page(left + _CELL * columns + 20, bottom + below)
-    yield _text(left, 20, titles[0])
-    yield _text(left, 36, titles[1])
+    yield page(left + _CELL * columns + 20, bottom + below)
+    yield text(left, 20, titles[0])
+    yield text(left, 36, titles[1])
     for i, j in np.ndindex(values.shape):
         if np.isfinite(values[i, j]):
             corner = left + _CELL * j, bottom - _CELL * (i + 1)
             yield from _square(float(values[i, j]), *corner, [bool(mark[i, j]) for mark in marks])
     for j, value in enumerate(across[1]):
         x, y = left + _CELL * (j + 0.5), bottom + 14
-        yield _text(x, y, _label(value), f'transform="rotate(45 {x} {y})"')
+        yield text(x, y, _label(value), f'transform="rotate(45 {x} {y})"')
     for i, value in enumerate(up[1]):
         y = bottom - _CELL * i - _CELL / 2 + 4
-        yield _text(left - 6, y, _label(value), 'text-anchor="end"')
-    yield _text(left, bottom + below - 8, f"across: {across[0]}")
-    yield _text(4, top - 8, f"up: {up[0]}")
+        yield text(left - 6, y, _label(value), 'text-anchor="end"')
+    yield text(left, bottom + below - 8, f"across: {across[0]}")
+    yield text(4, top - 8, f"up: {up[0]}")
     yield "</svg>"
 
 
 def _square(value: float, left: float, top: float, marked: Sequence[bool]) -> Iterator[str]:
     yield f'<rect x="{left}" y="{top}" width="{_CELL}" height="{_CELL}" fill="{_colour(value)}"/>'
     middle = left + _CELL / 2
-    yield _text(middle, top + 12, f"{value:.2g}", 'text-anchor="middle" font-size="9"')
+    yield text(middle, top + 12, f"{value:.2g}", 'text-anchor="middle" font-size="9"')
     shapes = ('r="3"', 'r="6" fill="none" stroke="black"')
     for here, shape in zip(marked, shapes, strict=False):
         if here:

@@ -35,6 +35,7 @@ def sweep(
     scheduler: Annotated[str | None, Parameter(group=LARGE)] = None,
     csv: File = None,
     svg: File = None,
+    front_svg: File = None,
     as_json: AsJson = False,
 ) -> None:
     """Compute the first layer at every combination of fields of its hardware.
@@ -60,11 +61,14 @@ def sweep(
     csv
         File for all points, one line each.
     svg
-        File for a picture of the first two axes, with the designs that reach the claim.
+        File for a picture: the energy over a single axis, or the first two axes with the designs
+        that reach the claim.
+    front_svg
+        File for a picture of energy over accuracy, with the Pareto front.
     as_json
         Print one JSON object and nothing else.
     """
-    from pim_sim.cli.charts import draw_regions
+    from pim_sim.cli.curves import draw_front, draw_sweep
     from pim_sim.cli.text import summarise_exploration
     from pim_sim.hardware import load_hardware
     from pim_sim.sweep import MeasuredAccuracy, explore, explore_large, parse_claim, write_csv
@@ -78,11 +82,13 @@ def sweep(
             raise InputError(f"--scheduler: found {scheduler!r} without --parquet FOLDER")
         explored = explore(layer, found, axis, accuracy=measured, claims=claims)
         if svg is not None:
-            draw_regions(explored, svg)
+            draw_sweep(explored, svg)
+        if front_svg is not None:
+            draw_front(explored, front_svg)
         if csv is not None:
             write_csv(explored.points, csv)
         result = explored.result
-    elif csv is not None or svg is not None:
+    elif (csv or svg or front_svg) is not None:
         raise InputError("--parquet: found --csv or --svg beside it, expected one of them")
     else:
         result = explore_large(

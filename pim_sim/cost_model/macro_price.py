@@ -15,6 +15,7 @@ from pim_sim.cost_model.macro_energy import control_fj, near_memory_fj, step_ene
 from pim_sim.cost_model.macro_layout import configured_for, lay_out
 from pim_sim.cost_model.scales import Scales, calibrated
 from pim_sim.hardware import Macro
+from pim_sim.hardware.macro import ConverterKind
 from pim_sim.schema import check_integer, plain_numbers
 from pim_sim.technology import GATES, Node, pitch_ratio, sram_cell_um2
 
@@ -210,7 +211,8 @@ def areas_um2(macro: Macro, scales: Scales) -> Mapping[str, float]:
     scale = scales.cell_area * (scales.bit_line_area if kind.read == "bit_line" else 1.0)
     parts = {"cells": cells * scale, "drivers": drivers * scales.driver_area}
     if macro.converter is not None:
-        one = converter_um2(macro.converter.bits, macro.node_nm, scales)
+        converter = macro.converter
+        one = converter_um2(converter.bits, macro.node_nm, scales, converter.kind)
         parts["converters"] = macro.converters * one
     elif not macro.chained:
         parts["adders"] = _tree_um2(macro) * scales.logic_area
@@ -218,13 +220,20 @@ def areas_um2(macro: Macro, scales: Scales) -> Mapping[str, float]:
     return {name: area * whole for name, area in parts.items()}
 
 
-def converter_um2(bits: int, node_nm: float = _NODE_NM, scales: Scales | None = None) -> float:
-    """Return the area of a converter: a doubling per bit or less, proportional to the cell pitch.
+def converter_um2(
+    bits: int,
+    node_nm: float = _NODE_NM,
+    scales: Scales | None = None,
+    kind: ConverterKind = "sar",
+) -> float:
+    """Return the area of a converter, proportional to the cell pitch.
 
-    Its logic shrinks with the square of the pitch, its capacitors hardly.
+    Its logic shrinks with the square of the pitch, its capacitors hardly. Per bit it grows by a
+    fitted power of two; that of a flash converter, with a comparator per level, doubles.
     """
     scales = calibrated() if scales is None else scales
-    per_bit = np.exp(scales.converter_area_bits * math.log(2) * (bits - _BITS))
+    doublings = 1.0 if kind == "flash" else scales.converter_area_bits
+    per_bit = np.exp(doublings * math.log(2) * (bits - _BITS))
     area_um2: float = _CONVERTER_UM2 * scales.converter_area * per_bit
     return area_um2 * pitch_ratio(_NODE_NM, node_nm)
 

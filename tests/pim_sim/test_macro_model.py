@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from pim_sim.cli import main
 from pim_sim.cost_model import Scales, price, spreads
+from pim_sim.cost_model.macro_price import converter_um2
 from pim_sim.hardware import (
     CELLS,
     MACROS,
@@ -266,6 +267,13 @@ def test_area_on_paper() -> None:
     converters = 2 * 150 / 2**2.25
     area = price(_macro(array=array), 1, 1, ONES).area_mm2
     assert area == pytest.approx(1.4e-6 * (cells + drivers + converters))
+    # a flash converter of 7 bits has 4 times the comparators of 5, another grows by 2^1.5; at
+    # 65 nm either by the pitch of a cell
+    kinds: list[tuple[Any, float]] = [("flash", 4), ("sar", 2**1.5)]
+    for kind, growth in kinds:
+        area = price(_macro(array=array, converter=Converter(bits=7, kind=kind)), 1, 1, ONES)
+        assert area.area_mm2 == pytest.approx(1.4e-6 * (cells + drivers + 300 * growth))
+    assert converter_um2(7, 65, ONES, "flash") == pytest.approx(600 * pitch_ratio(28, 65))
 
 
 def test_intervals_are_what_left_out_chips_missed() -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -313,7 +314,7 @@ def test_picture_marks_what_reaches_the_figures(
 
 @pytest.mark.parametrize(
     ("axes", "named"),
-    [(["adc.bits=4:6"], "found 1 axis"), (["array.columns=64:128", "adc.bits=4:6"], "at most 60")],
+    [(["array.columns=64:128", "adc.bits=4:6"], "at most 60")],
 )
 def test_picture_that_cannot_be_drawn_is_one_line(
     axes: list[str], named: str, workload: str, tmp_path: Path, one_line_refusal: Callable[..., str]
@@ -323,6 +324,34 @@ def test_picture_that_cannot_be_drawn_is_one_line(
     line = one_line_refusal("sweep", "--workload", workload, "--svg", str(target), *given)
     assert named in line
     assert not target.exists()
+
+
+def test_one_axis_is_a_curve_of_both_sides(
+    workload: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], conv1: Layer
+) -> None:
+    target, front = tmp_path / "curve.svg", tmp_path / "front.svg"
+    options = ["--hardware", "c2c_22nm", "--axis", "macro.converter.bits=4:8"]
+    main(["sweep", "--workload", workload, *options, "--svg", str(target), "--front-svg",
+          str(front)])  # fmt: skip
+    capsys.readouterr()
+    root = ElementTree.parse(target).getroot()
+    lines = root.findall("{http://www.w3.org/2000/svg}polyline")
+    swept = sweep(conv1, load_hardware("c2c_22nm"), {"macro.converter.bits": [4, 5, 6, 7, 8]})
+    assert len(lines) == 2
+    heights = []
+    for line, name in zip(lines, ("digital_energy_pj", "energy_pj"), strict=True):
+        places = [tuple(map(float, p.split(","))) for p in line.get("points", "").split()]
+        assert len(places) == 5
+        heights += [(y, math.log(e)) for (_, y), e in zip(places, swept.results[name], strict=True)]
+    # up is the logarithm of the energy, of both sides alike
+    ys, logs = np.array(heights).T
+    assert np.corrcoef(-ys, logs)[0, 1] == pytest.approx(1, abs=1e-4)
+    rings = [
+        circle
+        for circle in ElementTree.parse(front).getroot().iter("{http://www.w3.org/2000/svg}circle")
+        if circle.get("fill") == "none"
+    ]
+    assert len(rings) == len(pareto(swept))
 
 
 def test_file_that_cannot_be_written_is_one_line(

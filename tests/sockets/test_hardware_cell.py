@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from pim_sim import Cell, load_hardware
+from pim_sim.cost_model import calibrated
 from pim_sim.hardware import HARDWARE
 
 RRAM = HARDWARE.file("rram_65nm").read_text(encoding="utf-8")
@@ -144,9 +145,10 @@ def test_cell_and_its_physics_in_a_plugin(
     arguments = ["run", "--workload", workload, "--hardware", str(file), "--json"]
     parts = _answer(command("pim-sim", *arguments, plugins=str(plugin)))["breakdown"]["in_memory"]
     # 4 filters of 18 products at 9 positions; 7 magnitude bits of the input; 6-bit weights are two
-    # columns of 3 bits in two rows for the sign; 2 fJ per cell at 1 V, scaled as fitted to chips
+    # columns, of 3 and 2 bits of magnitude, in two rows for the sign; 2 fJ per cell at 1 V, scaled
+    # as fitted to chips with capacitors
     cells = 4 * 18 * 9 * 7 * 2 * 2
-    assert parts["cells"]["energy_pj"] == pytest.approx(cells * 2.0 * 1.796701 * 1e-3)
+    assert parts["cells"]["energy_pj"] == pytest.approx(cells * 2.0 * calibrated().array * 1e-3)
     unknown = command("pim-sim", *arguments)
     assert unknown.returncode == 2
     assert "array.cell: found 'toy', expected one of sram_6t" in unknown.stderr
