@@ -128,7 +128,7 @@ def write_workload(checkpoint: Path, scene: str, file: Path) -> None:
     """Write to `file` the workload of a quantized SNN's checkpoint on a scene.
 
     A checkpoint does not record the test pixels, so densities are measured on all labelled ones;
-    the price of the first layer does not depend on them.
+    the price of the first layer depends on them by the zeros around the edge of the scene only.
 
     Args:
         checkpoint: Checkpoint of a quantized SNN, such as a run's snn.safetensors.
