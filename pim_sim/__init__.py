@@ -20,21 +20,27 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pim_sim.cost_model import Comparison, Cost, Report, simulate, simulate_layer
     from pim_sim.errors import InputError
-    from pim_sim.hardware import CELLS, READS, Cell, Hardware, load_hardware
-    from pim_sim.workload import Layer, Workload
+    from pim_sim.hardware import CELLS, READS, Cell, Chip, Hardware, load_chip, load_hardware
+    from pim_sim.network import NetworkPrice, price_network
+    from pim_sim.workload import Layer, Operation, Workload
 
 _MODULES = {
     "CELLS": "pim_sim.hardware",
     "READS": "pim_sim.hardware",
     "Cell": "pim_sim.hardware",
+    "Chip": "pim_sim.hardware",
     "Comparison": "pim_sim.cost_model",
     "Cost": "pim_sim.cost_model",
     "Hardware": "pim_sim.hardware",
     "InputError": "pim_sim.errors",
     "Layer": "pim_sim.workload",
+    "NetworkPrice": "pim_sim.network",
+    "Operation": "pim_sim.workload",
     "Report": "pim_sim.cost_model",
     "Workload": "pim_sim.workload",
+    "load_chip": "pim_sim.hardware",
     "load_hardware": "pim_sim.hardware",
+    "price_network": "pim_sim.network",
     "simulate": "pim_sim.cost_model",
     "simulate_layer": "pim_sim.cost_model",
 }
@@ -44,14 +50,19 @@ __all__ = [
     "CELLS",
     "READS",
     "Cell",
+    "Chip",
     "Comparison",
     "Cost",
     "Hardware",
     "InputError",
     "Layer",
+    "NetworkPrice",
+    "Operation",
     "Report",
     "Workload",
+    "load_chip",
     "load_hardware",
+    "price_network",
     "simulate",
     "simulate_layer",
 ]

@@ -1,5 +1,5 @@
-"""The command line: ``pim-sim run``, ``sweep``, ``fields``, ``macro``, ``validate``, ``fit`` and
-``hardware``.
+"""The command line: ``pim-sim run``, ``sweep``, ``fields``, ``macro``, ``validate``, ``fit``,
+``hardware`` and ``chips``.
 
 Exit codes are those of `pim_sim.io.exit_codes`.
 """
@@ -10,8 +10,19 @@ from collections.abc import Sequence
 
 from cyclopts import App, CycloptsError
 
-from pim_sim.cli.commands import check, fields, list_hardware, macro, run, show, sweep
+from pim_sim.cli.commands import (
+    check,
+    check_chip,
+    fields,
+    list_chips,
+    list_hardware,
+    macro,
+    show,
+    show_chip,
+    sweep,
+)
 from pim_sim.cli.examples import epilogue
+from pim_sim.cli.run import run
 from pim_sim.cli.validation import fit, validate
 from pim_sim.io import exit_codes
 
@@ -24,7 +35,7 @@ def _version() -> str:
 
 app = App(
     name="pim-sim",
-    help="Energy and delay of a network's first layer, digital and in memory.",
+    help="Energy, latency and area of networks on a chip, digital and in memory.",
     help_epilogue=epilogue("pim-sim"),
     version=_version,
     version_flags=["--version"],
@@ -43,6 +54,16 @@ hardware_app.default(list_hardware)
 hardware_app.command(list_hardware, name="list")
 hardware_app.command(show)
 hardware_app.command(check)
+chips_app = App(
+    name="chips",
+    help="List, show and check files of whole chips.",
+    help_epilogue=epilogue("chips"),
+)
+app.command(chips_app)
+chips_app.default(list_chips)
+chips_app.command(list_chips, name="list")
+chips_app.command(show_chip, name="show")
+chips_app.command(check_chip, name="check")
 app.register_install_completion_command(help="Install completion for this shell.")
 
 

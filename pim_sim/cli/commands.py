@@ -3,85 +3,25 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from cyclopts import Group, Parameter
+from cyclopts import Parameter
 
+from pim_sim.cli.sources import (
+    DESIGN,
+    LARGE,
+    NO_SOURCE,
+    SEARCH,
+    AsJson,
+    File,
+    From,
+    Technology,
+)
 from pim_sim.errors import InputError
 
 if TYPE_CHECKING:
     from pim_sim.sweep import Exploration
-    from pim_sim.workload import Workload
-
-WORKLOAD = Group("Workload", sort_key=1)
-DESIGN = Group("Design", sort_key=2)
-SEARCH = Group("Search", sort_key=3)
-LARGE = Group("Large sweeps", sort_key=4)
-OUTPUT = Group("Output", sort_key=5)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Source:
-    """The options that name a workload, one of them."""
-
-    run_dir: Annotated[Path | None, Parameter(name="--run", group=WORKLOAD)] = None
-    """Run directory; its workload.json is read."""
-    workload: Annotated[Path | None, Parameter(group=WORKLOAD)] = None
-    """Workload file, as `snnquant workload` writes it for a checkpoint."""
-
-    def read(self) -> Workload:
-        """Read the workload; `InputError` for no source, for both, or for an unusable one."""
-        from pim_sim.workload import Workload
-
-        if self.run_dir is not None and self.workload is None:
-            return Workload.from_json(self.run_dir / "workload.json")
-        if self.workload is not None and self.run_dir is None:
-            return Workload.from_json(self.workload)
-        raise InputError("give one of --run DIR and --workload FILE")
-
-
-From = Annotated[Source, Parameter(name="*")]
-Technology = Annotated[str, Parameter(group=DESIGN)]
-File = Annotated[Path | None, Parameter(group=OUTPUT)]
-AsJson = Annotated[bool, Parameter(name="--json", negative=(), group=OUTPUT)]
-NO_SOURCE = Source()
-
-
-def run(
-    *,
-    source: From = NO_SOURCE,
-    hardware: Technology = "sram_65nm",
-    csv: File = None,
-    svg: File = None,
-    as_json: AsJson = False,
-) -> None:
-    """Simulate the first layer of a run or a workload file, digital and in memory.
-
-    Parameters
-    ----------
-    hardware
-        Known name, or a path ending in .toml.
-    csv
-        File for the breakdown, one line per component of each design.
-    svg
-        File for the breakdown as a picture.
-    as_json
-        Print one JSON object and nothing else.
-    """
-    from pim_sim.cli.text import summarise, write_breakdown
-    from pim_sim.cost_model import simulate
-    from pim_sim.hardware import load_hardware
-
-    report = simulate(source.read(), load_hardware(hardware))
-    if csv is not None:
-        write_breakdown(report, csv)
-    if svg is not None:
-        from pim_sim.cli.charts import draw_breakdown
-
-        draw_breakdown(report, svg)
-    print(json.dumps(report.to_dict()) if as_json else summarise(report))
 
 
 def sweep(
@@ -225,6 +165,41 @@ def list_hardware() -> None:
 
     for name in HARDWARE.names():
         print(f"{name:20}{load_hardware(name).description}")
+
+
+def list_chips() -> None:
+    """List the chip files of the package."""
+    from pim_sim.hardware import CHIPS, load_chip
+
+    for name in CHIPS.names():
+        print(f"{name:20}{load_chip(name).description}")
+
+
+def show_chip(name: str) -> None:
+    """Print a chip file, with the unit and source of every number.
+
+    Parameters
+    ----------
+    name
+        Known name, or a path ending in .toml.
+    """
+    from pim_sim.hardware import CHIPS, load_chip
+
+    load_chip(name)  # prints only files that pass their check
+    print(CHIPS.file(name).read_text(encoding="utf-8"), end="")
+
+
+def check_chip(file: str) -> None:
+    """Check a chip file.
+
+    Parameters
+    ----------
+    file
+        Path ending in .toml, or a known name.
+    """
+    from pim_sim.hardware import load_chip
+
+    print(f"{file}: {load_chip(file).description}")
 
 
 def show(name: str) -> None:

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
     "pim-sim": (
-        ("the first layer of a run, digital and in memory", "run --run runs/my_run"),
+        ("the networks of a run on a chip", "run --run runs/my_run --chip edge_22nm"),
         ("the options of a subcommand", "sweep --help"),
         ("tab completion in your shell", "--install-completion"),
     ),
     "run": (
-        ("the first layer of a run", "run --run runs/my_run"),
         (
-            "a workload file on another technology, for another program",
-            "run --workload workload.json --hardware c2c_22nm --json",
+            "the networks of a run, the first layer in memory",
+            "run --run runs/my_run --chip edge_22nm --in-memory first",
         ),
         (
-            "your own hardware, with table and picture",
-            "run --run runs/my_run --hardware my.toml --csv parts.csv --svg parts.svg",
+            "one layer, for another program",
+            "run --layer 8x1x7x3x3 --input 1x200x5x5 --bits 6 --json",
+        ),
+        (
+            "your own macro at another supply, all layers in memory",
+            "run --workload workload.json --macro my.toml --supply 0.7 --in-memory all",
         ),
     ),
     "sweep": (
@@ -57,6 +60,11 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
         ("the technologies of the package", "hardware"),
         ("one of them as a start for your own", "hardware show sram_65nm > my.toml"),
         ("your own", "hardware check my.toml"),
+    ),
+    "chips": (
+        ("the chips of the package", "chips"),
+        ("one of them as a start for your own", "chips show edge_22nm > my_chip.toml"),
+        ("your own", "chips check my_chip.toml"),
     ),
 }
 """Three per subcommand: the purpose, and the arguments of `pim-sim`."""

@@ -104,11 +104,6 @@ def _uncertainty(report: Report) -> Iterable[str]:
     yield f"80 % interval of the factors: {', '.join(bounds)}; energy is decided by"
     for constant, low, high in found.decided_by:
         yield f"  {constant.name.replace('_', ' ')}: factor {low:.2f} to {high:.2f}"
-    network = report.network
-    yield (
-        f"Network: {network.digital_first_pj / 1e3:,.4g} nJ with the first layer digital, "
-        f"{network.in_memory_first_pj / 1e3:,.4g} nJ with it in memory"
-    )
 
 
 def write_breakdown(report: Report, path: Path) -> None:

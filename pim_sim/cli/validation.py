@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pim_sim.cli.commands import AsJson, File
+from pim_sim.cli.sources import AsJson, File
 
 if TYPE_CHECKING:
     from pim_sim.validation import FittedChip, LeftOut, Missed, Silicon, Validation
@@ -121,7 +121,7 @@ def _family(missed: Missed) -> str:
 
 
 def _silicon(rows: Iterable[Silicon]) -> Iterable[str]:
-    title = "The digital side beside shipped chips, pJ per operation"
+    title = "Digital cores beside measured chips, pJ per operation"
     yield f"{title:58}{'measured':>10}{'ours':>10}{'factor':>8}"
     for row in sorted(rows, key=lambda row: (row.operation, row.factor)):
         bits = f"{row.bits[0]} x {row.bits[1]} b" if row.operation == "MAC" else f"{row.bits[1]} b"

@@ -3,7 +3,7 @@
 from pim_sim.cost_model.bit_line_layout import Placement, place
 from pim_sim.cost_model.costs import Comparison, Cost, Design, Ratio
 from pim_sim.cost_model.digital import LayerOnMultipliers, add_pj
-from pim_sim.cost_model.layer_report import Network, Report
+from pim_sim.cost_model.layer_report import Report
 from pim_sim.cost_model.macro_layer import macro_costs
 from pim_sim.cost_model.macro_layout import MacroLayout, Tiling, configured_for, lay_out, tile
 from pim_sim.cost_model.macro_price import (
@@ -34,7 +34,6 @@ __all__ = [
     "MacroLayout",
     "MappedLayer",
     "MappedOnArrays",
-    "Network",
     "Placement",
     "Price",
     "Ratio",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -50,11 +51,14 @@ class LayerOnBitLines:
         """Return the cost of one application by component."""
         costs = self._array_costs()
         costs |= control_and_writes(self.setup.layer, self.setup.hardware, costs, _COMPUTING)
-        cells = self._banks * self.engine.array.rows * self.engine.array.columns
+        banks = self.setup.hardware.memory.banks
+        cells = banks * self.engine.array.rows * self.engine.array.columns
         leaking = cells + input_cells(self.setup.layer)
         return {
             **costs,
-            "weight_loading": sram_loading(self.setup.layer, self.setup.hardware),
+            "weight_loading": sram_loading(
+                self.setup.layer, self.setup.hardware, self._copies, self._exchanges
+            ),
             "leakage": leakage(leaking, self.setup.hardware.supply_v, total_delay_ns(costs)),
         }
 
@@ -65,7 +69,7 @@ class LayerOnBitLines:
         converters = self.layout.groups_per_row * converter_um2(
             self.engine.adc_bits, self.setup.hardware.node_nm, self.setup.scales
         )
-        return self._banks * (cells + converters) * 1e-6
+        return self.setup.hardware.memory.banks * (cells + converters) * 1e-6
 
     def utilisation(self) -> Utilisation:
         """Return the use of the arrays."""
@@ -80,15 +84,25 @@ class LayerOnBitLines:
         )  # fmt: skip
 
     @property
-    def _banks(self) -> float:
-        banks: float = np.maximum(self.setup.hardware.memory.banks, self.layout.arrays)
-        return banks
+    def _copies(self) -> int:
+        """Copies of the weights, each on banks of its own, that share the reads."""
+        copies: int = np.maximum(1, self.setup.hardware.memory.banks // self.layout.arrays)
+        return copies
+
+    @property
+    def _exchanges(self) -> int:
+        """Loads of weights per pixel; 0 where the banks keep them."""
+        banks, arrays = self.setup.hardware.memory.banks, self.layout.arrays
+        loads: Any = np.where(arrays > banks, ceil_div(arrays, banks), 0)
+        exchanges: int = loads[()]
+        return exchanges
 
     def _array_costs(self) -> dict[str, Cost]:
         """Return the cost of the arrays for one application.
 
         A functional read, the bit-line processing of all columns and the conversion of all column
-        groups follow each other, so with rounds = ceil(reads / N_bank):
+        groups follow each other, so with rounds = ceil(reads / banks), of the banks that hold the
+        weights or a copy of them:
 
             delay = rounds * (t_functional_read + t_BLP + t_ADC)
 
@@ -100,12 +114,15 @@ class LayerOnBitLines:
             conversions           conversions * E_ADC
             partial sums          one digital addition for each conversion of an output after the
                                   first; overlapped, so no delay
-            input reads           ceil(N_inputs * B_in / B_IO) * E_read, once for all filters;
-                                  overlapped, so no delay
+            input reads           ceil(N_inputs * B_in / B_IO) * E_read, once for all filters that
+                                  the banks hold; overlapped, so no delay
         """
         layer, hardware = self.setup.layer, self.setup.hardware
         layout, array, adc = self.layout, self.engine.array, self.engine.adc
-        rounds = ceil_div(layout.reads, hardware.memory.banks)
+        working = np.minimum(hardware.memory.banks, layout.arrays * self._copies)
+        rounds = ceil_div(layout.reads, working)
+        rows_of_filters = ceil_div(layer.filters, layout.groups_per_row)
+        readings: Any = np.maximum(1, np.minimum(self._exchanges, rows_of_filters))
         products = layer.macs * layout.columns_per_weight * layout.input_steps
         adc_ns = adc.conversion_time_ns(hardware.node_nm, layout.columns_per_group)
         adc_pj = adc.conversion_energy_pj(hardware.node_nm, adc_ns)
@@ -131,5 +148,5 @@ class LayerOnBitLines:
                 0.0,
                 (ADD_ENERGY, ARRAY_TIME),
             ),
-            "input_reads": input_reads(layer, hardware.memory),
+            "input_reads": input_reads(layer, hardware.memory).times(readings),
         }

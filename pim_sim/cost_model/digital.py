@@ -38,8 +38,6 @@ class LayerOnMultipliers:
 
     setup: Setup
     engine: Digital
-    additions_only: bool = False
-    """True if inputs are spikes, so that each non-zero one is added and none is multiplied."""
 
     def costs(self) -> dict[str, Cost]:
         """Return the cost of one application by component.
@@ -49,9 +47,6 @@ class LayerOnMultipliers:
         layer, hardware = self.setup.layer, self.setup.hardware
         costs = self._array_costs()
         delay_ns = total_delay_ns(costs)
-        if self.additions_only:
-            costs["multiplies"] = Cost(0.0, 0.0)
-            costs["adds"] = Cost(costs["adds"].energy_pj * layer.input_density, 0.0)
         costs |= control_and_writes(layer, hardware, costs, _COMPUTING)
         cells = layer.weights * layer.weight_bits + input_cells(layer)
         gates = self.engine.multipliers * multiplier_gates(layer)
@@ -80,19 +75,24 @@ class LayerOnMultipliers:
         hand. The energies are declared here:
 
             weight reads   ceil(N_weights * B_W / B_IO) * E_read
-            input reads    passes * ceil(N_inputs * B_in / B_IO) * E_read: line buffers reuse the
-                           window, so each pass reads an input value once; overlapped, so no delay.
-                           Of a layer in groups, a pass reads the channels of those it computes
-            multiplies     MACs * E_mult * B_W * B_in / operand_bits^2: an array multiplier grows
-                           with both operands, as Horowitz's int8 and int32 do (0.2 and 3.1 pJ)
-            adds           MACs * E_add * B_sum / operand_bits; within t_mult, so no delay
+            input reads    readings * ceil(N_inputs * B_in / B_IO) * E_read / channels: line buffers
+                           reuse the window, so each pass reads every value of the channels that
+                           its weights touch once; overlapped, so no delay
+            multiplies     MACs * density * E_mult * B_W * B_in / operand_bits^2: an array
+                           multiplier grows with both operands, as Horowitz's int8 and int32 do
+                           (0.2 and 3.1 pJ); none for spikes, which are only added
+            adds           MACs * density * E_add * B_sum / operand_bits; within t_mult, so no delay
+
+        A product with a zero input costs no energy, and its time, as in memory.
         """
         layer, memory, digital = self.setup.layer, self.setup.hardware.memory, self.engine
         passes = ceil_div(layer.weights, digital.multipliers)
         weight_bits = layer.weights * layer.weight_bits
-        multiply_scale = 1.0
+        multiply_scale: Any = 1.0
         if digital.scaled:
             multiply_scale = layer.weight_bits * layer.input_bits / digital.operand_bits**2
+        multiply_scale = np.where(layer.input_bits > 1, multiply_scale, 0.0)[()]
+        products = layer.macs * layer.input_density
         reads = input_reads(layer, memory)
         return {
             "weight_reads": Cost(
@@ -101,26 +101,35 @@ class LayerOnMultipliers:
                 (MEMORY_ENERGY, MEMORY_TIME),
             ),
             "input_reads": Cost(
-                self._readings(passes) / layer.groups * reads.energy_pj, 0.0, reads.by
+                self._readings(passes) / layer.input_shape[0] * reads.energy_pj, 0.0, reads.by
             ),
             "multiplies": Cost(
-                layer.macs * digital.multiply_energy_pj * multiply_scale,
+                products * digital.multiply_energy_pj * multiply_scale,
                 passes * layer.positions * digital.multiply_time_ns,
                 (MULTIPLY_ENERGY, MULTIPLY_TIME),
             ),
-            "adds": Cost(layer.macs * add_pj(layer, digital), 0.0, (ADD_ENERGY, MULTIPLY_TIME)),
+            "adds": Cost(products * add_pj(layer, digital), 0.0, (ADD_ENERGY, MULTIPLY_TIME)),
         }
 
     def _readings(self, passes: int) -> int:
-        """Return how often the inputs of one group are read, over all groups and passes.
+        """Return how often the inputs of one channel are read, over all channels and passes.
 
-        Weights fill the multipliers in order, so a pass meets the groups that its weights are of.
+        Weights fill the multipliers in order, filter by filter and channel by channel. A pass with
+        less than a whole sum meets some channels of its group; one with more meets all of them.
         """
-        layer, multipliers = self.setup.layer, np.asarray(self.engine.multipliers).astype(int)
-        shared = np.lcm(layer.weights // layer.groups, multipliers)
-        both_end: Any = (layer.weights - 1) // shared  # a group and a pass, in the same place
-        readings: int = (passes + layer.groups - 1 - both_end)[()]
+        layer = self.setup.layer
+        channels = layer.weight_shape[1]
+        by_channel = self._meetings(passes, layer.filters * channels)
+        by_group = self._meetings(passes, layer.groups) * channels
+        readings: int = np.minimum(by_channel, by_group)
         return readings
+
+    def _meetings(self, passes: int, blocks: int) -> Any:
+        """Return the pairs of a pass and a block of weights that share weights."""
+        layer, multipliers = self.setup.layer, np.asarray(self.engine.multipliers).astype(int)
+        shared = np.lcm(layer.weights // blocks, multipliers)
+        both_end: Any = (layer.weights - 1) // shared  # a block and a pass, in the same place
+        return (passes + blocks - 1 - both_end)[()]
 
 
 def add_pj(layer: Layer, digital: Digital) -> float:

@@ -1,4 +1,4 @@
-"""Report of one layer on one piece of hardware, and of its network with either design."""
+"""Report of one layer on one piece of hardware."""
 
 from __future__ import annotations
 
@@ -10,21 +10,6 @@ from pim_sim.cost_model.costs import Comparison, Design
 from pim_sim.cost_model.mapped_layer import Utilisation
 from pim_sim.cost_model.uncertainty import Uncertainty
 from pim_sim.workload import Layer
-
-
-@dataclass(frozen=True, kw_only=True)
-class Network:
-    """Energy to classify one pixel, in pJ."""
-
-    later_layers_pj: float
-    digital_first_pj: float
-    """Energy with the first layer digital."""
-    in_memory_first_pj: float
-    """Energy with the first layer in memory."""
-
-    def to_dict(self) -> dict[str, float]:
-        """Return the energies and their ratio."""
-        return {**asdict(self), "factor": self.digital_first_pj / self.in_memory_first_pj}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,8 +33,6 @@ class Report:
     utilisation: Utilisation
     uncertainty: Uncertainty
     """80 % intervals of the comparison."""
-    network: Network
-    """The network with the first layer on either side."""
 
     @property
     def designs(self) -> Mapping[str, Design]:
@@ -78,7 +61,6 @@ class Report:
             "ratio": self.comparison.to_dict(),
             "utilisation": asdict(self.utilisation),
             "interval": self.uncertainty.to_dict(),
-            "network": self.network.to_dict(),
             "breakdown": {
                 name: {part: cost.to_dict() for part, cost in design.components.items()}
                 for name, design in self.designs.items()

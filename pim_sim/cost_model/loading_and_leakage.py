@@ -2,12 +2,16 @@
 
 Weights stay while pixel after pixel is classified (`Mapping.pixels_per_load`), so that each pixel
 bears a share of one load: every weight read once from DRAM, and every copy of it written into the
-memory or the array that keeps it.
+memory or the array that keeps it. Where the arrays do not keep the whole layer, every pixel bears a
+load of its own, of all weights: one set after another, each for all time steps.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from typing import Any
+
+import numpy as np
 
 from pim_sim.cost_model.costs import (
     CONTROL_SHARE,
@@ -23,6 +27,9 @@ from pim_sim.cost_model.macro_layout import Tiling
 from pim_sim.hardware import Hardware, Macro, Memory
 from pim_sim.technology import cost
 from pim_sim.workload import Layer, ceil_div
+
+DRAM_BITS_PER_NS = 32.0
+"""Bits that a DRAM delivers per ns: 32 pins of 1 Gb/s (chosen, as of the shipped chips)."""
 
 
 def sum_bits(layer: Layer) -> int:
@@ -67,17 +74,18 @@ def control_and_writes(
     }
 
 
-def sram_loading(layer: Layer, hardware: Hardware, copies: int = 1) -> Cost:
+def sram_loading(layer: Layer, hardware: Hardware, copies: int = 1, exchanges: int = 0) -> Cost:
     """Return one application's share of a load into SRAM that keeps ``copies`` of every weight bit.
 
-    A word written costs a word read, in energy and in time; banks are written at the same time. The
-    DRAM's own time is left out.
+    A word written costs a word read, in energy and in time; banks are written at the same time, and
+    while the DRAM is read.
     """
     memory, bits = hardware.memory, layer.weights * layer.weight_bits
     words = ceil_div(bits * copies, memory.word_bits)
     energy = _dram_pj(bits) + words * memory.read_energy_pj
-    delay = ceil_div(words, memory.banks) * memory.read_time_ns
-    return _share(layer, hardware, energy, delay)
+    writing = ceil_div(words, memory.banks) * memory.read_time_ns
+    delay = np.maximum(writing, bits / DRAM_BITS_PER_NS)
+    return _share(layer, hardware, energy, delay, exchanges)
 
 
 def macro_loading(layer: Layer, hardware: Hardware, macro: Macro, tiling: Tiling) -> Cost:
@@ -88,12 +96,13 @@ def macro_loading(layer: Layer, hardware: Hardware, macro: Macro, tiling: Tiling
     array, kind = macro.array, macro.array.kind
     copies = tiling.windows * tiling.copies * array.row_signs * array.column_signs
     if kind.write_pulses is None or kind.write_pulse_pj is None or kind.write_pulse_ns is None:
-        return sram_loading(layer, hardware, copies)
-    pulses = kind.write_pulses
+        return sram_loading(layer, hardware, copies, tiling.exchanges)
+    pulses, bits = kind.write_pulses, layer.weights * layer.weight_bits
     cells = layer.weights * ceil_div(layer.weight_bits, array.bits_per_cell) * copies
-    energy = _dram_pj(layer.weights * layer.weight_bits) + cells * pulses * kind.write_pulse_pj
+    energy = _dram_pj(bits) + cells * pulses * kind.write_pulse_pj
     rows = ceil_div(cells, array.columns * macro.copies)
-    return _share(layer, hardware, energy, rows * pulses * kind.write_pulse_ns)
+    delay = np.maximum(rows * pulses * kind.write_pulse_ns, bits / DRAM_BITS_PER_NS)
+    return _share(layer, hardware, energy, delay, tiling.exchanges)
 
 
 def leakage(cells: float, supply_v: float | None, delay_ns: float) -> Cost:
@@ -112,6 +121,9 @@ def _dram_pj(bits: int) -> float:
     return bits * row.value / row.bits
 
 
-def _share(layer: Layer, hardware: Hardware, energy_pj: float, delay_ns: float) -> Cost:
-    share = hardware.mapping.pixels_per_load * layer.applications
+def _share(
+    layer: Layer, hardware: Hardware, energy_pj: float, delay_ns: float, exchanges: int
+) -> Cost:
+    stay: Any = np.where(exchanges > 0, 1, hardware.mapping.pixels_per_load)[()]
+    share = stay * layer.applications
     return Cost(energy_pj / share, delay_ns / share, (LOADING_ENERGY, MEMORY_TIME))

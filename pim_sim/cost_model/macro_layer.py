@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -27,7 +28,7 @@ from pim_sim.workload import Layer
 
 @dataclass(frozen=True)
 class LayerOnMacros:
-    """A layer on macros that compute in memory, as many as keep all of its weights."""
+    """A layer on the macros of a chip, which exchange the weights that they cannot keep."""
 
     setup: Setup
     engine: Macro
@@ -50,8 +51,8 @@ class LayerOnMacros:
         }
 
     def area_mm2(self) -> float:
-        """Return the area of all macros of the chip, or of those that the layer takes."""
-        return area_mm2(self.engine, self.setup.scales) * self._macros
+        """Return the area of the macros of the chip."""
+        return area_mm2(self.engine, self.setup.scales) * self.engine.copies
 
     def utilisation(self) -> Utilisation:
         """Return the use of the macros."""
@@ -63,21 +64,9 @@ class LayerOnMacros:
             layout=self.layout,
         )
 
-    @property
-    def _macros(self) -> float:
-        macros: float = np.maximum(self.engine.copies, 1.0 * self.layout.arrays)
-        return macros
-
     def _leaking_cells(self) -> float:
-        return self.engine.array.cells * self._macros if self.engine.array.kind.volatile else 0
-
-
-class LayerOnDigitalMacros(LayerOnMacros):
-    """A layer on digital macros in place of the multipliers, which exchange weights they lack."""
-
-    def area_mm2(self) -> float:
-        """Return the area of the macros of the chip."""
-        return area_mm2(self.engine, self.setup.scales) * self.engine.copies
+        array = self.engine.array
+        return array.cells * self.engine.copies if array.kind.volatile else 0
 
 
 def macro_costs(
@@ -92,7 +81,8 @@ def macro_costs(
 
     Energies follow the macro model (`pim_sim.cost_model.macro_energy`): cells, adders and
     converters work for the products and outputs of the layer only, rows are driven as often as the
-    layout drives them. Beside them: reads of every input value, and writes of every output sum. A
+    layout drives them. Beside them: reads of every input value, once per set of filters that
+    weights are exchanged for, as a line buffer keeps the window; and writes of every output sum. A
     step lasts as long as its slowest stage where the stages are pipelined, and as all of them where
     not; the delay stands with the slowest component, and everything else overlaps.
     """
@@ -114,6 +104,7 @@ def macro_costs(
         "shift_and_add": added_fj * tiling.additions,
     }
     energies["control"] = control_fj(energies)
+    readings: Any = np.maximum(1.0, np.minimum(tiling.column_tiles, tiling.exchanges))
     delay_ns = tiling.rounds * tiling.steps * cycle_ns
     slowest = "converters" if macro.converts else "adders"
     by = (macro_energy(macro), macro_time(macro))
@@ -122,12 +113,15 @@ def macro_costs(
             name: Cost(energy * 1e-3, delay_ns if name == slowest else 0.0, by)
             for name, energy in energies.items()
         },
-        "input_reads": input_reads(layer, memory),
+        "input_reads": input_reads(layer, memory).times(readings),
         "output_writes": output_writes(layer, memory),
     }
 
 
 def _at_density(macro: Macro, layer: Layer) -> Macro:
-    """Return the macro with inputs of the layer: those of one bit are 1 as often as measured."""
-    mean = np.where(layer.input_bits > 1, macro.input.mean, layer.input_density)[()]
+    """Return the macro with inputs of the layer, which are zero as often as measured.
+
+    A bit that is not zero is 1; another input that is not zero has the mean of the macro's file.
+    """
+    mean = np.where(layer.input_bits > 1, macro.input.mean, 1.0)[()] * layer.input_density
     return unchecked(macro, input=unchecked(macro.input, mean=mean))

@@ -1,8 +1,9 @@
 """Layout of bits on a macro, and of a layer on the macros of a chip.
 
 A sum longer than the rows of a macro is cut into row groups, each converted, and added digitally.
-Filters beyond the columns go to further macros, and macros that are left over take a share of the
-output positions, with a copy of the weights. A sum shorter than the rows leaves some of them idle:
+Filters beyond the columns go to further macros, or to further words of the same ones, and macros
+that are left over take a share of the output positions, with a copy of the weights. A layer larger
+than all words exchanges its weights for every pixel. A sum shorter than the rows leaves some idle:
 
     none        they stay idle
     duplicate   further windows lie beside the first, on their own rows and columns
@@ -117,8 +118,11 @@ class Tiling:
     """Copies of the weights, each on its own macros, that share the positions."""
     arrays: int
     """Macros that the layer takes with one copy of its weights."""
+    exchanges: int
+    """Loads of weights per pixel, one set after another; 0 where the words of all macros keep all
+    weights, so that they stay from pixel to pixel."""
     rounds: int
-    """Sets of positions computed one after another, with weights exchanged where macros lack."""
+    """Sets of positions and of arrays computed one after another."""
     steps: int
     """Steps per input, for its bits."""
     activations: int
@@ -154,7 +158,9 @@ def tile(layer: Layer, macro: Macro, mapping: Mapping) -> Tiling:
     window_rows: Any = np.where(windows > 1, packed, float(layer.fan_in))[()]
     arrays = row_groups * tiles * blocks
     copies = np.maximum(1.0, macro.copies // arrays)
-    steps_of_positions = ceil_div(layer.positions, windows)
+    steps_of_positions = _steps_of_positions(layer, windows, mapping.packing)
+    words: Any = macro.copies * macro.array.depth
+    exchanges: Any = np.where(arrays > words, ceil_div(arrays, words), 0)[()]
     return Tiling(
         row_groups=row_groups,
         column_tiles=tiles,
@@ -164,6 +170,7 @@ def tile(layer: Layer, macro: Macro, mapping: Mapping) -> Tiling:
         rows_summed=layer.fan_in / row_groups,
         copies=copies,
         arrays=arrays,
+        exchanges=exchanges,
         rounds=ceil_div(steps_of_positions, copies) * ceil_div(arrays, macro.copies),
         steps=layout.steps,
         activations=steps_of_positions * arrays * layout.steps,
@@ -209,6 +216,14 @@ def _windows(layer: Layer, rows: int, filter_copies: int, packing: Packing) -> i
         available = float(layer.output_shape[1])
     windows: int = np.maximum(1.0, np.minimum(np.minimum(fitting, filter_copies), available))
     return windows
+
+
+def _steps_of_positions(layer: Layer, windows: int, packing: Packing) -> int:
+    """Return the sets of positions; one longer window ends with its axis."""
+    if packing != "shifted" or layer.kind == "linear":
+        return ceil_div(layer.positions, windows)
+    along = layer.output_shape[1]
+    return layer.positions // along * ceil_div(along, windows)
 
 
 def _window_rows(layer: Layer, windows: int, packing: Packing) -> int:

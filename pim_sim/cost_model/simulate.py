@@ -1,6 +1,7 @@
 """A layer computed digitally and in memory, with the same memory and node.
 
-Both designs hold the whole layer's weights. Every product is charged, those with zero inputs too.
+The digital design holds the whole layer's weights in its memory; arrays that do not hold them all
+exchange them for every pixel. A product with a zero input costs no energy on either side.
 The cost of one application of the layer is charged once where the input repeats over the time
 steps, and once per time step otherwise.
 
@@ -9,21 +10,20 @@ Control, the memory of inputs and outputs, leakage and a pixel's share of loadin
 charged alike on both sides; only a file that says it is not complete, as `ace_snn` with the paper's
 equations, has no control and no writing of outputs.
 
-The later layers of a network stay digital. Where their inputs are spikes they only add: one
-addition per non-zero input, by the density that the workload states, and no multiplication.
+Whole networks are priced on a chip (`pim_sim.network`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 from pim_sim.cost_model.bit_line import LayerOnBitLines
 from pim_sim.cost_model.costs import Design
 from pim_sim.cost_model.digital import LayerOnMultipliers
-from pim_sim.cost_model.layer_report import Network, Report
-from pim_sim.cost_model.macro_layer import LayerOnDigitalMacros, LayerOnMacros
+from pim_sim.cost_model.layer_report import Report
+from pim_sim.cost_model.macro_layer import LayerOnMacros
 from pim_sim.cost_model.mapped_layer import MappedLayer, MappedOnArrays, Setup, Utilisation
 from pim_sim.cost_model.uncertainty import uncertainty
 from pim_sim.hardware import BitLineArray, Digital, Hardware, Macro
@@ -37,13 +37,13 @@ _ON_ARRAYS: dict[type, Callable[[Setup, Any], MappedOnArrays]] = {
 """Layouts on the engines that compute in memory, by the engine's description."""
 _ON_DIGITAL: dict[type, Callable[[Setup, Any], MappedLayer]] = {
     Digital: LayerOnMultipliers,
-    Macro: LayerOnDigitalMacros,
+    Macro: LayerOnMacros,
 }
 """Layouts on the digital side."""
 
 
 def simulate(workload: Workload, hardware: Hardware) -> Report:
-    """Simulate the first layer of a workload, digital and in memory, and the network with either.
+    """Simulate the first layer of a workload, digital and in memory.
 
     Args:
         workload: layers of a network, first layer first.
@@ -63,8 +63,7 @@ def simulate(workload: Workload, hardware: Hardware) -> Report:
     >>> report.comparison.energy.factor > 1
     True
     """
-    first, *others = workload.layers
-    return _report(first, others, hardware)
+    return simulate_layer(workload.layers[0], hardware)
 
 
 def simulate_layer(layer: Layer, hardware: Hardware) -> Report:
@@ -75,7 +74,7 @@ def simulate_layer(layer: Layer, hardware: Hardware) -> Report:
         hardware: technology of both designs.
 
     Returns:
-        The report of `simulate`, for a network of this layer.
+        The report of `simulate`.
 
     Raises:
         InputError: the array or macro does not hold one weight of the layer.
@@ -87,20 +86,10 @@ def simulate_layer(layer: Layer, hardware: Hardware) -> Report:
     >>> simulate_layer(fc, load_hardware("charge_28nm")).utilisation.layout.arrays
     1
     """
-    return _report(layer, [], hardware)
-
-
-def both_sides(setup: Setup) -> tuple[Design, Design]:
-    """Return the designs digital and in memory; arrays in place of numbers give arrays."""
-    return _design(setup.layer, _on_digital(setup)), _design(setup.layer, _on_arrays(setup))
-
-
-def _report(layer: Layer, others: Sequence[Layer], hardware: Hardware) -> Report:
     setup = Setup(layer, hardware)
     on_arrays = _on_arrays(setup)
     digital = _plain_design(_design(layer, _on_digital(setup)))
     in_memory = _plain_design(_design(layer, on_arrays))
-    later_pj = sum(_later_layer_pj(later, hardware) for later in others)
     return Report(
         hardware=hardware.name,
         layer=layer,
@@ -108,12 +97,12 @@ def _report(layer: Layer, others: Sequence[Layer], hardware: Hardware) -> Report
         in_memory=in_memory,
         utilisation=_plain_utilisation(on_arrays.utilisation()),
         uncertainty=uncertainty(digital, in_memory),
-        network=Network(
-            later_layers_pj=later_pj,
-            digital_first_pj=later_pj + digital.total.energy_pj,
-            in_memory_first_pj=later_pj + in_memory.total.energy_pj,
-        ),
     )
+
+
+def both_sides(setup: Setup) -> tuple[Design, Design]:
+    """Return the designs digital and in memory; arrays in place of numbers give arrays."""
+    return _design(setup.layer, _on_digital(setup)), _design(setup.layer, _on_arrays(setup))
 
 
 def _on_digital(setup: Setup) -> MappedLayer:
@@ -129,13 +118,6 @@ def _on_arrays(setup: Setup) -> MappedOnArrays:
 def _design(layer: Layer, mapped: MappedLayer) -> Design:
     costs = {name: cost.times(layer.applications) for name, cost in mapped.costs().items()}
     return Design(costs, mapped.area_mm2())
-
-
-def _later_layer_pj(layer: Layer, hardware: Hardware) -> float:
-    """Return the energy of a later layer per pixel."""
-    spikes = layer.input_bits == 1
-    mapped = LayerOnMultipliers(Setup(layer, hardware), hardware.digital, additions_only=spikes)
-    return sum(cost.energy_pj for cost in mapped.costs().values()) * layer.applications
 
 
 def _plain_design(design: Design) -> Design:

@@ -3,6 +3,17 @@
 from pim_sim.hardware.adc import ADC
 from pim_sim.hardware.bit_line_array import Array, BitLineArray
 from pim_sim.hardware.cells import CELLS, READS, Cell, ReadLaw, Step
+from pim_sim.hardware.chip import (
+    DRAM,
+    Buffer,
+    Chip,
+    Core,
+    EventCore,
+    Links,
+    NeuronUnits,
+    with_fields,
+    with_macro,
+)
 from pim_sim.hardware.description import Digital, Hardware, Mapping, Memory, Noise, Packing
 from pim_sim.hardware.engine import Engine
 from pim_sim.hardware.macro import (
@@ -15,8 +26,10 @@ from pim_sim.hardware.macro import (
     WeightSigns,
 )
 from pim_sim.hardware.toml_files import (
+    CHIPS,
     HARDWARE,
     MACROS,
+    load_chip,
     load_hardware,
     load_macro,
     load_measured,
@@ -25,29 +38,40 @@ from pim_sim.hardware.toml_files import (
 __all__ = [
     "ADC",
     "CELLS",
+    "CHIPS",
+    "DRAM",
     "HARDWARE",
     "MACROS",
     "READS",
     "Array",
     "BitLineArray",
+    "Buffer",
     "Cell",
     "CellArray",
+    "Chip",
     "Converter",
+    "Core",
     "Digital",
     "Engine",
+    "EventCore",
     "Hardware",
     "Input",
     "InputSigns",
+    "Links",
     "Logic",
     "Macro",
     "Mapping",
     "Memory",
+    "NeuronUnits",
     "Noise",
     "Packing",
     "ReadLaw",
     "Step",
     "WeightSigns",
+    "load_chip",
     "load_hardware",
     "load_macro",
     "load_measured",
+    "with_fields",
+    "with_macro",
 ]

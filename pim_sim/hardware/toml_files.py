@@ -13,6 +13,7 @@ from pim_sim.errors import InputError
 from pim_sim.hardware.adc import ADC
 from pim_sim.hardware.bit_line_array import Array, BitLineArray
 from pim_sim.hardware.cells import Cell
+from pim_sim.hardware.chip import DRAM, Buffer, Chip, Core, EventCore, Links, NeuronUnits
 from pim_sim.hardware.description import Digital, Hardware, Mapping, Memory, Noise
 from pim_sim.hardware.macro import CellArray, Converter, Input, Logic, Macro
 from pim_sim.schema import build_part, check_keys, check_table, refuse, shown
@@ -28,6 +29,16 @@ _OF_MACRO = ("schema", "description", "node_nm", "supply_v", "array")
 _OF_MACRO_OPTIONAL = (
     "input", "converter", "logic", "cycle_ns", "area_mm2", "copies", "measured",
 )  # fmt: skip
+
+_OF_CHIP = ("schema", "description", "node_nm", "supply_v", "chip")
+_CHIP_PARTS: dict[str, type] = {
+    "core": Core,
+    "neurons": NeuronUnits,
+    "activation_buffer": Buffer,
+    "weight_buffer": Buffer,
+    "dram": DRAM,
+    "links": Links,
+}
 
 _TEXT = re.compile(r"""^((?:[^#"']|"")*)("[^"]+"|'[^']*')""")
 _NUMBER = re.compile(r"([\w-]+)\s*=[\s\[]*[-+]?\.?\d")
@@ -104,6 +115,8 @@ HARDWARE = TomlFiles("hardware", Path(__file__).parent / "technologies", sourced
 """The technologies that ship with the package."""
 MACROS = TomlFiles("macro", Path(__file__).parent / "chips")
 """The measured chips that ship with the package."""
+CHIPS = TomlFiles("chip", Path(__file__).parent / "systems", sourced=True)
+"""The whole chips that ship with the package."""
 
 
 def load_hardware(name_or_path: str | Path) -> Hardware:
@@ -129,6 +142,48 @@ def load_hardware(name_or_path: str | Path) -> Hardware:
 def load_macro(name_or_path: str | Path) -> Macro:
     """Read and check a macro file, by known name or by path; `InputError` as `load_hardware`."""
     return MACROS.load(name_or_path, _macro)
+
+
+def load_chip(name_or_path: str | Path) -> Chip:
+    """Read and check the file of a whole chip.
+
+    Args:
+        name_or_path: known name, as ``pim-sim chips`` lists them, or path ending in .toml.
+
+    Returns:
+        The chip.
+
+    Raises:
+        InputError: as of `load_hardware`; one line names file, table and field.
+
+    >>> load_chip("edge_65nm").node_nm
+    65.0
+    """
+    return CHIPS.load(name_or_path, _chip)
+
+
+def _chip(name: str, content: dict[str, Any]) -> Chip:
+    _check_fields(content, _OF_CHIP, ("macro", "mapping"))
+    parts = check_table(content["chip"], "chip")
+    try:
+        check_keys(parts, ("clock_ns", *_CHIP_PARTS, *(("events",) if "events" in parts else ())))
+    except InputError as error:
+        raise InputError(f"chip: {error}") from None
+    built: dict[str, Any] = {
+        table: build_part(kind, f"chip.{table}", parts[table])
+        for table, kind in _CHIP_PARTS.items()
+    }
+    return Chip(
+        name=name,
+        description=content["description"],
+        node_nm=content["node_nm"],
+        supply_v=content["supply_v"],
+        clock_ns=parts["clock_ns"],  # type: ignore[arg-type]  # Chip checks every type itself
+        events=_optional(EventCore, "events", parts),
+        macro=_macro_table(name, "macro", content),
+        mapping=build_part(Mapping, "mapping", content.get("mapping", {})),
+        **built,
+    )
 
 
 def load_measured(name_or_path: str | Path) -> tuple[Macro, list[dict[str, Any]]]:

@@ -5,7 +5,7 @@ from pim_sim.validation.law_fit import fit_scales
 from pim_sim.validation.left_out import LeftOut, Missed, leave_out
 from pim_sim.validation.measured_chips import QUANTITIES, Measured, Quantity, measured_chips
 from pim_sim.validation.references import Reference, references
-from pim_sim.validation.silicon import Silicon, beside_silicon
+from pim_sim.validation.silicon import Silicon, beside_silicon, operation_pj
 from pim_sim.validation.survey_check import SurveyRow, check_survey, survey_to_dict
 from pim_sim.validation.validate import Validation, validate
 
@@ -26,6 +26,7 @@ __all__ = [
     "fit_scales",
     "leave_out",
     "measured_chips",
+    "operation_pj",
     "references",
     "survey_to_dict",
     "validate",

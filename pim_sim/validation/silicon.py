@@ -1,11 +1,12 @@
-"""Energy per operation of the digital side beside shipped spiking chips and CNN accelerators.
+"""Energy per operation of a chip beside measured spiking chips and CNN accelerators.
 
-`silicon.csv` holds what papers and vendors print; nothing was fitted to it. The digital side is
-that of the shipped technologies, moved to the node and supply of the chip by the law that moves
-everything else. A multiply-accumulate reads its two operands from 8 KB once per `REUSE` uses; a
-synaptic operation adds one weight to a membrane of 16 bits, with a weight read and the membrane
-read and written. Whole chips spend more (clocks, routers, control, idle neurons) or less (zeros
-skipped), so a factor of a few is agreement.
+`silicon.csv` holds what papers and vendors print; nothing was fitted to it. The digital cores of a
+shipped chip, moved to the node and supply of a measured one by the law that moves everything else,
+compute a layer of 64 filters of 64x3x3 on 16x16 positions. A multiply-accumulate is one of its
+products with the best mapping, a synaptic operation one weight that a spike fetches on the
+event-driven accumulators (density 0.1, 4 steps), with everything that the layer spends except the
+way of its input and weights into the chip. Whole chips spend more (clocks, routers, control, idle
+neurons) or less (zeros skipped), so a factor of a few is agreement.
 """
 
 from __future__ import annotations
@@ -13,23 +14,26 @@ from __future__ import annotations
 import csv
 import functools
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from pim_sim.technology import cost, energy_ratio
+from pim_sim.cost_model import Cost
+from pim_sim.hardware import Chip, load_chip
+from pim_sim.network import Counts, Demand, Loading, candidates, digital_costs, price_digital
+from pim_sim.network.demand import MEMBRANE_BITS
+from pim_sim.workload import one_layer
 
 _FILE = Path(__file__).with_name("silicon.csv")
-REUSE = 16
-"""Uses of an operand per read: rows of an array of 16 x 16 multipliers."""
-MEMBRANE_BITS = 16
-_NODE_NM, _SUPPLY_V, _WORD_BITS = 45.0, 0.9, 64
+_CHIP = "edge_22nm"
+_LAYER, _INPUT, _DENSITY, _STEPS = "64x64x3x3", "64x18x18", 0.1, 4
 _ELSEWHERE = ("software", "in-memory")
 """Flags of chips that compute on processor cores, or are macros themselves."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Silicon:
-    """One shipped chip beside the digital side at its node, supply and bits."""
+    """One measured chip beside the cores of a chip of the package at its node, supply and bits."""
 
     chip: str
     operation: str
@@ -63,7 +67,7 @@ def _row(row: dict[str, str]) -> Silicon:
     supply = float(row["supply_v"]) if row["supply_v"] else _usual_v(node)
     bits = _bits(row["bits"])
     operation = row["energy_per"]
-    ours = mac_pj(node, supply, *bits) if operation == "MAC" else sop_pj(node, supply, bits[1])
+    chip = load_chip(_CHIP).moved(node_nm=node, supply_v=supply)
     return Silicon(
         chip=row["chip"],
         operation=operation,
@@ -71,36 +75,38 @@ def _row(row: dict[str, str]) -> Silicon:
         supply_v=supply,
         bits=bits,
         measured_pj=float(row["energy_pj"]),
-        ours_pj=ours,
+        ours_pj=operation_pj(chip, operation, *bits),
         basis=row["energy_basis"],
         source=row["source"],
     )
 
 
-def mac_pj(node_nm: float, supply_v: float, input_bits: int, weight_bits: int) -> float:
-    """Return the energy of a multiply-accumulate with its share of the operands' reads."""
-    multiply = cost("int_multiply", family="horowitz", bits=8).value
-    multiply *= input_bits * weight_bits / 64
-    reads = _read_pj(input_bits + weight_bits) / REUSE
-    return (multiply + _add_pj(input_bits + weight_bits) + reads) * _moved(node_nm, supply_v)
+def operation_pj(chip: Chip, operation: str, input_bits: int, weight_bits: int) -> float:
+    """Return the energy of one MAC or SOP of the layer, on the digital cores of a chip.
 
-
-def sop_pj(node_nm: float, supply_v: float, weight_bits: int) -> float:
-    """Return the energy of adding one weight to one membrane."""
-    moved_bits = weight_bits + 2 * MEMBRANE_BITS
-    return (_add_pj(MEMBRANE_BITS) + _read_pj(moved_bits)) * _moved(node_nm, supply_v)
-
-
-def _add_pj(bits: int) -> float:
-    return cost("int_add", family="horowitz", bits=8).value * bits / 8
-
-
-def _read_pj(bits: int) -> float:
-    return cost("sram_read_8kb", family="cacti").value * bits / _WORD_BITS
-
-
-def _moved(node_nm: float, supply_v: float) -> float:
-    return energy_ratio(_NODE_NM, _SUPPLY_V, node_nm, supply_v)
+    >>> chip = load_chip("edge_22nm")
+    >>> operation_pj(chip, "SOP", 1, 8) > operation_pj(chip, "MAC", 8, 8)
+    True
+    """
+    spikes = operation == "SOP"
+    workload = one_layer(
+        _LAYER,
+        _INPUT,
+        weight_bits=weight_bits,
+        input_bits=1 if spikes else input_bits,
+        time_steps=_STEPS if spikes else 1,
+        density=_DENSITY if spikes else 1.0,
+    )
+    (layer,) = workload.layers
+    costs: Mapping[str, Cost]
+    if spikes:
+        (found,) = (
+            row for row in candidates(Demand(layer, 1, MEMBRANE_BITS), chip) if row.splits is None
+        )
+        costs = digital_costs(found.demand, Counts(*found.table[0]), chip, Loading(True, 0.0))
+    else:
+        costs = price_digital(Demand(layer, input_bits, 0), chip, Loading(True, 0.0)).costs
+    return sum(float(cost.energy_pj) for cost in costs.values()) / layer.nonzero_products
 
 
 def _usual_v(node_nm: float) -> float:

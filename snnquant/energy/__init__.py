@@ -18,6 +18,7 @@ from snnquant.energy.to_pim_sim import (
     find_hardware,
     price_first_layer,
     to_workload,
+    write_cnn_workloads,
     write_workload,
 )
 
@@ -48,5 +49,6 @@ __all__ = [
     "shared_between_windows",
     "to_workload",
     "with_front_end",
+    "write_cnn_workloads",
     "write_workload",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -63,7 +64,42 @@ def _layer(layer: LayerActivity, bits: int, analog_bits: int, time_steps: int) -
         repeats_input=not layer.spiking and not layer.changing,
         groups=info.groups,
         dilation=info.dilation,
+        accumulates=layer.ac if layer.spiking else None,
     )
+
+
+def write_cnn_workloads(
+    name: str,
+    folder: Path,
+    quantization: MethodConfig | None,
+    quantized: Sequence[LayerActivity] | None,
+    floating: Sequence[LayerActivity] | None,
+) -> None:
+    """Write the workloads of the CNNs of a run beside that of its SNN, for `pim-sim run`.
+
+    Args:
+        name: Name of the workloads, such as scene and model.
+        folder: Run directory.
+        quantization: Bits per weight of the quantized CNN's layers in floating point.
+        quantized: Layers of the quantized CNN, as `measure` returns them; None where it is missing.
+            Activations in floating point are taken with `PIXEL_BITS`.
+        floating: Layers of the CNN, whose weights and activations have 32 bits.
+
+    Raises:
+        InputError: For a file that cannot be written.
+    """
+    if quantization is None:
+        return
+    if quantized is not None:
+        workload = to_workload(name, quantized, quantization, 1)
+        widths = (PIXEL_BITS if row.input.floating else row.input.bits for row in quantized)
+        pairs = zip(workload.layers, widths, strict=True)
+        layers = tuple(replace(layer, input_bits=bits) for layer, bits in pairs)
+        replace(workload, layers=layers).to_json(folder / "workload_cnn_quantized.json")
+    if floating is not None:
+        plain = to_workload(name, floating, quantization, 1)
+        layers = tuple(replace(row, weight_bits=32, input_bits=32) for row in plain.layers)
+        replace(plain, layers=layers).to_json(folder / "workload_cnn.json")
 
 
 def find_hardware(name: str) -> Hardware:
@@ -92,7 +128,7 @@ def write_workload(checkpoint: Path, scene: str, file: Path) -> None:
     """Write to `file` the workload of a quantized SNN's checkpoint on a scene.
 
     A checkpoint does not record the test pixels, so densities are measured on all labelled ones;
-    the price of the first layer does not depend on them.
+    the price of the first layer depends on them by the zeros around the edge of the scene only.
 
     Args:
         checkpoint: Checkpoint of a quantized SNN, such as a run's snn.safetensors.

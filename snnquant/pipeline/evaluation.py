@@ -23,6 +23,7 @@ from snnquant.energy import (
     shared_between_windows,
     to_workload,
     with_front_end,
+    write_cnn_workloads,
 )
 from snnquant.errors import InputError
 from snnquant.inference import dense_form, exits, logits_by_step
@@ -70,7 +71,7 @@ class _Observed:
 
 
 def evaluate(run: Run) -> RunMetrics:
-    """Score and price every network that a run has; write metrics.json and workload.json.
+    """Score and price every network that a run has; write metrics.json and workloads.
 
     Each network is loaded once and run once over the test pixels, which are used nowhere else, and
     once over the scene where its map is smoothed. confidence.json has the choices for maps.
@@ -131,6 +132,9 @@ def evaluate(run: Run) -> RunMetrics:
         pim=None if trained is None else _first_layer(run, trained.seen.layers),
         calibration=calibration,
     )
+    layers = {name: entry.seen.layers for name, entry in observed.items()}
+    cnns = layers.get(Network.CNN_QUANTIZED), layers.get(Network.CNN_FP32)
+    write_cnn_workloads(_workload_name(run), run.path, run.quantization, *cnns)
     keep_readouts(run, readouts)
     write_json(run.path / "metrics.json", metrics.to_dict())
     return metrics
@@ -212,12 +216,16 @@ def _first_layer(run: Run, layers: list[LayerActivity]) -> FirstLayerMetrics | N
     config = run.config
     if run.quantization is None:
         return None
-    name = f"{run.scene.name} {config.model.name}"
+    name = _workload_name(run)
     steps, pixel_bits = config.neuron.time_steps, run.normalisation.bits
     workload = to_workload(name, layers, run.quantization, steps, pixel_bits)
     report = price_first_layer(workload, run.hardware, run.path / "workload.json")
     gains = {name: Gain(**values) for name, values in report.to_dict()["ratio"].items()}
     return FirstLayerMetrics(config.hardware, **gains)
+
+
+def _workload_name(run: Run) -> str:
+    return f"{run.scene.name} {run.config.model.name}"
 
 
 def energy_by_layer(run: Run) -> list[dict[str, Any]]:

@@ -52,6 +52,8 @@ _FILES = {
     "held_out/": "Run folder of the networks without validation blocks, by which these choices "
     "were made; only where blocks validate, without `--no-refit`.",
     "workload.json": "The layers of the trained, quantized SNN, as `pim-sim` reads them.",
+    "workload_cnn_quantized.json, workload_cnn.json": "Those of the quantized CNN and of the "
+    "CNN in floating point.",
     "early_exit.json": "Result of `snnquant evaluate --early-exit`: [keys](#early_exitjson).",
     "integers.json": "Result of `snnquant evaluate --integers`: [keys](#integersjson).",
     "across_SCENE.json": "Result of `snnquant evaluate --scene OTHER`: [keys](#across_scenejson).",

@@ -28,6 +28,7 @@ FILES = {
     *("config.toml", "split.npz", "history.csv", "conversion.json", "metrics.json"),
     *("cnn.safetensors", "cnn_quantized.safetensors", "snn_converted.safetensors"),
     *("snn.safetensors", "workload.json", "report.html"),
+    *("workload_cnn.json", "workload_cnn_quantized.json"),
     *("map.png", "map_and_truth.png", "map.npy", "map.img", "map.hdr"),
     *("map_smoothed.png", "map_smoothed_and_truth.png", "map_smoothed.npy", "map_smoothed.img"),
     *("map_smoothed.hdr", "map_confidence.png", "map_confidence.npy", "map_distance.png"),

@@ -41,7 +41,9 @@ def test_workload_of_a_checkpoint_is_that_of_its_run_except_for_densities(
     for ours, theirs in zip(found.layers, expected.layers, strict=True):
         # all labelled pixels there, those for testing here
         assert ours.input_density == pytest.approx(theirs.input_density, abs=0.1)
-        assert {**vars(ours), "input_density": 0} == {**vars(theirs), "input_density": 0}
+        measured = {"input_density": 0, "accumulates": 0}
+        assert (ours.accumulates is None) == (theirs.accumulates is None)
+        assert {**vars(ours), **measured} == {**vars(theirs), **measured}
     assert [layer.weight_bits for layer in found.layers] == [5] * len(found.layers)
 
 
@@ -52,8 +54,12 @@ def test_pim_sim_prices_a_checkpoint_as_its_run(
     file = str(tmp_path / "workload.json")
     snnquant(["workload", str(run / "snn.safetensors"), file, "--scene", SCENE])
     by_checkpoint = _answer(capsys, "--workload", file)
-    for part in ("digital", "in_memory", "ratio", "breakdown", "utilisation"):
-        assert by_checkpoint[part] == by_run[part]
+    assert by_checkpoint["utilisation"] == by_run["utilisation"]
+    # windows at the edge hold zeros, of which all labelled pixels have other shares than the test's
+    for design in ("digital", "in_memory"):
+        assert by_checkpoint[design] == pytest.approx(by_run[design], rel=0.02)
+        for part, cost in by_run["breakdown"][design].items():
+            assert by_checkpoint["breakdown"][design][part] == pytest.approx(cost, rel=0.02)
 
 
 @pytest.mark.parametrize(

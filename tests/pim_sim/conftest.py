@@ -3,13 +3,15 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import asdict, replace
+from typing import Any
 
 import pytest
 from hypothesis import strategies as st
 
 from pim_sim import Hardware, Layer
 from pim_sim.cli import main
-from pim_sim.hardware import ADC, Array, BitLineArray, Digital, Memory
+from pim_sim.hardware import ADC, Array, BitLineArray, Chip, Digital, Memory, with_fields
+from pim_sim.network import PRICES
 from pim_sim.validation.first_layer import INDIAN_PINES
 
 
@@ -17,7 +19,8 @@ def _indian_pines_layer() -> dict[str, object]:
     """Return 20 filters of 3x3x3 on 5x5 pixels of 200 bands at 6 bits, as in schema 1."""
     layer = replace(INDIAN_PINES, weight_bits=6, input_bits=6, time_steps=5)
     table: dict[str, object] = json.loads(json.dumps(asdict(layer)))
-    return {name: value for name, value in table.items() if name not in ("groups", "dilation")}
+    newer = ("groups", "dilation", "accumulates", "membrane_bits")
+    return {name: value for name, value in table.items() if name not in newer}
 
 
 @pytest.fixture
@@ -118,3 +121,21 @@ def one_line_refusal(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
         return line
 
     return refused
+
+
+@pytest.fixture(scope="session")
+def chip_with() -> Callable[[Chip, dict[str, Any]], Chip]:
+    """Change fields of a chip as `price_designs` does: moved first, then priced."""
+
+    def changed(chip: Chip, fields: dict[str, Any]) -> Chip:
+        prices = {name: value for name, value in fields.items() if name in PRICES}
+        others = {name: value for name, value in fields.items() if name not in PRICES}
+        moves = {
+            name: float(others.pop(name)) for name in ("supply_v", "node_nm") if name in others
+        }
+        chip = with_fields(chip, [f"{name}={value}" for name, value in others.items()])
+        return with_fields(
+            chip.moved(**moves), [f"{name}={value}" for name, value in prices.items()]
+        )
+
+    return changed

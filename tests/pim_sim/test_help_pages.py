@@ -13,7 +13,7 @@ import pytest
 from pim_sim.cli import app, main
 from pim_sim.cli.examples import EXAMPLES
 
-SUBCOMMANDS = ["run", "sweep", "fields", "macro", "validate", "fit", "hardware"]
+SUBCOMMANDS = ["run", "sweep", "fields", "macro", "validate", "fit", "hardware", "chips"]
 HEAVY = ["numpy", "torch", "scipy", "snnquant", "distributed", "pyarrow", "pim_sim.cost_model"]
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from pim_sim.cli import main
 from pim_sim.cli.charts import draw_parity
+from pim_sim.hardware import load_chip
 from pim_sim.technology import component_costs
 from pim_sim.validation import (
     Reference,
@@ -181,20 +182,19 @@ def test_shipped_picture_is_the_one_that_the_command_draws(
 
 
 def test_digital_side_beside_shipped_chips_on_paper() -> None:
-    # Mo et al. at 28 nm, 0.9 V and 8 bits print 12.1 TOPS/W, 0.1653 pJ per multiply-accumulate;
-    # Horowitz's 0.2 and two bytes of sum at 0.03, two bytes of CACTI's 6.14 pJ per 8 over 16 uses,
-    # at the pitch of 28 nm over that of 45 nm
-    (mo,) = [row for row in beside_silicon() if row.chip == "Mo et al." and row.supply_v == 0.9]
-    at_45 = 0.2 + 2 * 0.03 + 2 * 6.14 / 8 / 16
-    assert mo.measured_pj == 0.1653
-    assert mo.ours_pj == pytest.approx(at_45 * math.sqrt(0.127) / 0.54039, rel=1e-4)
-    assert mo.factor == pytest.approx(mo.ours_pj / 0.1653)
-    # TrueNorth at 0.75 V: 16 bits added, 8 of weight and twice 16 of membrane moved
-    truenorth = beside_silicon()[0]
-    at_45 = 2 * 0.03 + 6.14 * 40 / 64
-    moved = math.sqrt(0.127) / 0.54039 * (0.75 / 0.9) ** 2
+    rows = {(row.chip, row.supply_v): row for row in beside_silicon()}
+    for key in (("DIANA (digital core)", 0.8), ("Mo et al.", 0.9), ("Tan et al.", 1.0)):
+        assert rows[key].factor < 3  # digital cores of 8 x 8 and 8 x 4 bits
+    # TrueNorth at 0.75 V: a weight of 8 bits is read and moved, a sum of 8 bits and 576 products
+    # has 18: added, and read and written in registers with the weight; control is 5 % of both
+    truenorth, chip = beside_silicon()[0], load_chip("edge_22nm").moved(node_nm=28, supply_v=0.75)
+    added = chip.core.add_energy_pj * 18 / 8 + (2 * 18 + 8) * chip.core.register_energy_pj
+    read = chip.weight_buffer.read_energy_pj / 64
+    fetched = 8 * (read + chip.links.bit_energy_pj)
     assert (truenorth.operation, truenorth.measured_pj) == ("SOP", 2.5)
-    assert truenorth.ours_pj == pytest.approx(at_45 * moved, rel=1e-4)
+    assert truenorth.ours_pj > 1.05 * added + fetched  # spikes and neurons beside it
+    assert truenorth.ours_pj == pytest.approx(1.05 * added + fetched, rel=0.1)
+    assert truenorth.factor == pytest.approx(2.5 / truenorth.ours_pj)
 
 
 def test_picture_that_cannot_be_written_is_one_line(

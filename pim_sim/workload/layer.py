@@ -1,40 +1,27 @@
-"""Workloads: what a network demands of the hardware, one frozen dataclass per layer, kept as JSON.
-
-The file is ``{"schema": 2, "name": ..., "layers": [{...}, ...]}``; the fields of a layer are those
-of `Layer`. Schema 1, which has neither groups nor dilation, is read as well. Reading is strict: an
-unknown or missing field, a wrong type, an impossible geometry or another schema version is an
-`InputError` that names the file, the layer and the field.
-"""
+"""One weight layer: its shapes, bits, spikes, and how often it is applied."""
 
 from __future__ import annotations
 
-import json
 import math
-from dataclasses import asdict, dataclass, fields
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Literal, get_args
 
 from pim_sim.errors import InputError
-from pim_sim.io import write_json
 from pim_sim.schema import (
     check_choice,
     check_flag,
     check_integer,
-    check_keys,
     check_number,
-    check_table,
     check_text,
     refuse,
     set_field,
     shown,
 )
 
-SCHEMA = 2
 LayerKind = Literal["conv3d", "conv2d", "conv1d", "linear"]
+MAX_BITS = 64
 
 _SPATIAL_AXES: dict[str, int] = {"conv3d": 3, "conv2d": 2, "conv1d": 1, "linear": 0}
-_SINCE_2 = ("groups", "dilation")
-_MAX_BITS = 64
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,6 +74,12 @@ class Layer:
     """Groups of channels that are convolved apart; as many as channels in a depthwise layer."""
     dilation: tuple[int, ...] = ()
     """Distance of the kernel's values, one number per spatial axis; () for 1 everywhere."""
+    accumulates: float | None = None
+    """Accumulates of spikes per classified pixel, over all steps, where they were counted; None for
+    the density times the multiply-accumulates."""
+    membrane_bits: int | None = None
+    """Bits of a membrane of the neurons after the layer; 0 without neurons; None for 16 where the
+    next layer takes spikes, and 0 elsewhere."""
 
     def __post_init__(self) -> None:
         check_text("layer name", self.name)
@@ -101,17 +94,22 @@ class Layer:
         axes = _SPATIAL_AXES[self.kind]
         if self.dilation == ():
             set_field(self, "dilation", (1,) * axes)
-        sizes = {"input_shape": 1 + axes, "weight_shape": 2 + axes}
-        sizes |= {"stride": axes, "padding": axes, "dilation": axes}
-        for field, length in sizes.items():
+        lengths = {"input_shape": 1 + axes, "weight_shape": 2 + axes}
+        lengths |= {"stride": axes, "padding": axes, "dilation": axes}
+        for field, length in lengths.items():
             low = 0 if field == "padding" else 1
-            set_field(self, field, _sizes(field, getattr(self, field), length, low))
-        check_integer("weight_bits", self.weight_bits, 1, _MAX_BITS)
-        check_integer("input_bits", self.input_bits, 1, _MAX_BITS)
+            set_field(self, field, sizes(field, getattr(self, field), length, low))
+        check_integer("weight_bits", self.weight_bits, 1, MAX_BITS)
+        check_integer("input_bits", self.input_bits, 1, MAX_BITS)
         check_integer("time_steps", self.time_steps, 1)
         check_integer("groups", self.groups, 1)
         density = check_number("input_density", self.input_density, 0.0, 1.0)
         set_field(self, "input_density", density)
+        if self.accumulates is not None:
+            counted = check_number("accumulates", self.accumulates, 0.0, 1e18)
+            set_field(self, "accumulates", counted)
+        if self.membrane_bits is not None:
+            check_integer("membrane_bits", self.membrane_bits, 0, MAX_BITS)
         for field in ("signed", "repeats_input"):
             check_flag(field, getattr(self, field))
 
@@ -133,8 +131,8 @@ class Layer:
     @property
     def _reaches(self) -> tuple[int, ...]:
         """Input values from the first to the last that a kernel sees, per spatial axis."""
-        sizes = zip(self.weight_shape[2:], self.dilation, strict=True)
-        return tuple(step * (kernel - 1) + 1 for kernel, step in sizes)
+        taps = zip(self.weight_shape[2:], self.dilation, strict=True)
+        return tuple(step * (kernel - 1) + 1 for kernel, step in taps)
 
     @property
     def filters(self) -> int:
@@ -187,109 +185,24 @@ class Layer:
         """Times the layer is computed to classify one pixel: once, or once per time step."""
         return 1 if self.repeats_input else self.time_steps
 
+    @property
+    def of_spikes(self) -> bool:
+        """True for inputs of one bit, which are added and never multiplied."""
+        return self.input_bits == 1
 
-@dataclass(frozen=True, kw_only=True)
-class Workload:
-    """The weight layers of a network, first layer first.
-
-    Args:
-        Both fields below.
-
-    Raises:
-        InputError: no layer is given, or two share a name.
-
-    >>> fc = Layer(name="fc", kind="linear", input_shape=(64,), weight_shape=(10, 64), stride=(),
-    ...            padding=(), weight_bits=6, input_bits=8, signed=True, time_steps=1,
-    ...            input_density=1.0, repeats_input=True)
-    >>> Workload(name="demo", layers=(fc,)).layers[0].name
-    'fc'
-    """
-
-    name: str
-    """Name of the network, for example the run and its scene."""
-    layers: tuple[Layer, ...]
-    """Layers in the order in which data passes them."""
-
-    def __post_init__(self) -> None:
-        check_text("name", self.name)
-        set_field(self, "layers", tuple(self.layers))
-        if not self.layers:
-            raise refuse("layers", [], "at least one layer")
-        names = [layer.name for layer in self.layers]
-        if repeated := [name for name in names if names.count(name) > 1]:
-            raise refuse("layers", repeated[0], "each name once")
-
-    @classmethod
-    def from_json(cls, path: str | Path) -> Workload:
-        """Read and check a workload file.
-
-        Args:
-            path: JSON file, as written by `to_json` or by ``snnquant run``.
-
-        Returns:
-            The workload.
-
-        Raises:
-            InputError: the file cannot be read or a value is wrong; one line names file, layer
-                and field.
-        """
-        try:
-            text = Path(path).read_text(encoding="utf-8")
-            return _workload(json.loads(text, object_pairs_hook=_no_repeated_key))
-        except OSError as error:
-            raise InputError(f"{path}: {error.strerror or error}") from None
-        except InputError as error:
-            raise InputError(f"{path}: {error}") from None
-        except json.JSONDecodeError as error:
-            raise InputError(f"{path}: line {error.lineno}: not JSON: {error.msg}") from None
-        except (ValueError, RecursionError) as error:
-            # not UTF-8, an integer of thousands of digits, or endless nesting
-            raise InputError(f"{path}: not JSON: {shown(str(error))}") from None
-
-    def to_json(self, path: str | Path) -> None:
-        """Write the file that `from_json` reads; `InputError` as `write_json`."""
-        write_json(path, {"schema": SCHEMA, **asdict(self)})
+    @property
+    def nonzero_products(self) -> float:
+        """Products per pixel whose input is not zero, over all applications."""
+        if self.accumulates is not None and self.of_spikes:
+            return self.accumulates
+        return self.macs * self.input_density * self.applications
 
 
-def _sizes(field: str, value: object, length: int, low: int) -> tuple[int, ...]:
+def sizes(field: str, value: object, length: int, low: int) -> tuple[int, ...]:
+    """Return a list of whole numbers as a tuple; refuse another length or a number below `low`."""
     if not isinstance(value, list | tuple) or len(value) != length:
         raise refuse(field, value, f"a list of {length} whole numbers")
     return tuple(check_integer(f"{field}[{place}]", item, low) for place, item in enumerate(value))
-
-
-def _no_repeated_key(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    table = dict(pairs)
-    if len(table) < len(pairs):
-        names = [name for name, _ in pairs]
-        repeated = next(name for name in names if names.count(name) > 1)
-        raise InputError(f"the field {shown(repeated)} is given twice")
-    return table
-
-
-def _workload(content: object) -> Workload:
-    table = check_table(content, "the file")
-    # the version comes first, so that a file of another schema is not blamed for its fields
-    version = table.get("schema", SCHEMA)
-    if type(version) is not int or version not in (1, SCHEMA):
-        raise refuse("schema", version, f"1 or {SCHEMA}, the versions this program reads")
-    check_keys(table, ("schema", *(field.name for field in fields(Workload))))
-    if not isinstance(table["layers"], list):
-        raise refuse("layers", table["layers"], "a list of layers")
-    layers = tuple(_layer(index, entry, version) for index, entry in enumerate(table["layers"]))
-    return Workload(name=check_text("name", table["name"]), layers=layers)
-
-
-def _layer(index: int, entry: object, version: int) -> Layer:
-    table = check_table(entry, f"layers[{index}]")
-    required = [field.name for field in fields(Layer) if field.name not in _SINCE_2]
-    optional = [name for name in _SINCE_2 if version >= 2 and name in table]
-    try:
-        if version == 1 and (newer := [name for name in _SINCE_2 if name in table]):
-            raise InputError(f"unknown field {shown(newer[0])}, expected schema 2 for it")
-        check_keys(table, [*required, *optional])
-    except InputError as error:
-        raise InputError(f"layer {shown(table.get('name', index))}: {error}") from None
-    return Layer(**table)  # type: ignore[arg-type]  # Layer checks every type itself
 
 
 def ceil_div(amount: int, share: int) -> int:
