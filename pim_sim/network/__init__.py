@@ -12,7 +12,7 @@ from pim_sim.network.layer_price import (
     price_digital,
 )
 from pim_sim.network.mappings import Candidates, Counts, candidates
-from pim_sim.network.maps import map_part
+from pim_sim.network.pixel_squares import map_part
 from pim_sim.network.price import NetworkPrice, price_network
 
 __all__ = [

@@ -6,7 +6,7 @@ from typing import get_args
 
 from pim_sim.errors import InputError
 from pim_sim.workload.layer import Layer, LayerKind
-from pim_sim.workload.network import Workload
+from pim_sim.workload.workload_file import Workload
 
 _KINDS: dict[int, LayerKind] = {2: "linear", 3: "conv1d", 4: "conv2d", 5: "conv3d"}
 

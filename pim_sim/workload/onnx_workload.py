@@ -9,8 +9,8 @@ from typing import Any
 from pim_sim.errors import InputError
 from pim_sim.io import one_line, require_extra
 from pim_sim.workload.layer import Layer, LayerKind
-from pim_sim.workload.network import Workload
 from pim_sim.workload.operation import Operation, OperationKind
+from pim_sim.workload.workload_file import Workload
 
 _KINDS: dict[int, LayerKind] = {3: "conv1d", 4: "conv2d", 5: "conv3d"}
 _POOLS: dict[str, OperationKind] = {
