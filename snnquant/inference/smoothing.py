@@ -106,16 +106,15 @@ def choose_smoothing(
     counted = [judged for judged in maps if len(judged.pixels)]
     if not counted:
         return Strength()
-    if guide is None:
-        guide = np.zeros((*valid.shape, 1), np.float32)
-        tried = [Strength(sigma) for sigma in SIGMAS]
-    else:
-        tried = [Strength(), *(Strength(passes=passes) for passes in PASSES)]
+    tried = [Strength(sigma) for sigma in SIGMAS]
+    seen: Floats = np.zeros((*valid.shape, 1), np.float32)
+    if guide is not None:
+        tried, seen = [Strength(), *(Strength(passes=passes) for passes in PASSES)], guide
 
     def right(strength: Strength) -> NDArray[np.float64]:
         hits = []
         for probabilities, pixels, classes in counted:
-            smoothed = strength.smooth(probabilities, valid, guide)
+            smoothed = strength.smooth(probabilities, valid, seen)
             found = smoothed.reshape(-1, probabilities.shape[2])[pixels].argmax(1)
             hits.append((found == classes).astype(np.float64))
         return hits[0] if len(hits) == 1 else np.array([own.mean() for own in hits])
