@@ -35,7 +35,7 @@ ROWS = {
     "pavia_blocks": f"{PAVIA} --guard 5 --window 9 {NETWORK}",
     "pavia_blocks_taught": f"{PAVIA} --guard 5 --window 9 {NETWORK} {TAUGHT}",
     "fifty": "--scene indian_pines --train-pixels 50 --guard 3 --window 5 --scaling within-class "
-    "--model cnn1x1 --time-steps 2 --cnn-epochs 45 --snn-epochs 60",
+    "--model cnn1x1 --time-steps 2 --cnn-epochs 45 --snn-epochs 60 --pixel-bits 32",
     "random": f"--scene indian_pines --window 5 --scaling within-class {NETWORK}",
 }
 """Options of `snnquant run` by row."""
