@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import cache
+from statistics import fmean
 from typing import NamedTuple
 
 import numpy as np
@@ -65,15 +66,20 @@ def train(
     images, classes = digits()[0]
     network.train()
     for _ in range(epochs):
+        losses = []
         for batch in torch.randperm(TRAINING).split(BATCH):
             optimizer.zero_grad()
-            functional.cross_entropy(network(images[batch]), classes[batch]).backward()
+            loss = functional.cross_entropy(network(images[batch]), classes[batch])
+            loss.backward()
+            losses.append(loss.item())
             for rule in rules:
                 rule.before_step()
             optimizer.step()
             for rule in rules:
                 rule.after_step()
         schedule.step()
+        for rule in rules:
+            rule.after_epoch(fmean(losses))
 
 
 @torch.no_grad()
