@@ -75,9 +75,14 @@ def components(covariance: Tensor, explained: float) -> int:
     Returns:
         Number of components, 0 where nothing varies.
 
+    Raises:
+        InputError: The covariance is not finite, as that of a training that diverged.
+
     >>> components(torch.diag(torch.tensor([90.0, 9.0, 1.0])), explained=0.99)
     2
     """
+    if not covariance.isfinite().all():
+        raise InputError("principal components: found outputs of a layer that are not finite")
     variances = torch.linalg.eigvalsh(covariance).flip(0).clamp(min=0)
     if not variances.any():
         return 0

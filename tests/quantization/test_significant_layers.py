@@ -90,3 +90,8 @@ def test_too_few_rows_are_refused() -> None:
     with pytest.raises(InputError, match=r"^layer conv2: found 79 outputs .* at least 80"):
         require_rows("conv2", moments, 10)
     require_rows("conv2", moments, 9)
+
+
+def test_outputs_of_a_diverged_training_are_refused_in_one_line() -> None:
+    with pytest.raises(InputError, match="found outputs of a layer that are not finite"):
+        components(torch.full((3, 3), torch.nan), 0.99)
