@@ -3,9 +3,9 @@
     python scripts/study/methods.py [--methods uniform lbw:bits=4,search=exact] [--seeds 31 32 33]
         [--scene indian_pines] [--model cnn32h] [--bits 4] [--jobs 2] [--options "--window 5"]
 
-Every seed's CNN is trained and converted once, and each method then quantizes both. What a method
-and seed give is kept in docs/results/methods, a file each, so that a stopped study resumes; the
-table and the Pareto plot are made of all files of the scene and network.
+Every seed's CNN is trained and converted once, and each method then quantizes both; SNNs of methods
+whose levels cannot follow a batch norm train without. What a method and seed give is kept in
+docs/results/methods, a file each, so that a stopped study resumes.
 """
 
 from __future__ import annotations
@@ -19,7 +19,9 @@ import subprocess
 import sys
 import tempfile
 import time
+import tomllib
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -40,9 +42,14 @@ def _main(arguments: argparse.Namespace) -> None:
         list(pool.map(lambda seed: _child(arguments, "base", seed, bases[seed], ""), seeds))
         for done in pool.map(lambda job: _method(arguments, *job, bases[job[0]]), missing):
             print(done, file=sys.stderr)
-    records = [json.loads(_file(arguments, *job).read_text()) for job in jobs]
-    print(_table(specs, records))
-    _plot(specs, records, RESULTS / f"{_stem(arguments)}.svg")
+    files = [_file(arguments, *job) for job in jobs]
+    records = [json.loads(file.read_text()) for file in files if file.exists()]
+    done = [spec for spec in specs if any(record["spec"] == spec for record in records)]
+    if done:
+        print(_table(done, records))
+        _plot(done, records, RESULTS / f"{_stem(arguments)}.svg")
+    if len(records) < len(jobs):
+        raise SystemExit(f"{len(jobs) - len(records)} of {len(jobs)} failed, as said above")
 
 
 def _all_methods(bits: int) -> list[str]:
@@ -63,7 +70,10 @@ def _file(arguments: argparse.Namespace, seed: int, spec: str) -> Path:
 def _method(arguments: argparse.Namespace, seed: int, spec: str, base: Path) -> str:
     file = _file(arguments, seed, spec)
     file.parent.mkdir(parents=True, exist_ok=True)
-    out = _child(arguments, "method", seed, base, spec)
+    try:
+        out = _child(arguments, "method", seed, base, spec)
+    except SystemExit as failure:  # the other methods go on
+        return str(failure)
     file.write_text(out, encoding="utf-8")
     return f"{spec} seed {seed}: SNN {100 * json.loads(out)['SNN']['oa']:.2f} %"
 
@@ -96,35 +106,47 @@ def _base(arguments: argparse.Namespace) -> None:
 
 
 def _config(arguments: argparse.Namespace, spec: str) -> Any:
-    """Return the options of a run, read as the command line reads them."""
-    from snnquant.config import read_config
+    """Return the options of a run: those of the command line over the defaults."""
+    from snnquant.config import RunConfig, TrainingConfig, find_method, read_config, write_config
+    from snnquant.errors import InputError
 
     name, _, fields = spec.partition(":")
-    lines = [f'scene = "{arguments.scene}"', f'model = "{arguments.model}"']
-    lines += [f"seed = {arguments.seeds[0]}", f'quantization = "{name}"', 'validation = "auto"']
+    plain = RunConfig(
+        scene=arguments.scene,
+        seed=arguments.seeds[0],
+        quantization=find_method(name)(),
+        training=TrainingConfig(snn_batch_norm=False),
+    )
+    values = tomllib.loads(write_config(plain)) | {"model": arguments.model}
     words = shlex.split(arguments.options)
-    lines += [
-        f"{flag.removeprefix('--').replace('-', '_')} = {_toml(value)}"
-        for flag, value in zip(words[::2], words[1::2], strict=True)
-    ]
-    own = [f"{key} = {_toml(value)}" for key, _, value in _pairs(fields)]
-    lines += own if name == "uniform" else [f"[{name}]", *own]
+    for flag, value in zip(words[::2], words[1::2], strict=True):
+        values[flag.removeprefix("--").replace("-", "_")] = _value(value)
+    table = values.pop(name, values)  # uniform's options have no table
+    table |= {key: _value(value) for key, _, value in _pairs(fields)}
+    lines = [f"{key} = {json.dumps(value)}" for key, value in values.items()]
+    if table is not values:
+        lines += [f"[{name}]", *(f"{key} = {json.dumps(value)}" for key, value in table.items())]
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "config.toml"
-        file.write_text("\n".join(lines) + "\n", encoding="utf-8")
-        return read_config(file)
+        file.write_text("\n".join(lines), encoding="utf-8")
+        config = read_config(file)
+    try:
+        config.quantization.require_channel_scales()
+    except InputError:  # batch norm cannot be folded into such levels: trained without
+        return config
+    return replace(config, training=replace(config.training, snn_batch_norm=True))
 
 
 def _pairs(fields: str) -> list[tuple[str, str, str]]:
     return [pair.partition("=") for pair in fields.split(",") if pair]
 
 
-def _toml(value: str) -> str:
+def _value(text: str) -> Any:
+    """Return a value as TOML has it; what is no number, true or false is text."""
     try:
-        float(value)
+        return json.loads(text)
     except ValueError:
-        return value if value in ("true", "false") else json.dumps(value)
-    return value
+        return text
 
 
 def _quantized(arguments: argparse.Namespace) -> None:
@@ -152,6 +174,7 @@ def _quantized(arguments: argparse.Namespace) -> None:
         for name, key in NETWORKS.items():
             network = run.load(key).network
             bits = layer_bits(network)
+            record["snn_batch_norm"] = run.config.training.snn_batch_norm
             record[name] = {
                 "oa": metrics[key]["oa"],
                 "converted_from": metrics["cnn_fp32"]["oa"],
