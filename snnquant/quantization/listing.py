@@ -40,7 +40,7 @@ def summarise_methods() -> list[MethodSummary]:
 
     >>> uniform = summarise_methods()[0]
     >>> uniform.name, uniform.trains, uniform.hooks
-    ('uniform', True, ('quantizer',))
+    ('uniform', True, ('quantizer', 'estimator'))
     """
     rows = []
     for method in METHODS:

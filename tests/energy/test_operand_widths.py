@@ -46,7 +46,7 @@ class SignedLevels(nn.Identity):
 
 
 def six(network: nn.Module) -> nn.Module:
-    return quantize(network, QuantizationConfig(bits=6)).eval()
+    return quantize(network, QuantizationConfig(bits=6, activation_bits=32)).eval()
 
 
 def counted(layer: LayerActivity) -> dict[tuple[object, ...], float]:

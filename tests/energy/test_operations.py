@@ -152,7 +152,7 @@ def test_a_cnn_multiplies_everywhere(name, quantized, patches_of):
     torch.manual_seed(0)
     cnn = build_model(ModelConfig(name=name, window=3), 20, 4)
     if quantized:
-        quantize(cnn, QuantizationConfig())
+        quantize(cnn, QuantizationConfig(activation_bits=32))
     patches = patches_of(20, 3)
     table = layer_table(cnn, patches.gather(PIXELS[:1]))
     activity = measure(cnn, patches, PIXELS)

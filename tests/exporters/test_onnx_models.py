@@ -21,7 +21,7 @@ from snnquant.errors import InputError
 from snnquant.exporters import ExportRequest, export
 from snnquant.exporters.deployed import PLAIN, Deployed
 from snnquant.models import build_model
-from snnquant.quantization import quantize
+from snnquant.quantization import Calibration, quantize
 from snnquant.sampling import Normalisation
 from snnquant.spiking import LIF, Reset
 
@@ -112,12 +112,15 @@ def test_integer_weights(
 ) -> None:
     """Compare the file's integers times its scales with the weights, bit for bit."""
     cnn, x = small_cnn()
-    quantize(cnn, QuantizationConfig(bits=bits, scheme=scheme, granularity=granularity))
+    config = QuantizationConfig(bits=bits, scheme=scheme, granularity=granularity)
+    quantize(cnn, config, Calibration(x))
     request = ExportRequest(cnn, x, metadata={"weight_bits": str(bits)})
     export(request, tmp_path / "cnn.onnx", "qdq")
     model = onnx.load(tmp_path / "cnn.onnx")
     stored = {t.name: onnx.numpy_helper.to_array(t) for t in model.graph.initializer}
-    nodes = [node for node in model.graph.node if node.op_type == "DequantizeLinear"]
+    every = [node for node in model.graph.node if node.op_type == "DequantizeLinear"]
+    nodes = [node for node in every if node.output[0].endswith(".weight")]
+    assert len(every) == len(nodes) + 1, "one more for the quantized ReLU"
     layers = {n: m for n, m in cnn.named_modules() if isinstance(m, (nn.Conv2d, nn.Linear))}
     assert {node.output[0] for node in nodes} == {f"network.{name}.weight" for name in layers}
     for node in nodes:

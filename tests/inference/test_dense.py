@@ -10,7 +10,7 @@ from snnquant.config import ModelConfig, NeuronConfig, QuantizationConfig
 from snnquant.conversion import to_spiking
 from snnquant.inference import dense_form, tile_classifier
 from snnquant.models import build_model
-from snnquant.quantization import freeze, quantize
+from snnquant.quantization import Calibration, freeze, quantize
 
 BANDS, CLASSES = 24, 5
 
@@ -47,13 +47,26 @@ def windows_of(tile: torch.Tensor, window: int) -> torch.Tensor:
 def test_every_window_of_a_tile_gets_the_logits_of_its_patch(name, window, reset, quantized, seed):
     network = network_of(name, window, reset is not None, reset or "delayed")
     if quantized:
-        quantize(network, QuantizationConfig())
+        # Rounded activations: tile and patch may fall on either side of a tie.
+        quantize(network, QuantizationConfig(activation_bits=32))
     dense = dense_form(network, BANDS, window)
     assert dense is not None
     torch.manual_seed(seed)
     tile = torch.randn(1, 1, BANDS, window + 3, window + 4, dtype=torch.float64)
     expected = freeze(network).double()(windows_of(tile, window))
     assert expected.unique().numel() > 4 * CLASSES  # not silent
+    found = dense.double()(tile)
+    torch.testing.assert_close(found[0].flatten(1).T, expected, rtol=1e-9, atol=1e-9)
+
+
+def test_quantized_activations_have_a_dense_form():
+    network = network_of("cnn3d", 5, False)
+    inputs = torch.randn(16, 1, BANDS, 5, 5, generator=torch.Generator().manual_seed(0))
+    quantize(network, QuantizationConfig(), Calibration(inputs))
+    dense = dense_form(network, BANDS, 5)
+    assert dense is not None
+    tile = torch.randn(1, 1, BANDS, 8, 9, dtype=torch.float64)
+    expected = freeze(network).double()(windows_of(tile, 5))
     found = dense.double()(tile)
     torch.testing.assert_close(found[0].flatten(1).T, expected, rtol=1e-9, atol=1e-9)
 
