@@ -34,7 +34,13 @@ from typing import Any
 from study.page import FIRST_SEED, options_of, typed, write_page
 from study.records import Record, Records
 
-from snnquant.config import RunConfig, options_before, read_config, write_config
+from snnquant.config import (
+    RunConfig,
+    options_before,
+    read_config,
+    with_options_of_before,
+    write_config,
+)
 from snnquant.errors import InputError
 from snnquant.io import replacing
 from snnquant.scenes import load_scene
@@ -66,7 +72,9 @@ class Job:
     @property
     def command(self) -> str:
         """The command that gives the same figures."""
-        return f"snnquant run {typed(dict(self.options))} --json"
+        # The study's options mean what they did before later ones had other defaults: said in full.
+        own = dict(self.options)
+        return f"snnquant run {typed(own | with_options_of_before(own))} --json"
 
     @cached_property
     def config(self) -> str:

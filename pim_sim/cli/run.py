@@ -36,7 +36,7 @@ def run(
     svg: File = None,
     as_json: AsJson = False,
 ) -> None:
-    """Simulate whole networks on a chip, and their first layer digital and in memory.
+    """Simulate networks on a chip, and their first layer.
 
     Parameters
     ----------

@@ -179,6 +179,7 @@ def rescale_to_rms(network: nn.Module, inputs: Tensor, wanted: Mapping[str, floa
         wanted: Root mean square of each layer's output without its bias, from `layer_rms` of the
             dense network.
 
+    >>> _ = torch.manual_seed(0)
     >>> network = nn.Sequential(nn.Linear(3, 2), nn.ReLU(), nn.Linear(2, 2))
     >>> x = torch.rand(5, 3)
     >>> rescale_to_rms(network, x, {"0": 2.0, "2": 3.0})

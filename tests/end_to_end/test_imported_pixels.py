@@ -157,7 +157,8 @@ def _accuracy(network: nn.Module, scale: Scale, view: View, run: Run) -> float:
 
 def _convert(snnquant: Command, name: str, *more: str) -> Any:
     options = ("--architecture", f"nets.py:{name}", "--trust-code", "--scene", "card.toml")
-    return snnquant("convert", "w.pt", *options, "--output", "run", "--json", *more)
+    pixels = ("--pixel-bits", "32")  # as torch has them
+    return snnquant("convert", "w.pt", *options, *pixels, "--output", "run", "--json", *more)
 
 
 @pytest.mark.parametrize("name", ["Plane", "Pooled"])

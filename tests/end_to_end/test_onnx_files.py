@@ -160,8 +160,11 @@ def test_export_of_a_run(finished: Finished, snnquant: Command, tmp_path: Path) 
     raw = Patches(run.scene.cube, 5, nothing).gather(pixels)
     session = onnxruntime.InferenceSession(str(tmp_path / "q.onnx"))
     found = torch.from_numpy(session.run(None, {"patches": raw.numpy()})[0])
-    torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
-    assert torch.equal(found.argmax(1), expected.argmax(1))
+    # A value between two codes of a pixel or an activation may be rounded to either.
+    apart = (found - expected).abs() > 1e-5
+    assert apart.double().mean() < 0.1
+    torch.testing.assert_close(found, expected, rtol=0, atol=0.05)
+    assert (found.argmax(1) == expected.argmax(1)).double().mean() > 0.995
     facts = session.get_modelmeta().custom_metadata_map
     assert json.loads(facts["class_names"]) == list(run.scene.class_names)
     assert facts["weight_bits"] == "6"
@@ -207,7 +210,7 @@ def test_normalisation_in_the_graph_is_no_layer_of_the_cnn(
     for name, scaling in (("inside", "none"), ("plain", "own.npz")):
         outcome = snnquant(
             *("convert", f"{name}.onnx", *SCENE, "--scaling", scaling),
-            *("--output", name, "--json"),
+            *("--pixel-bits", "32", "--output", name, "--json"),
         )
         assert outcome.code == 0, outcome.err
         assert ("the normalisation inside the CNN is part" in outcome.err) == (name == "inside")

@@ -81,7 +81,7 @@ def test_evaluate_changes_the_smoothing_of_later_maps(copy: Path, snnquant: Comm
     assert json.loads(snnquant("evaluate", copy, "--json").out) == metrics
     refused = snnquant("evaluate", copy, "--smoothing", "wide")
     assert refused.code == 2
-    assert "--smoothing: found wide, expected auto, or 0 to 20 pixels" in refused.err
+    assert "--smoothing: found wide, expected auto, 0 to 20 pixels, or edges:N" in refused.err
 
 
 def test_a_cube_of_other_bands_is_refused(copy: Path, snnquant: Command, tmp_path: Path) -> None:
