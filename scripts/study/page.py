@@ -34,9 +34,10 @@ Made by `python scripts/reproduce_paper.py` (`make reproduce`); every run's reco
 [runs.jsonl](runs.jsonl), with the command that gives it. A row's command is
 `snnquant run --scene SCENE` with the row's options, `--validation pixels --pixel-bits 32
 --activation-bits 32` (pixels and activations in floating point) and `--seed` {FIRST_SEED},
-{FIRST_SEED + 1} and so on: seeds that no part of the recipe was chosen by. Mean ± standard deviation
-over seeds, in per cent. A version of this package that sums in another order rounds otherwise, which
-training amplifies: the command then gives a figure within the spread, not the same digits.
+{FIRST_SEED + 1} and so on: seeds that no part of the recipe was chosen by.
+Mean ± standard deviation over seeds, in per cent. A version of this package that sums in another
+order rounds otherwise, which training amplifies: the command then gives a figure within the
+spread, not the same digits.
 
 - OA, AA, kappa: overall accuracy, average accuracy and Cohen's kappa on test pixels. They set no
   option of a run, but some rows have more seeds than others because their first test OA was good:
