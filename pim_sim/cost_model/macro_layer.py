@@ -121,7 +121,9 @@ def macro_costs(
 def _at_density(macro: Macro, layer: Layer) -> Macro:
     """Return the macro with inputs of the layer, which are zero as often as measured.
 
-    A bit that is not zero is 1; another input that is not zero has the mean of the macro's file.
+    A bit that is not zero is 1; another input that is not zero has the mean of the layer, or of the
+    macro's file where the layer has none.
     """
-    mean = np.where(layer.input_bits > 1, macro.input.mean, 1.0)[()] * layer.input_density
+    own = macro.input.mean if layer.input_mean is None else layer.input_mean
+    mean = np.where(layer.input_bits > 1, own, 1.0)[()] * layer.input_density
     return unchecked(macro, input=unchecked(macro.input, mean=mean))

@@ -74,6 +74,9 @@ class Layer:
     """Groups of channels that are convolved apart; as many as channels in a depthwise layer."""
     dilation: tuple[int, ...] = ()
     """Distance of the kernel's values, one number per spatial axis; () for 1 everywhere."""
+    input_mean: float | None = None
+    """Mean magnitude of the input values that are not zero, over the largest, 0 to 1; None for that
+    of the macro's file."""
     accumulates: float | None = None
     """Accumulates of spikes per classified pixel, over all steps, where they were counted; None for
     the density times the multiply-accumulates."""
@@ -105,6 +108,8 @@ class Layer:
         check_integer("groups", self.groups, 1)
         density = check_number("input_density", self.input_density, 0.0, 1.0)
         set_field(self, "input_density", density)
+        if self.input_mean is not None:
+            set_field(self, "input_mean", check_number("input_mean", self.input_mean, 0.0, 1.0))
         if self.accumulates is not None:
             counted = check_number("accumulates", self.accumulates, 0.0, 1e18)
             set_field(self, "accumulates", counted)

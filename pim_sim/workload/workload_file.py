@@ -22,7 +22,7 @@ from pim_sim.workload.operation import Operation
 
 SCHEMA = 2
 _PARTS = ("layers", "operations")
-_SINCE_2 = ("groups", "dilation", "accumulates", "membrane_bits")
+_SINCE_2 = ("groups", "dilation", "input_mean", "accumulates", "membrane_bits")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -57,6 +57,8 @@ class LayerActivity:
     """Exponents in use of weights that are powers of two; 0 for other weights."""
     terms: float = 1.0
     """Numbers that a weight is the sum of, a mean over the output channels."""
+    input_mean: float | None = None
+    """Mean magnitude of analog inputs that are not 0, over the largest; None of spikes."""
     elementwise: tuple[Elementwise, ...] = ()
     """Work on single values from this layer to the next one with weights."""
 
@@ -119,6 +121,7 @@ class _Recorder:
         self.pixels = 0
         self.inputs, self.accumulates = ({name: 0.0 for name in self.table} for _ in range(2))
         self.spikes: dict[str, tuple[float, int]] = {}
+        self.magnitudes: dict[str, tuple[float, float, float]] = {}
         self._batch: list[tuple[str, int, float, float]] = []
 
     @contextmanager
@@ -138,6 +141,12 @@ class _Recorder:
         x = inputs[0]
         spiking = name in self.spiking
         active = x if spiking else (x != 0).to(x.dtype)
+        if not spiking:
+            total, number, largest = self.magnitudes.get(name, (0.0, 0.0, 0.0))
+            size = x.abs()
+            total += float(size.sum(dtype=torch.float64))
+            number += float(active.sum(dtype=torch.float64))
+            self.magnitudes[name] = total, number, max(largest, float(size.max()))
         reached = _reached(self.table[name], module, x) if spiking else 0.0
         self._batch.append((name, x.shape[0], float(active.sum(dtype=torch.float64)), reached))
 
@@ -172,6 +181,8 @@ class _Recorder:
                 changing = name.removeprefix("layers.") in self.spike_driven
                 mac = float(info.mac) * (self.steps if changing else 1)
                 row = LayerActivity(info, False, rate, mac, 0.0, 0.0, changing)
+                total, number, largest = self.magnitudes[name]
+                row = replace(row, input_mean=total / (number * largest) if number else None)
             width, sums = self.tracker.inputs[name]
             row = replace(row, input=width, sums=sums, **self.tracker.stored[name]._asdict())
             work = self.tracker.of(name, first=not activity)

@@ -64,6 +64,7 @@ def _layer(layer: LayerActivity, bits: int, analog_bits: int, time_steps: int) -
         repeats_input=not layer.spiking and not layer.changing,
         groups=info.groups,
         dilation=info.dilation,
+        input_mean=layer.input_mean,
         accumulates=layer.ac if layer.spiking else None,
     )
 

@@ -276,3 +276,13 @@ def test_in_a_map_each_pixel_costs_what_its_dense_form_counts(name, patches_of):
         rows = math.prod(row.output_shape[-2:])
         assert layer.mac == pytest.approx(row.mac / rows)
         assert pixels <= rows <= side**2
+
+
+def test_the_mean_magnitude_of_inputs_is_that_of_those_that_are_not_zero(patches_of):
+    cnn = nn.Sequential(nn.Flatten(), nn.Linear(20, 4), nn.ReLU(), nn.Linear(4, 2))
+    patches = patches_of(20, 1)
+    first, last = measure(cnn, patches, PIXELS)
+    pixels = patches.gather(PIXELS).abs()
+    assert first.input_mean == pytest.approx((pixels[pixels > 0].mean() / pixels.max()).item())
+    hidden = cnn[:3](patches.gather(PIXELS))
+    assert last.input_mean == pytest.approx((hidden[hidden > 0].mean() / hidden.max()).item())

@@ -41,7 +41,8 @@ def test_workload_of_a_checkpoint_is_that_of_its_run_except_for_densities(
     for ours, theirs in zip(found.layers, expected.layers, strict=True):
         # all labelled pixels there, those for testing here
         assert ours.input_density == pytest.approx(theirs.input_density, abs=0.1)
-        measured = {"input_density": 0, "accumulates": 0}
+        assert ours.input_mean == pytest.approx(theirs.input_mean, abs=0.1)
+        measured = {"input_density": 0, "accumulates": 0, "input_mean": 0}
         assert (ours.accumulates is None) == (theirs.accumulates is None)
         assert {**vars(ours), **measured} == {**vars(theirs), **measured}
     assert [layer.weight_bits for layer in found.layers] == [5] * len(found.layers)

@@ -8,6 +8,7 @@ import pytest
 
 from pim_sim import load_hardware, simulate_layer
 from pim_sim.cost_model import price, tile
+from pim_sim.errors import InputError
 from pim_sim.hardware import CellArray, Converter, Input, Logic, Macro, Mapping
 from pim_sim.workload import one_layer
 
@@ -150,3 +151,19 @@ def test_the_papers_hardware_states_its_multiplication_of_six_bits() -> None:
     found = simulate_layer(layer, hardware).comparison.energy.factor
     assert found == pytest.approx((238.6 + 9.8 + 0.3) / (219.0 + 2.4), rel=0.01)
     assert f"a factor of {found:.2f}, the paper has 1.30" in hardware.description
+
+
+def test_inputs_of_a_layer_have_its_own_mean() -> None:
+    # The array's energy follows the inputs' mean: 0.2 of full scale here, 0.5 in the file.
+    layer = replace(DENSE, weight_shape=(64, 64), input_shape=(64,))
+    hardware = load_hardware("c2c_22nm")
+    macro = hardware.engine
+    assert isinstance(macro, Macro)
+    quiet = replace(macro, input=replace(macro.input, mean=0.2))
+    stated = simulate_layer(replace(layer, input_mean=0.2), hardware).in_memory
+    of_file = simulate_layer(layer, replace(hardware, engine=quiet)).in_memory
+    assert stated.components == of_file.components
+    plain = simulate_layer(layer, hardware).in_memory
+    assert stated.total.energy_pj < plain.total.energy_pj
+    with pytest.raises(InputError, match=r"input_mean: found 1.5, expected a number from 0 to 1"):
+        replace(layer, input_mean=1.5)
