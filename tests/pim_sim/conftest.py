@@ -19,7 +19,7 @@ def _indian_pines_layer() -> dict[str, object]:
     """Return 20 filters of 3x3x3 on 5x5 pixels of 200 bands at 6 bits, as in schema 1."""
     layer = replace(INDIAN_PINES, weight_bits=6, input_bits=6, time_steps=5)
     table: dict[str, object] = json.loads(json.dumps(asdict(layer)))
-    newer = ("groups", "dilation", "accumulates", "membrane_bits")
+    newer = ("groups", "dilation", "input_mean", "accumulates", "membrane_bits")
     return {name: value for name, value in table.items() if name not in newer}
 
 
