@@ -182,7 +182,10 @@ class _Recorder:
                 mac = float(info.mac) * (self.steps if changing else 1)
                 row = LayerActivity(info, False, rate, mac, 0.0, 0.0, changing)
                 total, number, largest = self.magnitudes[name]
-                row = replace(row, input_mean=total / (number * largest) if number else None)
+                mean = (
+                    min(1.0, total / (number * largest)) if number else None
+                )  # rounding may pass 1
+                row = replace(row, input_mean=mean)
             width, sums = self.tracker.inputs[name]
             row = replace(row, input=width, sums=sums, **self.tracker.stored[name]._asdict())
             work = self.tracker.of(name, first=not activity)
