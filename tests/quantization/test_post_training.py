@@ -146,7 +146,10 @@ def test_the_gradient_reaches_the_latent_weights() -> None:
 @pytest.mark.parametrize(
     ("options", "text"),
     [
-        ({"round": "adaround"}, "--quantization.correct: found matched, expected none beside"),
+        (
+            {"round": "adaround", "correct": "matched"},
+            "correct: found matched, expected none beside",
+        ),
         ({"iterations": 0}, "--quantization.iterations: found 0"),
         ({"bits": 1}, "--quantization.bits: found 1"),
         ({"ranges": "max"}, "--quantization.ranges: found 'max'"),

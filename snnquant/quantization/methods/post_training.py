@@ -17,8 +17,8 @@ class PostTraining(MethodConfig):
     already takes the mean error away.
 
     >>> from snnquant.quantization.methods import PostTraining
-    >>> PostTraining(bits=4, round="adaround", correct="none").plan().trains
-    False
+    >>> PostTraining().correct, PostTraining(round="adaround").correct
+    ('matched', 'none')
     """
 
     bits: int = 6
@@ -35,11 +35,12 @@ class PostTraining(MethodConfig):
     equalise: bool = False
     """Equalise ranges across layers and absorb biases: a CNN with ReLUs only, most useful with one
     scale per layer. An SNN keeps its scales, since all channels of a layer share one threshold."""
-    correct: Literal["none", "matched", "empirical", "analytic"] = "matched"
-    """Correct biases. matched: until mean outputs on calibration pixels are those in floating
-    point; empirical: by a layer's own error at the mean of its inputs; analytic: the same at the
-    mean of rectified Gaussians, whose moments are those of a batch norm where the network still has
-    one, else measured. Mean spikes of an SNN are never analytic, but empirical."""
+    correct: Literal["none", "matched", "empirical", "analytic"] = None  # type: ignore[assignment]
+    """Correct biases; by default matched, and none with adaround. matched: until mean outputs on
+    calibration pixels are those in floating point; empirical: by a layer's own error at the mean of
+    its inputs; analytic: the same at the mean of rectified Gaussians, whose moments are those of a
+    batch norm where the network still has one, else measured. Mean spikes of an SNN are never
+    analytic, but empirical."""
     round: Literal["nearest", "adaround"] = "nearest"
     """Rounding. adaround: up or down as keeps each layer's output closest."""
     iterations: int = 10_000
@@ -55,6 +56,9 @@ class PostTraining(MethodConfig):
     def __post_init__(self) -> None:
         if self.activation_bits is None or self.bits == 32:
             object.__setattr__(self, "activation_bits", self.bits)
+        if self.correct is None:
+            learnt = self.round == "adaround"
+            object.__setattr__(self, "correct", "none" if learnt else "matched")
         super().__post_init__()
         known = self.activation_bits in ACTIVATION_BITS or self.activation_bits == 32
         self.require(known, "activation_bits", "1 to 8, or 32")
