@@ -13,6 +13,7 @@ from snnquant.energy.counts import (
 from snnquant.energy.efforts import Ace, AceV2, NsAce
 from snnquant.energy.elementwise import Elementwise
 from snnquant.energy.matrix_price import with_front_end
+from snnquant.energy.on_chip import chip_energies, find_chip, map_energies
 from snnquant.energy.operand_widths import FLOAT32, Counts, Operation, Width
 from snnquant.energy.to_pim_sim import (
     find_hardware,
@@ -38,8 +39,11 @@ __all__ = [
     "Width",
     "WidthTable",
     "add_cost",
+    "chip_energies",
+    "find_chip",
     "find_hardware",
     "load_costs",
+    "map_energies",
     "measure",
     "observe",
     "operations",
