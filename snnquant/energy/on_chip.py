@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from pim_sim import Chip, load_chip, price_network
 from pim_sim.network import Schedule, map_part
 from pim_sim.workload import Workload
@@ -19,44 +21,37 @@ def find_chip(name: str) -> Chip:
         raise InputError(f"--chip: {error}") from None
 
 
-def chip_energies(workload: Workload, chip: Chip) -> dict[str, float]:
-    """Return the energy in nJ per pixel classified on its own, by schedule.
+def chip_energies(
+    networks: Mapping[str, Workload], chip: Chip, *, in_map: bool = False
+) -> dict[str, dict[str, float]] | None:
+    """Return the energy in nJ per pixel of networks on a chip, by schedule and network.
 
     Args:
-        workload: The network.
+        networks: Networks of one window per pixel.
         chip: The chip.
+        in_map: Price a pixel of a map, whose windows share work, instead of one on its own.
+
+    Returns:
+        Energies, memory included; None where the windows of a network share nothing.
 
     >>> from pim_sim import Layer
     >>> fc = Layer(name="fc", kind="linear", input_shape=(64,), weight_shape=(10, 64), stride=(),
     ...            padding=(), weight_bits=6, input_bits=8, signed=True, time_steps=1,
     ...            input_density=1.0, repeats_input=True)
-    >>> found = chip_energies(Workload(name="demo", layers=(fc,)), find_chip("edge_22nm"))
-    >>> list(found), found["best"] <= found["dense"]
+    >>> demo = Workload(name="demo", layers=(fc,))
+    >>> found = chip_energies({"cnn": demo}, find_chip("edge_22nm"))
+    >>> list(found), found["best"]["cnn"] <= found["dense"]["cnn"]
     (['events', 'time_inner', 'dense', 'best'], True)
     """
-    return _energies(workload, chip, 1)
-
-
-def map_energies(workload: Workload, chip: Chip) -> dict[str, float] | None:
-    """Return the energy in nJ per pixel of a map, whose windows share work, by schedule.
-
-    Args:
-        workload: The network, of one window per pixel.
-        chip: The chip.
-
-    Returns:
-        As `chip_energies`; None for a network whose windows share nothing.
-    """
-    try:
-        part, pixels = map_part(workload, chip.activation_buffer.bits)
-    except InputError:
-        return None
-    return _energies(part, chip, pixels)
-
-
-def _energies(workload: Workload, chip: Chip, pixels: int) -> dict[str, float]:
-    def nanojoules(schedule: Schedule) -> float:
-        return price_network(workload, chip, pixels=pixels, schedule=schedule).total.energy_pj / 1e3
-
-    able = SCHEDULES if chip.events is not None else SCHEDULES[2:]
-    return {schedule: nanojoules(schedule) for schedule in able}
+    found: dict[str, dict[str, float]] = {}
+    for name, workload in networks.items():
+        part, pixels = workload, 1
+        if in_map:
+            try:
+                part, pixels = map_part(workload, chip.activation_buffer.bits)
+            except InputError:
+                return None
+        for schedule in SCHEDULES if chip.events is not None else SCHEDULES[2:]:
+            price = price_network(part, chip, pixels=pixels, schedule=schedule)
+            found.setdefault(schedule, {})[name] = price.total.energy_pj / 1000
+    return found

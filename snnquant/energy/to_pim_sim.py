@@ -101,35 +101,6 @@ def to_cnn_workload(
     return Workload(name=name, layers=tuple(layers))
 
 
-def write_cnn_workloads(
-    name: str,
-    folder: Path,
-    quantization: MethodConfig | None,
-    quantized: Sequence[LayerActivity] | None,
-    floating: Sequence[LayerActivity] | None,
-) -> None:
-    """Write the workloads of the CNNs of a run beside that of its SNN, for `pim-sim run`.
-
-    Args:
-        name: Name of the workloads, such as scene and model.
-        folder: Run directory.
-        quantization: Bits per weight of the quantized CNN's layers in floating point.
-        quantized: Layers of the quantized CNN, as `measure` returns them; None where it is missing.
-            Activations in floating point are taken with `PIXEL_BITS`.
-        floating: Layers of the CNN, whose weights and activations have 32 bits.
-
-    Raises:
-        InputError: For a file that cannot be written.
-    """
-    if quantization is None:
-        return
-    if quantized is not None:
-        workload = to_cnn_workload(name, quantized, quantization)
-        workload.to_json(folder / "workload_cnn_quantized.json")
-    if floating is not None:
-        to_cnn_workload(name, floating, None).to_json(folder / "workload_cnn.json")
-
-
 def find_hardware(name: str) -> Hardware:
     """Read the in-memory hardware of a name or TOML file; raise InputError if that fails."""
     try:

@@ -176,9 +176,9 @@ def train_snn(run: Run) -> None:
 def train_twin(run: Run) -> None:
     """Train the SNN's twin: the CNN under quantization, its activations as fine as T spikes.
 
-    It starts from the 32-bit CNN and has the SNN's soft labels, rate, batch norms and, unless
-    `twin_epochs` says otherwise, epochs. A run at 32 bits has none, nor has one whose quantization
-    method, or CNN, has no activations to quantize; that is said in one line on stderr.
+    It starts from the 32-bit CNN and has the SNN's soft labels, rate and batch norms. A run at 32
+    bits has none, nor has one whose quantization method, or CNN, has no activations to quantize;
+    that is said in one line on stderr.
 
     Args:
         run: A run with its 32-bit CNN; nothing is done if it has its twin.
@@ -200,17 +200,15 @@ def train_twin(run: Run) -> None:
             remark(f"no twin: {error}")
             return
         if plan.trains:
-            epochs = training.twin_epochs or training.snn_epochs
+            epochs = training.twin_epochs or max(1, training.snn_epochs // 2)
             _fit_with_norms(run, cnn, Network.CNN_TWIN, epochs, plan)
             complete(cnn, method, calibration)
         run.save(Network.CNN_TWIN, cnn, quantization=method)
     run.finish(Network.CNN_TWIN.stage)
 
 
-def _fit_with_norms(
-    run: Run, network: nn.Module, name: Network, epochs: int, plan: Plan
-) -> None:
-    """Train an SNN or its twin at the full rate with soft labels, batch norms as the options say."""
+def _fit_with_norms(run: Run, network: nn.Module, name: Network, epochs: int, plan: Plan) -> None:
+    """Train an SNN or its twin at the full rate with soft labels, and with batch norms."""
     norms, training = None, run.config.training
     if training.snn_batch_norm:
         patches = _calibration(run)

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from importlib import resources
 from typing import Any
 
+BEST = "best"
 SCHEDULES = {
     "events": "A, events",
-    "time_inner": "B, time innermost",
+    "time_inner": "B, time inner",
     "dense": "C, dense",
-    "best": "best of A, B, C",
+    BEST: "best of all, per layer",
 }
 """Schedules by their keys in metrics.json, with their names in the tables."""
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib import resources
 from typing import Any, TypeVar
 
 from snnquant.report.calibration import Calibration
+from snnquant.report.rival_metrics import BEST, SCHEDULES, Rival
 from snnquant.report.run_metrics import Controls, FirstLayerMetrics, RunMetrics, SplitMetrics
 from snnquant.stored_networks import Network
 
@@ -20,6 +21,15 @@ CONTROLS = {
     "svm": "SVM on window mean",
 }
 """Controls by their keys in metrics.json, with their names."""
+ALONE, IN_MAP = "alone", "in a map"
+WIDTHS, PAPER = "horowitz_widths", "ace_snn"
+"""Cost tables of the first table: compute only at true widths, and the ACE-SNN paper's rule."""
+_ON_CHIP = "A, B, C: nJ per pixel on {}, memory included."
+_ENERGIES = (
+    "Compute only: nJ per pixel at 45 nm, every operation at the bits of its operands "
+    "(horowitz_widths). Paper: its own rule (ace_snn), for comparison with the paper, whose ratios "
+    "are those of a 32-bit and a 6-bit CNN, means of three scenes."
+)
 
 
 @dataclass(frozen=True)
@@ -53,7 +63,11 @@ def headings(metrics: RunMetrics) -> dict[Network, str]:
 def sections(metrics: RunMetrics) -> list[Section]:
     """Return every table that the metrics hold the numbers of."""
     paper = published(metrics.scene.name)
-    found = [_comparison(metrics, paper), *_prices(metrics, paper), _split(metrics.split)]
+    found = [_comparison(metrics, paper)]
+    if metrics.rival is not None:
+        found.append(_over_twin(metrics.rival))
+        found.append(_verdicts(metrics.rival, metrics.model.time_steps))
+    found += [*_prices(metrics), _split(metrics.split)]
     if metrics.calibration:
         found.append(_confidence(metrics, metrics.calibration))
     if metrics.controls is not None:
@@ -89,6 +103,10 @@ def _ratio(factor: float) -> str:
     return f"{factor:,.1f}x"
 
 
+def _times(factor: float) -> str:
+    return f"{factor:.2f}x"
+
+
 def _comparison(metrics: RunMetrics, paper: dict[str, Any] | None) -> Section:
     present = headings(metrics)
     rows: list[tuple[str, ...]] = []
@@ -114,22 +132,95 @@ def _comparison(metrics: RunMetrics, paper: dict[str, Any] | None) -> Section:
         counts = {key: getattr(count, kind) for key, count in metrics.operations.items()}
         if counts:
             add(kind.upper(), counts, "{:,.0f}".format)
+    for label, energies in _nanojoules(metrics):
+        add(label, energies, _price)
+    published = _published_ratio(paper)
+    for place, ratio in ((ALONE, metrics.energy_ratio), (IN_MAP, metrics.map_energy_ratio or {})):
+        if ratio.get(PAPER):
+            add(f"paper: over SNN {place}", ratio[PAPER], _ratio, published)
+            published = BLANK
     notes = (
         *_beaten_by(metrics),
         *(() if paper is None else (f"{paper['source']}.",)),
-        "MAC: multiply-accumulate, AC: accumulate (spikes), of one pixel's patch.",
+        "MAC: multiply-accumulate, AC: accumulate (spikes), of one pixel's patch"
+        + ("; the twin skips zeros." if Network.CNN_TWIN in present else "."),
+        *((_ON_CHIP.format(metrics.rival.chip),) if metrics.rival else ()),
+        *((_ENERGIES,) if metrics.energy_pj else ()),
     )
-    beside = () if paper is None else ("ACE-SNN",)
-    return Section("Networks", (*present.values(), *beside), tuple(rows), notes)
+    columns = (*present.values(), *(() if paper is None else ("ACE-SNN",)))
+    return Section("Networks", columns, tuple(rows), notes)
+
+
+def _nanojoules(metrics: RunMetrics) -> Iterator[tuple[str, dict[str, float]]]:
+    """Yield rows of energies in nJ by network: on a chip, compute only, by the paper's rule."""
+    alone, in_map = metrics.energy_pj, metrics.map_energy_pj or {}
+    rival = metrics.rival
+    on_chip = ({}, {}) if rival is None else (rival.energy_nj, rival.map_energy_nj or {})
+    for place, spent, prices in zip((ALONE, IN_MAP), on_chip, (alone, in_map), strict=True):
+        for schedule, by_network in spent.items():
+            if schedule != BEST:
+                yield f"nJ {place}: {SCHEDULES[schedule]}", by_network
+        if WIDTHS in prices:
+            yield f"nJ {place}: compute only", _thousandths(prices[WIDTHS])
+    for place, prices in ((ALONE, alone), (IN_MAP, in_map)):
+        if PAPER in prices:
+            yield f"paper: nJ {place}", _thousandths(prices[PAPER])
+
+
+def _thousandths(prices: Mapping[str, float]) -> dict[str, float]:
+    return {name: price / 1000 for name, price in prices.items()}
+
+
+def _over_twin(rival: Rival) -> Section:
+    rows = []
+    for schedule, alone in rival.ratio.items():
+        in_map = (rival.map_ratio or {}).get(schedule)
+        factors = [alone.same, alone.twin_best]
+        factors += [in_map.same, in_map.twin_best] if in_map else []
+        rows.append((SCHEDULES[schedule], *map(_times, factors)))
+    compute = [_times(rival.compute_ratio), BLANK]
+    if rival.map_compute_ratio is not None:
+        compute += [_times(rival.map_compute_ratio), BLANK]
+    rows.append(("compute only", *compute))
+    places = (ALONE, IN_MAP) if rival.map_ratio else (ALONE,)
+    columns = tuple(f"{place}{strict}" for place in places for strict in ("", ", strict"))
+    note = (
+        "strict: over the twin under the schedule that suits it best. Below 1 the SNN takes less."
+    )
+    return Section("Energy of the SNN over that of its twin", columns, tuple(rows), (note,))
+
+
+def _verdicts(rival: Rival, time_steps: int) -> Section:
+    rows = tuple(
+        (
+            f"{row.source.partition(',')[0]}: {row.condition}",
+            *(f"{row.value:.3g}", f"{row.limit:.3g}", "yes" if row.passed else "no"),
+        )
+        for row in rival.thresholds
+    )
+    first, *others = (
+        (_times(ratio.same), SCHEDULES[key].partition(",")[0])
+        for key, ratio in rival.ratio.items()
+        if key != BEST
+    )
+    more = "".join(f", {factor} under {letter}" for factor, letter in others)
+    notes = (
+        f"The SNN takes {first[0]} the energy of its twin under {first[1]}{more}, for a pixel on "
+        f"its own ({rival.chip}, memory included), at OA {percent(rival.snn_oa)} % beside "
+        f"{percent(rival.twin_oa)} %.",
+        *(["At T = 1 a spike is an activation of one bit, as the twin has."] * (time_steps == 1)),
+        "; ".join(dict.fromkeys(row.source for row in rival.thresholds)) + ".",
+    )
+    columns = ("this SNN", "at most", "met")
+    return Section("Verdicts: published thresholds", columns, rows, notes)
 
 
 PIXEL, MAP = "per pixel classified on its own", "per pixel of a map"
 ENERGY, EFFORT = "Energy, pJ", "Effort, bit operations"
 NOTES = {
     ENERGY: (
-        "ratio: energy of a CNN over that of the trained SNN. horowitz_widths prices every "
-        "operation at the bits of its operands, element-wise ones too; the others MAC and AC by "
-        "the bits of the weights."
+        "ratio: energy of a CNN over that of the trained SNN. Other cost tables than those of the "
+        "first table; horowitz prices MAC and AC by the bits of the weights."
     ),
     EFFORT: (
         "ace: bits of a weight times bits of an input, per product; acev2 adds element-wise work; "
@@ -139,7 +230,7 @@ NOTES = {
 """Explanations under the tables of a pixel classified on its own."""
 
 
-def _prices(metrics: RunMetrics, paper: dict[str, Any] | None) -> list[Section]:
+def _prices(metrics: RunMetrics) -> list[Section]:
     """Return the tables of energies and efforts; a map's windows share their work."""
     present, found = headings(metrics), []
     for quantity, place, prices, ratios in (
@@ -148,27 +239,25 @@ def _prices(metrics: RunMetrics, paper: dict[str, Any] | None) -> list[Section]:
         (EFFORT, PIXEL, metrics.effort, metrics.effort_ratio),
         (EFFORT, MAP, metrics.map_effort, metrics.map_effort_ratio),
     ):
-        beside = quantity == ENERGY and paper is not None
         rows: list[tuple[str, ...]] = []
         for table, values in (prices or {}).items():
-            cells = (_price(values[key]) if key in values else BLANK for key in present)
-            rows.append((table, *cells, *([BLANK] if beside else [])))
+            if table not in (WIDTHS, PAPER):
+                cells = (_price(values[key]) if key in values else BLANK for key in present)
+                rows.append((table, *cells))
         for table, factors in (ratios or {}).items():
-            if factors:
+            if factors and table not in (WIDTHS, PAPER):
                 cells = (_ratio(factors[key]) if key in factors else BLANK for key in present)
-                published = [_published_ratio(paper, table)] if beside else []
-                rows.append((f"ratio ({table})", *cells, *published))
-        if prices:
-            columns = (*present.values(), *(["ACE-SNN"] if beside else []))
-            notes = [NOTES[quantity]] if place == PIXEL else []
-            if beside and place == PIXEL:
-                notes.append("ACE-SNN's ratios: 32-bit and 6-bit CNN, mean of three scenes.")
-            found.append(Section(f"{quantity} {place}", columns, tuple(rows), tuple(notes)))
+                rows.append((f"ratio ({table})", *cells))
+        if rows:
+            notes = (NOTES[quantity],) if place == PIXEL else ()
+            found.append(
+                Section(f"{quantity} {place}", tuple(present.values()), tuple(rows), notes)
+            )
     return found
 
 
-def _published_ratio(paper: dict[str, Any] | None, table: str) -> str:
-    if paper is None or paper["energy_ratio"]["cost_table"] != table:
+def _published_ratio(paper: dict[str, Any] | None) -> str:
+    if paper is None:
         return BLANK
     factors = (paper["energy_ratio"][key] for key in (Network.CNN_FP32, Network.CNN_QUANTIZED))
     return ", ".join(_ratio(factor) for factor in factors)
