@@ -67,6 +67,8 @@ def sections(metrics: RunMetrics) -> list[Section]:
     if metrics.rival is not None:
         found.append(_over_twin(metrics.rival))
         found.append(_verdicts(metrics.rival, metrics.model.time_steps))
+    if {Network.SNN_CONVERTED, Network.SNN_TRAINED} <= metrics.networks.keys():
+        found.append(_converted(metrics))
     found += [*_prices(metrics), _split(metrics.split)]
     if metrics.calibration:
         found.append(_confidence(metrics, metrics.calibration))
@@ -109,6 +111,8 @@ def _times(factor: float) -> str:
 
 def _comparison(metrics: RunMetrics, paper: dict[str, Any] | None) -> Section:
     present = headings(metrics)
+    if Network.SNN_TRAINED in present:
+        present.pop(Network.SNN_CONVERTED, None)  # has a table of its own
     rows: list[tuple[str, ...]] = []
 
     def add(
@@ -149,6 +153,19 @@ def _comparison(metrics: RunMetrics, paper: dict[str, Any] | None) -> Section:
     )
     columns = (*present.values(), *(() if paper is None else ("ACE-SNN",)))
     return Section("Networks", columns, tuple(rows), notes)
+
+
+def _converted(metrics: RunMetrics) -> Section:
+    name, cells = Network.SNN_CONVERTED, {}
+    scores, count = metrics.networks[name], metrics.operations.get(name)
+    if count is not None:
+        cells |= {"MAC": f"{count.mac:,.0f}", "AC": f"{count.ac:,.0f}"}
+    cells |= {"OA, %": percent(scores.oa)}
+    if scores.smoothed is not None:
+        cells |= {"OA smoothed, %": percent(scores.smoothed.oa)}
+    cells |= {"AA, %": percent(scores.aa), "kappa, %": percent(scores.kappa)}
+    rows = ((name.heading, *cells.values()),)
+    return Section("Before the training of the SNN", tuple(cells), rows)
 
 
 def _nanojoules(metrics: RunMetrics) -> Iterator[tuple[str, dict[str, float]]]:
@@ -248,7 +265,7 @@ def _prices(metrics: RunMetrics) -> list[Section]:
             if factors and table not in (WIDTHS, PAPER):
                 cells = (_ratio(factors[key]) if key in factors else BLANK for key in present)
                 rows.append((f"ratio ({table})", *cells))
-        if rows:
+        if prices and rows:
             notes = (NOTES[quantity],) if place == PIXEL else ()
             found.append(
                 Section(f"{quantity} {place}", tuple(present.values()), tuple(rows), notes)
