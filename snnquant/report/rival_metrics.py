@@ -119,7 +119,7 @@ def definition(figure: str) -> str:
     """Return a figure of the thresholds in words.
 
     >>> definition("spike_rate")
-    'spikes per neuron per step'
+    'spikes per neuron per step, a mean over neurons'
     """
     words: str = _reference()["figures"][figure]
     return words

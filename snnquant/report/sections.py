@@ -9,7 +9,7 @@ from importlib import resources
 from typing import Any, TypeVar
 
 from snnquant.report.calibration import Calibration
-from snnquant.report.rival_metrics import BEST, SCHEDULES, Rival
+from snnquant.report.rival_metrics import BEST, SCHEDULES, Rival, definition
 from snnquant.report.run_metrics import Controls, FirstLayerMetrics, RunMetrics, SplitMetrics
 from snnquant.stored_networks import Network
 
@@ -226,6 +226,9 @@ def _verdicts(rival: Rival, time_steps: int) -> Section:
         f"its own ({rival.chip}, memory included), at OA {percent(rival.snn_oa)} % beside "
         f"{percent(rival.twin_oa)} %.",
         *(["At T = 1 a spike is an activation of one bit, as the twin has."] * (time_steps == 1)),
+        "Of the layers after the first: "
+        + "; ".join(dict.fromkeys(definition(row.figure) for row in rival.thresholds))
+        + ".",
         "; ".join(dict.fromkeys(row.source for row in rival.thresholds)) + ".",
     )
     columns = ("this SNN", "at most", "met")
