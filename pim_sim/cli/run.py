@@ -93,8 +93,8 @@ def run(
         draw_breakdown(report, svg)
     if as_json:
         described = {"name": chosen.name, "node_nm": chosen.node_nm, "supply_v": chosen.supply_v}
-        answer = {"chip": described, "schedule": schedule, "network": priced}
-        print(json.dumps(report.to_dict() | answer | {"network_ratio": ratios}))
+        answer = {"chip": described, "network": priced, "network_ratio": ratios}
+        print(json.dumps(report.to_dict() | answer))
     else:
         text = summarise_networks(chosen, schedule, priced, ratios)
         print(f"{text}\n\n{summarise(report)}")
@@ -154,10 +154,11 @@ def _network(
         return price_network(part, chip, placed(part, placement), objective, pixels, schedule)
 
     asked = price(in_memory)
-    found = {**asked.to_dict(), "pixels_at_once": pixels, "schedules": {}, "alternatives": {}}
+    found = {**asked.to_dict(), "pixels_at_once": pixels, "schedule": schedule}
+    found |= {"schedules": {}, "alternatives": {}}
     if chip.events is not None:
-        for other in SCHEDULES:
-            found["schedules"][other] = _totals(price(in_memory, schedule=other))
+        totals = {name: _totals(price(in_memory, schedule=name)) for name in SCHEDULES}
+        found["schedules"] = totals
     for placement in PLACEMENTS:
         try:
             found["alternatives"][placement] = _totals(price(placement))

@@ -130,7 +130,8 @@ def time_innermost(demand: Demand, units: Units) -> Candidates:
     word = layer.input_bits * layer.applications
     value_bits = 1 + layer.active * word * (word > 1)
     steps = 1 if demand.integrates else layer.applications
-    filters = np.array(tile_sizes(layer.filters_per_group))
+    fitting = max(1, min(layer.filters_per_group, units.sums // steps))
+    filters: Any = np.array(tile_sizes(fitting))
     positions: Any = np.clip(units.sums // (filters * steps), 1, layer.positions)
     reads = demand.touched(layer.fan_in, positions) * ceil_div(layer.positions, positions)
     if demand.lines_bits(layer.fan_in) <= units.line_bits:

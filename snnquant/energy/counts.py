@@ -162,7 +162,7 @@ class _Recorder:
             number += float(active.sum(dtype=torch.float64))
             self.magnitudes[name] = total, number, max(largest, float(size.max()))
         info = self.table[name]
-        fired = nonzero.unflatten(0, (self.rows[name], -1)).amax(0)
+        fired = nonzero.view(self.rows[name], -1, *x.shape[1:]).amax(0)
         self.active[name] += float(fired.sum(dtype=torch.float64))
         self.fetched[name] += _reached(info, module, fired)
         reached = _reached(info, module, x) if spiking else 0.0

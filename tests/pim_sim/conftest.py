@@ -100,6 +100,8 @@ def _layers(draw: st.DrawFn) -> Layer:
         repeats_input=draw(st.booleans()),
         groups=groups,
         dilation=dilation,
+        active_share=draw(st.none() | st.floats(0, 1)),
+        fetched=draw(st.none() | st.floats(0, 1e6)),
     )
 
 
