@@ -156,7 +156,7 @@ def _comparison(metrics: RunMetrics, paper: dict[str, Any] | None) -> Section:
 
 
 def _converted(metrics: RunMetrics) -> Section:
-    name, cells = Network.SNN_CONVERTED, {}
+    name, cells = Network.SNN_CONVERTED, dict[str, str]()
     scores, count = metrics.networks[name], metrics.operations.get(name)
     if count is not None:
         cells |= {"MAC": f"{count.mac:,.0f}", "AC": f"{count.ac:,.0f}"}
