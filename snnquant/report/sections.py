@@ -4,24 +4,23 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from importlib import resources
 from typing import Any, TypeVar
 
 from snnquant.report.calibration import Calibration
-from snnquant.report.rival_metrics import BEST, SCHEDULES, Rival, definition
+from snnquant.report.rival_metrics import BEST, SCHEDULES
+from snnquant.report.rival_sections import over_twin, verdicts
 from snnquant.report.run_metrics import Controls, FirstLayerMetrics, RunMetrics, SplitMetrics
+from snnquant.report.table_parts import ALONE, BLANK, IN_MAP, Section, percent
 from snnquant.stored_networks import Network
 
 T = TypeVar("T")
-BLANK = "-"
 CONTROLS = {
     "coordinates": "coordinates only",
     "lda": "LDA on spectrum and window mean",
     "svm": "SVM on window mean",
 }
 """Controls by their keys in metrics.json, with their names."""
-ALONE, IN_MAP = "alone", "in a map"
 WIDTHS, PAPER = "horowitz_widths", "ace_snn"
 """Cost tables of the first table: compute only at true widths, and the ACE-SNN paper's rule."""
 _ON_CHIP = "A, B, C: nJ per pixel on {}, memory included."
@@ -30,16 +29,6 @@ _ENERGIES = (
     "(horowitz_widths). Paper: its own rule (ace_snn), for comparison with the paper, whose ratios "
     "are those of a 32-bit and a 6-bit CNN, means of three scenes."
 )
-
-
-@dataclass(frozen=True)
-class Section:
-    """A table: one heading per column of values, rows that start with their label, notes."""
-
-    title: str
-    columns: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-    notes: tuple[str, ...] = ()
 
 
 def summary(metrics: RunMetrics) -> str:
@@ -65,8 +54,8 @@ def sections(metrics: RunMetrics) -> list[Section]:
     paper = published(metrics.scene.name)
     found = [_comparison(metrics, paper)]
     if metrics.rival is not None:
-        found.append(_over_twin(metrics.rival))
-        found.append(_verdicts(metrics.rival, metrics.model.time_steps))
+        found.append(over_twin(metrics.rival))
+        found.append(verdicts(metrics.rival, metrics.model.time_steps))
     if {Network.SNN_CONVERTED, Network.SNN_TRAINED} <= metrics.networks.keys():
         found.append(_converted(metrics))
     found += [*_prices(metrics), _split(metrics.split)]
@@ -79,11 +68,6 @@ def sections(metrics: RunMetrics) -> list[Section]:
     if metrics.pim is not None:
         found.append(_first_layer(metrics.pim, paper))
     return found
-
-
-def percent(share: float | None) -> str:
-    """Format a share of 1 in per cent."""
-    return BLANK if share is None else f"{100 * share:.2f}"
 
 
 def published(scene: str) -> dict[str, Any] | None:
@@ -103,10 +87,6 @@ def _price(price: float) -> str:
 
 def _ratio(factor: float) -> str:
     return f"{factor:,.1f}x"
-
-
-def _times(factor: float) -> str:
-    return f"{factor:.2f}x"
 
 
 def _comparison(metrics: RunMetrics, paper: dict[str, Any] | None) -> Section:
@@ -186,53 +166,6 @@ def _nanojoules(metrics: RunMetrics) -> Iterator[tuple[str, dict[str, float]]]:
 
 def _thousandths(prices: Mapping[str, float]) -> dict[str, float]:
     return {name: price / 1000 for name, price in prices.items()}
-
-
-def _over_twin(rival: Rival) -> Section:
-    rows = []
-    for schedule, alone in rival.ratio.items():
-        in_map = (rival.map_ratio or {}).get(schedule)
-        factors = [alone.same, alone.twin_best]
-        factors += [in_map.same, in_map.twin_best] if in_map else []
-        rows.append((SCHEDULES[schedule], *map(_times, factors)))
-    compute = [_times(rival.compute_ratio), BLANK]
-    if rival.map_compute_ratio is not None:
-        compute += [_times(rival.map_compute_ratio), BLANK]
-    rows.append(("compute only", *compute))
-    places = (ALONE, IN_MAP) if rival.map_ratio else (ALONE,)
-    columns = tuple(f"{place}{strict}" for place in places for strict in ("", ", strict"))
-    note = (
-        "strict: over the twin under the schedule that suits it best. Below 1 the SNN takes less."
-    )
-    return Section("Energy of the SNN over that of its twin", columns, tuple(rows), (note,))
-
-
-def _verdicts(rival: Rival, time_steps: int) -> Section:
-    rows = tuple(
-        (
-            f"{row.source.partition(',')[0]}: {row.condition}",
-            *(f"{row.value:.3g}", f"{row.limit:.3g}", "yes" if row.passed else "no"),
-        )
-        for row in rival.thresholds
-    )
-    first, *others = (
-        (_times(ratio.same), SCHEDULES[key].partition(",")[0])
-        for key, ratio in rival.ratio.items()
-        if key != BEST
-    )
-    more = "".join(f", {factor} under {letter}" for factor, letter in others)
-    notes = (
-        f"The SNN takes {first[0]} the energy of its twin under {first[1]}{more}, for a pixel on "
-        f"its own ({rival.chip}, memory included), at OA {percent(rival.snn_oa)} % beside "
-        f"{percent(rival.twin_oa)} %.",
-        *(["At T = 1 a spike is an activation of one bit, as the twin has."] * (time_steps == 1)),
-        "Of the layers after the first: "
-        + "; ".join(dict.fromkeys(definition(row.figure) for row in rival.thresholds))
-        + ".",
-        "; ".join(dict.fromkeys(row.source for row in rival.thresholds)) + ".",
-    )
-    columns = ("this SNN", "at most", "met")
-    return Section("Verdicts: published thresholds", columns, rows, notes)
 
 
 PIXEL, MAP = "per pixel classified on its own", "per pixel of a map"
