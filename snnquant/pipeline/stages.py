@@ -189,8 +189,8 @@ def train_twin(run: Run) -> None:
     if run.quantization and not run.has(Network.CNN_TWIN):
         method, training = twin_method(run.config), run.config.training
         if method is None:
-            expected = "expected a method with --quantization.activation-bits"
-            remark(f"no twin: found --quantization {run.quantization.method}, {expected}")
+            found = f"--quantization {run.quantization.method}, T = {run.config.neuron.time_steps}"
+            remark(f"no twin: found {found}, expected activations of 1 to 8 bits")
             return
         cnn, calibration = run.load(Network.CNN_FP32).network, _with_classes(run)
         plan: Plan = method.plan()

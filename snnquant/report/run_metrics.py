@@ -199,7 +199,7 @@ class RunMetrics:
     controls: Controls | None = None
     """Classifiers that need no network; a network worth its cost beats them."""
     operations: dict[str, Operations] = field(default_factory=dict)
-    """Operations per classified pixel, by network."""
+    """Operations per classified pixel, by network; the twin's products with zeros are none."""
     operations_by_width: dict[str, tuple[OperationCount, ...]] | None = None
     """All operations per pixel classified on its own by kind and widths, by network."""
     energy_pj: dict[str, dict[str, float]] = field(default_factory=dict)
