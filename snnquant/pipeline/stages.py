@@ -166,7 +166,12 @@ def train_snn(run: Run) -> None:
         calibration = _with_classes(run)
         if method and plan.trains:
             quantize(snn, method, calibration)
-        _fit_with_norms(run, snn, Network.SNN_TRAINED, training.snn_epochs, plan)
+        norms = _norms(run, snn)
+        teacher = soft_labels(run, run.load(Network.CNN_FP32).network)
+        stage = Stage(Network.SNN_TRAINED.stage, training.snn_epochs, training.learning_rate)
+        fit(run, snn, stage, teacher, plan)
+        if norms is not None:
+            norms.fold()
         if method:
             (complete if plan.trains else quantize)(snn, method, calibration)
         run.save(Network.SNN_TRAINED, snn, quantization=run.quantization, neuron=config.neuron)
@@ -201,22 +206,15 @@ def train_twin(run: Run) -> None:
             return
         if plan.trains:
             epochs = training.twin_epochs or max(1, training.snn_epochs // 2)
-            _fit_with_norms(run, cnn, Network.CNN_TWIN, epochs, plan)
+            norms = _norms(run, cnn)
+            teacher = soft_labels(run, run.load(Network.CNN_FP32).network)
+            stage = Stage(Network.CNN_TWIN.stage, epochs, training.learning_rate)
+            fit(run, cnn, stage, teacher, plan)
+            if norms is not None:
+                norms.fold()
             complete(cnn, method, calibration)
         run.save(Network.CNN_TWIN, cnn, quantization=method)
     run.finish(Network.CNN_TWIN.stage)
-
-
-def _fit_with_norms(run: Run, network: nn.Module, name: Network, epochs: int, plan: Plan) -> None:
-    """Train an SNN or its twin at the full rate with soft labels, and with batch norms."""
-    norms, training = None, run.config.training
-    if training.snn_batch_norm:
-        patches = _calibration(run)
-        norms = SynapseNorms(network, patches[: batch_size_for(network, patches[:1])])
-    teacher = soft_labels(run, run.load(Network.CNN_FP32).network)
-    fit(run, network, Stage(name.stage, epochs, training.learning_rate), teacher, plan)
-    if norms is not None:
-        norms.fold()
 
 
 def change_options(run: Run, config: RunConfig) -> None:
@@ -239,6 +237,14 @@ def change_options(run: Run, config: RunConfig) -> None:
             run.finish(name.stage)  # what was begun was begun with other options
         run.drop(Network.CNN_TWIN)
         store(new, run.path)
+
+
+def _norms(run: Run, network: nn.Module) -> SynapseNorms | None:
+    """Put batch norms after the synapses of an SNN or its twin, if the options say so."""
+    if not run.config.training.snn_batch_norm:
+        return None
+    patches = _calibration(run)
+    return SynapseNorms(network, patches[: batch_size_for(network, patches[:1])])
 
 
 def _calibration(run: Run) -> Tensor:
