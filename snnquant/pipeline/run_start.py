@@ -126,7 +126,7 @@ def require_new(path: Path | None) -> None:
 
 
 def write_history(path: Path, stage: str, history: list[Epoch]) -> None:
-    """Put a stage's epochs into history.csv, replacing those that it held."""
+    """Put a stage's epochs into history.csv in the order of `Network`, replacing those it held."""
     rows: list[dict[str, Any]] = []
     if path.exists():
         with path.open(newline="", encoding="utf-8") as file:
@@ -134,7 +134,9 @@ def write_history(path: Path, stage: str, history: list[Epoch]) -> None:
     with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, [field.name for field in fields(Epoch)])
         writer.writeheader()
-        writer.writerows([*rows, *(asdict(row) for row in history)])
+        rows += [asdict(row) for row in history]
+        order = {network.stage: place for place, network in enumerate(Network)}
+        writer.writerows(sorted(rows, key=lambda row: order[row["stage"]]))
 
 
 def unlabelled(config: RunConfig, scene: Scene) -> torch.Tensor | None:
