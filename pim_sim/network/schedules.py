@@ -59,7 +59,7 @@ def candidates(demand: Demand, chip: Chip, schedule: Schedule = "best") -> list[
         found.append(on_core(demand, chip.core, weights, values))
     if not skips:
         return found
-    units = _units(demand, chip)
+    units = units_of(demand, chip)
     if schedule == "best" and demand.layer.of_spikes:
         found.append(sums_stationary(demand, units))
     if schedule in ("best", "events"):
@@ -148,7 +148,8 @@ def time_innermost(demand: Demand, units: Units) -> Candidates:
     return Candidates(demand, counts, None, words)
 
 
-def _units(demand: Demand, chip: Chip) -> Units:
+def units_of(demand: Demand, chip: Chip) -> Units:
+    """Return the units of a chip with accumulators that take the inputs of a layer."""
     core, events = chip.core, chip.events
     assert events is not None  # asked only where they are
     units, registers = (
