@@ -15,8 +15,8 @@ from snnquant.quantization.activations import QuantizedReLU
 from snnquant.sampling import Normalisation
 from snnquant.sampling.spectra import FLAT
 from snnquant.spiking import (
+    FLOATING,
     LIF,
-    LIFParameters,
     Neuron,
     initial_state,
     lif_step,
@@ -95,7 +95,9 @@ class UnrolledLIF(LIF):
 
     def forward(self, current: Tensor) -> Tensor:
         """Return the spikes [T, N, ...] for current [T, N, ...], step by step."""
-        parameters = LIFParameters(self.leak, self.threshold, self.reset)
+        if self.potential_bits != FLOATING:
+            return self.saturating(current, surrogate=None)
+        parameters = self.constants()
         state = initial_state(current, parameters, self.initial)
         spikes = []
         for step in current.unbind(0):

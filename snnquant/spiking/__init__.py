@@ -1,6 +1,7 @@
 """Spiking neurons: functions, modules over them, the socket for models, the T-step network."""
 
-from snnquant.spiking.layers import LIF, require_lif
+from snnquant.spiking.layers import FLOATING, LIF, require_floating, require_lif
+from snnquant.spiking.leaks import Leak, shifts
 from snnquant.spiking.lif import (
     LIFParameters,
     LIFState,
@@ -16,10 +17,12 @@ from snnquant.spiking.surrogate import ACE_SNN, Surrogate, spike
 
 __all__ = [
     "ACE_SNN",
+    "FLOATING",
     "LIF",
     "NEURONS",
     "LIFParameters",
     "LIFState",
+    "Leak",
     "Neuron",
     "Reset",
     "SpikingNetwork",
@@ -28,7 +31,9 @@ __all__ = [
     "initial_state",
     "lif_sequence",
     "lif_step",
+    "require_floating",
     "require_lif",
+    "shifts",
     "spike",
     "spiking_layers",
     "unknown_reset",
