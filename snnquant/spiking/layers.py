@@ -24,8 +24,8 @@ FLOATING = 32
 class LIF(Neuron):
     """A layer of leaky integrate-and-fire neurons that share one learnable leak and threshold.
 
-    The equations and gradients are those of `snnquant.spiking.lif`, or with potentials of fewer than
-    32 bits those of `snnquant.spiking.potentials`. Every forward starts anew, at the potential
+    The equations and gradients are those of `snnquant.spiking.lif`, or with potentials of fewer
+    than 32 bits those of `snnquant.spiking.potentials`. Every forward starts anew, at the potential
     ``initial * threshold``; the layer itself holds no state.
 
     Args:
@@ -151,9 +151,10 @@ class LIF(Neuron):
     def extra_repr(self) -> str:
         """Return leak, threshold and conventions, for ``print(model)``."""
         return (
-            f"leak={self.leak.item():.4g}, threshold={self.threshold.item():.4g}, "
+            f"leak={self.constants().leak.item():.4g}, threshold={self.threshold.item():.4g}, "
             f"reset={self.reset.value!r}, surrogate={self.surrogate.kind!r}, "
-            f"initial={self.initial}"
+            f"initial={self.initial}, leaks={self.leaks.value!r}, "
+            f"potential_bits={self.potential_bits}"
         )
 
 

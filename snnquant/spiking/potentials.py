@@ -119,9 +119,7 @@ def saturating_spikes(
         unit, shift, whole = (x.view(shape) for x in grid[:3])
         grid = PotentialGrid(unit, shift, whole, grid.bits)
     leak, step = leak.to(current.dtype), grid.step.to(current.dtype)
-    limit = replaced(
-        threshold.to(current.dtype) / step, grid.threshold.to(current.dtype)
-    )
+    limit = replaced(threshold.to(current.dtype) / step, grid.threshold.to(current.dtype))
     # Of a current that repeats over the steps one is enough.
     repeats = current.stride(0) == 0
     steps = _in_steps(current[:1] if repeats else current, grid, step)
