@@ -118,6 +118,9 @@ class LIF(Neuron):
 
     def saturating(self, current: Tensor, surrogate: Surrogate | None) -> Tensor:
         """Return the spikes [T, N, ...] of narrow potentials; see `saturating_spikes`."""
+        if self.units is not None and self.units.shape != current.shape[2:3]:
+            found, channels = tuple(self.units.shape), current.shape[2]
+            raise InputError(f"units: found shape {found}, expected one per {channels} channels")
         constants = self.constants()
         return saturating_spikes(
             current,

@@ -94,6 +94,8 @@ def test_a_state_brings_its_units_along() -> None:
     other.load_state_dict(lif.state_dict())
     assert other.units is not None
     assert torch.equal(other.units, torch.tensor([0.1, 0.3]) / torch.tensor([4, 16]))
+    with pytest.raises(InputError, match=r"units: found shape \(2,\), expected one per 5 channels"):
+        other(torch.zeros(3, 4, 5))
     other.load_state_dict(plain)
     assert other.units is None
 
