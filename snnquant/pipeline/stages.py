@@ -31,7 +31,7 @@ from snnquant.conversion import convert, fold_batch_norm
 from snnquant.io import write_json
 from snnquant.models import build_model
 from snnquant.pipeline.fit import fit
-from snnquant.pipeline.front_end_choice import choose_front_end
+from snnquant.pipeline.front_end_choice import choose_front_end, with_front_end
 from snnquant.pipeline.run import Run
 from snnquant.pipeline.run_start import KEY_MAP, batch_size_for, changed, store
 from snnquant.pipeline.teacher import soft_labels
@@ -62,7 +62,7 @@ def train_cnn(run: Run) -> None:
         training = config.training
         stage = Stage(Network.CNN_FP32.stage, training.cnn_epochs, training.learning_rate)
         fit(run, cnn, stage, None)
-        run.save(Network.CNN_FP32, fold_batch_norm(cnn))
+        run.save(Network.CNN_FP32, with_front_end(run, fold_batch_norm(cnn)))
     run.finish(Network.CNN_FP32.stage)
 
 
@@ -149,7 +149,8 @@ def train_snn(run: Run) -> None:
     """
     if not run.has(Network.SNN_TRAINED):
         config, training = run.config, run.config.training
-        snn = run.load(Network.SNN_CONVERTED).network
+        start = run.load(Network.SNN_CONVERTED)
+        snn = start.network
         assert isinstance(snn, SpikingNetwork)
         if training.snn_start == "random":
             torch.manual_seed(config.seed)
@@ -170,7 +171,7 @@ def train_snn(run: Run) -> None:
         if training.snn_batch_norm:
             patches = _calibration(run)
             norms = SynapseNorms(snn, patches[: batch_size_for(snn, patches[:1])])
-        grid = run.normalisation.grid
+        grid = start.grid
         potentials = PotentialGrids(snn, None if grid is None else grid.step)
         teacher = soft_labels(run, run.load(Network.CNN_FP32).network)
         stage = Stage(Network.SNN_TRAINED.stage, training.snn_epochs, training.learning_rate)
