@@ -133,8 +133,9 @@ def workloads(run: Run, observed: Mapping[Network, Observed]) -> dict[Network, W
     for network in WORKLOADS.keys() & observed.keys():
         layers = observed[network].seen.layers
         if network is Network.SNN_TRAINED:
-            steps, bits = run.config.neuron.time_steps, run.normalisation.bits
-            found[network] = to_workload(name, layers, method, steps, bits)
+            neuron, bits = run.config.neuron, run.normalisation.bits
+            widths = neuron.time_steps, bits, neuron.potential_bits
+            found[network] = to_workload(name, layers, method, *widths)
         else:
             own = twin_method(run.config) if network is Network.CNN_TWIN else method
             own = None if network is Network.CNN_FP32 else own

@@ -38,8 +38,9 @@ from snnquant.pipeline.run_start import KEY_MAP, batch_size_for, changed, store,
 from snnquant.pipeline.teacher import soft_labels
 from snnquant.quantization import Calibration, Plan, complete, quantize
 from snnquant.scenes.pixels import remark
+from snnquant.spiking import SpikingNetwork
 from snnquant.stored_networks import Network
-from snnquant.training import Stage, SynapseNorms, predict
+from snnquant.training import PotentialGrids, Stage, SynapseNorms, predict
 
 CALIBRATION_PATCHES = 1024
 """Training patches on which the thresholds are calibrated."""
@@ -150,7 +151,9 @@ def train_snn(run: Run) -> None:
     """
     if not run.has(Network.SNN_TRAINED):
         config, training = run.config, run.config.training
-        snn = run.load(Network.SNN_CONVERTED).network
+        start = run.load(Network.SNN_CONVERTED)
+        snn = start.network
+        assert isinstance(snn, SpikingNetwork)
         if training.snn_start == "random":
             torch.manual_seed(config.seed)
             snn.cpu()  # so that the same numbers are drawn on every device
@@ -167,6 +170,8 @@ def train_snn(run: Run) -> None:
         if method and plan.trains:
             quantize(snn, method, calibration)
         norms = _norms(run, snn)
+        grid = start.grid
+        potentials = PotentialGrids(snn, None if grid is None else grid.step)
         teacher = soft_labels(run, run.load(Network.CNN_FP32).network)
         stage = Stage(Network.SNN_TRAINED.stage, training.snn_epochs, training.learning_rate)
         fit(run, snn, stage, teacher, plan)
@@ -174,6 +179,7 @@ def train_snn(run: Run) -> None:
             norms.fold()
         if method:
             (complete if plan.trains else quantize)(snn, method, calibration)
+        potentials.finish()
         run.save(Network.SNN_TRAINED, snn, quantization=run.quantization, neuron=config.neuron)
     run.finish(Network.SNN_TRAINED.stage)
 
