@@ -242,6 +242,9 @@ class TrainingConfig:
     """Neuron parameters trained beside the weights: leak and threshold, one of them, or neither."""
     spike_penalty: Annotated[float, _SNN] = 0.0
     """Weight in the SNN's loss of its accumulates over the dense CNN's; 0: spikes are free."""
+    spike_target: Annotated[float, _SNN] = 0.0
+    """Accumulates per MAC of the layers that receive spikes, at most, on validation pixels; the
+    weight of the penalty adapts until it is met; 0: the constant weight of --spike-penalty."""
     precision: Literal["float32", "bfloat16"] = "float32"
     """Precision of training. bfloat16: factors of dense layers have 8 significant bits, sums 24."""
 
@@ -256,6 +259,8 @@ class TrainingConfig:
         _check(self, "weight_decay", 0 <= self.weight_decay <= 1 / rate, "0 to 1 / learning rate")
         _check(self, "distillation", 0 <= self.distillation <= 1, "0 to 1")
         _check(self, "spike_penalty", self.spike_penalty >= 0, "0 or more")
+        alone = self.spike_target == 0 or (self.spike_target > 0 and self.spike_penalty == 0)
+        _check(self, "spike_target", alone, "0 or more, and 0 beside --spike-penalty")
         _check(self, "teacher_passes", 0 <= self.teacher_passes <= 8, "0 to 8 passes")
         limit = 100.0 if self.distillation else 0.0
         expected = "0 to 100, and 0 without distillation"

@@ -172,7 +172,7 @@ def train_snn(run: Run) -> None:
             norms = SynapseNorms(snn, patches[: batch_size_for(snn, patches[:1])])
         teacher = soft_labels(run, run.load(Network.CNN_FP32).network)
         stage = Stage(Network.SNN_TRAINED.stage, training.snn_epochs, training.learning_rate)
-        fit(run, snn, stage, teacher, plan)
+        fit(run, snn, stage, teacher, plan, penalised=True)
         if norms is not None:
             norms.fold()
         if method:
