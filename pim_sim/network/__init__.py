@@ -11,12 +11,14 @@ from pim_sim.network.layer_price import (
     digital_costs,
     price_digital,
 )
-from pim_sim.network.mappings import Candidates, Counts, candidates
+from pim_sim.network.mappings import Candidates, Counts
 from pim_sim.network.pixel_squares import map_part
 from pim_sim.network.price import NetworkPrice, price_network
+from pim_sim.network.schedules import SCHEDULES, Schedule, candidates
 
 __all__ = [
     "PRICES",
+    "SCHEDULES",
     "Candidates",
     "Counts",
     "Demand",
@@ -26,6 +28,7 @@ __all__ = [
     "Loading",
     "NetworkPrice",
     "Objective",
+    "Schedule",
     "candidates",
     "chip_area_mm2",
     "demands",

@@ -22,6 +22,8 @@ class Demand:
     """Bits of an output value as the next layer takes it."""
     membrane_bits: int
     """Bits of a neuron's membrane; 0 without neurons."""
+    of_pixels: bool = False
+    """True for the first layer of a network, where its inputs are no spikes."""
 
     @property
     def sum_bits(self) -> int:
@@ -102,6 +104,7 @@ def demands(workload: Workload) -> list[Demand]:
         bits = layer.membrane_bits
         if bits is None:
             bits = MEMBRANE_BITS if to_spikes else 0
-        demand = Demand(layer, following.input_bits if following else 1, bits)
+        pixels = layer is workload.layers[0] and not layer.of_spikes
+        demand = Demand(layer, following.input_bits if following else 1, bits, pixels)
         found.append(demand if following else replace(demand, output_bits=demand.sum_bits))
     return found

@@ -22,8 +22,9 @@ from pim_sim.hardware import Chip, with_fields
 from pim_sim.network.area import chip_area_mm2
 from pim_sim.network.demand import Demand
 from pim_sim.network.layer_price import LayerPrice, Loading, Objective, digital_costs, score_of
-from pim_sim.network.mappings import Counts, candidates
+from pim_sim.network.mappings import Counts
 from pim_sim.network.price import layer_prices
+from pim_sim.network.schedules import candidates
 from pim_sim.schema import unchecked
 from pim_sim.workload import Workload
 

@@ -22,7 +22,8 @@ from pim_sim.cost_model.costs import (
 )
 from pim_sim.hardware import Buffer, Chip, Memory
 from pim_sim.network.demand import Demand
-from pim_sim.network.mappings import Counts, candidates
+from pim_sim.network.mappings import Counts
+from pim_sim.network.schedules import Schedule, candidates
 from pim_sim.schema import unchecked
 from pim_sim.workload import Layer, ceil_div
 
@@ -55,11 +56,15 @@ class Loading:
 
 
 def price_digital(
-    demand: Demand, chip: Chip, loading: Loading, objective: Objective = "energy"
+    demand: Demand,
+    chip: Chip,
+    loading: Loading,
+    objective: Objective = "energy",
+    schedule: Schedule = "best",
 ) -> LayerPrice:
-    """Price a layer with the best mapping on the digital cores of a chip."""
+    """Price a layer with the best mapping of a schedule on the digital cores of a chip."""
     best: tuple[float, LayerPrice] | None = None
-    for found in candidates(demand, chip):
+    for found in candidates(demand, chip, schedule):
         counts = Counts(*found.table.T)
         score = score_of(digital_costs(demand, counts, chip, loading), objective)
         index = int(np.argmin(score))
@@ -68,7 +73,7 @@ def price_digital(
             place: Place = "digital" if found.splits is not None else "events"
             price = LayerPrice(demand.layer.name, place, found.words(index), costs)
             best = float(score[index]), price
-    assert best is not None  # the core computes every layer
+    assert best is not None  # every schedule has a mapping of every layer
     return best[1]
 
 

@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from pim_sim.hardware import Chip, Core, EventCore
+from pim_sim.hardware import Core
 from pim_sim.network.demand import Demand
 from pim_sim.workload import ceil_div
 
@@ -66,7 +66,9 @@ class Candidates:
     counts: Counts
     splits: NDArray[np.int64] | None
     """Of the core with multipliers [tiles, 6]: filters, products and positions at once, and in
-    registers. None for event-driven accumulators, with a single mapping."""
+    registers. None for mappings that take inputs one by one."""
+    text: str = ""
+    """Mappings in words, where they have no splits."""
 
     @cached_property
     def table(self) -> Floats:
@@ -78,7 +80,7 @@ class Candidates:
     def words(self, index: int) -> str:
         """Describe a candidate."""
         if self.splits is None:
-            return "each spike fetches the weights that it reaches; sums and membranes stay"
+            return self.text
         orders = _orders(self.demand)
         tile, order = divmod(index, len(orders))
         split = self.splits[tile]
@@ -101,14 +103,6 @@ class Candidates:
             f"{at_once}, {held}; loops, outermost first: {', '.join(loops) or 'none'}; "
             f"{', '.join(stays) or 'nothing'} stay"
         )
-
-
-def candidates(demand: Demand, chip: Chip) -> list[Candidates]:
-    """Return the mappings of a layer on every core of a chip that can compute it."""
-    found = [on_core(demand, chip.core, chip.weight_buffer.bits, chip.activation_buffer.bits)]
-    if chip.events is not None and demand.layer.of_spikes:
-        found.append(on_events(demand, chip.events, chip.weight_buffer.bits))
-    return found
 
 
 @lru_cache(maxsize=4096)
@@ -180,34 +174,6 @@ def on_core(demand: Demand, core: Core, weight_space: int, activation_space: int
     return Candidates(demand, counts, splits)
 
 
-@lru_cache(maxsize=4096)
-def on_events(demand: Demand, events: EventCore, weight_space: int) -> Candidates:
-    """Return the mapping on event-driven accumulators.
-
-    A spike is read as its address, once per set of sums that the accumulators hold; it fetches the
-    weight of every product, and adds it to a sum that stays over all steps.
-    """
-    layer = demand.layer
-    spikes = layer.inputs * layer.input_density * layer.applications
-    sets = ceil_div(layer.outputs, events.accumulators * events.sum_registers)
-    address_bits = max(1, (layer.inputs - 1).bit_length())
-    added = layer.nonzero_products
-    weights = added * layer.weight_bits
-    counts = Counts(
-        weight_bits=weights,
-        dram_bits=weights * (layer.weights * layer.weight_bits > weight_space),
-        input_bits=spikes * address_bits * sets,
-        partial_bits=0,
-        membrane_bits=0,
-        output_bits=demand.written_outputs * demand.output_bits,
-        register_bits=added * (2 * demand.sum_bits + layer.weight_bits),
-        multiplies=0,
-        adds=added,
-        cycles=spikes * sets + added / events.accumulators,
-    )
-    return Candidates(demand, counts, None)
-
-
 def _orders(demand: Demand) -> NDArray[np.int64]:
     """Return the orders of the loops [orders, 4], outermost first."""
     return _ORDERS if demand.layer.applications > 1 else _ORDERS_OF_ONE_STEP
@@ -217,7 +183,7 @@ def _splits(demand: Demand, core: Core) -> NDArray[np.int64]:
     """Return every split of the multipliers and of their registers [tiles, 6]."""
     layer = demand.layer
     sizes = (layer.filters_per_group, layer.fan_in, layer.positions)
-    spatial = _grid(*(_steps(min(size, core.multipliers)) for size in sizes))
+    spatial = _grid(*(tile_sizes(min(size, core.multipliers)) for size in sizes))
     spatial = spatial[spatial.prod(axis=1) <= core.multipliers]
     deepest = max(core.weight_registers, core.input_registers, core.sum_registers)
     held = _grid(*[[2**n for n in range(deepest.bit_length())]] * 3)
@@ -253,6 +219,6 @@ def _grid(*axes: Iterable[int]) -> NDArray[np.int64]:
     return np.array(list(itertools.product(*axes)), dtype=np.int64)
 
 
-def _steps(size: int) -> list[int]:
+def tile_sizes(size: int) -> list[int]:
     """Return the powers of two below a size, and the size."""
     return [*(2**n for n in range((size - 1).bit_length())), size]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from typing import Any
 
 from pim_sim.errors import InputError
 from pim_sim.network.demand import demands
@@ -65,10 +66,9 @@ def _shared(layer: Layer, side: int, before: tuple[int, int]) -> Layer:
         if channels * math.prod(window) != layer.fan_in:
             channels, window = layer.fan_in, (1, 1)
         shape = (channels, *(side + kernel - 1 for kernel in window))
-        accumulates = _accumulates(layer, side * side)
         return replace(
             layer, kind="conv2d", input_shape=shape, stride=(1, 1), padding=(0, 0), dilation=(1, 1),
-            weight_shape=(layer.filters, channels, *window), accumulates=accumulates,
+            weight_shape=(layer.filters, channels, *window), **_counted(layer, side * side),
         )  # fmt: skip
     if layer.kind == "conv1d":
         raise InputError(f"layer {shown(layer.name)}: found conv1d, expected an axis per direction")
@@ -78,12 +78,11 @@ def _shared(layer: Layer, side: int, before: tuple[int, int]) -> Layer:
     kernels = zip(layer.weight_shape[-2:], layer.dilation[-2:], strict=True)
     spatial = tuple(side + dilation * (kernel - 1) for kernel, dilation in kernels)
     share = side * side / math.prod(layer.output_shape[-2:])
-    return replace(
-        layer,
-        input_shape=(*layer.input_shape[:-2], *spatial),
-        accumulates=_accumulates(layer, share),
-    )
+    shape = (*layer.input_shape[:-2], *spatial)
+    return replace(layer, input_shape=shape, **_counted(layer, share))
 
 
-def _accumulates(layer: Layer, share: float) -> float | None:
-    return None if layer.accumulates is None else layer.accumulates * share
+def _counted(layer: Layer, share: float) -> dict[str, Any]:
+    """Return the counted products of a layer, scaled to so many times its outputs."""
+    counted = {"accumulates": layer.accumulates, "fetched": layer.fetched}
+    return {name: None if count is None else count * share for name, count in counted.items()}

@@ -22,6 +22,7 @@ from pim_sim.network.layer_price import (
     price_digital,
     price_in_memory,
 )
+from pim_sim.network.schedules import Schedule, check_schedule
 from pim_sim.schema import unchecked
 from pim_sim.workload import Layer, Operation, Workload, ceil_div
 
@@ -126,8 +127,9 @@ def price_network(
     in_memory: Collection[str] = (),
     objective: Objective = "energy",
     pixels: int = 1,
+    schedule: Schedule = "best",
 ) -> NetworkPrice:
-    """Price a network on a chip, every layer with its best mapping.
+    """Price a network on a chip, every layer with the best mapping of a schedule.
 
     Args:
         workload: layers of the network.
@@ -135,13 +137,15 @@ def price_network(
         in_memory: names of the layers that macros compute.
         objective: quantity that the mapping of every digital layer minimises.
         pixels: pixels that the workload classifies at once, as a part of a map does.
+        schedule: mappings from which every digital layer after the one that takes pixels has its
+            own: events, time_inner, dense, or all of them (best).
 
     Returns:
         Energy, latency and area per pixel.
 
     Raises:
-        InputError: a layer of `in_memory` is unknown, the chip has no macro, or its macros do not
-            hold one weight of such a layer.
+        InputError: a layer of `in_memory` is unknown, the chip has no macro, its macros do not
+            hold one weight of such a layer, or it has no accumulators for the schedule.
 
     >>> from pim_sim import Layer, Workload, load_chip
     >>> fc = Layer(name="fc", kind="linear", input_shape=(64,), weight_shape=(10, 64), stride=(),
@@ -151,9 +155,10 @@ def price_network(
     >>> price_network(demo, chip, in_memory=["fc"]).layers[0].place
     'in memory'
     """
+    check_schedule(schedule, chip)
 
     def digital(demand: Demand, loading: Loading) -> LayerPrice:
-        return price_digital(demand, chip, loading, objective)
+        return price_digital(demand, chip, loading, objective, schedule)
 
     layers = layer_prices(workload, chip, in_memory, pixels, digital)
     used = chip if in_memory else unchecked(chip, macro=None)

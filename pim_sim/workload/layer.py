@@ -80,6 +80,12 @@ class Layer:
     accumulates: float | None = None
     """Accumulates of spikes per classified pixel, over all steps, where they were counted; None for
     the density times the multiply-accumulates."""
+    active_share: float | None = None
+    """Share of input values that are not zero in some step, 0 to 1; None for an upper bound,
+    min(1, density times steps)."""
+    fetched: float | None = None
+    """Products per classified pixel whose input is not zero in some step, where they were
+    counted; None for the active share of the multiply-accumulates."""
     membrane_bits: int | None = None
     """Bits of a membrane of the neurons after the layer; 0 without neurons; None for 16 where the
     next layer takes spikes, and 0 elsewhere."""
@@ -110,9 +116,13 @@ class Layer:
         set_field(self, "input_density", density)
         if self.input_mean is not None:
             set_field(self, "input_mean", check_number("input_mean", self.input_mean, 0.0, 1.0))
-        if self.accumulates is not None:
-            counted = check_number("accumulates", self.accumulates, 0.0, 1e18)
-            set_field(self, "accumulates", counted)
+        if self.active_share is not None:
+            share = check_number("active_share", self.active_share, 0.0, 1.0)
+            set_field(self, "active_share", share)
+        for field in ("accumulates", "fetched"):
+            if getattr(self, field) is not None:
+                counted = check_number(field, getattr(self, field), 0.0, 1e18)
+                set_field(self, field, counted)
         if self.membrane_bits is not None:
             check_integer("membrane_bits", self.membrane_bits, 0, MAX_BITS)
         for field in ("signed", "repeats_input"):
@@ -201,6 +211,20 @@ class Layer:
         if self.accumulates is not None and self.of_spikes:
             return self.accumulates
         return self.macs * self.input_density * self.applications
+
+    @property
+    def active(self) -> float:
+        """Share of input values that are not zero in at least one step, or its upper bound."""
+        if self.active_share is not None:
+            return self.active_share
+        return min(1.0, self.input_density * self.applications)
+
+    @property
+    def fetched_products(self) -> float:
+        """Products per pixel whose input is not zero in at least one step."""
+        if self.fetched is not None:
+            return self.fetched
+        return min(self.macs * self.active, self.nonzero_products)
 
 
 def sizes(field: str, value: object, length: int, low: int) -> tuple[int, ...]:

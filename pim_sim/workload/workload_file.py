@@ -2,7 +2,8 @@
 
 The file is ``{"schema": 2, "name": ..., "layers": [{...}, ...], "operations": [{...}, ...]}``; the
 fields of a layer are those of `Layer`, and those of a pooling or an addition those of `Operation`.
-Schema 1, which has neither operations nor groups, dilation, accumulates and membranes, is read too.
+Schema 1, which has neither operations nor groups, dilation, counted products and membranes, is read
+too.
 Reading is strict: an unknown or missing field, a wrong type, an impossible geometry or another
 schema version is an `InputError` that names the file, the layer and the field.
 """
@@ -22,7 +23,9 @@ from pim_sim.workload.operation import Operation
 
 SCHEMA = 2
 _PARTS = ("layers", "operations")
-_SINCE_2 = ("groups", "dilation", "input_mean", "accumulates", "membrane_bits")
+_SINCE_2 = (
+    "groups", "dilation", "input_mean", "accumulates", "active_share", "fetched", "membrane_bits",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -58,6 +58,8 @@ class RunConfig:
     """Seed of the split, the initial weights and the order of the patches."""
     hardware: Annotated[str, Parameter(group=options.OUTPUT), UsedFrom("evaluation")] = "sram_65nm"
     """In-memory hardware that the first layer is simulated on: a name or a TOML file."""
+    chip: Annotated[str, Parameter(group=options.OUTPUT), UsedFrom("evaluation")] = "edge_22nm"
+    """Chip that the networks are compared on, memory included: a name or a TOML file."""
     scaling: Annotated[str, Parameter(group=options.NETWORK)] = "auto"
     """Pixels: standard, within-class, within-class:X, none, minmax, minmax-band, divide:X, whiten
     or FILE.npz; auto is the card's, else standard, what suits held-out blocks best where these

@@ -1,6 +1,6 @@
 """The stages of a run, each reading and writing the run folder, so that any can be the last.
 
-train_cnn -> quantize_cnn -> convert_cnn -> train_snn. A stage whose result
+train_cnn -> quantize_cnn -> convert_cnn -> train_twin -> train_snn. A stage whose result
 exists is not run again, and every stage starts from files, never from what an earlier one left in
 memory: a run that was killed and resumed ends like one that was not.
 
@@ -14,10 +14,10 @@ memory: a run that was killed and resumed ends like one that was not.
 ... )
 >>> with TemporaryDirectory() as folder:
 ...     run = Run.create(config, Path(folder) / "run")
-...     for stage in (train_cnn, quantize_cnn, convert_cnn, train_snn):
+...     for stage in (train_cnn, quantize_cnn, convert_cnn, train_twin, train_snn):
 ...         stage(run)
 ...     [network.value for network in run.present()]
-['cnn_fp32', 'cnn_quantized', 'snn_converted', 'snn_trained']
+['cnn_fp32', 'cnn_quantized', 'cnn_twin', 'snn_converted', 'snn_trained']
 """
 
 from __future__ import annotations
@@ -28,15 +28,16 @@ from torch import Tensor, nn
 
 from snnquant.config import RunConfig
 from snnquant.conversion import convert, fold_batch_norm
+from snnquant.errors import InputError
 from snnquant.io import write_json
 from snnquant.models import build_model
 from snnquant.pipeline.fit import fit
 from snnquant.pipeline.front_end_choice import choose_front_end
 from snnquant.pipeline.run import Run
-from snnquant.pipeline.run_start import KEY_MAP, batch_size_for, changed, store
+from snnquant.pipeline.run_start import KEY_MAP, batch_size_for, changed, store, twin_method
 from snnquant.pipeline.teacher import soft_labels
 from snnquant.quantization import Calibration, Plan, complete, quantize
-from snnquant.spiking import SpikingNetwork
+from snnquant.scenes.pixels import remark
 from snnquant.stored_networks import Network
 from snnquant.training import Stage, SynapseNorms, predict
 
@@ -134,8 +135,8 @@ def convert_cnn(run: Run) -> None:
     run.save(Network.SNN_CONVERTED, snn, neuron=run.config.neuron)
     assert report.validation_accuracy is not None
     what = "agreement with the CNN" if blocks else "validation OA"
-    remark = f"{what} {100 * report.validation_accuracy:.2f} %"
-    run.progress(Network.SNN_CONVERTED.stage, 1, 1, remark)
+    reached = f"{what} {100 * report.validation_accuracy:.2f} %"
+    run.progress(Network.SNN_CONVERTED.stage, 1, 1, reached)
 
 
 def train_snn(run: Run) -> None:
@@ -165,24 +166,64 @@ def train_snn(run: Run) -> None:
         calibration = _with_classes(run)
         if method and plan.trains:
             quantize(snn, method, calibration)
-        norms = None
-        if training.snn_batch_norm:
-            assert isinstance(snn, SpikingNetwork)
-            patches = _calibration(run)
-            norms = SynapseNorms(snn, patches[: batch_size_for(snn, patches[:1])])
-        teacher = soft_labels(run, run.load(Network.CNN_FP32).network)
-        stage = Stage(Network.SNN_TRAINED.stage, training.snn_epochs, training.learning_rate)
-        fit(run, snn, stage, teacher, plan, penalised=True)
-        if norms is not None:
-            norms.fold()
+        _fit_with_norms(run, snn, Network.SNN_TRAINED, training.snn_epochs, plan)
         if method:
             (complete if plan.trains else quantize)(snn, method, calibration)
         run.save(Network.SNN_TRAINED, snn, quantization=run.quantization, neuron=config.neuron)
     run.finish(Network.SNN_TRAINED.stage)
 
 
+def train_twin(run: Run) -> None:
+    """Train the SNN's twin: the CNN under quantization, its activations as fine as T spikes.
+
+    It starts from the 32-bit CNN and has the SNN's soft labels, rate and batch norms. A run at 32
+    bits has none, nor has one whose quantization method, or CNN, has no activations to quantize;
+    that is said in one line on stderr.
+
+    Args:
+        run: A run with its 32-bit CNN; nothing is done if it has its twin.
+
+    Raises:
+        InputError: If the run has no CNN or a file cannot be written.
+    """
+    if run.quantization and not run.has(Network.CNN_TWIN):
+        method, training = twin_method(run.config), run.config.training
+        if method is None:
+            found = f"--quantization {run.quantization.method}, T = {run.config.neuron.time_steps}"
+            remark(f"no twin: found {found}, expected activations of 1 to 8 bits")
+            return
+        cnn, calibration = run.load(Network.CNN_FP32).network, _with_classes(run)
+        plan: Plan = method.plan()
+        try:
+            quantize(cnn, method, calibration)
+        except InputError as error:
+            remark(f"no twin: {error}")
+            return
+        if plan.trains:
+            epochs = training.twin_epochs or max(1, training.snn_epochs // 2)
+            _fit_with_norms(run, cnn, Network.CNN_TWIN, epochs, plan)
+            complete(cnn, method, calibration)
+        run.save(Network.CNN_TWIN, cnn, quantization=method)
+    run.finish(Network.CNN_TWIN.stage)
+
+
+def _fit_with_norms(run: Run, network: nn.Module, name: Network, epochs: int, plan: Plan) -> None:
+    """Train an SNN or its twin at the full rate with soft labels, and with batch norms."""
+    norms, training = None, run.config.training
+    if training.snn_batch_norm:
+        patches = _calibration(run)
+        norms = SynapseNorms(network, patches[: batch_size_for(network, patches[:1])])
+    teacher = soft_labels(run, run.load(Network.CNN_FP32).network, student=name)
+    stage = Stage(name.stage, epochs, training.learning_rate)
+    fit(run, network, stage, teacher, plan, penalised=True)
+    if norms is not None:
+        norms.fold()
+
+
 def change_options(run: Run, config: RunConfig) -> None:
     """Take other options for training a run's SNN and store them in its config.toml.
+
+    Its twin is trained anew.
 
     Args:
         run: A run without its trained SNN.
@@ -195,7 +236,9 @@ def change_options(run: Run, config: RunConfig) -> None:
     new = changed(run.config, config, set(run.present()), imported)
     if new != run.config:
         object.__setattr__(run, "config", new)
-        run.finish(Network.SNN_TRAINED.stage)  # what was begun was begun with other options
+        for name in (Network.SNN_TRAINED, Network.CNN_TWIN):
+            run.finish(name.stage)  # what was begun was begun with other options
+        run.drop(Network.CNN_TWIN)
         store(new, run.path)
 
 

@@ -13,11 +13,13 @@ from hypothesis import strategies as st
 from pim_sim import Layer, load_chip
 from pim_sim.network import Counts, Demand, candidates
 from pim_sim.network.designs import frontier
-from pim_sim.network.mappings import Candidates, on_core, on_events
+from pim_sim.network.mappings import Candidates, on_core
+from pim_sim.network.schedules import Units, sums_stationary
 from pim_sim.workload import one_layer
 
 CHIP = load_chip("edge_22nm")
 SPACE = 2**40
+UNITS = Units(units=64, sums=1_024, line_bits=65_536, weight_space=SPACE)
 
 
 def _dense(layer: Layer, membrane_bits: int = 0, core: object = None) -> Candidates:
@@ -119,8 +121,7 @@ def test_spikes_one_by_one_on_paper() -> None:
     # 40 inputs, a tenth of them spikes, 5 steps, 30 filters: 20 spikes of 6-bit addresses fetch 30
     # weights of 6 bits each; 600 additions on 64 accumulators after 20 reads of an address
     layer = one_layer("30x40", "40", weight_bits=6, input_bits=1, time_steps=5, density=0.1)
-    assert CHIP.events is not None
-    found = on_events(Demand(layer.layers[0], 1, 16), CHIP.events, SPACE)
+    found = sums_stationary(Demand(layer.layers[0], 1, 16), UNITS)
     row = Counts(*found.table[0])
     assert (row.weight_bits, row.input_bits, row.adds) == (3_600, 120, 600)
     assert row.cycles == 20 + 600 / 64
@@ -128,14 +129,13 @@ def test_spikes_one_by_one_on_paper() -> None:
     # sums of 6 bits and 40 products have 12: read, added and written, with the weight
     assert row.register_bits == 600 * (2 * 12 + 6)
     counted = replace(layer.layers[0], accumulates=480.0)  # by the network's own spikes
-    again = on_events(Demand(counted, 1, 16), CHIP.events, SPACE)
+    again = sums_stationary(Demand(counted, 1, 16), UNITS)
     assert Counts(*again.table[0]).adds == 480
 
 
 def test_accumulators_that_hold_too_few_sums_take_every_spike_again() -> None:
     layer = one_layer("2048x8", "8", input_bits=1, time_steps=2, density=0.5).layers[0]
-    assert CHIP.events is not None  # 64 accumulators of 16 sums hold 1,024
-    row = Counts(*on_events(Demand(layer, 1, 16), CHIP.events, SPACE).table[0])
+    row = Counts(*sums_stationary(Demand(layer, 1, 16), UNITS).table[0])
     assert row.input_bits == 2 * (8 * 0.5 * 2) * 3
 
 

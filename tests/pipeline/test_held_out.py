@@ -19,7 +19,7 @@ from snnquant.pipeline.held_out import HELD_OUT, held_out_run
 from snnquant.pipeline.import_cnn import import_cnn
 from snnquant.pipeline.run import Run
 from snnquant.pipeline.scene_map import draw_map
-from snnquant.pipeline.stages import convert_cnn, quantize_cnn, train_cnn, train_snn
+from snnquant.pipeline.stages import convert_cnn, quantize_cnn, train_cnn, train_snn, train_twin
 from snnquant.report.json_records import to_json
 from snnquant.sampling import make_split
 from snnquant.scenes import FixedMask
@@ -41,7 +41,7 @@ def blocks(config: RunConfig) -> RunConfig:
 
 
 def train_all(run: Run) -> None:
-    for stage in (train_cnn, quantize_cnn, convert_cnn, train_snn):
+    for stage in (train_cnn, quantize_cnn, convert_cnn, train_twin, train_snn):
         stage(run)
 
 
