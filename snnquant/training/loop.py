@@ -148,7 +148,7 @@ def train(
             on the CPU; only those of training and unlabelled pixels are read.
         unlabelled: Flat indices of pixels that only the teacher labels, int64; `config.unlabelled`
             of them are drawn per labelled pixel.
-        penalty: Returns a scalar of the last forward that is added to the loss.
+        penalty: Returns a scalar of the last forward, which is added to the loss.
         rules: Rules of the quantization method. Epochs are validated, and the best one is kept, in
             the form that the rules deploy; an epoch that a rule does not allow is never the best.
         on_epoch: Called with the row of every epoch, those of a resumed training included.
@@ -259,11 +259,7 @@ def _one_epoch(
 
 
 def steps_per_epoch(count: int, batch_size: int) -> int:
-    """Return the optimizer steps in which `count` patches are used once.
-
-    >>> steps_per_epoch(129, 64)
-    2
-    """
+    """Return the optimizer steps in which `count` patches are used once."""
     return max(1, math.ceil((count - 1) / batch_size))
 
 
