@@ -235,10 +235,11 @@ class TrainingConfig:
     distillation: Annotated[float, _CNN_QUANTIZED] = 0.9
     """Weight of the teacher's soft labels in the loss of SNN and quantized CNN, 0 to 1."""
     teacher: Annotated[
-        Literal["cnn", "lda", "svm", "cnn+lda", "cnn+svm", "lda+svm", "cnn+lda+svm"], _SNN
+        Literal["cnn", "twin", "lda", "svm", "cnn+lda", "cnn+svm", "lda+svm", "cnn+lda+svm"], _SNN
     ] = "cnn"
-    """Source of the SNN's soft labels, or sources whose mean they are: the CNN; linear discriminant
-    analysis or an SVM of window means, which keep their ground where training pixels are few."""
+    """Source of the SNN's soft labels, or sources whose mean they are: the CNN; the twin; linear
+    discriminant analysis or an SVM of window means, which keep their ground where training pixels
+    are few."""
     teacher_passes: Annotated[int, _SNN] = 0
     """Passes within the edges of fields that smooth the teacher's soft labels, 0 to 8."""
     unlabelled: Annotated[float, _CNN_QUANTIZED] = 0.0
@@ -252,7 +253,11 @@ class TrainingConfig:
     )
     """Neuron parameters trained beside the weights: leak and threshold, one of them, or neither."""
     spike_penalty: Annotated[float, _SNN] = 0.0
-    """Weight in the SNN's loss of its accumulates over the dense CNN's; 0: spikes are free."""
+    """Weight in the loss of SNN and twin of their accumulates per dense MAC of the layers that
+    receive spikes (twin: activations other than 0); 0: spikes are free."""
+    spike_target: Annotated[float, _SNN] = 0.0
+    """Accumulates per MAC, as in --spike-penalty, that SNN and twin may need on validation pixels;
+    the weight of the penalty adapts until they are met; 0: the constant weight."""
     precision: Literal["float32", "bfloat16"] = "float32"
     """Precision of training. bfloat16: factors of dense layers have 8 significant bits, sums 24."""
 
@@ -268,6 +273,8 @@ class TrainingConfig:
         _check(self, "weight_decay", 0 <= self.weight_decay <= 1 / rate, "0 to 1 / learning rate")
         _check(self, "distillation", 0 <= self.distillation <= 1, "0 to 1")
         _check(self, "spike_penalty", self.spike_penalty >= 0, "0 or more")
+        alone = self.spike_target == 0 or (self.spike_target > 0 and self.spike_penalty == 0)
+        _check(self, "spike_target", alone, "0 or more, and 0 beside --spike-penalty")
         _check(self, "teacher_passes", 0 <= self.teacher_passes <= 8, "0 to 8 passes")
         limit = 100.0 if self.distillation else 0.0
         expected = "0 to 100, and 0 without distillation"

@@ -37,6 +37,7 @@ from snnquant.pipeline.scene_map import (
 )
 from snnquant.report.run_metrics import (
     EarlyExit,
+    FixedSteps,
     IntegerScores,
     ModelMetrics,
     NetworkMetrics,
@@ -206,7 +207,7 @@ def evaluate_early_exit(run: Run) -> EarlyExit:
     """Measure what early exit saves and costs on the test pixels; write early_exit.json.
 
     Margins come from the validation pixels. Energy counts every pixel's operations up to its own
-    last step.
+    last step. Beside it are the scores at every number of steps without early exit.
 
     Args:
         run: A run with its trained SNN.
@@ -229,12 +230,21 @@ def evaluate_early_exit(run: Run) -> EarlyExit:
         bits = pixel_bits_of(checkpoint)
         return priced(checkpoint, measure(network, test.patches, pixels, pixel_bits=bits))
 
-    whole = activity(test.indices)
     spent = dict.fromkeys((cost.name for cost in costs), 0.0)
+    fixed: list[FixedSteps] = []
     for step in range(1, last + 1):
+        network.time_steps = step
+        layers = activity(test.indices)
+        fixed.append(
+            FixedSteps(
+                time_steps=step,
+                overall_accuracy=_share(logits[step - 1].argmax(1) == test.classes),
+                accumulates_per_mac=_accumulates_per_mac(layers),
+                energy_pj={cost.name: cost.of(layers) for cost in costs},
+            )
+        )
         pixels = test.indices[stopped.steps == step]
         if len(pixels):
-            network.time_steps = step
             layers = activity(pixels)
             for cost in costs:
                 share = len(pixels) / len(test.indices)
@@ -249,10 +259,16 @@ def evaluate_early_exit(run: Run) -> EarlyExit:
         overall_accuracy_of_all_steps=_share(full == test.classes),
         agreement=_share(stopped.classes == full),
         energy_pj=spent,
-        energy_pj_of_all_steps={cost.name: cost.of(whole) for cost in costs},
+        energy_pj_of_all_steps=fixed[-1].energy_pj,
+        fixed_steps=tuple(fixed),
     )
     write_json(run.path / "early_exit.json", result.to_dict())
     return result
+
+
+def _accumulates_per_mac(layers: list[LayerActivity]) -> float:
+    spiking = [layer for layer in layers if layer.spiking]
+    return sum(layer.ac for layer in spiking) / (sum(layer.info.mac for layer in spiking) or 1)
 
 
 def evaluate_integers(run: Run) -> IntegerScores:

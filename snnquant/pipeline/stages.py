@@ -172,9 +172,10 @@ def train_snn(run: Run) -> None:
         norms = _norms(run, snn)
         grid = start.grid
         potentials = PotentialGrids(snn, None if grid is None else grid.step)
-        teacher = soft_labels(run, run.load(Network.CNN_FP32).network)
-        stage = Stage(Network.SNN_TRAINED.stage, training.snn_epochs, training.learning_rate)
-        fit(run, snn, stage, teacher, plan)
+        cnn, name = run.load(Network.CNN_FP32).network, Network.SNN_TRAINED
+        teacher = soft_labels(run, cnn, student=name)
+        stage = Stage(name.stage, training.snn_epochs, training.learning_rate)
+        fit(run, snn, stage, teacher, plan, penalised=True)
         if norms is not None:
             norms.fold()
         if method:
@@ -213,9 +214,10 @@ def train_twin(run: Run) -> None:
         if plan.trains:
             epochs = training.twin_epochs or max(1, training.snn_epochs // 2)
             norms = _norms(run, cnn)
-            teacher = soft_labels(run, run.load(Network.CNN_FP32).network)
-            stage = Stage(Network.CNN_TWIN.stage, epochs, training.learning_rate)
-            fit(run, cnn, stage, teacher, plan)
+            name, start = Network.CNN_TWIN, run.load(Network.CNN_FP32).network
+            teacher = soft_labels(run, start, student=name)
+            stage = Stage(name.stage, epochs, training.learning_rate)
+            fit(run, cnn, stage, teacher, plan, penalised=True)
             if norms is not None:
                 norms.fold()
             complete(cnn, method, calibration)

@@ -247,6 +247,20 @@ class RunMetrics:
 
 
 @dataclass(frozen=True)
+class FixedSteps(Record):
+    """Scores of the trained SNN where every pixel has the same number of time steps."""
+
+    time_steps: int
+    """Time steps of every pixel, 1 to the T that the network was trained with."""
+    overall_accuracy: float
+    """Overall accuracy on test pixels, 0 to 1."""
+    accumulates_per_mac: float
+    """Accumulates over the dense MACs of the layers that receive spikes."""
+    energy_pj: dict[str, float]
+    """Compute energy in pJ per pixel, by cost table."""
+
+
+@dataclass(frozen=True)
 class EarlyExit(Record):
     """Content of early_exit.json: cost of stopping each pixel once its class is settled."""
 
@@ -268,6 +282,8 @@ class EarlyExit(Record):
     """Compute energy with early exit in pJ per pixel, by cost table."""
     energy_pj_of_all_steps: dict[str, float]
     """Compute energy of all T steps in pJ per pixel, by cost table."""
+    fixed_steps: tuple[FixedSteps, ...] = ()
+    """Scores at 1, 2, ... T steps without early exit; empty in files of before."""
 
 
 @dataclass(frozen=True)

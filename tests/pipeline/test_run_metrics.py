@@ -14,7 +14,7 @@ from snnquant.energy import load_costs
 from snnquant.errors import InputError
 from snnquant.report.rival_metrics import SCHEDULES
 from snnquant.report.run_folder import run_folder_page
-from snnquant.report.run_metrics import EarlyExit, NetworkMetrics, RunMetrics
+from snnquant.report.run_metrics import EarlyExit, FixedSteps, NetworkMetrics, RunMetrics
 from snnquant.stored_networks import Network
 
 GOLDEN = Path(__file__).with_name("golden_metrics_keys.txt")
@@ -138,5 +138,6 @@ def test_the_page_explains_every_key(finished: tuple[Path, RunMetrics]) -> None:
 
 
 def test_early_exit_survives_its_file() -> None:
-    result = EarlyExit((0.5, 0.0), 2, 1.5, (0.5, 0.5), 0.9, 0.9, 1.0, {"a": 1.0}, {"a": 2.0})
+    fixed = (FixedSteps(1, 0.8, 0.2, {"a": 1.0}), FixedSteps(2, 0.9, 0.4, {"a": 2.0}))
+    result = EarlyExit((0.5, 0.0), 2, 1.5, (0.5, 0.5), 0.9, 0.9, 1.0, {"a": 1.0}, {"a": 2.0}, fixed)
     assert EarlyExit.from_dict(json.loads(json.dumps(result.to_dict()))) == result
