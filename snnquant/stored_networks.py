@@ -1,4 +1,4 @@
-"""The four networks that a run keeps: the only list of their keys, files, stages and headings.
+"""The networks that a run keeps: the only list of their keys, files, stages and headings.
 
 Torch is not imported here, so that the command line can offer the keys as choices.
 """
@@ -11,13 +11,22 @@ from typing import Self
 from snnquant.errors import InputError
 
 
+def twin_activation_bits(time_steps: int) -> int:
+    """Return the bits of activations that tell apart 0 to T spikes, ceil(log2(T + 1)).
+
+    >>> [twin_activation_bits(steps) for steps in (1, 2, 3, 5, 8)]
+    [1, 2, 2, 3, 4]
+    """
+    return time_steps.bit_length()
+
+
 class Network(StrEnum):
     """A network that a run keeps; its value is its key in metrics.json and after `--network`.
 
     >>> Network.SNN_TRAINED.value, Network.SNN_TRAINED.file, Network.SNN_TRAINED.subcommand
     ('snn_trained', 'snn.safetensors', 'finetune')
     >>> [network.value for network in Network]
-    ['cnn_fp32', 'cnn_quantized', 'snn_converted', 'snn_trained']
+    ['cnn_fp32', 'cnn_quantized', 'cnn_twin', 'snn_converted', 'snn_trained']
     """
 
     file: str
@@ -34,6 +43,8 @@ class Network(StrEnum):
         *("cnn_quantized", "cnn_quantized.safetensors", "cnn_quantized"),
         *("train", "CNN quantized"),
     )
+    CNN_TWIN = "cnn_twin", "cnn_twin.safetensors", "cnn_twin", "finetune", "CNN twin"
+    """The CNN with as many levels per activation as T spikes tell apart, trained like the SNN."""
     SNN_CONVERTED = (
         *("snn_converted", "snn_converted.safetensors", "conversion"),
         *("convert", "SNN as converted"),
@@ -66,7 +77,11 @@ class Network(StrEnum):
 
         >>> Network.CNN_QUANTIZED.heading_of(6, 5, activation_bits=3)
         'CNN W6A3'
+        >>> Network.CNN_TWIN.heading_of(6, 5)
+        'CNN twin, W6A3'
         """
+        if self is Network.CNN_TWIN:
+            return f"{self.heading}, W{bits}A{twin_activation_bits(time_steps)}"
         if self is Network.CNN_QUANTIZED:
             return f"CNN {bits}-bit" if activation_bits == 32 else f"CNN W{bits}A{activation_bits}"
         if self is Network.SNN_TRAINED:

@@ -21,6 +21,7 @@ OUTPUT = Group("Output", sort_key=5)
 
 RUN_FILES = {
     "snn": "workload.json",
+    "cnn_twin": "workload_cnn_twin.json",
     "cnn_quantized": "workload_cnn_quantized.json",
     "cnn": "workload_cnn.json",
 }
@@ -64,7 +65,7 @@ class Source:
         return next(iter(self.networks().values()))
 
     def networks(self) -> dict[str, Workload]:
-        """Read all networks by their kind: snn, cnn_quantized, cnn."""
+        """Read all networks by their kind: snn, cnn_twin, cnn_quantized, cnn."""
         from pim_sim.workload import Workload
 
         options: dict[str, object] = {"--run DIR": self.run_dir, "--workload FILE": self.workload}

@@ -22,7 +22,7 @@ Done = Callable[[str, dict[str, Any]], list[Metrics]]
 PLACES = {"energy": "alone", "map_energy": "in a map"}
 """Settings in which a pixel is classified: key of the energy without `_pj`, and heading."""
 HEADINGS = (
-    *("", "seeds", "CNN 32-bit OA", "CNN quantized OA", "SNN as converted OA", "SNN OA", "SNN AA"),
+    *("", "seeds", *(f"{network.heading} OA" for network in Network), "SNN AA"),
     *("SNN kappa", "leakage", "coordinates", "s, %", "s in a map, %", "a", "nJ", "CNN / SNN"),
     *("nJ in a map", "CNN / SNN in a map", "options"),
 )
@@ -136,7 +136,7 @@ def _table(
         ratio = published["energy_ratio"]
         ratios = f"{ratio['cnn_fp32']}x, {ratio['cnn_quantized']}x"
         blank = ["-"] * 4
-        cells = [*blank, *ours, *blank, "-", "-", ratios, "-", "-", ""]
+        cells = [*["-"] * len(Network), *ours, *blank, "-", "-", ratios, "-", "-", ""]
         lines.append(_line(["ACE-SNN (paper)", *cells]))
     return "\n".join(lines) + "\n"
 

@@ -84,6 +84,7 @@ def convert(
                 print(f"{cnn}: {remark}", file=sys.stderr)
         stages.convert_cnn(run)
         if finetune:
+            stages.train_twin(run)
             stages.train_snn(run)
         return evaluation.evaluate(run)
 

@@ -37,7 +37,7 @@ def energy(folder: RunFolder, /, *, scene: Moved = None, json: JsonRows = False)
 def _print(rows: list[dict[str, Any]]) -> None:
     from rich.console import Console
 
-    from snnquant.report.sections import Section
+    from snnquant.report.table_parts import Section
     from snnquant.report.terminal import print_section
 
     console = Console()

@@ -49,7 +49,8 @@ def evaluate(
     Parameters
     ----------
     early_exit
-        Also report savings and accuracy when a pixel's time steps end once its class is settled.
+        Also report savings and accuracy when a pixel's time steps end once its class is settled,
+        and the accuracy at every number of steps up to the run's.
     integers
         Also run the trained SNN in integers, as hardware would, and report the agreement.
     smoothing
@@ -133,4 +134,9 @@ def _exits(result: dict[str, Any]) -> str:
     for table, energy in result["energy_pj"].items():
         saved = 1 - energy / result["energy_pj_of_all_steps"][table]
         lines.append(f"early exit: {energy:,.0f} pJ per pixel, {100 * saved:.1f} % saved ({table})")
+    lines += [
+        f"T = {fixed['time_steps']} for all: OA {100 * fixed['overall_accuracy']:.2f} %, "
+        f"{fixed['accumulates_per_mac']:.3f} accumulates per MAC"
+        for fixed in result["fixed_steps"]
+    ]
     return "\n".join(lines)

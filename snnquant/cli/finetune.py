@@ -1,4 +1,4 @@
-"""`snnquant finetune`: training of the converted SNN under quantization."""
+"""`snnquant finetune`: training of the converted SNN and its twin under quantization."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def finetune(
     device: Device = "auto",
     json: Json = False,
 ) -> None:
-    """Train weights, leaks and thresholds of a run's converted SNN; resume where it stopped.
+    """Train a run's converted SNN, leaks and thresholds too, and its twin; resume where it stopped.
 
     Options are the run's own unless given; of those that decide on earlier stages none may change.
     `--scene` says where the scene's data are now, if they have moved.
@@ -39,6 +39,7 @@ def finetune(
     def work(run: Run) -> RunMetrics:
         if config is not DEFAULT_CONFIG:
             stages.change_options(run, config)
+        stages.train_twin(run)
         stages.train_snn(run)
         return evaluation.evaluate(run)
 

@@ -161,6 +161,12 @@ class NeuronConfig:
     """Reset. delayed: V is subtracted a step later (ACE-SNN); same_step: at once; zero: to 0."""
     initial: float = 0.5
     """Membrane potential before the first step, in thresholds, 0 to 1; 0.5 centres the rounding."""
+    leak: Literal["free", "power-of-two", "two-powers"] = "free"
+    """Grid of the leak in training. power-of-two: 1 or 1 - 2^-k, a shift and a subtraction in
+    hardware; two-powers: also 1 - 2^-j - 2^-k, k up to 8; free: any, a multiplication."""
+    potential_bits: int = 32
+    """Bits of a membrane potential in training, 8 to 16, saturating; 32 keeps floating point, which
+    the integer engine holds in 32 bits."""
     surrogate: Literal[
         "triangle", "arctan", "boxcar", "polynomial", "clipped", "ste", "identity"
     ] = "triangle"
@@ -174,6 +180,8 @@ class NeuronConfig:
         require_types(self)
         _check(self, "time_steps", self.time_steps >= 1, "at least 1")
         _check(self, "initial", 0 <= self.initial <= 1, "0 to 1")
+        narrow = self.potential_bits in (*range(8, 17), 32)
+        _check(self, "potential_bits", narrow, "8 to 16, or 32")
         _check(self, "surrogate_scale", self.surrogate_scale > 0, "above 0")
         _check(self, "surrogate_width", self.surrogate_width > 0, "above 0")
 
@@ -200,7 +208,7 @@ class ConversionConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingConfig:
-    """Training of the CNN, the quantized CNN and the SNN.
+    """Training of the CNN, the quantized CNN, the SNN and its twin.
 
     Raises:
         InputError: A value is of the wrong type or out of range.
@@ -215,6 +223,9 @@ class TrainingConfig:
     """Epochs of the quantized CNN, which starts from the 32-bit CNN."""
     snn_epochs: Annotated[int, _SNN] = 80
     """Epochs of the SNN, which starts from the converted CNN."""
+    twin_epochs: Annotated[int, _SNN] = 0
+    """Epochs of the SNN's twin, a CNN with activations of ceil(log2(T + 1)) bits; 0: half of the
+    SNN's, after which Indian Pines' validation pixels find it as good as after all of them."""
     batch_size: int = 64
     """Patches per training step, at least 2."""
     learning_rate: float = 2e-3
@@ -224,10 +235,11 @@ class TrainingConfig:
     distillation: Annotated[float, _CNN_QUANTIZED] = 0.9
     """Weight of the teacher's soft labels in the loss of SNN and quantized CNN, 0 to 1."""
     teacher: Annotated[
-        Literal["cnn", "lda", "svm", "cnn+lda", "cnn+svm", "lda+svm", "cnn+lda+svm"], _SNN
+        Literal["cnn", "twin", "lda", "svm", "cnn+lda", "cnn+svm", "lda+svm", "cnn+lda+svm"], _SNN
     ] = "cnn"
-    """Source of the SNN's soft labels, or sources whose mean they are: the CNN; linear discriminant
-    analysis or an SVM of window means, which keep their ground where training pixels are few."""
+    """Source of the SNN's soft labels, or sources whose mean they are: the CNN; the twin; linear
+    discriminant analysis or an SVM of window means, which keep their ground where training pixels
+    are few."""
     teacher_passes: Annotated[int, _SNN] = 0
     """Passes within the edges of fields that smooth the teacher's soft labels, 0 to 8."""
     unlabelled: Annotated[float, _CNN_QUANTIZED] = 0.0
@@ -235,13 +247,17 @@ class TrainingConfig:
     snn_start: Annotated[Literal["converted", "random"], _SNN, _ABLATION] = "converted"
     """Start of the SNN's training: the converted CNN, or random weights, leak 1 and threshold 1."""
     snn_batch_norm: Annotated[bool, _SNN, _ABLATION] = True
-    """Batch norm after the SNN's synapses in training, folded into their scales afterwards."""
+    """Batch norm after the synapses of SNN and twin in training, folded into their scales."""
     trained_neuron: Annotated[Literal["both", "leak", "threshold", "neither"], _SNN, _ABLATION] = (
         "both"
     )
     """Neuron parameters trained beside the weights: leak and threshold, one of them, or neither."""
     spike_penalty: Annotated[float, _SNN] = 0.0
-    """Weight in the SNN's loss of its accumulates over the dense CNN's; 0: spikes are free."""
+    """Weight in the loss of SNN and twin of their accumulates per dense MAC of the layers that
+    receive spikes (twin: activations other than 0); 0: spikes are free."""
+    spike_target: Annotated[float, _SNN] = 0.0
+    """Accumulates per MAC, as in --spike-penalty, that SNN and twin may need on validation pixels;
+    the weight of the penalty adapts until they are met; 0: the constant weight."""
     precision: Literal["float32", "bfloat16"] = "float32"
     """Precision of training. bfloat16: factors of dense layers have 8 significant bits, sums 24."""
 
@@ -249,6 +265,7 @@ class TrainingConfig:
         require_types(self)
         for name in ("cnn_epochs", "quantized_epochs", "snn_epochs"):
             _check(self, name, getattr(self, name) >= 1, "at least 1")
+        _check(self, "twin_epochs", self.twin_epochs >= 0, "0 or more")
         _check(self, "batch_size", self.batch_size >= 2, "at least 2 (batch norm)")
         # AdamW moves a weight by up to the rate per step, and shrinks it by rate times decay.
         rate = self.learning_rate
@@ -256,6 +273,8 @@ class TrainingConfig:
         _check(self, "weight_decay", 0 <= self.weight_decay <= 1 / rate, "0 to 1 / learning rate")
         _check(self, "distillation", 0 <= self.distillation <= 1, "0 to 1")
         _check(self, "spike_penalty", self.spike_penalty >= 0, "0 or more")
+        alone = self.spike_target == 0 or (self.spike_target > 0 and self.spike_penalty == 0)
+        _check(self, "spike_target", alone, "0 or more, and 0 beside --spike-penalty")
         _check(self, "teacher_passes", 0 <= self.teacher_passes <= 8, "0 to 8 passes")
         limit = 100.0 if self.distillation else 0.0
         expected = "0 to 100, and 0 without distillation"

@@ -58,6 +58,8 @@ class RunConfig:
     """Seed of the split, the initial weights and the order of the patches."""
     hardware: Annotated[str, Parameter(group=options.OUTPUT), UsedFrom("evaluation")] = "sram_65nm"
     """In-memory hardware that the first layer is simulated on: a name or a TOML file."""
+    chip: Annotated[str, Parameter(group=options.OUTPUT), UsedFrom("evaluation")] = "edge_22nm"
+    """Chip that the networks are compared on, memory included: a name or a TOML file."""
     scaling: Annotated[str, Parameter(group=options.NETWORK)] = "auto"
     """Pixels: standard, within-class, within-class:X, none, minmax, minmax-band, divide:X, whiten
     or FILE.npz; auto is the card's, else standard, what suits held-out blocks best where these
@@ -91,6 +93,10 @@ class RunConfig:
         require(known, "--pixel-bits", self.pixel_bits, "2 to 14, or 32")
         require(0 <= self.seed < 2**64, "--seed", self.seed, "0 or more, below 2^64")
         require_scaling(self.scaling)
+        coarse = self.neuron.leak != "free" or self.neuron.potential_bits < 32
+        bits = getattr(self.quantization, "neuron_bits", None)
+        expected = "none where --leak or --potential-bits has a grid of its own"
+        require(not (coarse and bits), "--neuron-bits", bits, expected)
         if self.quantization.bits < 32 and self.training.snn_batch_norm:
             self.quantization.require_channel_scales()
 

@@ -13,13 +13,13 @@ from snnquant.energy.counts import (
 from snnquant.energy.efforts import Ace, AceV2, NsAce
 from snnquant.energy.elementwise import Elementwise
 from snnquant.energy.matrix_price import with_front_end
+from snnquant.energy.on_chip import chip_energies, find_chip
 from snnquant.energy.operand_widths import FLOAT32, Counts, Operation, Width
 from snnquant.energy.to_pim_sim import (
     find_hardware,
     price_first_layer,
     to_cnn_workload,
     to_workload,
-    write_cnn_workloads,
     write_workload,
 )
 
@@ -39,6 +39,8 @@ __all__ = [
     "Width",
     "WidthTable",
     "add_cost",
+    "chip_energies",
+    "find_chip",
     "find_hardware",
     "load_costs",
     "measure",
@@ -51,6 +53,5 @@ __all__ = [
     "to_cnn_workload",
     "to_workload",
     "with_front_end",
-    "write_cnn_workloads",
     "write_workload",
 ]

@@ -2,37 +2,33 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from snnquant.checkpoints import Checkpoint
-from snnquant.energy import (
-    LayerActivity,
-    Observation,
-    Operation,
-    load_costs,
-    measure,
-    observe,
-    operations,
-    price_first_layer,
-    shared_between_windows,
-    to_workload,
-    with_front_end,
-    write_cnn_workloads,
-)
+from snnquant.energy import LayerActivity, load_costs, measure, operations
 from snnquant.errors import InputError
-from snnquant.inference import dense_form, exits, logits_by_step
+from snnquant.inference import exits, logits_by_step
 from snnquant.io import write_json
 from snnquant.nn import parameter_count
 from snnquant.pipeline.controls import score_controls
+from snnquant.pipeline.prices import (
+    WORKLOADS,
+    Observed,
+    by_width,
+    energies,
+    first_layer,
+    pixel_bits_of,
+    priced,
+    workloads,
+)
 from snnquant.pipeline.readouts import choose_readout, judge, keep_readouts
+from snnquant.pipeline.rival import compare_with_twin
 from snnquant.pipeline.run import Run
-from snnquant.pipeline.run_start import activation_width, batch_size_for
+from snnquant.pipeline.run_start import activation_width
 from snnquant.pipeline.scene_map import (
     PATCHES_AT_ONCE,
     integer_network,
@@ -41,12 +37,10 @@ from snnquant.pipeline.scene_map import (
 )
 from snnquant.report.run_metrics import (
     EarlyExit,
-    FirstLayerMetrics,
-    Gain,
+    FixedSteps,
     IntegerScores,
     ModelMetrics,
     NetworkMetrics,
-    OperationCount,
     Operations,
     RunMetrics,
     SceneMetrics,
@@ -55,19 +49,6 @@ from snnquant.report.run_metrics import (
 from snnquant.sampling import coordinates_only_accuracy
 from snnquant.stored_networks import Network
 from snnquant.training import Samples, Scores, confusion, predict
-
-
-@dataclass(frozen=True, eq=False)
-class _Observed:
-    """A network with what one pass over the test pixels showed of it."""
-
-    checkpoint: Checkpoint
-    seen: Observation
-
-    @property
-    def layers(self) -> list[LayerActivity]:
-        """Everything that is priced: the layers and the matrix of the normalisation."""
-        return _priced(self.checkpoint, self.seen.layers)
 
 
 def evaluate(run: Run) -> RunMetrics:
@@ -103,13 +84,13 @@ def evaluate(run: Run) -> RunMetrics:
     """
     present = run.present()
     test = _test_samples(run)
-    observed: dict[Network, _Observed] = {}
+    observed: dict[Network, Observed] = {}
     scores: dict[Network, NetworkMetrics] = {}
     readouts, calibration = {}, {}
     for done, name in enumerate(present):
         run.progress("evaluation", done, len(present), name)
         checkpoint = run.load(name)
-        observed[name] = _observe(checkpoint, test)
+        observed[name] = Observed.of(name, checkpoint, test)
         readouts[name], smoothed = choose_readout(run, name)
         logits = observed[name].seen.logits
         of_map, calibration[name] = judge(run, readouts[name], smoothed, logits, test)
@@ -117,6 +98,7 @@ def evaluate(run: Run) -> RunMetrics:
         scores[name] = replace(bare, smoothed=of_map)
     run.progress("evaluation", len(present), len(present), "")
     trained = observed.get(Network.SNN_TRAINED)
+    described, spent = workloads(run, observed), energies(run, observed)
     metrics = RunMetrics(
         run=str(run.path),
         seed=run.config.seed,
@@ -127,14 +109,14 @@ def evaluate(run: Run) -> RunMetrics:
         split=_split(run),
         controls=score_controls(run.scene, run.split, run.config.model.window),
         operations={name: Operations(**operations(o.layers)) for name, o in observed.items()},
-        operations_by_width={name: _by_width(o.layers) for name, o in observed.items()},
-        **_energies(run, observed),
-        pim=None if trained is None else _first_layer(run, trained.seen.layers),
+        operations_by_width={name: by_width(o.layers) for name, o in observed.items()},
+        **spent,
+        rival=compare_with_twin(run, observed, scores, described, spent),
+        pim=first_layer(run, described.get(Network.SNN_TRAINED)),
         calibration=calibration,
     )
-    layers = {name: entry.seen.layers for name, entry in observed.items()}
-    cnns = layers.get(Network.CNN_QUANTIZED), layers.get(Network.CNN_FP32)
-    write_cnn_workloads(_workload_name(run), run.path, run.quantization, *cnns)
+    for name, workload in described.items():
+        workload.to_json(run.path / WORKLOADS[name])
     keep_readouts(run, readouts)
     write_json(run.path / "metrics.json", metrics.to_dict())
     return metrics
@@ -146,22 +128,7 @@ def _test_samples(run: Run) -> Samples:
     return run.samples(run.split.test)
 
 
-def _observe(checkpoint: Checkpoint, test: Samples) -> _Observed:
-    example = test.patches.gather(test.indices[:1])
-    batch = batch_size_for(checkpoint.network, example)
-    seen = observe(checkpoint.network, test.patches, test.indices, batch, _pixel_bits(checkpoint))
-    return _Observed(checkpoint, seen)
-
-
-def _pixel_bits(checkpoint: Checkpoint) -> int:
-    return getattr(checkpoint.normalisation, "bits", 32)
-
-
-def _priced(checkpoint: Checkpoint, layers: list[LayerActivity]) -> list[LayerActivity]:
-    return with_front_end(layers, checkpoint.normalisation, checkpoint.model.window)
-
-
-def _scores(observed: _Observed, test: Samples, classes: int) -> NetworkMetrics:
+def _scores(observed: Observed, test: Samples, classes: int) -> NetworkMetrics:
     predictions = observed.seen.logits.argmax(1)
     table = confusion(test.classes.numpy(), predictions.numpy(), classes)
     return NetworkMetrics(
@@ -169,63 +136,6 @@ def _scores(observed: _Observed, test: Samples, classes: int) -> NetworkMetrics:
         parameters=parameter_count(observed.checkpoint.network),
         confusion=table.tolist(),
     )
-
-
-def _energies(run: Run, observed: Mapping[Network, _Observed]) -> dict[str, Any]:
-    """Return prices and their ratios, single and in a map, by their names in the metrics."""
-    activity = {name: entry.layers for name, entry in observed.items()}
-    found = {"": activity}
-    cnn = (
-        run.load(Network.CNN_FP32)
-        if Network.CNN_FP32 not in observed
-        else observed[Network.CNN_FP32].checkpoint
-    )
-    if dense_form(cnn.network, run.patches.bands, run.config.model.window):
-        found["map_"] = {name: shared_between_windows(rows) for name, rows in activity.items()}
-    values: dict[str, Any] = {}
-    for place, layers_by_network in found.items():
-        for quantity in ("energy_pj", "energy_ratio", "effort", "effort_ratio"):
-            values[f"{place}{quantity}"] = {}
-        for costs in load_costs():
-            spent = {name: costs.of(layers) for name, layers in layers_by_network.items()}
-            kind = "energy" if costs.unit == "pJ" else "effort"
-            own = {str(name): price for name, price in spent.items()}
-            values[f"{place}{'energy_pj' if kind == 'energy' else kind}"][costs.name] = own
-            if Network.SNN_TRAINED in spent:
-                values[f"{place}{kind}_ratio"][costs.name] = {
-                    str(name): price / spent[Network.SNN_TRAINED]
-                    for name, price in spent.items()
-                    if not name.spiking
-                }
-    return values
-
-
-def _by_width(layers: list[LayerActivity]) -> tuple[OperationCount, ...]:
-    """Add up the operations of a network's layers by kind and widths."""
-    total: Counter[Operation] = Counter()
-    for layer in layers:
-        total.update(layer.operations())
-    return tuple(
-        OperationCount(kind, i, j, into, "float32" if floating else "integer", number)
-        for (kind, i, j, into, floating), number in total.items()
-    )
-
-
-def _first_layer(run: Run, layers: list[LayerActivity]) -> FirstLayerMetrics | None:
-    """Price the trained SNN's first layer in memory, whose arrays hold integers only."""
-    config = run.config
-    if run.quantization is None:
-        return None
-    name = _workload_name(run)
-    steps, pixel_bits = config.neuron.time_steps, run.normalisation.bits
-    workload = to_workload(name, layers, run.quantization, steps, pixel_bits)
-    report = price_first_layer(workload, run.hardware, run.path / "workload.json")
-    gains = {name: Gain(**values) for name, values in report.to_dict()["ratio"].items()}
-    return FirstLayerMetrics(config.hardware, **gains)
-
-
-def _workload_name(run: Run) -> str:
-    return f"{run.scene.name} {run.config.model.name}"
 
 
 def energy_by_layer(run: Run) -> list[dict[str, Any]]:
@@ -239,7 +149,7 @@ def energy_by_layer(run: Run) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     test, costs = _test_samples(run), load_costs()
     for name in run.present():
-        for layer in _observe(run.load(name), test).layers:
+        for layer in Observed.of(name, run.load(name), test).layers:
             rows.append(
                 {
                     "network": name.value,
@@ -249,7 +159,7 @@ def energy_by_layer(run: Run) -> list[dict[str, Any]]:
                     "input_bits": layer.input.bits,
                     "mac": layer.mac,
                     "ac": layer.ac,
-                    "operations": [asdict(count) for count in _by_width([layer])],
+                    "operations": [asdict(count) for count in by_width([layer])],
                     "energy_pj": {c.name: c.of([layer]) for c in costs if c.unit == "pJ"},
                     "effort": {c.name: c.of([layer]) for c in costs if c.unit != "pJ"},
                 }
@@ -263,7 +173,7 @@ def _scene(run: Run) -> SceneMetrics:
     return SceneMetrics(scene.name, scene.cube.shape, labelled, scene.class_names)
 
 
-def _model(run: Run, observed: Mapping[Network, _Observed]) -> ModelMetrics:
+def _model(run: Run, observed: Mapping[Network, Observed]) -> ModelMetrics:
     config, layers = run.config, list(observed.values())[-1].seen.layers
     quantized = observed.get(Network.CNN_QUANTIZED)
     return ModelMetrics(
@@ -297,7 +207,7 @@ def evaluate_early_exit(run: Run) -> EarlyExit:
     """Measure what early exit saves and costs on the test pixels; write early_exit.json.
 
     Margins come from the validation pixels. Energy counts every pixel's operations up to its own
-    last step.
+    last step. Beside it are the scores at every number of steps without early exit.
 
     Args:
         run: A run with its trained SNN.
@@ -316,17 +226,26 @@ def evaluate_early_exit(run: Run) -> EarlyExit:
     stopped, full = exits(logits, step_margins), logits[-1].argmax(1)
     costs = [cost for cost in load_costs() if cost.unit == "pJ"]
 
-    def priced(pixels: Tensor) -> list[LayerActivity]:
-        bits = _pixel_bits(checkpoint)
-        return _priced(checkpoint, measure(network, test.patches, pixels, pixel_bits=bits))
+    def activity(pixels: Tensor) -> list[LayerActivity]:
+        bits = pixel_bits_of(checkpoint)
+        return priced(checkpoint, measure(network, test.patches, pixels, pixel_bits=bits))
 
-    whole = priced(test.indices)
     spent = dict.fromkeys((cost.name for cost in costs), 0.0)
+    fixed: list[FixedSteps] = []
     for step in range(1, last + 1):
+        network.time_steps = step
+        layers = activity(test.indices)
+        fixed.append(
+            FixedSteps(
+                time_steps=step,
+                overall_accuracy=_share(logits[step - 1].argmax(1) == test.classes),
+                accumulates_per_mac=_accumulates_per_mac(layers),
+                energy_pj={cost.name: cost.of(layers) for cost in costs},
+            )
+        )
         pixels = test.indices[stopped.steps == step]
         if len(pixels):
-            network.time_steps = step
-            layers = priced(pixels)
+            layers = activity(pixels)
             for cost in costs:
                 share = len(pixels) / len(test.indices)
                 spent[cost.name] += share * cost.of(layers)
@@ -340,10 +259,16 @@ def evaluate_early_exit(run: Run) -> EarlyExit:
         overall_accuracy_of_all_steps=_share(full == test.classes),
         agreement=_share(stopped.classes == full),
         energy_pj=spent,
-        energy_pj_of_all_steps={cost.name: cost.of(whole) for cost in costs},
+        energy_pj_of_all_steps=fixed[-1].energy_pj,
+        fixed_steps=tuple(fixed),
     )
     write_json(run.path / "early_exit.json", result.to_dict())
     return result
+
+
+def _accumulates_per_mac(layers: list[LayerActivity]) -> float:
+    spiking = [layer for layer in layers if layer.spiking]
+    return sum(layer.ac for layer in spiking) / (sum(layer.info.mac for layer in spiking) or 1)
 
 
 def evaluate_integers(run: Run) -> IntegerScores:

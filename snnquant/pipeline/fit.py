@@ -11,17 +11,32 @@ from torch import nn
 from snnquant.config import TrainingConfig
 from snnquant.pipeline.run import Run
 from snnquant.pipeline.run_start import unlabelled, write_history
-from snnquant.quantization import Plan
-from snnquant.spiking import SpikingNetwork
-from snnquant.training import AccumulateMeter, Epoch, Stage, Teacher, train
+from snnquant.quantization import Plan, Rule
+from snnquant.training import Epoch, SpikePenalty, Stage, Teacher, steps_per_epoch, train
 
 
 def fit(
-    run: Run, network: nn.Module, stage: Stage, teacher: Teacher | None, plan: Plan | None = None
+    run: Run,
+    network: nn.Module,
+    stage: Stage,
+    teacher: Teacher | None,
+    plan: Plan | None = None,
+    *,
+    penalised: bool = False,
 ) -> None:
     """Train a network on the training pixels, with progress, history and resumable state.
 
-    A quantization method's plan adds its rules and replaces options by its recipe.
+    Args:
+        run: The run, whose folder gets the history.
+        network: CNN or SNN, trained in place.
+        stage: Name, epochs and peak learning rate.
+        teacher: Source of soft labels, if any.
+        plan: Plan of a quantization method, which adds its rules and replaces options by its
+            recipe.
+        penalised: Whether `--spike-penalty` and `--spike-target` hold for the network.
+
+    Raises:
+        InputError: As `snnquant.training.train`, and for a target that no epoch meets.
     """
     network.to(run.device)
     plan = plan or Plan()
@@ -32,9 +47,10 @@ def fit(
         remark = f"loss {row.loss:.4f}  validation OA {100 * row.validation_accuracy:.2f} %"
         run.progress(stage.name, row.epoch + 1, stage.epochs, remark)
 
-    accumulates = None
-    if isinstance(network, SpikingNetwork) and settings.spike_penalty > 0:
-        accumulates = AccumulateMeter(network, run.patches.gather(run.split.train[:1]))
+    penalty = _penalty(run, network, stage, settings) if penalised else None
+    rules: list[Rule] = [rule(network) for rule in plan.rules]
+    if penalty is not None:
+        rules.append(penalty)
     run.progress(stage.name, 0, stage.epochs, remark_of_recipe)
     history = train(
         network,
@@ -46,8 +62,8 @@ def fit(
         seed=run.config.seed,
         teacher=teacher,
         unlabelled=unlabelled(run.config, run.scene) if teacher is not None else None,
-        accumulates=accumulates,
-        rules=[rule(network) for rule in plan.rules],
+        penalty=penalty,
+        rules=rules,
         on_epoch=report,
     )
     write_history(run.path / "history.csv", stage.name, history)
@@ -60,3 +76,19 @@ def _with_recipe(
     """Replace training options, and a stage's peak rate, by those that a method needs."""
     rate = recipe.get("learning_rate", stage.rate)
     return replace(training, **recipe), replace(stage, rate=rate)
+
+
+def _penalty(
+    run: Run, network: nn.Module, stage: Stage, training: TrainingConfig
+) -> SpikePenalty | None:
+    """Return the penalty on the accumulates of a network, if the options name one."""
+    if not training.spike_penalty and not training.spike_target:
+        return None
+    train = run.split.train
+    return SpikePenalty(
+        network,
+        run.patches.gather(train[:1]),
+        stage.epochs * steps_per_epoch(len(train), training.batch_size),
+        weight=training.spike_penalty,
+        target=training.spike_target,
+    )

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from snnquant.pipeline.kept_files import hand_on
 from snnquant.pipeline.run import Run
 from snnquant.pipeline.run_start import given
-from snnquant.pipeline.stages import convert_cnn, quantize_cnn, train_cnn, train_snn
+from snnquant.pipeline.stages import convert_cnn, quantize_cnn, train_cnn, train_snn, train_twin
 from snnquant.sampling import Split
 from snnquant.sampling.validation_blocks import hold_out_blocks, hold_out_squares
 from snnquant.stored_networks import Network
@@ -23,11 +23,19 @@ FRACTION = 0.3
 can validate than where the networks are kept."""
 DRAWS = 5
 """Times that blocks are held out where no network is trained for it."""
+
+
+def _train_teacher(run: Run) -> None:
+    if run.config.training.teacher == "twin":
+        train_twin(run)
+
+
 _STAGES: dict[Network, tuple[Callable[[Run], None], ...]] = {
     Network.CNN_FP32: (train_cnn,),
     Network.CNN_QUANTIZED: (train_cnn, quantize_cnn),
+    Network.CNN_TWIN: (train_cnn, train_twin),
     Network.SNN_CONVERTED: (train_cnn, convert_cnn),
-    Network.SNN_TRAINED: (train_cnn, convert_cnn, train_snn),
+    Network.SNN_TRAINED: (train_cnn, convert_cnn, _train_teacher, train_snn),
 }
 
 

@@ -31,6 +31,8 @@ SOURCE_FILE = "scene.json"
 """Place and digests of the scene's data."""
 HARDWARE_FILE = "hardware.toml"
 """Copy of the hardware that a user gave as a file."""
+CHIP_FILE = "chip.toml"
+"""Copy of the chip that a user gave as a file."""
 SCALING_FILE = "scaling.npz"
 """The scaling that a user gave as a file."""
 
@@ -40,8 +42,9 @@ def keep_files(folder: Path, config: RunConfig, scene: Scene) -> None:
 
     Raises InputError where one cannot be read or written.
     """
-    if config.hardware.endswith(".toml") and not (folder / HARDWARE_FILE).exists():
-        _copy(Path(config.hardware), folder / HARDWARE_FILE)
+    for name, kept in ((config.hardware, HARDWARE_FILE), (config.chip, CHIP_FILE)):
+        if name.endswith(".toml") and not (folder / kept).exists():
+            _copy(Path(name), folder / kept)
     if config.scaling.endswith(".npz") and not (folder / SCALING_FILE).exists():
         shift, scale = read_scaling(Path(config.scaling), scene.bands)
         with replacing(folder / SCALING_FILE) as temporary, temporary.open("wb") as file:
@@ -80,7 +83,7 @@ def hand_on(folder: Path, other: Path) -> None:
 
     Raises InputError where a file cannot be read or written.
     """
-    for name in (CARD_FILE, HARDWARE_FILE, SCALING_FILE):
+    for name in (CARD_FILE, HARDWARE_FILE, CHIP_FILE, SCALING_FILE):
         if (folder / name).exists() and not (other / name).exists():
             _copy(folder / name, other / name)
     if (folder / SOURCE_FILE).exists() and not (other / SOURCE_FILE).exists():

@@ -17,11 +17,12 @@ from torch import nn
 
 from snnquant.checkpoints import Checkpoint, load_checkpoint, save_checkpoint
 from snnquant.config import MethodConfig, RunConfig, read_config
-from snnquant.energy import find_hardware, load_costs
+from snnquant.energy import find_chip, find_hardware, load_costs
 from snnquant.errors import InputError
 from snnquant.models import build_model
 from snnquant.nn import GraphNetwork
 from snnquant.pipeline.kept_files import (
+    CHIP_FILE,
     HARDWARE_FILE,
     SCALING_FILE,
     SOURCE_FILE,
@@ -113,6 +114,7 @@ class Run:
         """
         require_new(path)
         find_hardware(config.hardware)
+        find_chip(config.chip)
         load_costs()  # refuses a wrong file before anything is trained
         name = Path(config.scene).stem if scene is None else scene.name
         made = scene is not None
@@ -223,6 +225,12 @@ class Run:
         """Name or file of the in-memory hardware; the run folder's copy of a file."""
         kept = self.path / HARDWARE_FILE
         return str(kept) if kept.exists() else self.config.hardware
+
+    @property
+    def chip(self) -> str:
+        """Name or file of the chip; the run folder's copy of a file."""
+        kept = self.path / CHIP_FILE
+        return str(kept) if kept.exists() else self.config.chip
 
     @property
     def refits(self) -> bool:
@@ -361,6 +369,11 @@ class Run:
             **configs,
         )
         save_checkpoint(self.file(name), checkpoint)
+        self._loaded.pop(Network.of(name), None)
+
+    def drop(self, name: str) -> None:
+        """Delete a network of the run, whose stage then runs again."""
+        self.file(name).unlink(missing_ok=True)
         self._loaded.pop(Network.of(name), None)
 
     def finish(self, stage: str) -> None:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from snnquant.checkpoints import Checkpoint
 from snnquant.config import RunConfig, SplitConfig, options_of, run_config_type, write_config
+from snnquant.config.methods import ACTIVATION_BITS, MethodConfig
 from snnquant.config.options import STAGES
 from snnquant.errors import InputError
 from snnquant.io import replacing
@@ -25,7 +26,7 @@ from snnquant.sampling.normalisation import read_scaling
 from snnquant.scenes import Scene
 from snnquant.scenes.pixels import remark
 from snnquant.spiking import SpikingNetwork
-from snnquant.stored_networks import Network
+from snnquant.stored_networks import Network, twin_activation_bits
 from snnquant.training import Epoch
 
 LAYER_VALUES = 2**25
@@ -71,9 +72,17 @@ def check_origin(
     shape = (checkpoint.bands, checkpoint.classes)
     if not same_scene or shape != (scene.bands, scene.classes):
         raise InputError(f"{file}: made for another scene, expected one for {config.scene}")
+    method = twin_method(config) if name is Network.CNN_TWIN else config.quantization
     for own in (checkpoint.model, checkpoint.quantization, checkpoint.neuron):
-        if own and own not in (config.model, config.quantization, config.neuron):
+        if own and own not in (config.model, method, config.neuron):
             raise InputError(f"{file}: found {own}, expected it as in the run's config.toml")
+
+
+def twin_method(config: RunConfig) -> MethodConfig | None:
+    """Return the quantization of the SNN's twin; None where the method quantizes no activation."""
+    method, bits = config.quantization, twin_activation_bits(config.neuron.time_steps)
+    fits = method.bits != 32 and hasattr(method, "activation_bits") and bits in ACTIVATION_BITS
+    return replace(method, activation_bits=bits) if fits else None  # type: ignore[call-arg]
 
 
 def large_classes(scene: Scene, config: SplitConfig) -> Scene:
@@ -117,7 +126,7 @@ def require_new(path: Path | None) -> None:
 
 
 def write_history(path: Path, stage: str, history: list[Epoch]) -> None:
-    """Put a stage's epochs into history.csv, replacing those that it held."""
+    """Put a stage's epochs into history.csv in the order of `Network`, replacing those it held."""
     rows: list[dict[str, Any]] = []
     if path.exists():
         with path.open(newline="", encoding="utf-8") as file:
@@ -125,7 +134,9 @@ def write_history(path: Path, stage: str, history: list[Epoch]) -> None:
     with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, [field.name for field in fields(Epoch)])
         writer.writeheader()
-        writer.writerows([*rows, *(asdict(row) for row in history)])
+        rows += [asdict(row) for row in history]
+        order = {network.stage: place for place, network in enumerate(Network)}
+        writer.writerows(sorted(rows, key=lambda row: order[row["stage"]]))
 
 
 def unlabelled(config: RunConfig, scene: Scene) -> torch.Tensor | None:

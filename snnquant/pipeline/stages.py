@@ -1,6 +1,6 @@
 """The stages of a run, each reading and writing the run folder, so that any can be the last.
 
-train_cnn -> quantize_cnn -> convert_cnn -> train_snn. A stage whose result
+train_cnn -> quantize_cnn -> convert_cnn -> train_twin -> train_snn. A stage whose result
 exists is not run again, and every stage starts from files, never from what an earlier one left in
 memory: a run that was killed and resumed ends like one that was not.
 
@@ -14,10 +14,10 @@ memory: a run that was killed and resumed ends like one that was not.
 ... )
 >>> with TemporaryDirectory() as folder:
 ...     run = Run.create(config, Path(folder) / "run")
-...     for stage in (train_cnn, quantize_cnn, convert_cnn, train_snn):
+...     for stage in (train_cnn, quantize_cnn, convert_cnn, train_twin, train_snn):
 ...         stage(run)
 ...     [network.value for network in run.present()]
-['cnn_fp32', 'cnn_quantized', 'snn_converted', 'snn_trained']
+['cnn_fp32', 'cnn_quantized', 'cnn_twin', 'snn_converted', 'snn_trained']
 """
 
 from __future__ import annotations
@@ -28,17 +28,19 @@ from torch import Tensor, nn
 
 from snnquant.config import RunConfig
 from snnquant.conversion import convert, fold_batch_norm
+from snnquant.errors import InputError
 from snnquant.io import write_json
 from snnquant.models import build_model
 from snnquant.pipeline.fit import fit
 from snnquant.pipeline.front_end_choice import choose_front_end, with_front_end
 from snnquant.pipeline.run import Run
-from snnquant.pipeline.run_start import KEY_MAP, batch_size_for, changed, store
+from snnquant.pipeline.run_start import KEY_MAP, batch_size_for, changed, store, twin_method
 from snnquant.pipeline.teacher import soft_labels
 from snnquant.quantization import Calibration, Plan, complete, quantize
+from snnquant.scenes.pixels import remark
 from snnquant.spiking import SpikingNetwork
 from snnquant.stored_networks import Network
-from snnquant.training import Stage, SynapseNorms, predict
+from snnquant.training import PotentialGrids, Stage, SynapseNorms, predict
 
 CALIBRATION_PATCHES = 1024
 """Training patches on which the thresholds are calibrated."""
@@ -134,8 +136,8 @@ def convert_cnn(run: Run) -> None:
     run.save(Network.SNN_CONVERTED, snn, neuron=run.config.neuron)
     assert report.validation_accuracy is not None
     what = "agreement with the CNN" if blocks else "validation OA"
-    remark = f"{what} {100 * report.validation_accuracy:.2f} %"
-    run.progress(Network.SNN_CONVERTED.stage, 1, 1, remark)
+    reached = f"{what} {100 * report.validation_accuracy:.2f} %"
+    run.progress(Network.SNN_CONVERTED.stage, 1, 1, reached)
 
 
 def train_snn(run: Run) -> None:
@@ -149,7 +151,9 @@ def train_snn(run: Run) -> None:
     """
     if not run.has(Network.SNN_TRAINED):
         config, training = run.config, run.config.training
-        snn = run.load(Network.SNN_CONVERTED).network
+        start = run.load(Network.SNN_CONVERTED)
+        snn = start.network
+        assert isinstance(snn, SpikingNetwork)
         if training.snn_start == "random":
             torch.manual_seed(config.seed)
             snn.cpu()  # so that the same numbers are drawn on every device
@@ -165,24 +169,66 @@ def train_snn(run: Run) -> None:
         calibration = _with_classes(run)
         if method and plan.trains:
             quantize(snn, method, calibration)
-        norms = None
-        if training.snn_batch_norm:
-            assert isinstance(snn, SpikingNetwork)
-            patches = _calibration(run)
-            norms = SynapseNorms(snn, patches[: batch_size_for(snn, patches[:1])])
-        teacher = soft_labels(run, run.load(Network.CNN_FP32).network)
-        stage = Stage(Network.SNN_TRAINED.stage, training.snn_epochs, training.learning_rate)
-        fit(run, snn, stage, teacher, plan)
+        norms = _norms(run, snn)
+        grid = start.grid
+        potentials = PotentialGrids(snn, None if grid is None else grid.step)
+        cnn, name = run.load(Network.CNN_FP32).network, Network.SNN_TRAINED
+        teacher = soft_labels(run, cnn, student=name)
+        stage = Stage(name.stage, training.snn_epochs, training.learning_rate)
+        fit(run, snn, stage, teacher, plan, penalised=True)
         if norms is not None:
             norms.fold()
         if method:
             (complete if plan.trains else quantize)(snn, method, calibration)
+        potentials.finish()
         run.save(Network.SNN_TRAINED, snn, quantization=run.quantization, neuron=config.neuron)
     run.finish(Network.SNN_TRAINED.stage)
 
 
+def train_twin(run: Run) -> None:
+    """Train the SNN's twin: the CNN under quantization, its activations as fine as T spikes.
+
+    It starts from the 32-bit CNN and has the SNN's soft labels, rate and batch norms. A run at 32
+    bits has none, nor has one whose quantization method, or CNN, has no activations to quantize;
+    that is said in one line on stderr.
+
+    Args:
+        run: A run with its 32-bit CNN; nothing is done if it has its twin.
+
+    Raises:
+        InputError: If the run has no CNN or a file cannot be written.
+    """
+    if run.quantization and not run.has(Network.CNN_TWIN):
+        method, training = twin_method(run.config), run.config.training
+        if method is None:
+            found = f"--quantization {run.quantization.method}, T = {run.config.neuron.time_steps}"
+            remark(f"no twin: found {found}, expected activations of 1 to 8 bits")
+            return
+        cnn, calibration = run.load(Network.CNN_FP32).network, _with_classes(run)
+        plan: Plan = method.plan()
+        try:
+            quantize(cnn, method, calibration)
+        except InputError as error:
+            remark(f"no twin: {error}")
+            return
+        if plan.trains:
+            epochs = training.twin_epochs or max(1, training.snn_epochs // 2)
+            norms = _norms(run, cnn)
+            name, start = Network.CNN_TWIN, run.load(Network.CNN_FP32).network
+            teacher = soft_labels(run, start, student=name)
+            stage = Stage(name.stage, epochs, training.learning_rate)
+            fit(run, cnn, stage, teacher, plan, penalised=True)
+            if norms is not None:
+                norms.fold()
+            complete(cnn, method, calibration)
+        run.save(Network.CNN_TWIN, cnn, quantization=method)
+    run.finish(Network.CNN_TWIN.stage)
+
+
 def change_options(run: Run, config: RunConfig) -> None:
     """Take other options for training a run's SNN and store them in its config.toml.
+
+    Its twin is trained anew.
 
     Args:
         run: A run without its trained SNN.
@@ -195,8 +241,18 @@ def change_options(run: Run, config: RunConfig) -> None:
     new = changed(run.config, config, set(run.present()), imported)
     if new != run.config:
         object.__setattr__(run, "config", new)
-        run.finish(Network.SNN_TRAINED.stage)  # what was begun was begun with other options
+        for name in (Network.SNN_TRAINED, Network.CNN_TWIN):
+            run.finish(name.stage)  # what was begun was begun with other options
+        run.drop(Network.CNN_TWIN)
         store(new, run.path)
+
+
+def _norms(run: Run, network: nn.Module) -> SynapseNorms | None:
+    """Put batch norms after the synapses of an SNN or its twin, if the options say so."""
+    if not run.config.training.snn_batch_norm:
+        return None
+    patches = _calibration(run)
+    return SynapseNorms(network, patches[: batch_size_for(network, patches[:1])])
 
 
 def _calibration(run: Run) -> Tensor:

@@ -6,7 +6,7 @@ from snnquant.models import require_convertible
 from snnquant.pipeline.evaluation import evaluate
 from snnquant.pipeline.run import Run
 from snnquant.pipeline.scene_map import draw_map
-from snnquant.pipeline.stages import convert_cnn, quantize_cnn, train_cnn, train_snn
+from snnquant.pipeline.stages import convert_cnn, quantize_cnn, train_cnn, train_snn, train_twin
 from snnquant.report import RunMetrics, write_html
 
 
@@ -35,10 +35,10 @@ def run_all(run: Run) -> RunMetrics:
     ...     (Path(folder) / "run" / "map.png").exists()
     True
     >>> len(metrics.networks)
-    4
+    5
     """
     require_convertible(run.config.model)
-    for stage in (train_cnn, quantize_cnn, convert_cnn, train_snn):
+    for stage in (train_cnn, quantize_cnn, convert_cnn, train_twin, train_snn):
         stage(run)
     metrics = evaluate(run)
     draw_map(run)

@@ -9,7 +9,8 @@ from typing import Any, Self
 from snnquant.report.calibration import SmoothedScores
 from snnquant.report.json_records import Record, from_json, to_json
 from snnquant.report.run_metrics import ControlScores, SceneMetrics
-from snnquant.report.sections import BLANK, CONTROLS, Section, percent
+from snnquant.report.sections import CONTROLS
+from snnquant.report.table_parts import BLANK, Section, percent
 from snnquant.stored_networks import Network
 from snnquant.training import Scores
 

@@ -74,6 +74,7 @@ def _read(hint: Any, value: Any, place: str) -> Any:
     if origin in (list, tuple) and isinstance(value, list | tuple):
         return origin(_read(inner[0], item, f"{place}[{i}]") for i, item in enumerate(value))
     accepted = (int, float) if hint is float else hint
-    if origin is None and isinstance(value, accepted) and not isinstance(value, bool):
+    fits = isinstance(value, bool) == (hint is bool)  # a bool is an int too
+    if origin is None and isinstance(value, accepted) and fits:
         return value
     raise InputError(f"{place}: found {value!r:.40}, expected {(origin or hint).__name__}")

@@ -11,7 +11,8 @@ from jinja2 import Environment, StrictUndefined, Template
 from snnquant.errors import InputError
 from snnquant.io import replacing
 from snnquant.report.run_metrics import RunMetrics
-from snnquant.report.sections import headings, percent, sections, summary
+from snnquant.report.sections import headings, sections, summary
+from snnquant.report.table_parts import percent
 
 MAPS = {
     "map_and_truth.png": "Classification map",

@@ -36,7 +36,8 @@ _FILES = {
     "card.toml": "Copy of the scene's card; the run needs the card's own file no more.",
     "scene.json": "Folder of the scene's data, also as seen from here, and their digests; "
     "`--scene FOLDER` says where they went.",
-    "hardware.toml, scaling.npz": "Copies of the files of `--hardware` and `--scaling`, if any.",
+    "hardware.toml, chip.toml, scaling.npz": "Copies of the files of `--hardware`, `--chip` and "
+    "`--scaling`, if any.",
     "split.npz": "Flat indices of training, validation and test pixels, protocol, seed and notes.",
     **{
         network.file: f"{network.heading}, made by `snnquant {network.subcommand}`; `{network}` "
@@ -52,8 +53,8 @@ _FILES = {
     "held_out/": "Run folder of the networks without validation blocks, by which these choices "
     "were made; only where blocks validate, without `--no-refit`.",
     "workload.json": "The layers of the trained, quantized SNN, as `pim-sim` reads them.",
-    "workload_cnn_quantized.json, workload_cnn.json": "Those of the quantized CNN and of the "
-    "CNN in floating point.",
+    "workload_cnn_twin.json, workload_cnn_quantized.json, workload_cnn.json": "Those of the SNN's "
+    "twin, of the quantized CNN and of the CNN in floating point.",
     "early_exit.json": "Result of `snnquant evaluate --early-exit`: [keys](#early_exitjson).",
     "integers.json": "Result of `snnquant evaluate --integers`: [keys](#integersjson).",
     "across_SCENE.json": "Result of `snnquant evaluate --scene OTHER`: [keys](#across_scenejson).",
@@ -82,6 +83,7 @@ _KEYS = {
 _ENTRIES = {
     **{"spike_rates": "LAYER", "operations": "NETWORK", "calibration": "NETWORK"},
     **{"scored": "CLASS", "left_out": "CLASS", "operations_by_width": "NETWORK"},
+    **dict.fromkeys(("energy_nj", "map_energy_nj", "ratio", "map_ratio"), "SCHEDULE"),
 }
 _ATTRIBUTE = re.compile(r"^    (\w+): (.*(?:\n {5,}.*)*)", re.MULTILINE)
 _NETWORKS = ", ".join(f"`{network}`" for network in Network)
@@ -130,8 +132,10 @@ def _described(file: str, cls: type) -> str:
     if file == "metrics.json":
         text += (
             f"\n\nKeys are only added under a schema number, never removed. NETWORK is one of\n"
-            f"{_NETWORKS}. `[]` stands for each\nentry of a list, TABLE for a cost table, LAYER "
-            "for a layer."
+            f"{_NETWORKS}. `[]` stands\nfor each entry of a list, TABLE for a cost table, LAYER "
+            "for a layer, SCHEDULE for\n`events` (A: step after step, as the events come), "
+            "`time_inner` (B: all steps of an input at\nonce), `dense` (C: every product) or "
+            "`best` (the cheapest for each layer)."
         )
     return text + "\n"
 
@@ -156,7 +160,7 @@ def _entry(name: str, path: str, hint: typing.Any) -> tuple[str, typing.Any]:
     if typing.get_origin(hint) is dict:
         inner = typing.get_args(hint)[1]
         if typing.get_origin(inner) is dict:
-            return f"{path}.TABLE.NETWORK", typing.get_args(inner)[1]
+            return f"{path}.{_ENTRIES.get(name, 'TABLE')}.NETWORK", typing.get_args(inner)[1]
         path, hint = f"{path}.{_ENTRIES.get(name, 'TABLE')}", inner
     while typing.get_origin(hint) in (list, tuple):
         hint, path = typing.get_args(hint)[0], f"{path}[]"

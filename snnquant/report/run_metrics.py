@@ -10,6 +10,7 @@ from snnquant.errors import InputError
 from snnquant.nn import LayerInfo
 from snnquant.report.calibration import Calibration, SmoothedScores
 from snnquant.report.json_records import Record, from_json, to_json
+from snnquant.report.rival_metrics import Rival
 from snnquant.stored_networks import Network
 from snnquant.training import Scores
 
@@ -198,7 +199,7 @@ class RunMetrics:
     controls: Controls | None = None
     """Classifiers that need no network; a network worth its cost beats them."""
     operations: dict[str, Operations] = field(default_factory=dict)
-    """Operations per classified pixel, by network."""
+    """Operations per classified pixel, by network; the twin's products with zeros are none."""
     operations_by_width: dict[str, tuple[OperationCount, ...]] | None = None
     """All operations per pixel classified on its own by kind and widths, by network."""
     energy_pj: dict[str, dict[str, float]] = field(default_factory=dict)
@@ -217,6 +218,8 @@ class RunMetrics:
     """Effort in bit operations per pixel of a map, by cost table and network."""
     map_effort_ratio: dict[str, dict[str, float]] | None = None
     """The same ratio per pixel of a map."""
+    rival: Rival | None = None
+    """The trained SNN against its twin, the CNN of the same weights and as many levels."""
     pim: FirstLayerMetrics | None = None
     """The first layer in memory; only for a quantized SNN."""
     calibration: dict[Network, Calibration] | None = None
@@ -244,6 +247,20 @@ class RunMetrics:
 
 
 @dataclass(frozen=True)
+class FixedSteps(Record):
+    """Scores of the trained SNN where every pixel has the same number of time steps."""
+
+    time_steps: int
+    """Time steps of every pixel, 1 to the T that the network was trained with."""
+    overall_accuracy: float
+    """Overall accuracy on test pixels, 0 to 1."""
+    accumulates_per_mac: float
+    """Accumulates over the dense MACs of the layers that receive spikes."""
+    energy_pj: dict[str, float]
+    """Compute energy in pJ per pixel, by cost table."""
+
+
+@dataclass(frozen=True)
 class EarlyExit(Record):
     """Content of early_exit.json: cost of stopping each pixel once its class is settled."""
 
@@ -265,6 +282,8 @@ class EarlyExit(Record):
     """Compute energy with early exit in pJ per pixel, by cost table."""
     energy_pj_of_all_steps: dict[str, float]
     """Compute energy of all T steps in pJ per pixel, by cost table."""
+    fixed_steps: tuple[FixedSteps, ...] = ()
+    """Scores at 1, 2, ... T steps without early exit; empty in files of before."""
 
 
 @dataclass(frozen=True)

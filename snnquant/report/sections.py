@@ -3,33 +3,32 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
 from importlib import resources
 from typing import Any, TypeVar
 
 from snnquant.report.calibration import Calibration
+from snnquant.report.rival_metrics import BEST, SCHEDULES
+from snnquant.report.rival_sections import over_twin, verdicts
 from snnquant.report.run_metrics import Controls, FirstLayerMetrics, RunMetrics, SplitMetrics
+from snnquant.report.table_parts import ALONE, BLANK, IN_MAP, Section, percent
 from snnquant.stored_networks import Network
 
 T = TypeVar("T")
-BLANK = "-"
 CONTROLS = {
     "coordinates": "coordinates only",
     "lda": "LDA on spectrum and window mean",
     "svm": "SVM on window mean",
 }
 """Controls by their keys in metrics.json, with their names."""
-
-
-@dataclass(frozen=True)
-class Section:
-    """A table: one heading per column of values, rows that start with their label, notes."""
-
-    title: str
-    columns: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-    notes: tuple[str, ...] = ()
+WIDTHS, PAPER = "horowitz_widths", "ace_snn"
+"""Cost tables of the first table: compute only at true widths, and the ACE-SNN paper's rule."""
+_ON_CHIP = "A, B, C: nJ per pixel on {}, memory included."
+_ENERGIES = (
+    "Compute only: nJ per pixel at 45 nm, every operation at the bits of its operands "
+    "(horowitz_widths). Paper: its own rule (ace_snn), for comparison with the paper, whose ratios "
+    "are those of a 32-bit and a 6-bit CNN, means of three scenes."
+)
 
 
 def summary(metrics: RunMetrics) -> str:
@@ -53,7 +52,13 @@ def headings(metrics: RunMetrics) -> dict[Network, str]:
 def sections(metrics: RunMetrics) -> list[Section]:
     """Return every table that the metrics hold the numbers of."""
     paper = published(metrics.scene.name)
-    found = [_comparison(metrics, paper), *_prices(metrics, paper), _split(metrics.split)]
+    found = [_comparison(metrics, paper)]
+    if metrics.rival is not None:
+        found.append(over_twin(metrics.rival))
+        found.append(verdicts(metrics.rival, metrics.model.time_steps))
+    if {Network.SNN_CONVERTED, Network.SNN_TRAINED} <= metrics.networks.keys():
+        found.append(_converted(metrics))
+    found += [*_prices(metrics), _split(metrics.split)]
     if metrics.calibration:
         found.append(_confidence(metrics, metrics.calibration))
     if metrics.controls is not None:
@@ -63,11 +68,6 @@ def sections(metrics: RunMetrics) -> list[Section]:
     if metrics.pim is not None:
         found.append(_first_layer(metrics.pim, paper))
     return found
-
-
-def percent(share: float | None) -> str:
-    """Format a share of 1 in per cent."""
-    return BLANK if share is None else f"{100 * share:.2f}"
 
 
 def published(scene: str) -> dict[str, Any] | None:
@@ -91,6 +91,8 @@ def _ratio(factor: float) -> str:
 
 def _comparison(metrics: RunMetrics, paper: dict[str, Any] | None) -> Section:
     present = headings(metrics)
+    if Network.SNN_TRAINED in present:
+        present.pop(Network.SNN_CONVERTED, None)  # has a table of its own
     rows: list[tuple[str, ...]] = []
 
     def add(
@@ -114,22 +116,64 @@ def _comparison(metrics: RunMetrics, paper: dict[str, Any] | None) -> Section:
         counts = {key: getattr(count, kind) for key, count in metrics.operations.items()}
         if counts:
             add(kind.upper(), counts, "{:,.0f}".format)
+    for label, energies in _nanojoules(metrics):
+        add(label, energies, _price)
+    published = _published_ratio(paper)
+    for place, ratio in ((ALONE, metrics.energy_ratio), (IN_MAP, metrics.map_energy_ratio or {})):
+        if ratio.get(PAPER):
+            add(f"paper: over SNN {place}", ratio[PAPER], _ratio, published)
+            published = BLANK
     notes = (
         *_beaten_by(metrics),
         *(() if paper is None else (f"{paper['source']}.",)),
-        "MAC: multiply-accumulate, AC: accumulate (spikes), of one pixel's patch.",
+        "MAC: multiply-accumulate, AC: accumulate (spikes), of one pixel's patch"
+        + ("; the twin skips zeros." if Network.CNN_TWIN in present else "."),
+        *((_ON_CHIP.format(metrics.rival.chip),) if metrics.rival else ()),
+        *((_ENERGIES,) if metrics.energy_pj else ()),
     )
-    beside = () if paper is None else ("ACE-SNN",)
-    return Section("Networks", (*present.values(), *beside), tuple(rows), notes)
+    columns = (*present.values(), *(() if paper is None else ("ACE-SNN",)))
+    return Section("Networks", columns, tuple(rows), notes)
+
+
+def _converted(metrics: RunMetrics) -> Section:
+    name, cells = Network.SNN_CONVERTED, dict[str, str]()
+    scores, count = metrics.networks[name], metrics.operations.get(name)
+    if count is not None:
+        cells |= {"MAC": f"{count.mac:,.0f}", "AC": f"{count.ac:,.0f}"}
+    cells |= {"OA, %": percent(scores.oa)}
+    if scores.smoothed is not None:
+        cells |= {"OA smoothed, %": percent(scores.smoothed.oa)}
+    cells |= {"AA, %": percent(scores.aa), "kappa, %": percent(scores.kappa)}
+    rows = ((name.heading, *cells.values()),)
+    return Section("Before the training of the SNN", tuple(cells), rows)
+
+
+def _nanojoules(metrics: RunMetrics) -> Iterator[tuple[str, dict[str, float]]]:
+    """Yield rows of energies in nJ by network: on a chip, compute only, by the paper's rule."""
+    alone, in_map = metrics.energy_pj, metrics.map_energy_pj or {}
+    rival = metrics.rival
+    on_chip = ({}, {}) if rival is None else (rival.energy_nj, rival.map_energy_nj or {})
+    for place, spent, prices in zip((ALONE, IN_MAP), on_chip, (alone, in_map), strict=True):
+        for schedule, by_network in spent.items():
+            if schedule != BEST:
+                yield f"nJ {place}: {SCHEDULES[schedule]}", by_network
+        if WIDTHS in prices:
+            yield f"nJ {place}: compute only", _thousandths(prices[WIDTHS])
+    for place, prices in ((ALONE, alone), (IN_MAP, in_map)):
+        if PAPER in prices:
+            yield f"paper: nJ {place}", _thousandths(prices[PAPER])
+
+
+def _thousandths(prices: Mapping[str, float]) -> dict[str, float]:
+    return {name: price / 1000 for name, price in prices.items()}
 
 
 PIXEL, MAP = "per pixel classified on its own", "per pixel of a map"
 ENERGY, EFFORT = "Energy, pJ", "Effort, bit operations"
 NOTES = {
     ENERGY: (
-        "ratio: energy of a CNN over that of the trained SNN. horowitz_widths prices every "
-        "operation at the bits of its operands, element-wise ones too; the others MAC and AC by "
-        "the bits of the weights."
+        "ratio: energy of a CNN over that of the trained SNN. Other cost tables than those of the "
+        "first table; horowitz prices MAC and AC by the bits of the weights."
     ),
     EFFORT: (
         "ace: bits of a weight times bits of an input, per product; acev2 adds element-wise work; "
@@ -139,7 +183,7 @@ NOTES = {
 """Explanations under the tables of a pixel classified on its own."""
 
 
-def _prices(metrics: RunMetrics, paper: dict[str, Any] | None) -> list[Section]:
+def _prices(metrics: RunMetrics) -> list[Section]:
     """Return the tables of energies and efforts; a map's windows share their work."""
     present, found = headings(metrics), []
     for quantity, place, prices, ratios in (
@@ -148,27 +192,25 @@ def _prices(metrics: RunMetrics, paper: dict[str, Any] | None) -> list[Section]:
         (EFFORT, PIXEL, metrics.effort, metrics.effort_ratio),
         (EFFORT, MAP, metrics.map_effort, metrics.map_effort_ratio),
     ):
-        beside = quantity == ENERGY and paper is not None
         rows: list[tuple[str, ...]] = []
         for table, values in (prices or {}).items():
-            cells = (_price(values[key]) if key in values else BLANK for key in present)
-            rows.append((table, *cells, *([BLANK] if beside else [])))
+            if table not in (WIDTHS, PAPER):
+                cells = (_price(values[key]) if key in values else BLANK for key in present)
+                rows.append((table, *cells))
         for table, factors in (ratios or {}).items():
-            if factors:
+            if factors and table not in (WIDTHS, PAPER):
                 cells = (_ratio(factors[key]) if key in factors else BLANK for key in present)
-                published = [_published_ratio(paper, table)] if beside else []
-                rows.append((f"ratio ({table})", *cells, *published))
-        if prices:
-            columns = (*present.values(), *(["ACE-SNN"] if beside else []))
-            notes = [NOTES[quantity]] if place == PIXEL else []
-            if beside and place == PIXEL:
-                notes.append("ACE-SNN's ratios: 32-bit and 6-bit CNN, mean of three scenes.")
-            found.append(Section(f"{quantity} {place}", columns, tuple(rows), tuple(notes)))
+                rows.append((f"ratio ({table})", *cells))
+        if prices and rows:
+            notes = (NOTES[quantity],) if place == PIXEL else ()
+            found.append(
+                Section(f"{quantity} {place}", tuple(present.values()), tuple(rows), notes)
+            )
     return found
 
 
-def _published_ratio(paper: dict[str, Any] | None, table: str) -> str:
-    if paper is None or paper["energy_ratio"]["cost_table"] != table:
+def _published_ratio(paper: dict[str, Any] | None) -> str:
+    if paper is None:
         return BLANK
     factors = (paper["energy_ratio"][key] for key in (Network.CNN_FP32, Network.CNN_QUANTIZED))
     return ", ".join(_ratio(factor) for factor in factors)

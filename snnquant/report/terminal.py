@@ -13,7 +13,8 @@ from rich.table import Table
 from rich.text import Text
 
 from snnquant.report.run_metrics import RunMetrics
-from snnquant.report.sections import Section, sections, summary
+from snnquant.report.sections import sections, summary
+from snnquant.report.table_parts import Section
 
 WIDTH = 100
 """Columns that the tables fit, and have where the output is no terminal."""

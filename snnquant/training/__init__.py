@@ -1,19 +1,23 @@
 """Training: one loop for CNN and SNN, scores, synapse norms and the spike penalty."""
 
-from snnquant.training.loop import Epoch, Samples, Stage, Teacher, predict, train
+from snnquant.training.loop import Epoch, Samples, Stage, Teacher, predict, steps_per_epoch, train
 from snnquant.training.metrics import Scores, confusion
-from snnquant.training.spike_penalty import AccumulateMeter
+from snnquant.training.potential_grids import PotentialGrids
+from snnquant.training.spike_penalty import AccumulateMeter, SpikePenalty
 from snnquant.training.synapse_norm import SynapseNorms
 
 __all__ = [
     "AccumulateMeter",
     "Epoch",
+    "PotentialGrids",
     "Samples",
     "Scores",
+    "SpikePenalty",
     "Stage",
     "SynapseNorms",
     "Teacher",
     "confusion",
     "predict",
+    "steps_per_epoch",
     "train",
 ]

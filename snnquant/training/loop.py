@@ -120,7 +120,7 @@ def train(
     seed: int = 0,
     teacher: Teacher | None = None,
     unlabelled: Tensor | None = None,
-    accumulates: Callable[[], Tensor] | None = None,
+    penalty: Callable[[], Tensor] | None = None,
     rules: Sequence[Rule] = (),
     on_epoch: Callable[[Epoch], None] = lambda epoch: None,
 ) -> list[Epoch]:
@@ -148,8 +148,7 @@ def train(
             on the CPU; only those of training and unlabelled pixels are read.
         unlabelled: Flat indices of pixels that only the teacher labels, int64; `config.unlabelled`
             of them are drawn per labelled pixel.
-        accumulates: Returns the relative cost of the last forward's spikes, a scalar; times
-            `config.spike_penalty` it is added to the loss.
+        penalty: Returns a scalar of the last forward, which is added to the loss.
         rules: Rules of the quantization method. Epochs are validated, and the best one is kept, in
             the form that the rules deploy; an epoch that a rule does not allow is never the best.
         on_epoch: Called with the row of every epoch, those of a resumed training included.
@@ -179,7 +178,7 @@ def train(
         network.parameters(), stage.rate, weight_decay=config.weight_decay, fused=True
     )
     settings = _settings(stage, config, seed)
-    loss_of = _Loss(network, teacher, config, accumulates)
+    loss_of = _Loss(network, teacher, config, penalty)
     history: list[Epoch] = []
     best = copy.deepcopy(network.state_dict())
     if state_path.exists():
@@ -211,8 +210,8 @@ def train(
         on_epoch(row)
     if history and not any(row.allowed for row in history):
         raise InputError(
-            f"{stage.name}: found no epoch that the quantization method allows, expected more "
-            "epochs or options that can be met"
+            f"{stage.name}: found no epoch that the quantization method and --spike-target "
+            "allow, expected more epochs or options that can be met"
         )
     network.load_state_dict(best)
     network.eval()
@@ -234,7 +233,7 @@ def _one_epoch(
     clamp = getattr(network, "clamp_", lambda: None)
     # Batch norm needs two patches: one left over joins the last batch.
     count = len(training.indices)
-    steps = max(1, math.ceil((count - 1) / config.batch_size))
+    steps = steps_per_epoch(count, config.batch_size)
     sizes = [config.batch_size] * (steps - 1) + [count - (steps - 1) * config.batch_size]
     total = 0.0
     for step, batch in enumerate(torch.split(torch.randperm(count), sizes)):
@@ -257,6 +256,11 @@ def _one_epoch(
             rule.after_step()
         total += loss.item() * len(batch)
     return total / count
+
+
+def steps_per_epoch(count: int, batch_size: int) -> int:
+    """Return the optimizer steps in which `count` patches are used once."""
+    return max(1, math.ceil((count - 1) / batch_size))
 
 
 def one_cycle(progress: float) -> float:
@@ -282,7 +286,7 @@ class _Loss:
     network: nn.Module
     teacher: Teacher | None
     config: TrainingConfig
-    accumulates: Callable[[], Tensor] | None
+    penalty: Callable[[], Tensor] | None
 
     def __call__(self, patches: Tensor, classes: Tensor, pixels: Tensor) -> Tensor:
         """Return the loss of patches [N, ...], of which the first, one per class, are labelled.
@@ -300,8 +304,8 @@ class _Loss:
                 logits.log_softmax(1), target, log_target=True, reduction="batchmean"
             )
             loss = (1 - share) * loss + share * divergence
-        if self.accumulates is not None:
-            loss = loss + self.config.spike_penalty * self.accumulates()
+        if self.penalty is not None:
+            loss = loss + self.penalty()
         return loss
 
     @staticmethod
@@ -340,8 +344,8 @@ def _settings(stage: Stage, config: TrainingConfig, seed: int) -> dict[str, Any]
     """Return everything that a resumed training must agree in with the interrupted one."""
     names = ["batch_size", "weight_decay", "distillation", "spike_penalty", "unlabelled"]
     own = {"stage": stage.name, "epochs": stage.epochs, "learning_rate": stage.rate, "seed": seed}
-    if config.teacher != "cnn":
-        names.append("teacher")
+    standard = TrainingConfig()
+    names += [n for n in ("teacher", "spike_target") if getattr(config, n) != getattr(standard, n)]
     return own | {name: getattr(config, name) for name in (*names, "precision")}
 
 

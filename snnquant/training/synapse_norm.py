@@ -1,4 +1,4 @@
-"""Batch norm after the synapses of an SNN while it trains."""
+"""Batch norm after the synapses of an SNN, or of a folded CNN, while it trains."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from snnquant.nn.hooks import evaluating, recording
-from snnquant.nn.kinds import SYNAPSES
+from snnquant.nn.kinds import ACTIVATIONS, SYNAPSES
 from snnquant.quantization import scale_channels
 from snnquant.spiking import Neuron, SpikingNetwork
 
@@ -25,7 +25,7 @@ class _ChannelNorm(_BatchNorm):
 
 
 class SynapseNorms:
-    """Batch norms after every synapse of an SNN that a LIF layer follows, until they are folded.
+    """Batch norms after every synapse that a LIF layer or activation follows, until folded.
 
     They start with the mean m and the variance v that a synapse's currents have on `patches`
     [N, ...], with scale sqrt(v + eps) and shift m, which leaves the network's function unchanged.
@@ -37,13 +37,17 @@ class SynapseNorms:
     not axis 1 get none.
 
     Args:
-        network: SNN, changed in place.
+        network: SNN or CNN, changed in place.
         patches: Patches [N, 1, B, h, w] that the first statistics come from.
     """
 
-    def __init__(self, network: SpikingNetwork, patches: Tensor) -> None:
+    def __init__(self, network: nn.Module, patches: Tensor) -> None:
         self.norms: dict[nn.Module, _ChannelNorm] = {}
-        synapses = {str(i): synapse for i, synapse in enumerate(_before_neurons(network))}
+        if isinstance(network, SpikingNetwork):
+            found = _before_neurons(network)
+        else:
+            found = _before_activations(network, patches[:1])
+        synapses = {str(i): synapse for i, synapse in enumerate(found)}
         with evaluating(network), recording(synapses, self._insert):
             network(patches)
         self.handles = [
@@ -90,3 +94,16 @@ def _before_neurons(network: SpikingNetwork) -> list[nn.Module]:
         if name in feeding or isinstance(layer, Neuron):
             feeding.update(sources)
     return found
+
+
+def _before_activations(network: nn.Module, patch: Tensor) -> list[nn.Module]:
+    """Return the convolutions and dense layers of a CNN that run before its last activation."""
+    modules = dict(network.named_modules())
+    kinds = (*SYNAPSES, *ACTIVATIONS)
+    watched = {name: module for name, module in modules.items() if isinstance(module, kinds)}
+    ran: list[nn.Module] = []
+    with evaluating(network), recording(watched, lambda name, *_: ran.append(modules[name])):
+        network(patch)
+    while ran and not isinstance(ran[-1], ACTIVATIONS):
+        ran.pop()
+    return [module for module in ran if isinstance(module, SYNAPSES)]

@@ -220,6 +220,7 @@ OUTSIDE = [
     (TrainingConfig, "weight_decay", "--weight-decay", [-1, 1e39]),
     (TrainingConfig, "distillation", "--distillation", [-0.1, 1.1]),
     (TrainingConfig, "spike_penalty", "--spike-penalty", [-0.1, math.nan]),
+    (TrainingConfig, "spike_target", "--spike-target", [-0.1, math.nan]),
     (TrainingConfig, "unlabelled", "--unlabelled", [-0.1, 101, math.nan]),
     (TrainingConfig, "snn_start", "--snn-start", ["", "cnn"]),
     (TrainingConfig, "trained_neuron", "--trained-neuron", ["none"]),

@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
+from snnquant.stored_networks import Network
+
 if TYPE_CHECKING:
     from tests.end_to_end.conftest import Command
 
 pytestmark = pytest.mark.slow
 
-CNNS = {"cnn_fp32", "cnn_quantized"}
+CNNS = {network.value for network in Network if not network.spiking}
 
 
 @pytest.fixture(scope="module")

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from snnquant.stored_networks import Network
+
 if TYPE_CHECKING:
     from tests.end_to_end.conftest import Command, Contents, Finished, Results, Start
 
@@ -22,7 +24,7 @@ OPTIONS = (
     *("--scene", "synthetic:48x48x32", "--widths", "8", "16", "32", "32", "--batch-size", "32"),
     *("--cnn-epochs", "12", "--quantized-epochs", "1", "--snn-epochs", "8"),
 )
-CHECKPOINTS = {"cnn": "cnn.safetensors", "snn": "snn.safetensors"}
+CHECKPOINTS = {network.stage: network.file for network in Network}
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +61,7 @@ def stop_in(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("stage", ["cnn", "snn"])
+@pytest.mark.parametrize("stage", ["cnn", "cnn_twin", "snn"])
 def test_killed_run_resumes_to_the_same_bits(
     stop_in: Any, unbroken: Path, snnquant: Command, results: Results, stage: str
 ) -> None:
@@ -100,7 +102,12 @@ def test_resuming_clears_what_a_kill_left_half_written(
 ) -> None:
     state = (copy / "cnn.safetensors").read_bytes()
     (copy / ".4242.snn.state.safetensors").write_bytes(state[:100])
-    for stage in ("cnn", "cnn_quantized", "snn"):  # killed before the last step of the stage
+    for stage in (
+        "cnn",
+        "cnn_quantized",
+        "cnn_twin",
+        "snn",
+    ):  # killed before the last step of the stage
         (copy / f"{stage}.state.safetensors").write_bytes(state)
     assert snnquant("run", "--resume", copy).code == 0
     assert results(copy) == results(finished.folder)
@@ -111,6 +118,7 @@ def test_resuming_clears_what_a_kill_left_half_written(
     [
         ["metrics.json", "workload.json", "report.html", "map.png", "map.npy"],
         ["snn.safetensors", "metrics.json"],
+        ["cnn_twin.safetensors", "workload_cnn_twin.json", "metrics.json"],
         ["split.npz"],
     ],
     ids=" ".join,

@@ -19,16 +19,17 @@ from snnquant.config import ModelConfig, read_config
 from snnquant.models import build_model
 from snnquant.sampling import Split
 from snnquant.scenes import load_scene
+from snnquant.stored_networks import Network
 
 if TYPE_CHECKING:
     from tests.end_to_end.conftest import Command, Finished, Results
 
-NETWORKS = ("cnn_fp32", "cnn_quantized", "snn_converted", "snn_trained")
+NETWORKS = tuple(network.value for network in Network)
 FILES = {
     *("config.toml", "split.npz", "history.csv", "conversion.json", "metrics.json"),
-    *("cnn.safetensors", "cnn_quantized.safetensors", "snn_converted.safetensors"),
-    *("snn.safetensors", "workload.json", "report.html"),
-    *("workload_cnn.json", "workload_cnn_quantized.json"),
+    *(network.file for network in Network),
+    *("workload.json", "report.html"),
+    *("workload_cnn.json", "workload_cnn_quantized.json", "workload_cnn_twin.json"),
     *("map.png", "map_and_truth.png", "map.npy", "map.img", "map.hdr"),
     *("map_smoothed.png", "map_smoothed_and_truth.png", "map_smoothed.npy", "map_smoothed.img"),
     *("map_smoothed.hdr", "map_confidence.png", "map_confidence.npy", "map_distance.png"),
@@ -59,7 +60,8 @@ def test_metrics_hold_the_contract(finished: Finished) -> None:
         assert set(energy) == set(NETWORKS)
         for network, ratio in metrics["energy_ratio"][table].items():
             assert ratio == pytest.approx(energy[network] / energy["snn_trained"])
-        assert set(metrics["energy_ratio"][table]) == {"cnn_fp32", "cnn_quantized"}
+        cnns = {network.value for network in Network if not network.spiking}
+        assert set(metrics["energy_ratio"][table]) == cnns
     assert set(metrics["spike_rates"]) == {"lif1", "lif2", "lif3", "lif4"}
     assert all(0 <= rate <= 1 for rate in metrics["spike_rates"].values())
     for quantity in ("energy", "delay", "edp"):
@@ -90,7 +92,7 @@ def test_scores_can_be_had_from_the_map_and_the_split(finished: Finished) -> Non
 def test_history_has_a_row_for_every_epoch(finished: Finished) -> None:
     with (finished.folder / "history.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
-    asked = Counter({"cnn": 3, "cnn_quantized": 2, "snn": 3})
+    asked = Counter({"cnn": 3, "cnn_quantized": 2, "cnn_twin": 1, "snn": 3})
     assert asked <= Counter(row["stage"] for row in rows)
     assert all(0 <= float(row["validation_accuracy"]) <= 1 for row in rows)
 
@@ -161,8 +163,9 @@ def test_at_32_bits_nothing_is_quantized(
     *_, headline, _, _, last = outcome.out.splitlines()
     assert (headline, last.split()[:3]) == ("next:", ["snnquant", "export", str(folder)])
     metrics = json.loads((folder / "metrics.json").read_text())
-    assert metrics.keys() & {"cnn_quantized", "pim"} == set()
+    assert metrics.keys() & {"cnn_quantized", "cnn_twin", "rival", "pim"} == set()
     assert not (folder / "cnn_quantized.safetensors").exists()
+    assert not (folder / "cnn_twin.safetensors").exists()
     trained = load_checkpoint(folder / "snn.safetensors")
     assert (trained.quantization, trained.bits) == (None, None)
     assert metrics["energy_ratio"]["ace_snn"].keys() == {"cnn_fp32"}
@@ -256,7 +259,7 @@ def test_subcommands_in_turn_end_like_a_run(
     outcome = snnquant("convert", folder)
     assert outcome.code == 0
     converted = json.loads((folder / "metrics.json").read_text())
-    assert set(NETWORKS) & set(converted) == set(NETWORKS[:3])
+    assert set(NETWORKS) - set(converted) == {"cnn_twin", "snn_trained"}
     tuned = json.loads(snnquant("finetune", folder, "--json").out)
     assert json.loads(snnquant("evaluate", folder, "--json").out) == tuned
     assert tuned | {"run": ""} == finished.metrics | {"run": ""}

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from snnquant.inference import Readout
-from snnquant.pipeline import evaluation, run_start
+from snnquant.pipeline import evaluation, prices, run_start
 from snnquant.pipeline.run import Run
 from snnquant.stored_networks import Network
 
@@ -31,7 +31,7 @@ def test_scores_do_not_depend_on_how_many_patches_fit_the_memory(
 
     monkeypatch.setattr(run_start, "LAYER_VALUES", 1)
     # Both run more patches at once.
-    monkeypatch.setattr(evaluation, "dense_form", lambda *_: None)
+    monkeypatch.setattr(prices, "dense_form", lambda *_: None)
     monkeypatch.setattr(evaluation, "choose_readout", lambda *_: (Readout(), None))
     handle = torch.nn.modules.module.register_module_forward_hook(note)
     try:

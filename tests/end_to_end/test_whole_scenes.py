@@ -108,7 +108,13 @@ def test_integers_give_nearly_the_same_map_and_stopping_early_too(
     assert sum(metrics["early_exit"]["share_by_step"]) == pytest.approx(1)
     for table, energy in metrics["early_exit"]["energy_pj"].items():
         assert energy <= metrics["early_exit"]["energy_pj_of_all_steps"][table] * (1 + 1e-9)
+    fixed = metrics["early_exit"]["fixed_steps"]
+    steps = metrics["early_exit"]["time_steps"]
+    assert [row["time_steps"] for row in fixed] == list(range(1, steps + 1))
+    counts = [row["accumulates_per_mac"] for row in fixed]
+    assert counts == sorted(counts)
     full = metrics["early_exit"]["overall_accuracy_of_all_steps"]
+    assert fixed[-1]["overall_accuracy"] == full
     assert full == pytest.approx(metrics["integers"]["overall_accuracy_in_floats"])
     assert metrics["integers"]["agreement"] > 0.9
     assert json.loads((copy / "integers.json").read_text()) == metrics["integers"]

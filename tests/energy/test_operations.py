@@ -239,14 +239,14 @@ def test_a_forward_that_fails_leaves_no_hooks(patches_of):
 
 @given(**NETWORKS, quantized=st.booleans())
 @settings(deadline=None, max_examples=20)
-def test_the_meter_reads_what_measure_counts_by_rate(seed, steps, strides, quantized, patches_of):
+def test_the_meter_reads_what_measure_counts(seed, steps, strides, quantized, patches_of):
     network, patches = random_network(seed, steps, strides), patches_of(BANDS, WINDOW, seed)
     if quantized:
         quantize(network, QuantizationConfig())
     meter = AccumulateMeter(network, patches.gather(PIXELS[:1]))
     network(patches.gather(PIXELS))
     spiking = [row for row in measure(network, patches, PIXELS) if row.spiking]
-    expected = sum(row.ac_by_rate for row in spiking) / sum(row.info.mac for row in spiking)
+    expected = sum(row.ac for row in spiking) / sum(row.info.mac for row in spiking)
     network(patches.gather(PIXELS))
     assert meter().item() == pytest.approx(expected, rel=1e-5)
 

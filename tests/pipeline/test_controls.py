@@ -153,7 +153,7 @@ def test_a_run_keeps_its_controls(finished: tuple[Path, RunMetrics]):
 
 def test_a_cnn_without_an_snn_has_controls_too(copied):
     run = copied()
-    for name in ("cnn_quantized", "snn_converted", "snn"):
+    for name in ("cnn_quantized", "cnn_twin", "snn_converted", "snn"):
         (run.path / f"{name}.safetensors").unlink()
     metrics = evaluate(run)
     assert list(metrics.networks) == ["cnn_fp32"]

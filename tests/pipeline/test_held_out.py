@@ -19,7 +19,7 @@ from snnquant.pipeline.held_out import HELD_OUT, held_out_run
 from snnquant.pipeline.import_cnn import import_cnn
 from snnquant.pipeline.run import Run
 from snnquant.pipeline.scene_map import draw_map
-from snnquant.pipeline.stages import convert_cnn, quantize_cnn, train_cnn, train_snn
+from snnquant.pipeline.stages import convert_cnn, quantize_cnn, train_cnn, train_snn, train_twin
 from snnquant.report.json_records import to_json
 from snnquant.sampling import make_split
 from snnquant.scenes import FixedMask
@@ -41,7 +41,7 @@ def blocks(config: RunConfig) -> RunConfig:
 
 
 def train_all(run: Run) -> None:
-    for stage in (train_cnn, quantize_cnn, convert_cnn, train_snn):
+    for stage in (train_cnn, quantize_cnn, convert_cnn, train_twin, train_snn):
         stage(run)
 
 
@@ -122,18 +122,16 @@ def test_the_choices_are_those_of_the_inner_run(refitted: Path) -> None:
     assert to_json(own) != to_json(readouts.kept_readout(outer, Network.SNN_TRAINED))
 
 
-def test_the_front_end_is_in_the_counts_of_every_network(refitted: Path) -> None:
-    """Pixels on a grid come after it, so that it is a layer before the first kernel."""
+def test_the_front_end_is_merged_into_the_first_kernel_of_every_network(refitted: Path) -> None:
+    """It spans all bands, so that the matrix costs nothing."""
     run, metrics = Run.open(refitted), json.loads((refitted / "metrics.json").read_text())
-    assert run.normalisation.components is not None
-    first, second = 6 * run.normalisation.components.shape[1], 6 * 8
+    assert run.config.scaling.startswith("within-class:")
+    assert run.normalisation.components is None
+    first, second = 6 * run.config.model.inputs(run.scene.bands), 6 * 8
     classifier = 8 * run.scene.classes
-    cnn = metrics["operations"]["cnn_fp32"]["mac"]
-    matrix = np.count_nonzero(run.normalisation.components)
-    assert cnn == 9 * (matrix + first + second) + classifier
+    assert metrics["operations"]["cnn_fp32"]["mac"] == 9 * (first + second) + classifier
     steps = run.config.neuron.time_steps
-    snn = metrics["operations"]["snn_trained"]["mac"]
-    assert snn == 9 * (matrix + first) + steps * classifier
+    assert metrics["operations"]["snn_trained"]["mac"] == 9 * first + steps * classifier
 
 
 def test_the_map_is_that_of_the_outer_network(refitted: Path, tmp_path: Path) -> None:

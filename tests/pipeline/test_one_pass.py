@@ -11,7 +11,7 @@ import pytest
 from torch import nn
 
 from snnquant.energy import measure
-from snnquant.pipeline import evaluation, run
+from snnquant.pipeline import evaluation, prices, run
 from snnquant.report import RunMetrics
 from snnquant.stored_networks import Network
 
@@ -23,7 +23,7 @@ def test_each_network_is_read_once_and_sees_each_test_pixel_once(
 ) -> None:
     files: Counter[str] = Counter()
     patches: list[int] = []
-    load, observe = run.load_checkpoint, evaluation.observe
+    load, observe = run.load_checkpoint, prices.observe
 
     def counted(path: Path) -> Any:
         files[path.name] += 1
@@ -41,7 +41,7 @@ def test_each_network_is_read_once_and_sees_each_test_pixel_once(
         return seen
 
     monkeypatch.setattr(run, "load_checkpoint", counted)
-    monkeypatch.setattr(evaluation, "observe", watched)
+    monkeypatch.setattr(prices, "observe", watched)
     metrics = evaluation.evaluate(copied())
     assert files == dict.fromkeys((network.file for network in Network), 1)
     # One patch tells the shapes of the layers.

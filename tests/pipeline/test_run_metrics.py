@@ -12,8 +12,9 @@ import pytest
 
 from snnquant.energy import load_costs
 from snnquant.errors import InputError
+from snnquant.report.rival_metrics import SCHEDULES
 from snnquant.report.run_folder import run_folder_page
-from snnquant.report.run_metrics import EarlyExit, NetworkMetrics, RunMetrics
+from snnquant.report.run_metrics import EarlyExit, FixedSteps, NetworkMetrics, RunMetrics
 from snnquant.stored_networks import Network
 
 GOLDEN = Path(__file__).with_name("golden_metrics_keys.txt")
@@ -59,6 +60,7 @@ def test_files_of_before_and_of_later_are_read(stored: dict[str, Any]) -> None:
     later = ("operations_by_width", "effort", "effort_ratio", "map_effort", "map_effort_ratio")
     for table in ("energy_pj", "energy_ratio"):
         del stored[table]["horowitz_widths"]
+    later = ("rival", *later)
     for name in ("controls", "pim", "spike_rates", "map_energy_pj", "map_energy_ratio", *later):
         del stored[name]
     read = RunMetrics.from_dict(stored | {"early_exit": {}, "conversion": 3})
@@ -122,18 +124,20 @@ def test_the_page_explains_every_key(finished: tuple[Path, RunMetrics]) -> None:
     meanings = dict(row.removeprefix("| `").removesuffix(" |").split("` | ") for row in rows)
     assert [key for key, meaning in meanings.items() if len(meaning.split()) < 1] == []
     _, metrics = finished
-    generic, tables = set(), {cost.name for cost in load_costs()}
+    generic, names = set(), dict.fromkeys((cost.name for cost in load_costs()), "TABLE")
+    names |= dict.fromkeys(SCHEDULES, "SCHEDULE")
     for path in paths(metrics.to_dict()):
         parts = [
             "NETWORK" if part in set(Network) else "LAYER" if part.startswith("lif") else part
             for part in path.replace("[]", ".[]").split(".")
         ]
-        text = ".".join("TABLE" if part in tables else part for part in parts)
+        text = ".".join(names.get(part, part) for part in parts)
         text = text.replace(".[]", "[]")
         generic.add(text)
     assert generic - {key.replace("[][]", "").removesuffix("[]") for key in meanings} == set()
 
 
 def test_early_exit_survives_its_file() -> None:
-    result = EarlyExit((0.5, 0.0), 2, 1.5, (0.5, 0.5), 0.9, 0.9, 1.0, {"a": 1.0}, {"a": 2.0})
+    fixed = (FixedSteps(1, 0.8, 0.2, {"a": 1.0}), FixedSteps(2, 0.9, 0.4, {"a": 2.0}))
+    result = EarlyExit((0.5, 0.0), 2, 1.5, (0.5, 0.5), 0.9, 0.9, 1.0, {"a": 1.0}, {"a": 2.0}, fixed)
     assert EarlyExit.from_dict(json.loads(json.dumps(result.to_dict()))) == result

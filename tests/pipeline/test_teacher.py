@@ -8,11 +8,12 @@ import torch
 from torch import nn
 
 from snnquant.config import ModelConfig, RunConfig, TrainingConfig
+from snnquant.errors import InputError
 from snnquant.inference import Edges
 from snnquant.inference.edges import mean_within_edges
 from snnquant.pipeline.controls import lda_probabilities, score_controls, svm_probabilities
 from snnquant.pipeline.run import Run
-from snnquant.pipeline.stages import convert_cnn, train_cnn, train_snn
+from snnquant.pipeline.stages import convert_cnn, train_cnn, train_snn, train_twin
 from snnquant.pipeline.teacher import soft_labels
 from snnquant.stored_networks import Network
 from snnquant.training import Samples, Stage, predict, train
@@ -35,6 +36,17 @@ def taught(path, teacher, unlabelled=0.0, passes=0):
 def test_the_cnn_is_the_teacher_by_default(tmp_path):
     run, cnn = taught(tmp_path, "cnn"), nn.Identity()
     assert soft_labels(run, cnn) is cnn
+
+
+def test_the_twin_teaches_the_snn_and_is_taught_by_the_cnn(tmp_path):
+    run, cnn = taught(tmp_path, "twin"), nn.Identity()
+    assert soft_labels(run, cnn, Network.CNN_TWIN) is cnn
+    with pytest.raises(InputError, match="cnn_twin"):
+        soft_labels(run, cnn)
+    train_twin(run)
+    teacher, twin = soft_labels(run, cnn), run.load(Network.CNN_TWIN).network
+    patches = run.patches.gather(run.split.train[:8])
+    torch.testing.assert_close(teacher(patches), twin(patches), rtol=0, atol=0)
 
 
 @pytest.mark.parametrize("unlabelled", [0.0, 1.0])

@@ -103,5 +103,8 @@ def test_a_stopped_training_with_a_rule_resumes_bit_for_bit(fit) -> None:
 
 
 def test_a_rule_that_allows_no_epoch_is_refused(fit) -> None:
-    with pytest.raises(InputError, match="snn: found no epoch that the quantization method allows"):
+    with pytest.raises(
+        InputError,
+        match="snn: found no epoch that the quantization method and --spike-target allow",
+    ):
         fit("none", allowed=lambda epoch: False)

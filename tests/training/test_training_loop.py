@@ -191,14 +191,13 @@ def test_unlabelled_pixels_add_only_the_teachers_divergence(many, toy, state):
 
 
 @pytest.mark.parametrize("penalty", [0.0, 0.7])
-def test_the_penalty_times_the_accumulates_is_added(penalty, toy, tmp_path):
-    price = torch.tensor(0.25, requires_grad=True)
+def test_the_penalty_is_added(penalty, toy, tmp_path):
+    price = torch.tensor(penalty, requires_grad=True)
     losses = []
-    for number, accumulates in enumerate((None, lambda: price)):
-        state, cost = tmp_path / f"{number}.safetensors", {"accumulates": accumulates}
-        (row,) = fit(toy_network(), toy, state, **STILL, spike_penalty=penalty, **cost)
+    for number, term in enumerate((None, lambda: price)):
+        (row,) = fit(toy_network(), toy, tmp_path / f"{number}", **STILL, penalty=term)
         losses.append(row.loss)
-    assert losses[1] - losses[0] == pytest.approx(penalty * 0.25, abs=1e-6)
+    assert losses[1] - losses[0] == pytest.approx(penalty, abs=1e-6)
 
 
 def test_without_a_teacher_the_loss_is_only_cross_entropy(toy, tmp_path):
