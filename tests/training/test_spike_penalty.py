@@ -76,7 +76,7 @@ def test_a_loose_target_changes_nothing(kind, build, samples, tmp_path):
     ends = []
     for number, target in enumerate((0.0, 100.0)):
         network, penalty = build(kind, target=target)
-        fitted(network, penalty, samples, tmp_path / f"{number}")
+        fitted(network, penalty, samples, tmp_path / f"{number}", epochs=5)
         ends.append(network.state_dict())
     assert all(map(torch.equal, ends[0].values(), ends[1].values()))
 
@@ -89,8 +89,9 @@ def test_a_stopped_training_resumes_bit_for_bit(options, build, samples, tmp_pat
 
     whole, penalty = build("quantized snn", **options)
     history = fitted(whole, penalty, samples, tmp_path / "whole")
+    stopped = build("quantized snn", **options)
     with pytest.raises(KeyboardInterrupt):
-        fitted(*build("quantized snn", **options), samples, tmp_path / "stopped", on_epoch=stop)
+        fitted(*stopped, samples, tmp_path / "stopped", on_epoch=stop)
     resumed, again = build("quantized snn", **options)
     assert fitted(resumed, again, samples, tmp_path / "stopped") == history
     assert again.state_dict().keys() == penalty.state_dict().keys()
