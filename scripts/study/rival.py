@@ -77,7 +77,7 @@ GROUPS = {
         | {"SNN T=2, 0.1": {"time_steps": 2, "spike_target": 0.1}},
     ),
     "wide": Group(
-        _small((16, 128, 384)),
+        _small((16, 128, 256)),
         {"W6A2": _bits(2)},
         {
             f"SNN T=2, {target}": {"time_steps": 2, "spike_target": target}
