@@ -53,12 +53,11 @@ class Group:
     """Options that SNNs change, by row."""
 
 
-def _small(widths: tuple[int, ...] | None = None, **options: Any) -> RunConfig:
+def _small(name: str = "cnn1x1h", widths: tuple[int, ...] | None = None) -> RunConfig:
     return RunConfig(
-        model=ModelConfig(name="cnn1x1h", widths=widths),
+        model=ModelConfig(name=name, widths=widths),
         scaling="within-class:0.3",
         training=TrainingConfig(cnn_epochs=40, snn_epochs=40, twin_epochs=40),
-        **options,
     )
 
 
@@ -77,7 +76,7 @@ GROUPS = {
         | {"SNN T=2, 0.1": {"time_steps": 2, "spike_target": 0.1}},
     ),
     "wide": Group(
-        _small((16, 128, 256)),
+        _small(widths=(16, 128, 256)),
         {"W6A2": _bits(2)},
         {
             f"SNN T=2, {target}": {"time_steps": 2, "spike_target": target}
@@ -101,13 +100,24 @@ GROUPS = {
         {f"W{bits}A2": _bits(2) | {"bits": bits} for bits in (4, 3)},
         {f"SNN T=2, W{bits}": {"time_steps": 2, "bits": bits} for bits in (4, 3)},
     ),
+    "short": Group(
+        _small(),
+        {f"W6A{bits}": _bits(bits) for bits in (1, 2, 3)},
+        {f"SNN T={steps}": {"time_steps": steps} for steps in (1, 2)}
+        | {"SNN T=2, 0.1": {"time_steps": 2, "spike_target": 0.1}},
+    ),
+    "cnn1x1": Group(
+        _small("cnn1x1"),
+        {"W6A2": _bits(2)},
+        {f"SNN T={steps}": {"time_steps": steps} for steps in (2, 1)},
+    ),
     "cnn32h": Group(
         RunConfig(training=TrainingConfig(snn_epochs=40, twin_epochs=40)),
         {"W6A3": _bits(3)},
         {"SNN T=5": {"time_steps": 5}, "SNN T=2": {"time_steps": 2}},
     ),
 }  # fmt: skip
-"""Groups by name; `front` and `wide` are shapes of cnn1x1h."""
+"""Groups by name. front, short (for small scenes), wide, hardware and bits: shapes of cnn1x1h."""
 CNN = "CNN 32-bit"
 
 
