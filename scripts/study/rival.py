@@ -1,6 +1,6 @@
 """Study of SNNs against CNNs with quantized activations: accuracy and energy of one front.
 
-    python scripts/study/rival.py [--scenes indian_pines] [--groups front] [--seeds 31 32] [--jobs 2]
+    python scripts/study/rival.py [--scenes indian_pines] [--groups front] [--seeds 31] [--jobs 2]
 
 A group of rows shares the options of its 32-bit CNN, which is trained once per scene and seed; each
 row quantizes it (CNN), or converts and trains it (SNN), as the command in its record does. Test
