@@ -26,6 +26,7 @@ SUBCOMMANDS = {
     "evaluate": "Score and price the networks of a run.",
     "map": "Classify every pixel of the scene.\n\n"
     "Writes a PNG, npy and ENVI file to the run's folder. Interrupted maps resume on rerun.",
+    "report": "Write report.html of a run anew: one page with all of it.",
     "energy": "Operations and energy, layer by layer.",
     "workload": "Write a checkpoint's layers as the file that pim-sim reads.",
     "export": "Write a network for other programs: ONNX, NIR, snnTorch, Brian2.",
