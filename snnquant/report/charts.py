@@ -22,6 +22,8 @@ class _Axis:
     start: float
     end: float
     log: bool = False
+    whole: bool = False
+    """Ticks at whole numbers only."""
 
     def at(self, value: float) -> float:
         low, high = self.low, self.high
@@ -36,10 +38,10 @@ class _Axis:
                 math.ceil(math.log10(self.low)), math.floor(math.log10(self.high)) + 1
             )
             return [10.0**exponent for exponent in exponents]
-        return _ticks(self.low, self.high)
+        return _ticks(self.low, self.high, whole=self.whole)
 
 
-def _ticks(low: float, high: float, wanted: int = 5) -> list[float]:
+def _ticks(low: float, high: float, wanted: int = 5, whole: bool = False) -> list[float]:
     """Return round numbers between two ends.
 
     >>> _ticks(0, 1)
@@ -50,6 +52,9 @@ def _ticks(low: float, high: float, wanted: int = 5) -> list[float]:
     step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= raw * 0.999)
     first = math.ceil(low / step - 1e-9)
     last = math.floor(high / step + 1e-9)
+    if whole:
+        step = max(1.0, step)
+        first, last = math.ceil(low / step), math.floor(high / step)
     return [round(k * step, 12) for k in range(first, last + 1)]
 
 
@@ -63,6 +68,7 @@ def line_chart(
     marks: bool = False,
     y_ends: tuple[float, float] | None = None,
     colours: Sequence[str] = (),
+    sizes: Sequence[float] = (),
 ) -> Markup:
     """Return a chart of lines with its axes and a legend.
 
@@ -75,6 +81,7 @@ def line_chart(
         marks: Draw a dot at every point.
         y_ends: Ends of the vertical axis; those of the values by default.
         colours: Colours of the series, "#rrggbb"; those of the page by default.
+        sizes: Radii of the points of the first series, which then has no line.
 
     >>> chart = line_chart("loss", {"<cnn>": [(1, 2.0), (2, 1.0)]}, "epoch", "loss")
     >>> "<polyline" in chart, "&lt;cnn&gt;" in chart
@@ -90,13 +97,18 @@ def line_chart(
         high = max(high, low * 10)
     elif low == high:
         low, high = low - 1, high + 1
-    x = _Axis(min(xs), max(xs), _LEFT, _WIDTH - _RIGHT)
+    whole = all(value.is_integer() for value in xs)
+    x = _Axis(min(xs), max(xs), _LEFT, _WIDTH - _RIGHT, whole=whole)
     y = _Axis(low, high, _HEIGHT - _BOTTOM, _TOP, log)
     drawn = [_frame(x, y, x_label)]
     for k, line in enumerate(series.values()):
         places = [(x.at(a), y.at(b)) for a, b in line if _finite((a, b))]
         text = " ".join(f"{a},{b}" for a, b in places)
         stroke = _stroke(k, colours)
+        if sizes and k == 0:
+            dot = Markup('<circle class="dot filled s0" cx="{}" cy="{}" r="{:.1f}"/>')
+            drawn += [dot.format(*at, size) for at, size in zip(places, sizes, strict=True)]
+            continue
         drawn.append(Markup('<polyline class="line {}" points="{}"/>').format(stroke, text))
         if marks:
             dot = Markup('<circle class="dot s{}" cx="{}" cy="{}" r="3.5"/>')

@@ -11,12 +11,14 @@ from numpy.typing import NDArray
 
 from snnquant.report.answer import main_network
 from snnquant.report.charts import line_chart
-from snnquant.report.rival_metrics import SCHEDULES
+from snnquant.report.rival_metrics import BEST, SCHEDULES
 from snnquant.report.run_metrics import RunMetrics
 from snnquant.report.run_record import RunRecord
 from snnquant.report.scene_views import SceneViews, Spikes
 from snnquant.report.sections import WIDTHS, headings
 from snnquant.report.table_parts import ALONE, IN_MAP, percent
+
+_FOLDED = tuple(name for schedule, name in SCHEDULES.items() if schedule != BEST)
 
 
 def measurements(
@@ -51,8 +53,11 @@ def _spike_parts(metrics: RunMetrics, spikes: Spikes | None) -> dict[str, Any]:
     }
     many = max(len(rates) for rates in spikes.rates.values()) > 1
     label = "spikes per neuron, by step"
+    ends = 0.0, max(max(rates) for rates in spikes.rates.values()) or 1.0
     return {
-        "step_chart": line_chart("Spike rates by step", series, "step", label, marks=True)
+        "step_chart": line_chart(
+            "Spike rates by step", series, "step", label, marks=True, y_ends=ends
+        )
         if many
         else "",
         "spike_pixels": spikes.pixels,
@@ -81,13 +86,12 @@ def _energies(metrics: RunMetrics) -> list[dict[str, Any]]:
     groups: list[tuple[str, dict[str, float]]] = []
     rival = metrics.rival
     on_chip = ({}, {}) if rival is None else (rival.energy_nj, rival.map_energy_nj or {})
-    compute = metrics.energy_pj, metrics.map_energy_pj or {}
-    for place, spent, prices in zip((ALONE, IN_MAP), on_chip, compute, strict=True):
-        for schedule, by_network in spent.items():
-            groups.append((f"{SCHEDULES[schedule]}, {place}", by_network))
-        if WIDTHS in prices:
-            nanojoules = {name: price / 1000 for name, price in prices[WIDTHS].items()}
-            groups.append((f"compute only, {place}", nanojoules))
+    for schedule in reversed(SCHEDULES):  # the best one first
+        for place, spent in zip((ALONE, IN_MAP), on_chip, strict=True):
+            groups.append((f"{SCHEDULES[schedule]}, {place}", spent.get(schedule, {})))
+    for place, prices in ((ALONE, metrics.energy_pj), (IN_MAP, metrics.map_energy_pj or {})):
+        nanojoules = {name: price / 1000 for name, price in prices.get(WIDTHS, {}).items()}
+        groups.append((f"compute only, {place}", nanojoules))
     names, main = headings(metrics), main_network(metrics)
     found = []
     for title, by_network in groups:
@@ -104,7 +108,7 @@ def _energies(metrics: RunMetrics) -> list[dict[str, Any]]:
             }
             for name, value in values.items()
         ]
-        found.append({"title": title, "bars": bars})
+        found.append({"title": title, "bars": bars, "folded": title.startswith(_FOLDED)})
     return found
 
 
@@ -124,12 +128,14 @@ def _calibration(metrics: RunMetrics, views: SceneViews | None) -> dict[str, Any
     bins = [] if views is None else views.reliability()
     chart = Markup("")
     if bins:
-        low = min(min(confidence, accuracy) for confidence, accuracy, _ in bins)
-        low = min(low, 0.9)
+        low = min(0.9, *(min(confidence, accuracy) for confidence, accuracy, _ in bins))
+        most = max(count for _, _, count in bins)
+        sizes = [2.5 + 9 * (count / most) ** 0.5 for _, _, count in bins]
         points = [(confidence, accuracy) for confidence, accuracy, _ in bins]
         series = {main.heading: points, "perfectly calibrated": [(low, low), (1.0, 1.0)]}
+        label = "accuracy of test pixels; the area of a dot is their number"
         chart = line_chart(
-            "Reliability", series, "confidence", "accuracy of test pixels", y_ends=(low, 1.0)
+            "Reliability", series, "confidence", label, y_ends=(low, 1.0), sizes=sizes
         )
     if own is None:
         return {"reliability": chart, "selective": Markup(""), "calibration_note": ""}
@@ -140,7 +146,7 @@ def _calibration(metrics: RunMetrics, views: SceneViews | None) -> dict[str, Any
     }
     label = "accuracy of the most certain test pixels, %"
     note = (
-        f"Expected calibration error of the {main.heading}: {percent(own.ece)} % at temperature "
+        f"Expected calibration error ({main.heading}): {percent(own.ece)} % at temperature "
         f"{own.temperature:.2f}, {percent(own.ece_uncalibrated)} % at temperature 1 (15 bins, Guo "
         "et al. 2017). Chosen on validation pixels, measured on test pixels."
     )

@@ -16,6 +16,7 @@ from snnquant.report.page_pictures import cube_sheet, pictures, planes, sheet, s
 from snnquant.report.run_metrics import RunMetrics
 from snnquant.report.scene_views import Floats, SceneViews
 from snnquant.scenes import Scene
+from snnquant.stored_networks import Network
 
 _ROLES = ("no label", "training", "validation", "test", "in none")
 
@@ -123,6 +124,7 @@ def _data(
         "names": scene.class_names,
         "colours": scene.colours,
         "main": main_network(metrics).heading,
+        "cnn": Network.CNN_FP32.heading,
         "roles": _ROLES,
         "pictures": [{"key": p.key, "title": p.title, "plane": p.plane} for p in drawn],
         "left": left,

@@ -218,7 +218,7 @@
       facts.append(value);
     };
     if (planes.main) add(data.main, named(found), found);
-    if (planes.cnn) add("CNN 32-bit", named(planes.cnn[at]), planes.cnn[at]);
+    if (planes.cnn) add(data.cnn, named(planes.cnn[at]), planes.cnn[at]);
     if (planes.smoothed) add("Smoothed", named(planes.smoothed[at]), planes.smoothed[at]);
     add("Ground truth", truth ? named(truth) : "no label", truth);
     if (truth && found) add("Verdict", truth === found ? "✓ right" : "✗ wrong");
