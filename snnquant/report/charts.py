@@ -83,7 +83,7 @@ def line_chart(
         colours: Colours of the series, "#rrggbb"; those of the page by default.
         sizes: Radii of the points of the first series, which then has no line.
 
-    >>> chart = line_chart("loss", {"<cnn>": [(1, 2.0), (2, 1.0)]}, "epoch", "loss")
+    >>> chart = line_chart("loss", {"<cnn>": [(1, 2), (2, 1)], "snn": [(1, 1)]}, "epoch", "loss")
     >>> "<polyline" in chart, "&lt;cnn&gt;" in chart
     (True, True)
     """
@@ -97,7 +97,7 @@ def line_chart(
         high = max(high, low * 10)
     elif low == high:
         low, high = low - 1, high + 1
-    whole = all(value.is_integer() for value in xs)
+    whole = all(float(value).is_integer() for value in xs)
     x = _Axis(min(xs), max(xs), _LEFT, _WIDTH - _RIGHT, whole=whole)
     y = _Axis(low, high, _HEIGHT - _BOTTOM, _TOP, log)
     drawn = [_frame(x, y, x_label)]

@@ -137,7 +137,7 @@ def sheet(stack: NDArray[np.uint8], step: int) -> Sheet:
     """Return planes [N, h, w] as one PNG that is about as high as wide.
 
     >>> sheet(np.zeros((5, 4, 4), np.uint8), step=2).columns
-    3
+    2
     """
     data, columns = _sheet_png(stack)
     encoded = base64.b64encode(data).decode("ascii")
@@ -187,7 +187,7 @@ def shown_bands(scene: Scene) -> tuple[tuple[int, int, int], str]:
 
     >>> from snnquant.scenes import load_scene
     >>> shown_bands(load_scene("synthetic:12x12x8"))[0]
-    (4, 2, 1)
+    (2, 1, 0)
     """
     waves, given = scene.wavelengths_nm, scene.default_bands
     if given is not None and len(given) == 3:

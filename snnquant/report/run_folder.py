@@ -71,7 +71,8 @@ _FILES = {
     "class mean of the training pixels over the root of the number of bands: 1 is typical of "
     "training pixels; 0 without data.",
     "map_CUBE.*, map_CUBE_*": "The same of another cube, by `snnquant map --cube`.",
-    "report.html": "Tables and map on one page, which needs no other file.",
+    "report.html": "Answer, map, spectra, classes, spikes, energy, training, calibration and all "
+    "tables on one page, which needs no other file and no network; `snnquant report` writes it anew.",
 }
 _KEYS = {
     "metrics.json": RunMetrics,
