@@ -165,9 +165,11 @@ def _of_spikes(run: Run, checkpoint: Checkpoint, classes: NDArray[np.integer]) -
 def _spikes(run: Run, network: SpikingNetwork, classes: NDArray[np.integer]) -> Spikes | None:
     """Record spikes of test pixels: of a few hundred for the rates, of one per class to draw."""
     labels, test = run.scene.labels.ravel(), run.split.test
-    right = test[classes.ravel()[test] == labels[test]]
+    right = classes.ravel()[test] == labels[test]
+    ordered = np.concatenate([test[right], test[~right]])  # right ones first
     examples = {
-        int(number): int(right[labels[right] == number][0]) for number in np.unique(labels[right])
+        int(number): int(ordered[labels[ordered] == number][0])
+        for number in np.unique(labels[test])
     }
     drawn = np.random.default_rng(run.config.seed).permutation(test)[:_SPIKE_PIXELS]
     pixels = torch.from_numpy(np.concatenate([drawn, np.array([*examples.values()], np.int64)]))

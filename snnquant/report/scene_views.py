@@ -27,7 +27,8 @@ class Spikes:
     layer: str
     """LIF layer of the rasters, the last one."""
     rasters: Mapping[int, NDArray[np.bool_]]
-    """Spikes [T, neurons] by class number, of one test pixel per class."""
+    """Spikes [T, neurons] by class number, of one test pixel per class, classified
+    rightly where one is."""
     places: Mapping[int, tuple[int, int]]
     """Row and column of that pixel, by class number."""
 
