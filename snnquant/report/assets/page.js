@@ -139,6 +139,17 @@
     canvas.style.touchAction = view.zoom > 1 ? "none" : "pan-y";
   };
 
+  const explain = () => {
+    const captions = $("#captions");
+    captions.replaceChildren();
+    for (const key of new Set([left.value, right.value])) {
+      const caption = pictures[key].image.parentElement.querySelector("figcaption");
+      const line = element("span", "");
+      if (caption.childNodes.length > 1) line.append(...caption.cloneNode(true).childNodes);
+      captions.append(line);
+    }
+  };
+
   const mark = (scale) => {
     const side = Math.max(scale, 9), away = (side - scale) / 2;
     const x = box.left + selected.column * scale - away, y = box.top + selected.row * scale - away;
@@ -364,7 +375,10 @@
       else return;
       event.preventDefault();
     });
-    for (const control of [left, right, swipe]) control.addEventListener("input", draw);
+    swipe.addEventListener("input", draw);
+    for (const control of [left, right]) {
+      control.addEventListener("input", () => { explain(); draw(); });
+    }
     $("#zoom-in").addEventListener("click", () => zoomBy(1.5));
     $("#zoom-out").addEventListener("click", () => zoomBy(1 / 1.5));
     $("#zoom-all").addEventListener("click", () => zoomBy(1 / 32));
@@ -394,6 +408,7 @@
     cube = await decoded(data.cube.png);
     $("#viewer").hidden = false;
     listen();
+    explain();
     draw();
     select(...data.first);
     root.dataset.ready = "true";
