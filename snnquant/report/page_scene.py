@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from snnquant.report.answer import main_network
 from snnquant.report.charts import line_chart
 from snnquant.report.class_table import class_rows
-from snnquant.report.page_pictures import cube_sheet, pictures, planes, sheet, step_of
+from snnquant.report.page_pictures import Sheet, cube_sheet, pictures, planes, sheet, step_of
 from snnquant.report.run_metrics import RunMetrics
 from snnquant.report.scene_views import Floats, SceneViews
 from snnquant.scenes import Scene
@@ -60,6 +60,7 @@ def map_parts(metrics: RunMetrics, views: SceneViews | None) -> dict[str, Any]:
     if views is None:
         return {"pictures": [], "data": ""}
     scene, drawn = views.scene, pictures(views)
+    cube = cube_sheet(scene)
     mean, sd = _class_spectra(views)
     axis, unit = _axis(scene)
     step = step_of(scene)
@@ -88,7 +89,7 @@ def map_parts(metrics: RunMetrics, views: SceneViews | None) -> dict[str, Any]:
         "pictures": drawn,
         "picture_size": size,
         "legend": legend,
-        "map_note": "" if step == 1 else f"It shows every {step}th pixel in both directions.",
+        "map_note": _coarser("Pictures", step) + _coarser("Spectra", cube[0].step),
         "spectra": line_chart(
             "Mean spectra of the classes",
             series,
@@ -98,7 +99,7 @@ def map_parts(metrics: RunMetrics, views: SceneViews | None) -> dict[str, Any]:
         ),
         "spectra_note": "The spectrum of any pixel beside those of its classes: click it on the "
         "map, in a browser with JavaScript.",
-        "data": Markup(_json(_data(metrics, views, drawn, (mean, sd), axis, unit))),
+        "data": Markup(_json(_data(metrics, views, drawn, cube, (mean, sd), axis, unit))),
     }
 
 
@@ -106,12 +107,13 @@ def _data(
     metrics: RunMetrics,
     views: SceneViews,
     drawn: list[Any],
+    sheet_of_cube: tuple[Sheet, float, float],
     spectra: tuple[Floats, Floats],
     axis: list[float],
     unit: str,
 ) -> dict[str, Any]:
     scene, step = views.scene, step_of(views.scene)
-    cube, low, high = cube_sheet(scene)
+    cube, low, high = sheet_of_cube
     stack = planes(views)
     keys = [picture.key for picture in drawn]
     left = "main" if "main" in keys else "truth"
@@ -147,6 +149,17 @@ def _data(
     if stack:
         data["sheet"] = vars(sheet(np.stack(list(stack.values())), step))
     return data
+
+
+def _coarser(what: str, step: int) -> str:
+    """Return a sentence on a step between pixels; empty where every pixel is there.
+
+    >>> _coarser("Spectra", 3)
+    'Spectra are those of one pixel in 3, in both directions. '
+    """
+    if step == 1:
+        return ""
+    return f"{what} are those of one pixel in {step}, in both directions. "
 
 
 def _first(views: SceneViews, step: int) -> list[int]:
