@@ -110,10 +110,11 @@ def scene_views(run: Run) -> SceneViews:
 def _kept(file: Path, shape: tuple[int, ...]) -> NDArray[np.float32] | None:
     """Return a map of numbers that the folder has, if it fits the scene."""
     try:
-        values = np.load(file, allow_pickle=False)
+        values = np.load(file, mmap_mode="r", allow_pickle=False)  # no memory for a false shape
     except (OSError, ValueError, EOFError):
         return None
-    return values if isinstance(values, np.ndarray) and values.shape == shape else None
+    fits = isinstance(values, np.ndarray) and values.shape == shape and values.dtype == np.float32
+    return np.nan_to_num(values) if fits else None
 
 
 def _logits(run: Run, checkpoint: Checkpoint) -> NDArray[np.float32]:

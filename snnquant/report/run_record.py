@@ -41,6 +41,9 @@ class RunRecord:
     accuracies: dict[str, Curve] = field(default_factory=dict)
     """Validation accuracy in per cent by epoch, by stage."""
 
+    imported: bool = False
+    """True where the CNN came from a file."""
+
     @classmethod
     def read(cls, folder: Path) -> RunRecord:
         """Read the record of a run folder."""
@@ -53,11 +56,14 @@ class RunRecord:
             source={key: str(card[key]) for key in keys if key in card},
             losses=losses,
             accuracies=accuracies,
+            imported=(folder / "key_map.json").exists(),
         )
 
     @property
     def command(self) -> str:
         """Command that repeats the run with the options of its config.toml."""
+        if self.imported:
+            return "snnquant convert CNN_FILE --finetune --config config.toml"
         return "snnquant run --config config.toml"
 
     @property

@@ -105,3 +105,25 @@ def test_a_run_with_only_a_cnn_has_its_map(
     assert data["main"] == "CNN 32-bit"
     assert "Overall accuracy of the CNN" in page
     assert '<section id="spikes">' not in page
+
+
+def test_damaged_companions_are_left_out(copy: Path, snnquant: Command) -> None:
+    (copy / "map_distance.npy").write_bytes(b"\x93NUMPY nonsense")
+    (copy / "history.csv").write_text("stage,epoch\ncnn,zero\n")
+    outcome = snnquant("report", copy)
+    assert outcome.code == 0, outcome.err
+    assert 'id="picture-distance"' not in page_of(copy)
+    assert '<section id="training">' not in page_of(copy)
+
+
+def test_an_imported_cnn_has_its_page(
+    snnquant: Command, finished: Finished, tmp_path: Path
+) -> None:
+    cnn, folder = finished.folder / "cnn.safetensors", tmp_path / "imported"
+    scene = ("--scene", "synthetic:24x24x16", "--widths", "4", "4", "8", "8", "--output", folder)
+    outcome = snnquant("convert", cnn, *scene)
+    assert outcome.code == 0, outcome.err
+    page = page_of(folder)
+    assert data_of(folder)["main"] == "SNN as converted"
+    assert "Overall accuracy of the SNN" in page
+    assert ("snnquant convert CNN_FILE" in page) == (folder / "key_map.json").exists()
