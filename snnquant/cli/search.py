@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json as json_module
-import os
 import shlex
 import sys
 from dataclasses import asdict, dataclass, replace
@@ -111,7 +110,7 @@ def search(
                 scene,
                 folder,
                 settings,
-                processes=places.workers or len(os.sched_getaffinity(0)),
+                processes=places.workers,
                 dask=places.dask,
                 progress=progress,
             )

@@ -71,7 +71,7 @@ class Front:
     candidates: int
     rungs: tuple[Rung, ...]
     front: tuple[FrontEntry, ...]
-    """By energy, the least first."""
+    """By energy, the smallest first."""
 
     def choose(self, budget_nj: float | None, min_oa: float | None) -> Choice | None:
         """Return the entry that keeps limits in nJ and percent; None without limits.
@@ -149,12 +149,12 @@ def choice_line(front: Front, choice: Choice) -> str:
     entry = next(entry for entry in front.front if entry.candidate == choice.candidate)
     limits = []
     if choice.budget_nj is not None:
-        limits.append(f"at most {choice.budget_nj:g} nJ")
+        limits.append(f"max {choice.budget_nj:g} nJ")
     if choice.min_oa is not None:
-        limits.append(f"at least {choice.min_oa:g} %")
+        limits.append(f"min {choice.min_oa:g} %")
     what = (
         f"candidate {entry.candidate}, {100 * entry.validation_oa:.2f} % on validation pixels "
         f"({100 * entry.test_oa:.2f} % on test pixels), {entry.energy_nj:,.1f} nJ per pixel"
     )
     found = "pick" if choice.reached else "none; nearest"
-    return f"{' and '.join(limits)}: {found}: {what}: {entry.run}"
+    return f"{', '.join(limits)}: {found}: {what}: {entry.run}"

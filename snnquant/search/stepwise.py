@@ -87,7 +87,7 @@ def search(
     folder: Path,
     settings: Search,
     *,
-    processes: int = 1,
+    processes: int = 0,
     dask: str | None = None,
     progress: Progress = lambda *_: None,
 ) -> Front:
@@ -103,7 +103,7 @@ def search(
         scene: The scene of all of them.
         folder: Folder of the search: new, or that of this very search, which resumes.
         settings: Rungs and energies.
-        processes: Processes on this machine, of one thread each.
+        processes: Processes on this machine, of one thread each; 0 for one per core.
         dask: Address of a Dask scheduler that has the workers instead.
         progress: Receives the progress: a rung, jobs done, jobs in all, a remark.
 

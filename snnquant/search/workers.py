@@ -9,7 +9,10 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import os
 import tempfile
+import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -37,13 +40,14 @@ def finished(
     Args:
         job: The job; pickled where it runs elsewhere.
         folders: Prepared folders.
-        processes: Processes on this machine; 1 for only this one. Unused on a cluster.
+        processes: Processes on this machine; 0 for one per core. Unused on a cluster.
         dask: Address of a Dask scheduler.
 
     Raises:
         InputError: As the job does; or where a process is killed, and where the cluster is missing
             or runs other code.
     """
+    processes = processes or joblib.cpu_count()
     if dask is not None:
         yield from _on_cluster(job, folders, dask)
     elif processes == 1 or len(folders) < 2:
@@ -52,7 +56,8 @@ def finished(
             yield folder
     else:
         with joblib.parallel_config("loky", n_jobs=processes, inner_max_num_threads=1):
-            calls = [joblib.delayed(_in_place)(job, folder) for folder in folders]
+            here = os.getpid()
+            calls = [joblib.delayed(_in_place)(job, folder, here) for folder in folders]
             try:
                 yield from _parallel(max_nbytes=None)(calls)
             except BrokenProcessPool as error:
@@ -67,9 +72,22 @@ def _parallel(**options: Any) -> Any:
     return joblib.Parallel(return_as="generator_unordered", batch_size=1, **options)
 
 
-def _in_place(job: Job, folder: Path) -> Path:
+def _in_place(job: Job, folder: Path, parent: int) -> Path:
+    _end_with(parent)
     job(folder)
     return folder
+
+
+@functools.cache
+def _end_with(parent: int) -> None:
+    """End this process soon after its parent, which may be killed and its command rerun."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _on_cluster(job: Job, folders: Sequence[Path], dask: str) -> Iterator[Path]:
