@@ -1,4 +1,4 @@
-"""Successive halving by two objectives: sizes of the rungs, and who trains longer.
+"""Successive halving by two objectives: sizes of the rungs, and those that train longer.
 
 Jamieson & Talwalkar, AISTATS 2016: all candidates get a small budget, the best share of them gets a
 larger one, and so forth. Here the best are those of the first non-dominated fronts of error and

@@ -1,4 +1,4 @@
-"""Who trains longer, and the choice under limits, against their definitions."""
+"""Survivors of a rung and the choice under limits, against their definitions."""
 
 from __future__ import annotations
 
