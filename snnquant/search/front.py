@@ -108,16 +108,19 @@ class Front:
 
 def front_section(front: Front) -> Section:
     """Return the table of a front: options that differ, accuracies, energy."""
-    names = [name for name in front.front[0].options if _differs(front, name)]
+
+    def values(entry: FrontEntry) -> dict[str, Any]:
+        return entry.options | {"chip": entry.chip, "schedule": entry.schedule}
+
+    first = values(front.front[0])
+    names = [n for n in first if any(values(entry)[n] != first[n] for entry in front.front)]
     rows = tuple(
         (
             f"{entry.candidate}",
-            *(_words(entry.options[name]) for name in names),
+            *(_words(values(entry)[name]) for name in names),
             f"{100 * entry.validation_oa:.2f}",
             f"{100 * entry.test_oa:.2f}",
             f"{entry.energy_nj:,.1f}",
-            entry.chip,
-            entry.schedule,
         )
         for entry in front.front
     )
@@ -125,19 +128,15 @@ def front_section(front: Front) -> Section:
     title = f"{front.scene}: front of {front.candidates} candidates, energy of a pixel {where}"
     same = [
         f"{name.replace('_', '-')} {_words(value)}"
-        for name, value in front.front[0].options.items()
+        for name, value in first.items()
         if name not in names
     ]
     notes = [f"all: {', '.join(same)}"] if same else []
     sizes = " -> ".join(f"{len(rung.scores)} at {rung.share:.3g}" for rung in front.rungs)
     notes.append(f"candidates and share of all epochs: {sizes}")
     headings = (name.replace("_", " ") for name in names)
-    columns = ("candidate", *headings, "val. OA %", "test OA %", "nJ/pixel", "chip", "schedule")
+    columns = ("candidate", *headings, "val. OA %", "test OA %", "nJ/pixel")
     return Section(title, columns, rows, tuple(notes))
-
-
-def _differs(front: Front, name: str) -> bool:
-    return len({repr(entry.options[name]) for entry in front.front}) > 1
 
 
 def _words(value: Any) -> str:

@@ -17,6 +17,8 @@ from pim_sim.sweep.pareto import undominated
 
 Points = NDArray[np.float64]
 """Objectives [candidates, objectives]; less is better."""
+MIN_SIZE = 4
+"""Candidates below which no rung shrinks: two would be only the ends of a front."""
 
 
 def rung_sizes(candidates: int, rungs: int, reduction: float) -> list[int]:
@@ -27,7 +29,7 @@ def rung_sizes(candidates: int, rungs: int, reduction: float) -> list[int]:
     """
     sizes = [candidates]
     for _ in range(rungs - 1):
-        sizes.append(max(1, round(sizes[-1] / reduction)))
+        sizes.append(max(min(MIN_SIZE, sizes[-1]), round(sizes[-1] / reduction)))
     return sizes
 
 

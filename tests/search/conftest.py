@@ -1,4 +1,4 @@
-"""A tiny search: four candidates of one CNN in two rungs, a second or two on one core."""
+"""A tiny search: six candidates of one CNN in two rungs, a second or two on one core."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def scene() -> Scene:
 
 @pytest.fixture(scope="session")
 def space(scene: Scene) -> Space:
-    axes = {"time_steps": (1, 2), "bits": (3, 6), "schedule": ("best", "dense")}
+    axes = {"time_steps": (1, 2, 3), "bits": (3, 6), "schedule": ("best", "dense")}
     return make_space(BASE, axes, 10, lambda config: accepted(config, scene))
 
 

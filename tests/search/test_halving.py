@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from snnquant.search.halving import emptiness, nearest, rung_sizes, shares, survivors
+from snnquant.search.halving import MIN_SIZE, emptiness, nearest, rung_sizes, shares, survivors
 
 # Few different values, so that ties and equal points occur.
 POINTS = st.lists(
@@ -58,7 +58,7 @@ def test_rungs_shrink_while_epochs_grow(number: int, rungs: int, reduction: floa
     assert len(sizes) == len(parts) == rungs
     assert (sizes[0], parts[-1]) == (number, 1.0)
     assert sizes == sorted(sizes, reverse=True)
-    assert min(sizes) >= 1
+    assert min(sizes) >= min(number, MIN_SIZE)
     assert parts == sorted(parts)
 
 

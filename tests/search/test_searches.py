@@ -37,7 +37,7 @@ def _front(folder: Path) -> dict[str, Any]:
 def test_the_front_is_what_no_other_beats(unbroken: Path) -> None:
     front = _front(unbroken)
     first, last = front["rungs"]
-    assert [len(rung["scores"]) for rung in (first, last)] == [4, 2]
+    assert [len(rung["scores"]) for rung in (first, last)] == [6, 4]
     assert [rung["share"] for rung in (first, last)] == [0.5, 1.0]
     points = [(entry["energy_nj"], -entry["validation_oa"]) for entry in front["front"]]
     assert points == sorted(points)
@@ -179,7 +179,7 @@ def test_a_job_works_without_its_folder(unbroken: Path, scene: Scene, tmp_path: 
 def test_another_search_in_the_folder_is_refused(
     unbroken: Path, base: RunConfig, scene: Scene, space: Space
 ) -> None:
-    other = make_space(base, {"time_steps": (1, 3)}, 9)
+    other = make_space(base, {"time_steps": (1, 4), "schedule": ("best", "dense")}, 9)
     for found, settings, name in (
         (other, Search(rungs=2, reduction=2), "candidates"),
         (space, Search(rungs=2, reduction=3), "settings"),
@@ -192,14 +192,21 @@ def test_another_search_in_the_folder_is_refused(
 
 
 def test_a_network_whose_windows_share_nothing_is_left_out_in_a_map(
-    base: RunConfig, scene: Scene, tmp_path: Path
+    monkeypatch: pytest.MonkeyPatch, base: RunConfig, scene: Scene, tmp_path: Path
 ) -> None:
-    axes = {"model": ("cnn32h", "hamida"), "widths": ("default",)}
-    space = make_space(base, axes, 9)
+    share = candidate_runs.map_part
+
+    def shared(workload: Workload, space_bits: int) -> tuple[Workload, int]:
+        if workload.name.endswith("cnn3d"):
+            raise InputError("layer 'conv1': found stride (2, 2), expected 1 in a map")
+        return share(workload, space_bits)
+
+    monkeypatch.setattr(candidate_runs, "map_part", shared)
+    space = make_space(base, {"model": ("cnn32h", "cnn3d")}, 9)
     front = search(space, scene, tmp_path / "all", Search(rungs=1, in_map=True), processes=1)
     first, second = front.rungs[0].scores
     assert second["candidate"] == 2
-    assert "expected" in second["refused"]
+    assert second["refused"].startswith("layer 'conv1': found stride")
     assert [entry.candidate for entry in front.front] == [first["candidate"]]
 
 
