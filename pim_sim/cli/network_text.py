@@ -16,11 +16,15 @@ _HEADINGS = {
 
 
 def summarise_networks(
-    chip: Chip, networks: Mapping[str, Mapping[str, Any]], ratios: Mapping[str, Mapping[str, Any]]
+    chip: Chip,
+    schedule: str,
+    networks: Mapping[str, Mapping[str, Any]],
+    ratios: Mapping[str, Mapping[str, Any]],
 ) -> str:
-    """Return totals with their intervals, ratios, other placements, layers and mappings."""
+    """Return totals, ratios, other schedules and placements, layers and mappings."""
+    how = "best mappings" if schedule == "best" else f"schedule {schedule}"
     lines = [
-        f"Networks on {chip.name} ({chip.node_nm:g} nm, {chip.supply_v:g} V)",
+        f"Networks on {chip.name} ({chip.node_nm:g} nm, {chip.supply_v:g} V), {how}",
         *_totals(networks),
     ]
     for name, ratio in ratios.items():
@@ -30,7 +34,8 @@ def summarise_networks(
         ]
         lines.append(f"{name.replace('_over_', ' / ')}: {', '.join(words)}")
     for name, network in networks.items():
-        lines += ["", *_placements(name, network), "", *_layers(name, network)]
+        lines += ["", *_schedules(name, network), *_placements(name, network)]
+        lines += ["", *_layers(name, network)]
     return "\n".join(lines)
 
 
@@ -45,6 +50,14 @@ def _totals(networks: Mapping[str, Mapping[str, Any]]) -> Iterable[str]:
             f"{name:16}{network['energy_pj'] / 1e3:12,.4g}{f'{low:,.3g} to {high:,.3g}':>22}"
             f"{network['latency_ns'] / 1e3:13,.4g}{network['edp'] / 1e6:12,.4g}"
             f"{network['throughput_per_s']:11,.0f}{network['area_mm2']:11,.3g}"
+        )
+
+
+def _schedules(name: str, network: Mapping[str, Any]) -> Iterable[str]:
+    for schedule, row in network["schedules"].items():
+        yield (
+            f"{f'{name}, schedule {schedule}':46}{row['energy_pj'] / 1e3:10,.4g} nJ"
+            f"{row['latency_ns'] / 1e3:10,.4g} us"
         )
 
 

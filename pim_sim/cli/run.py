@@ -26,6 +26,7 @@ def run(
     chip: Annotated[str | None, _Of] = None,
     in_memory: Annotated[str, _Of] = "none",
     objective: Annotated[Literal["energy", "latency", "edp"], _Of] = "energy",
+    schedule: Annotated[Literal["best", "events", "time_inner", "dense"], _Of] = "best",
     map_: Annotated[bool, Parameter(name="--map", negative=(), group=DESIGN)] = False,
     equal: Annotated[Literal["area", "throughput"] | None, _Of] = None,
     macro: Annotated[Path | None, _Of] = None,
@@ -47,6 +48,9 @@ def run(
         Layers that macros compute: none, first, all, or names like conv1,conv3.
     objective
         Quantity that the mapping of every digital layer minimises.
+    schedule
+        Mappings of the layers after the first: events (time outermost, inputs that are not zero are
+        addresses), time_inner (all time steps of an input at once), dense, or best of all.
     map_
         Price a pixel of a whole map, where windows share the work of the pixels that they share.
     equal
@@ -75,7 +79,7 @@ def run(
     chosen = chosen_chip(chip, technology.node_nm, macro, set_, supply)
     networks = source.networks()
     found = {
-        name: _network(workload, chosen, in_memory, objective, map_, equal)
+        name: _network(workload, chosen, in_memory, objective, schedule, map_, equal)
         for name, workload in networks.items()
     }
     priced = {name: answer for name, (_, answer) in found.items()}
@@ -92,7 +96,8 @@ def run(
         answer = {"chip": described, "network": priced, "network_ratio": ratios}
         print(json.dumps(report.to_dict() | answer))
     else:
-        print(f"{summarise_networks(chosen, priced, ratios)}\n\n{summarise(report)}")
+        text = summarise_networks(chosen, schedule, priced, ratios)
+        print(f"{text}\n\n{summarise(report)}")
 
 
 def chosen_chip(
@@ -132,21 +137,28 @@ def _network(
     chip: Chip,
     in_memory: str,
     objective: Any,
+    schedule: Any,
     as_map: bool,
     equal: Any,
 ) -> tuple[NetworkPrice, dict[str, Any]]:
-    """Price one network as asked, and beside it with no layer, the first and all in memory."""
-    from pim_sim.network import digital_equal, map_part, price_network
+    """Price one network as asked, and beside it under all schedules and with other placements."""
+    from pim_sim.network import SCHEDULES, digital_equal, map_part, price_network
 
     part, pixels = workload, 1
     if as_map:
         part, pixels = map_part(workload, chip.activation_buffer.bits)
 
-    def price(placement: str, chip: Chip = chip, objective: Any = objective) -> NetworkPrice:
-        return price_network(part, chip, placed(part, placement), objective, pixels)
+    def price(
+        placement: str, chip: Chip = chip, objective: Any = objective, schedule: Any = schedule
+    ) -> NetworkPrice:
+        return price_network(part, chip, placed(part, placement), objective, pixels, schedule)
 
     asked = price(in_memory)
-    found = {**asked.to_dict(), "pixels_at_once": pixels, "alternatives": {}}
+    found = {**asked.to_dict(), "pixels_at_once": pixels, "schedule": schedule}
+    found |= {"schedules": {}, "alternatives": {}}
+    if chip.events is not None:
+        totals = {name: _totals(price(in_memory, schedule=name)) for name in SCHEDULES}
+        found["schedules"] = totals
     for placement in PLACEMENTS:
         try:
             found["alternatives"][placement] = _totals(price(placement))

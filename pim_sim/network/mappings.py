@@ -1,4 +1,4 @@
-"""Search space of a layer on digital cores: every split, register tile and loop order, as counts.
+"""Search space of a layer on multipliers: every split, register tile and loop order, as counts.
 
 The multipliers are split over filters, products of one sum and output positions; each holds a tile
 of weights, inputs and sums in its registers; four loops over the rest, of filters, products,

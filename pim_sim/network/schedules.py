@@ -59,7 +59,7 @@ def candidates(demand: Demand, chip: Chip, schedule: Schedule = "best") -> list[
         found.append(on_core(demand, chip.core, weights, values))
     if not skips:
         return found
-    units = _units(demand, chip)
+    units = units_of(demand, chip)
     if schedule == "best" and demand.layer.of_spikes:
         found.append(sums_stationary(demand, units))
     if schedule in ("best", "events"):
@@ -130,7 +130,8 @@ def time_innermost(demand: Demand, units: Units) -> Candidates:
     word = layer.input_bits * layer.applications
     value_bits = 1 + layer.active * word * (word > 1)
     steps = 1 if demand.integrates else layer.applications
-    filters = np.array(tile_sizes(layer.filters_per_group))
+    fitting = max(1, min(layer.filters_per_group, units.sums // steps))
+    filters: Any = np.array(tile_sizes(fitting))
     positions: Any = np.clip(units.sums // (filters * steps), 1, layer.positions)
     reads = demand.touched(layer.fan_in, positions) * ceil_div(layer.positions, positions)
     if demand.lines_bits(layer.fan_in) <= units.line_bits:
@@ -147,7 +148,8 @@ def time_innermost(demand: Demand, units: Units) -> Candidates:
     return Candidates(demand, counts, None, words)
 
 
-def _units(demand: Demand, chip: Chip) -> Units:
+def units_of(demand: Demand, chip: Chip) -> Units:
+    """Return the units of a chip with accumulators that take the inputs of a layer."""
     core, events = chip.core, chip.events
     assert events is not None  # asked only where they are
     units, registers = (

@@ -20,8 +20,9 @@ from pathlib import Path
 
 from pim_sim.cost_model import Cost
 from pim_sim.hardware import Chip, load_chip
-from pim_sim.network import Counts, Demand, Loading, candidates, digital_costs, price_digital
+from pim_sim.network import Counts, Demand, Loading, digital_costs, price_digital
 from pim_sim.network.demand import MEMBRANE_BITS
+from pim_sim.network.schedules import sums_stationary, units_of
 from pim_sim.workload import one_layer
 
 _FILE = Path(__file__).with_name("silicon.csv")
@@ -100,12 +101,12 @@ def operation_pj(chip: Chip, operation: str, input_bits: int, weight_bits: int) 
     (layer,) = workload.layers
     costs: Mapping[str, Cost]
     if spikes:
-        (found,) = (
-            row for row in candidates(Demand(layer, 1, MEMBRANE_BITS), chip) if row.splits is None
-        )
+        demand = Demand(layer, 1, MEMBRANE_BITS)
+        found = sums_stationary(demand, units_of(demand, chip))
         costs = digital_costs(found.demand, Counts(*found.table[0]), chip, Loading(True, 0.0))
     else:
-        costs = price_digital(Demand(layer, input_bits, 0), chip, Loading(True, 0.0)).costs
+        demand = Demand(layer, input_bits, 0, of_pixels=True)
+        costs = price_digital(demand, chip, Loading(True, 0.0)).costs
     return sum(float(cost.energy_pj) for cost in costs.values()) / layer.nonzero_products
 
 

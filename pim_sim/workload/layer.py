@@ -81,10 +81,10 @@ class Layer:
     """Accumulates of spikes per classified pixel, over all steps, where they were counted; None for
     the density times the multiply-accumulates."""
     active_share: float | None = None
-    """Share of input values that are not zero in at least one step, 0 to 1; None for an upper bound,
+    """Share of input values that are not zero in some step, 0 to 1; None for an upper bound,
     min(1, density times steps)."""
     fetched: float | None = None
-    """Products per classified pixel whose input is not zero in at least one step, where they were
+    """Products per classified pixel whose input is not zero in some step, where they were
     counted; None for the active share of the multiply-accumulates."""
     membrane_bits: int | None = None
     """Bits of a membrane of the neurons after the layer; 0 without neurons; None for 16 where the

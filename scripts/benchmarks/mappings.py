@@ -57,7 +57,7 @@ def ours(layer: Layer, chip: Chip, fixed: bool) -> tuple[float, float]:
     """Return the least energy in nJ and the seconds of the search."""
     start = time.perf_counter()
     demand = Demand(layer, 24, 0)
-    (found,) = candidates(demand, chip)
+    (found,) = candidates(demand, chip, "dense")
     costs = digital_costs(demand, Counts(*found.table.T), chip, Loading(True, 0.0))
     energy = np.sum([np.broadcast_to(costs[part].energy_pj, len(found.table)) for part in PARTS], 0)
     if fixed and found.splits is not None:

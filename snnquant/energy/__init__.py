@@ -17,6 +17,7 @@ from snnquant.energy.operand_widths import FLOAT32, Counts, Operation, Width
 from snnquant.energy.to_pim_sim import (
     find_hardware,
     price_first_layer,
+    to_cnn_workload,
     to_workload,
     write_cnn_workloads,
     write_workload,
@@ -47,6 +48,7 @@ __all__ = [
     "read_cost_table",
     "register_cost",
     "shared_between_windows",
+    "to_cnn_workload",
     "to_workload",
     "with_front_end",
     "write_cnn_workloads",

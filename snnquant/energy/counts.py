@@ -59,6 +59,10 @@ class LayerActivity:
     """Numbers that a weight is the sum of, a mean over the output channels."""
     input_mean: float | None = None
     """Mean magnitude of analog inputs that are not 0, over the largest; None of spikes."""
+    active_share: float | None = None
+    """Share of its inputs that are not 0 in at least one step, 0 to 1; None where not counted."""
+    fetched: float | None = None
+    """Products per pixel whose input is not 0 in at least one step; None where not counted."""
     elementwise: tuple[Elementwise, ...] = ()
     """Work on single values from this layer to the next one with weights."""
 
@@ -109,7 +113,10 @@ class _Recorder:
         self.network = network
         self.tracker = tracker = Tracker(network, pixel_bits)
         end = recording({"": network}, lambda *call: tracker.finish(call[-1]))
-        with recording(tracker.modules(), tracker.note), end:
+        self.rows: dict[str, int] = {}
+        """Rows of a batch per pixel, by layer: its time steps, or 1."""
+        rows = recording(tracker.modules(), self._note_rows)
+        with recording(tracker.modules(), tracker.note), rows, end:
             self.table = {info.name: info for info in layer_table(network, example)}
         self.spiking = spiking_layers(network)
         self.steps, self.spike_driven = 1, frozenset[str]()
@@ -119,7 +126,9 @@ class _Recorder:
             children = network.layers.named_children()
             self.neurons = {name: layer for name, layer in children if isinstance(layer, Neuron)}
         self.pixels = 0
-        self.inputs, self.accumulates = ({name: 0.0 for name in self.table} for _ in range(2))
+        self.inputs, self.accumulates, self.active, self.fetched = (
+            {name: 0.0 for name in self.table} for _ in range(4)
+        )
         self.spikes: dict[str, tuple[float, int]] = {}
         self.magnitudes: dict[str, tuple[float, float, float]] = {}
         self._batch: list[tuple[str, int, float, float]] = []
@@ -135,19 +144,28 @@ class _Recorder:
         ):
             yield
 
+    def _note_rows(self, name: str, module: nn.Module, inputs: tuple[Any, ...], out: Any) -> None:
+        if inputs and isinstance(inputs[0], Tensor):
+            self.rows[name] = len(inputs[0])
+
     def _record_layer(
         self, name: str, module: nn.Module, inputs: tuple[Tensor, ...], output: Any
     ) -> None:
         x = inputs[0]
         spiking = name in self.spiking
-        active = x if spiking else (x != 0).to(x.dtype)
+        nonzero = (x != 0).to(x.dtype)
+        active = x if spiking else nonzero
         if not spiking:
             total, number, largest = self.magnitudes.get(name, (0.0, 0.0, 0.0))
             size = x.abs()
             total += float(size.sum(dtype=torch.float64))
             number += float(active.sum(dtype=torch.float64))
             self.magnitudes[name] = total, number, max(largest, float(size.max()))
-        reached = _reached(self.table[name], module, x) if spiking else 0.0
+        info = self.table[name]
+        fired = nonzero.view(self.rows[name], -1, *x.shape[1:]).amax(0)
+        self.active[name] += float(fired.sum(dtype=torch.float64))
+        self.fetched[name] += _reached(info, module, fired)
+        reached = _reached(info, module, x) if spiking else 0.0
         self._batch.append((name, x.shape[0], float(active.sum(dtype=torch.float64)), reached))
 
     def _record_spikes(self, name: str, module: nn.Module, inputs: Any, spikes: Tensor) -> None:
@@ -172,7 +190,8 @@ class _Recorder:
         """Return the mean activity of every layer."""
         activity: list[LayerActivity] = []
         for name, info in self.table.items():
-            rate = self.inputs[name] / self.pixels / torch.Size(info.input_shape).numel()
+            values = self.pixels * math.prod(info.input_shape)
+            rate = self.inputs[name] / self.pixels / math.prod(info.input_shape)
             if name in self.spiking:
                 accumulates = self.accumulates[name] / self.pixels
                 density = rate / self.steps
@@ -187,6 +206,8 @@ class _Recorder:
                 )  # rounding may pass 1
                 row = replace(row, input_mean=mean)
             width, sums = self.tracker.inputs[name]
+            share, fetched = self.active[name] / values, self.fetched[name] / self.pixels
+            row = replace(row, active_share=share, fetched=fetched)
             row = replace(row, input=width, sums=sums, **self.tracker.stored[name]._asdict())
             work = self.tracker.of(name, first=not activity)
             activity.append(replace(row, elementwise=work))
@@ -301,6 +322,7 @@ def shared_between_windows(activity: Sequence[LayerActivity]) -> list[LayerActiv
             mac=layer.mac / positions(layer),
             ac=layer.ac / positions(layer),
             ac_by_rate=layer.ac_by_rate / positions(layer),
+            fetched=None if layer.fetched is None else layer.fetched / positions(layer),
             elementwise=tuple(work.shared() for work in layer.elementwise),
         )
         for layer in activity
@@ -308,7 +330,7 @@ def shared_between_windows(activity: Sequence[LayerActivity]) -> list[LayerActiv
 
 
 def _reached(info: LayerInfo, module: Any, spikes: Tensor) -> float:
-    """Count the accumulates that spikes cause: each counts once for every output it reaches."""
+    """Count the products of inputs that are 1: each counts once for every output it reaches."""
     if info.kind == "linear":
         return float(spikes.sum(dtype=torch.float64)) * info.weight_shape[0]
     groups: int = module.groups

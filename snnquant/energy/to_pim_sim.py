@@ -66,7 +66,39 @@ def _layer(layer: LayerActivity, bits: int, analog_bits: int, time_steps: int) -
         dilation=info.dilation,
         input_mean=layer.input_mean,
         accumulates=layer.ac if layer.spiking else None,
+        active_share=layer.active_share,
+        fetched=layer.fetched,
     )
+
+
+def to_cnn_workload(
+    name: str, activity: Sequence[LayerActivity], quantization: MethodConfig | None
+) -> Workload:
+    """Describe the layers of a CNN, with their measured input densities, for pim_sim.
+
+    Args:
+        name: Name of the workload, such as scene and model.
+        activity: Layers, as `measure` returns them.
+        quantization: Bits per weight of layers in floating point, whose inputs are taken with
+            `PIXEL_BITS`; None for a CNN whose weights and activations all have 32 bits.
+
+    Returns:
+        One entry per layer, none with neurons, whatever the bits of its inputs.
+
+    >>> from snnquant.nn import LayerInfo
+    >>> info = LayerInfo("dense", "linear", (4,), (2, 4), (2,), (), (), 8)
+    >>> layer = LayerActivity(info, False, 0.5, 8.0, 0.0, 0.0)
+    >>> to_cnn_workload("cnn", [layer], None).layers[0].input_bits
+    32
+    """
+    layers = []
+    for row in activity:
+        layer = _layer(row, 32 if quantization is None else quantization.bits, PIXEL_BITS, 1)
+        bits = PIXEL_BITS if row.input.floating else row.input.bits
+        if quantization is None:
+            layer, bits = replace(layer, weight_bits=32), 32
+        layers.append(replace(layer, input_bits=bits, membrane_bits=0))
+    return Workload(name=name, layers=tuple(layers))
 
 
 def write_cnn_workloads(
@@ -92,15 +124,10 @@ def write_cnn_workloads(
     if quantization is None:
         return
     if quantized is not None:
-        workload = to_workload(name, quantized, quantization, 1)
-        widths = (PIXEL_BITS if row.input.floating else row.input.bits for row in quantized)
-        pairs = zip(workload.layers, widths, strict=True)
-        layers = tuple(replace(layer, input_bits=bits) for layer, bits in pairs)
-        replace(workload, layers=layers).to_json(folder / "workload_cnn_quantized.json")
+        workload = to_cnn_workload(name, quantized, quantization)
+        workload.to_json(folder / "workload_cnn_quantized.json")
     if floating is not None:
-        plain = to_workload(name, floating, quantization, 1)
-        layers = tuple(replace(row, weight_bits=32, input_bits=32) for row in plain.layers)
-        replace(plain, layers=layers).to_json(folder / "workload_cnn.json")
+        to_cnn_workload(name, floating, None).to_json(folder / "workload_cnn.json")
 
 
 def find_hardware(name: str) -> Hardware:

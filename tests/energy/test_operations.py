@@ -126,6 +126,9 @@ def test_accumulates_are_those_of_a_plain_loop_over_spikes(
         assert row.input_density == pytest.approx(count / spikes[lif].numel(), rel=1e-6)
         spikes_per_neuron = count / len(PIXELS) / spikes[lif][0, 0].numel()
         assert row.ac_by_rate == pytest.approx(spikes_per_neuron * row.info.mac, rel=1e-6)
+        fired = spikes[lif].amax(0, keepdim=True)
+        assert row.active_share == pytest.approx(fired.mean().item(), rel=1e-6)
+        assert row.fetched == pytest.approx(reached(fired, row) / len(PIXELS), rel=1e-6)
 
 
 def test_the_random_networks_do_spike(patches_of):
@@ -163,6 +166,10 @@ def test_a_cnn_multiplies_everywhere(name, quantized, patches_of):
     assert operations(activity) == {"mac": sum(info.mac for info in table), "ac": 0}
     relu = cnn.get_submodule("conv1")(patches.gather(PIXELS)).relu()
     assert activity[1].input_density == pytest.approx((relu > 0).double().mean().item())
+    assert all(row.active_share == pytest.approx(row.input_density) for row in activity)
+    fired = (relu > 0).float().reshape(1, len(PIXELS), *activity[1].info.input_shape)
+    by_hand = reached(fired, activity[1]) / len(PIXELS)
+    assert activity[1].fetched == pytest.approx(by_hand, rel=1e-6)
 
 
 @pytest.mark.parametrize("steps", [1, 3])

@@ -42,7 +42,9 @@ def test_workload_of_a_checkpoint_is_that_of_its_run_except_for_densities(
         # all labelled pixels there, those for testing here
         assert ours.input_density == pytest.approx(theirs.input_density, abs=0.1)
         assert ours.input_mean == pytest.approx(theirs.input_mean, abs=0.1)
-        measured = {"input_density": 0, "accumulates": 0, "input_mean": 0}
+        assert ours.active_share == pytest.approx(theirs.active_share, abs=0.15)
+        counted = ("input_density", "accumulates", "input_mean", "active_share", "fetched")
+        measured = dict.fromkeys(counted, 0)
         assert (ours.accumulates is None) == (theirs.accumulates is None)
         assert {**vars(ours), **measured} == {**vars(theirs), **measured}
     assert [layer.weight_bits for layer in found.layers] == [5] * len(found.layers)

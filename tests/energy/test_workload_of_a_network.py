@@ -11,10 +11,11 @@ from torch import nn
 from pim_sim.workload import Workload
 from snnquant.config import ModelConfig, NeuronConfig, QuantizationConfig
 from snnquant.conversion import to_spiking
-from snnquant.energy import measure, to_workload
+from snnquant.energy import measure, to_cnn_workload, to_workload
 from snnquant.models import build_model
 from snnquant.models.own import OWN_TABLES
 from snnquant.nn import layer_table
+from snnquant.quantization import quantize
 from snnquant.spiking import LIF
 
 
@@ -57,6 +58,9 @@ def test_a_workload_survives_its_file_and_counts_the_same_macs(
         assert (layer.kind, layer.weight_bits, layer.time_steps) == (info.kind, bits, steps)
         assert layer.signed
         assert layer.input_density == row.input_density
+        assert (layer.active_share, layer.fetched) == (row.active_share, row.fetched)
+        assert 0 <= row.active_share <= min(1, steps * row.input_density + 1e-9)
+        assert row.fetched <= layer.macs
     first, *others = workload.layers
     assert (first.input_bits, first.repeats_input, first.applications) == (8, True, 1)
     for layer in others:
@@ -76,3 +80,19 @@ def test_the_first_layer_receives_pixels_of_their_bits(pixel_bits, expected, pat
     layers = measure(snn, patches, torch.arange(4))
     workload = to_workload("one", layers, QuantizationConfig(), 2, pixel_bits)
     assert [layer.input_bits for layer in workload.layers][:2] == [expected, 1]
+
+
+@pytest.mark.parametrize("bits", [1, 3, 8, 32])
+def test_layers_of_a_cnn_have_their_own_bits_and_no_neurons(bits, patches_of):
+    torch.manual_seed(0)
+    cnn = build_model(ModelConfig(window=3, widths=(2, 2, 3, 3)), 30, 4).eval()
+    given = QuantizationConfig(activation_bits=bits)
+    quantize(cnn, given)
+    activity = measure(cnn, patches_of(30, 3), torch.arange(4))
+    layers = to_cnn_workload("cnn", activity, given).layers
+    assert [layer.input_bits for layer in layers[1:]] == [8 if bits == 32 else bits] * 4
+    assert {(layer.membrane_bits, layer.accumulates) for layer in layers} == {(0, None)}
+    widths = {
+        (row.weight_bits, row.input_bits) for row in to_cnn_workload("f", activity, None).layers
+    }
+    assert widths == {(32, 32)}

@@ -14,13 +14,17 @@ from pim_sim.hardware import ADC, Array, BitLineArray, Chip, Digital, Memory, wi
 from pim_sim.network import PRICES
 from pim_sim.validation.first_layer import INDIAN_PINES
 
+NEWER = (
+    "groups", "dilation", "input_mean", "accumulates", "active_share", "fetched", "membrane_bits",
+)  # fmt: skip
+"""Fields of a layer that schema 1 does not have."""
+
 
 def _indian_pines_layer() -> dict[str, object]:
     """Return 20 filters of 3x3x3 on 5x5 pixels of 200 bands at 6 bits, as in schema 1."""
     layer = replace(INDIAN_PINES, weight_bits=6, input_bits=6, time_steps=5)
     table: dict[str, object] = json.loads(json.dumps(asdict(layer)))
-    newer = ("groups", "dilation", "input_mean", "accumulates", "membrane_bits")
-    return {name: value for name, value in table.items() if name not in newer}
+    return {name: value for name, value in table.items() if name not in NEWER}
 
 
 @pytest.fixture
@@ -96,6 +100,8 @@ def _layers(draw: st.DrawFn) -> Layer:
         repeats_input=draw(st.booleans()),
         groups=groups,
         dilation=dilation,
+        active_share=draw(st.none() | st.floats(0, 1)),
+        fetched=draw(st.none() | st.floats(0, 1e6)),
     )
 
 
