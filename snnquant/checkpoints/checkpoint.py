@@ -174,7 +174,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
 
 def _renamed(state: dict[str, Tensor], network: nn.Module) -> dict[str, Tensor]:
     """Name tensors as the network does: an SNN's layers once had the prefix `layers_`."""
-    if state.keys() == network.state_dict().keys():
+    if network.state_dict().keys() <= state.keys():
         return state
     return {name.replace("layers.layers_", "layers.", 1): t for name, t in state.items()}
 

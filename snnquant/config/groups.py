@@ -161,6 +161,12 @@ class NeuronConfig:
     """Reset. delayed: V is subtracted a step later (ACE-SNN); same_step: at once; zero: to 0."""
     initial: float = 0.5
     """Membrane potential before the first step, in thresholds, 0 to 1; 0.5 centres the rounding."""
+    leak: Literal["free", "power-of-two", "two-powers"] = "free"
+    """Grid of the leak in training. power-of-two: 1 or 1 - 2^-k, a shift and a subtraction in
+    hardware; two-powers: also 1 - 2^-j - 2^-k, k up to 8; free: any, a multiplication."""
+    potential_bits: int = 32
+    """Bits of a membrane potential in training, 8 to 16, saturating; 32 keeps floating point, which
+    the integer engine holds in 32 bits."""
     surrogate: Literal[
         "triangle", "arctan", "boxcar", "polynomial", "clipped", "ste", "identity"
     ] = "triangle"
@@ -174,6 +180,8 @@ class NeuronConfig:
         require_types(self)
         _check(self, "time_steps", self.time_steps >= 1, "at least 1")
         _check(self, "initial", 0 <= self.initial <= 1, "0 to 1")
+        narrow = self.potential_bits in (*range(8, 17), 32)
+        _check(self, "potential_bits", narrow, "8 to 16, or 32")
         _check(self, "surrogate_scale", self.surrogate_scale > 0, "above 0")
         _check(self, "surrogate_width", self.surrogate_width > 0, "above 0")
 

@@ -91,6 +91,10 @@ class RunConfig:
         require(known, "--pixel-bits", self.pixel_bits, "2 to 14, or 32")
         require(0 <= self.seed < 2**64, "--seed", self.seed, "0 or more, below 2^64")
         require_scaling(self.scaling)
+        coarse = self.neuron.leak != "free" or self.neuron.potential_bits < 32
+        bits = getattr(self.quantization, "neuron_bits", None)
+        expected = "none where --leak or --potential-bits has a grid of its own"
+        require(not (coarse and bits), "--neuron-bits", bits, expected)
         if self.quantization.bits < 32 and self.training.snn_batch_norm:
             self.quantization.require_channel_scales()
 

@@ -46,7 +46,16 @@ from snnquant.quantization import (
     weight_codes,
     weight_quantizer,
 )
-from snnquant.spiking import Neuron, SpikingNetwork, spiking_layers
+from snnquant.spiking import (
+    FLOATING,
+    LIF,
+    MAX_SHIFT,
+    Leak,
+    Neuron,
+    SpikingNetwork,
+    shifts,
+    spiking_layers,
+)
 
 Whole: TypeAlias = Counter[Operation]
 PIXEL_BITS = 16
@@ -245,22 +254,33 @@ def _work(call: _Call, given: list[_Value]) -> tuple[Whole, _Value]:
 
 
 def _neuron(call: _Call, current: Width) -> Whole:
-    """Count a leak's multiplication, two additions and a comparison per neuron and step."""
+    """Count a leak, two additions and a comparison per neuron and step.
+
+    The leak is a multiplication, or on a grid of powers of two a subtraction per shift.
+    """
     potential, leak = FLOAT32, FLOAT32
     if not current.floating:
-        potential = POTENTIAL
+        bits = getattr(call.module, "potential_bits", FLOATING)
+        potential = POTENTIAL if bits == FLOATING else Width(bits)
         leak = Width(_leak_bits(call.module))
-    return Counter(
+    counts: Whole = Counter(
         {
-            elementwise("mul", potential, leak): call.outputs,
             elementwise("add", potential): 2 * call.outputs,
             elementwise("compare", potential): call.outputs,
         }
     )
+    if not current.floating and isinstance(call.module, LIF) and call.module.leaks != Leak.FREE:
+        terms = shifts(float(call.module.constants().leak))
+        counts[elementwise("add", potential)] += terms * call.outputs
+    else:
+        counts[elementwise("mul", potential, leak)] += call.outputs
+    return counts
 
 
 def _leak_bits(neuron: nn.Module) -> int:
-    """Return the bits of a leak's quantizer, or `LEAK_BITS`."""
+    """Return the bits of a leak's quantizer, of a narrow potential's leak, or `LEAK_BITS`."""
+    if getattr(neuron, "potential_bits", FLOATING) != FLOATING:
+        return MAX_SHIFT
     steps: Any = getattr(neuron, "parametrizations", {})
     found = [s.bits for s in steps["leak"] if isinstance(s, Quantizer)] if "leak" in steps else []
     return int(found[-1]) if found else LEAK_BITS

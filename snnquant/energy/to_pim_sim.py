@@ -17,6 +17,7 @@ from snnquant.energy.counts import LayerActivity, measure
 from snnquant.errors import InputError
 from snnquant.sampling import Patches
 from snnquant.scenes import load_scene
+from snnquant.spiking import FLOATING
 
 PIXEL_BITS = 8
 """Bits at the converter of the first layer where pixels are in floating point, an assumption."""
@@ -28,6 +29,7 @@ def to_workload(
     quantization: MethodConfig,
     time_steps: int,
     pixel_bits: int = 32,
+    potential_bits: int = FLOATING,
 ) -> Workload:
     """Describe the layers of a quantized SNN, with their measured input densities, for pim_sim.
 
@@ -38,13 +40,21 @@ def to_workload(
         time_steps: Time steps T per classification.
         pixel_bits: Bits per value of a pixel that the network receives; 32 for floating point,
             which is converted to `PIXEL_BITS`.
+        potential_bits: Bits of a potential, where they are fewer than 32, of the neurons before
+            every layer that takes spikes; 32 leaves the membranes' bits to pim_sim.
 
     Returns:
         One entry per layer.
     """
     analog = PIXEL_BITS if pixel_bits == 32 else pixel_bits
-    layers = tuple(_layer(layer, quantization.bits, analog, time_steps) for layer in activity)
-    return Workload(name=name, layers=layers)
+    layers = [_layer(layer, quantization.bits, analog, time_steps) for layer in activity]
+    if potential_bits != FLOATING:
+        driven = [*(row.spiking for row in activity[1:]), False]
+        layers = [
+            replace(layer, membrane_bits=potential_bits if spikes else None)
+            for layer, spikes in zip(layers, driven, strict=True)
+        ]
+    return Workload(name=name, layers=tuple(layers))
 
 
 def _layer(layer: LayerActivity, bits: int, analog_bits: int, time_steps: int) -> Layer:
@@ -180,5 +190,6 @@ def write_workload(checkpoint: Path, scene: str, file: Path) -> None:
     chosen = np.unique(np.linspace(0, len(labelled) - 1, PIXELS).astype(np.int64))
     activity = measure(found.network, patches, torch.from_numpy(labelled[chosen]))
     name = f"{cube.name} {found.model.name}"
-    bits = found.normalisation.bits
-    to_workload(name, activity, found.quantization, found.neuron.time_steps, bits).to_json(file)
+    bits, neuron = found.normalisation.bits, found.neuron
+    widths = (neuron.time_steps, bits, neuron.potential_bits)
+    to_workload(name, activity, found.quantization, *widths).to_json(file)

@@ -15,9 +15,11 @@ from snnquant.quantization.activations import QuantizedReLU
 from snnquant.sampling import Normalisation
 from snnquant.sampling.spectra import FLAT
 from snnquant.spiking import (
+    FLOATING,
     LIF,
     LIFParameters,
     Neuron,
+    PotentialGrid,
     initial_state,
     lif_step,
     require_lif,
@@ -45,6 +47,8 @@ class Deployed(nn.Module):
             if isinstance(layer, Neuron):
                 require_lif(layer, name.removeprefix("layers."), "--format onnx")
             layer.__class__ = PLAIN.get(type(layer), type(layer))
+            if isinstance(layer, UnrolledLIF):
+                layer.settle()
         self.forms = forms_of(normalisation.spectra) if normalisation is not None else []
         self.floor = normalisation.floor if normalisation is not None else 0.0
         self.normalised = normalisation is not None
@@ -91,11 +95,33 @@ def _form(patches: Tensor, form: str, floor: float) -> Tensor:
 
 
 class UnrolledLIF(LIF):
-    """A `LIF` whose steps are plain operations on new tensors, so that a tracer sees them."""
+    """A `LIF` whose steps are plain operations on new tensors, so that a tracer sees them.
+
+    Its leak and the grid of its potentials are constants of the trace.
+    """
+
+    settled_grid: PotentialGrid
+
+    @torch.no_grad()
+    def settle(self) -> None:
+        """Keep leak and grid as they are now."""
+        self.leak.copy_(super().constants().leak)
+        if self.potential_bits != FLOATING:
+            self.settled_grid = super().grid()
+
+    def constants(self) -> LIFParameters:
+        """Return leak, threshold and reset, the leak as it was settled."""
+        return LIFParameters(self.leak, self.threshold, self.reset)
+
+    def grid(self) -> PotentialGrid:
+        """Return the grid that was settled."""
+        return self.settled_grid
 
     def forward(self, current: Tensor) -> Tensor:
         """Return the spikes [T, N, ...] for current [T, N, ...], step by step."""
-        parameters = LIFParameters(self.leak, self.threshold, self.reset)
+        if self.potential_bits != FLOATING:
+            return self.saturating(current, surrogate=None)
+        parameters = self.constants()
         state = initial_state(current, parameters, self.initial)
         spikes = []
         for step in current.unbind(0):

@@ -193,7 +193,7 @@ class _Writer:
         )
 
     def _neurons(self, layer: LIF, shape: Shape) -> Any:
-        leak, threshold = layer.leak.item(), layer.threshold.item()
+        leak, threshold = layer.constants().leak.item(), layer.threshold.item()
         if layer.reset not in EQUATIONS:
             raise unknown_reset(layer.reset, "--format nir", tuple(EQUATIONS))
         metadata = {

@@ -15,13 +15,13 @@ from snnquant.errors import InputError
 from snnquant.nn import INPUT
 from snnquant.nn.hooks import recording
 from snnquant.quantization import freeze
-from snnquant.spiking import Neuron, SpikingNetwork, require_lif
+from snnquant.spiking import Neuron, SpikingNetwork, require_floating, require_lif
 
 
 def frozen(network: nn.Module, name: str) -> SpikingNetwork:
     """Return a copy in evaluation mode with plain weights; raise InputError for a CNN.
 
-    Neurons other than `LIF` are refused too, by layer.
+    Neurons other than `LIF` with potentials in floating point are refused too, by layer.
     """
     if not isinstance(network, SpikingNetwork):
         raise InputError(
@@ -29,7 +29,8 @@ def frozen(network: nn.Module, name: str) -> SpikingNetwork:
         )
     for layer_name, layer in network.layers.named_children():
         if isinstance(layer, Neuron):
-            require_lif(layer, layer_name, f"--format {name}")
+            lif = require_lif(layer, layer_name, f"--format {name}")
+            require_floating(lif, layer_name, f"--format {name}")
     copied: SpikingNetwork = freeze(copy.deepcopy(network)).eval()  # type: ignore[assignment]
     return copied
 

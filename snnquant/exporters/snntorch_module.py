@@ -222,7 +222,8 @@ class _Writer:
     def _add_neurons(self, name: str, layer: LIF, current: str) -> None:
         word = self.names[name]
         # Potentials are passed from step to step, so snnTorch need not hold the first one.
-        leaky = to_snntorch(LIF(layer.leak.item(), layer.threshold.item(), reset=layer.reset))
+        leak = layer.constants().leak.item()
+        leaky = to_snntorch(LIF(leak, layer.threshold.item(), reset=layer.reset))
         self._keep(word, leaky)
         self.init.append(
             f"self.{word} = snn.Leaky({leaky.beta.item()!r}, {leaky.threshold.item()!r}, "

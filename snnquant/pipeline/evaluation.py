@@ -218,7 +218,8 @@ def _first_layer(run: Run, layers: list[LayerActivity]) -> FirstLayerMetrics | N
         return None
     name = _workload_name(run)
     steps, pixel_bits = config.neuron.time_steps, run.normalisation.bits
-    workload = to_workload(name, layers, run.quantization, steps, pixel_bits)
+    widths = (steps, pixel_bits, config.neuron.potential_bits)
+    workload = to_workload(name, layers, run.quantization, *widths)
     report = price_first_layer(workload, run.hardware, run.path / "workload.json")
     gains = {name: Gain(**values) for name, values in report.to_dict()["ratio"].items()}
     return FirstLayerMetrics(config.hardware, **gains)

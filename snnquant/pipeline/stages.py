@@ -38,7 +38,7 @@ from snnquant.pipeline.teacher import soft_labels
 from snnquant.quantization import Calibration, Plan, complete, quantize
 from snnquant.spiking import SpikingNetwork
 from snnquant.stored_networks import Network
-from snnquant.training import Stage, SynapseNorms, predict
+from snnquant.training import PotentialGrids, Stage, SynapseNorms, predict
 
 CALIBRATION_PATCHES = 1024
 """Training patches on which the thresholds are calibrated."""
@@ -150,6 +150,7 @@ def train_snn(run: Run) -> None:
     if not run.has(Network.SNN_TRAINED):
         config, training = run.config, run.config.training
         snn = run.load(Network.SNN_CONVERTED).network
+        assert isinstance(snn, SpikingNetwork)
         if training.snn_start == "random":
             torch.manual_seed(config.seed)
             snn.cpu()  # so that the same numbers are drawn on every device
@@ -167,9 +168,10 @@ def train_snn(run: Run) -> None:
             quantize(snn, method, calibration)
         norms = None
         if training.snn_batch_norm:
-            assert isinstance(snn, SpikingNetwork)
             patches = _calibration(run)
             norms = SynapseNorms(snn, patches[: batch_size_for(snn, patches[:1])])
+        grid = run.normalisation.grid
+        potentials = PotentialGrids(snn, None if grid is None else grid.step)
         teacher = soft_labels(run, run.load(Network.CNN_FP32).network)
         stage = Stage(Network.SNN_TRAINED.stage, training.snn_epochs, training.learning_rate)
         fit(run, snn, stage, teacher, plan)
@@ -177,6 +179,7 @@ def train_snn(run: Run) -> None:
             norms.fold()
         if method:
             (complete if plan.trains else quantize)(snn, method, calibration)
+        potentials.finish()
         run.save(Network.SNN_TRAINED, snn, quantization=run.quantization, neuron=config.neuron)
     run.finish(Network.SNN_TRAINED.stage)
 

@@ -151,6 +151,7 @@ def _score(run: Run, pricing: Pricing) -> dict[str, Any]:
             run.config.quantization,
             run.config.neuron.time_steps,
             SENSOR.bits if bits == 32 else bits,
+            run.config.neuron.potential_bits,
         )
     )
     workload.to_json(run.path / WORKLOAD_FILE)

@@ -19,7 +19,7 @@ from typing import Any
 
 from snnquant.errors import InputError
 from snnquant.io import require_extra
-from snnquant.spiking.layers import LIF
+from snnquant.spiking.layers import LIF, require_floating
 from snnquant.spiking.lif import Reset, unknown_reset
 
 RESETS = {Reset.DELAYED: ("subtract", True), Reset.ZERO: ("zero", False)}
@@ -35,16 +35,17 @@ def to_snntorch(lif: LIF) -> Any:
     """Return a ``snntorch.Leaky`` with this layer's leak, threshold and reset.
 
     It runs one step per call and learns what the layer learns. Raises `InputError` for the
-    same_step reset and for an initial potential, which snnTorch's modules cannot hold, and without
-    snnTorch.
+    same_step reset, for an initial potential and for narrow potentials, which snnTorch's modules
+    cannot hold, and without snnTorch.
     """
     if lif.reset not in RESETS:
         raise unknown_reset(lif.reset, "snntorch", tuple(RESETS))
+    require_floating(lif, "LIF", "snntorch")
     if lif.initial:
         raise InputError(f"snntorch: found initial potential {lif.initial}, expected 0")
     mechanism, delay = RESETS[lif.reset]
     return _leaky()(
-        lif.leak.detach().clone(),
+        lif.constants().leak.detach().clone(),
         lif.threshold.detach().clone(),
         learn_beta=lif.leak.requires_grad,
         learn_threshold=lif.threshold.requires_grad,

@@ -2,12 +2,14 @@
 
 from snnquant.training.loop import Epoch, Samples, Stage, Teacher, predict, train
 from snnquant.training.metrics import Scores, confusion
+from snnquant.training.potential_grids import PotentialGrids
 from snnquant.training.spike_penalty import AccumulateMeter
 from snnquant.training.synapse_norm import SynapseNorms
 
 __all__ = [
     "AccumulateMeter",
     "Epoch",
+    "PotentialGrids",
     "Samples",
     "Scores",
     "Stage",

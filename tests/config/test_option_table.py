@@ -38,7 +38,7 @@ OF_THE_SNN = {
     *("activation_bits", "activation_quantizer", "activation_estimator"),
     *("surrogate_width", "correction", "quantized_epochs", "distillation", "snn_epochs"),
     *("snn_start", "snn_batch_norm", "trained_neuron", "unlabelled", "spike_penalty", "hardware"),
-    *("smoothing", "unknown_accuracy", "teacher", "teacher_passes"),
+    *("smoothing", "unknown_accuracy", "teacher", "teacher_passes", "leak", "potential_bits"),
 }
 """Options that the 32-bit CNN does not depend on: a CNN is shared by runs that differ in them."""
 

@@ -23,7 +23,7 @@ from snnquant.nn import INPUT, GraphNetwork
 from snnquant.nn.wiring import Sum
 from snnquant.quantization import PowersOfTwo, Terms, Uniform, WeightQuantizer, quantize
 from snnquant.sampling import Patches
-from snnquant.spiking import LIF, SpikingNetwork
+from snnquant.spiking import LIF, Leak, SpikingNetwork
 
 BANDS, STEPS = 8, 3
 PIXELS = torch.arange(5)
@@ -101,6 +101,28 @@ def test_neurons_in_floating_point_and_in_fixed_point(patches_of: Build) -> None
     (first, _) = measure(fixed, patches_of(BANDS, 1), PIXELS)
     assert counted(first)["mul", 32, 4, 0] == 15
     assert counted(first)["mac", 6, 16, 25] == 40  # pixels as the integer engine has them
+
+
+@pytest.mark.parametrize(
+    ("leaks", "leak", "shifts"),
+    [("power-of-two", 1.0, 0), ("power-of-two", 0.76, 1), ("two-powers", 0.62, 2)],
+)
+@pytest.mark.parametrize("bits", [8, 16, 32])
+def test_a_leak_of_powers_of_two_is_subtracted_at_the_width_of_the_potential(
+    leaks: str, leak: float, shifts: int, bits: int, patches_of: Build
+) -> None:
+    lif = LIF(leak, leaks=leaks, potential_bits=bits)
+    layers = {"flat": nn.Flatten(), "a": nn.Linear(8, 5, bias=False), "lif": lif}
+    snn = SpikingNetwork({**layers, "b": nn.Linear(5, 2, bias=False)}, STEPS).eval()
+    (first, _) = measure(six(snn), patches_of(BANDS, 1), PIXELS)
+    assert counted(first) == {
+        ("mac", 6, 16, 25): 40,
+        ("add", bits, bits, 0): 15 * (2 + shifts),
+        ("compare", bits, bits, 0): 15,
+    }
+    lif.leaks = Leak.FREE
+    (first, _) = measure(snn, patches_of(BANDS, 1), PIXELS)
+    assert counted(first)["mul", bits, 15 if bits == 32 else 8, 0] == 15
 
 
 def test_a_cnn_of_quantized_activations_computes_in_integers(patches_of: Build) -> None:

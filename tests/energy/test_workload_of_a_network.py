@@ -80,6 +80,11 @@ def test_the_first_layer_receives_pixels_of_their_bits(pixel_bits, expected, pat
     layers = measure(snn, patches, torch.arange(4))
     workload = to_workload("one", layers, QuantizationConfig(), 2, pixel_bits)
     assert [layer.input_bits for layer in workload.layers][:2] == [expected, 1]
+    assert {layer.membrane_bits for layer in workload.layers} == {None}
+    narrow = to_workload("one", layers, QuantizationConfig(), 2, pixel_bits, potential_bits=10)
+    *others, last = narrow.layers
+    assert {layer.membrane_bits for layer in others} == {10}
+    assert last.membrane_bits is None
 
 
 @pytest.mark.parametrize("bits", [1, 3, 8, 32])

@@ -23,7 +23,7 @@ from snnquant.exporters.deployed import PLAIN, Deployed
 from snnquant.models import build_model
 from snnquant.quantization import Calibration, quantize
 from snnquant.sampling import Normalisation
-from snnquant.spiking import LIF, Reset
+from snnquant.spiking import LIF, Reset, SpikingNetwork
 
 onnx = pytest.importorskip("onnx", reason="needs the extra onnx")
 onnxruntime = pytest.importorskip("onnxruntime", reason="needs the extra onnx")
@@ -213,6 +213,27 @@ def test_unrolled_neurons_spike_as_ever(
     assert type(neurons[0]) is LIF
     if leak > 0.5 > threshold:
         assert 0 < expected.mean() < 1
+
+
+@pytest.mark.parametrize("reset", RESETS)
+@pytest.mark.parametrize("units", [False, True])
+def test_narrow_potentials_and_leaks_of_powers_go_along_exactly(
+    reset: str, units: bool, tmp_path: Path
+) -> None:
+    torch.manual_seed(1)
+    lif = LIF(0.7, 0.6, reset=reset, initial=0.5, leaks="two-powers", potential_bits=8)
+    layers = {"conv": nn.Conv2d(1, 3, 3), "lif": lif, "flat": nn.Flatten(), "fc": nn.Linear(12, 4)}
+    network = SpikingNetwork(layers, 5).eval()
+    x = on_coarse_grid(network, torch.randn(7, 1, 4, 4))
+    with torch.no_grad():
+        lif.leak.fill_(0.7)
+        expected = network(x)
+        if units:
+            lif.lay_units(torch.tensor([1.0, 3.0, 1.0]) / 1024)
+            assert lif.grid().step.shape == (3,)
+            expected = network(x)
+    export(ExportRequest(network, x[:1]), tmp_path / "snn.onnx", "onnx")
+    torch.testing.assert_close(logits(tmp_path / "snn.onnx", x), expected, rtol=0, atol=1e-6)
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 pytest.importorskip("snntorch", reason="the module is one of snnTorch")
 
 from snnquant.errors import InputError
-from snnquant.exporters import ExportRequest
+from snnquant.exporters import ExportRequest, export
 from snnquant.exporters.snntorch_module import write_snntorch
 from snnquant.nn.wiring import WeightedSum
 from snnquant.scenes import load_scene
@@ -144,3 +144,12 @@ def test_unwritable_networks_are_refused_in_one_line(name, network, line, tmp_pa
         write_snntorch(ExportRequest(network, torch.zeros(1, 3)), tmp_path / name)
     assert "\n" not in str(refusal.value)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("name", "suffix"), [("snntorch", "py"), ("brian2", "py"), ("nir", "nir")])
+def test_narrow_potentials_are_refused_by_layer(name: str, suffix: str, tmp_path: Path) -> None:
+    layers = {"fc": nn.Linear(6, 4), "lif": LIF(potential_bits=12), "out": nn.Linear(4, 2)}
+    request = ExportRequest(SpikingNetwork(layers, 2).eval(), torch.zeros(1, 6))
+    expected = f"--format {name}: layer lif: found potentials of 12 bits, expected"
+    with pytest.raises(InputError, match=expected):
+        export(request, tmp_path / f"network.{suffix}", name)

@@ -223,6 +223,19 @@ def test_whitened_pixels_pay_for_their_matrix(
     assert whitened.layers[0].macs == scene.bands**2 * base.model.window**2
 
 
+def test_potentials_of_few_bits_are_priced_as_such(
+    base: RunConfig, scene: Scene, tmp_path: Path
+) -> None:
+    space = make_space(base, {"potential_bits": (8, 32), "leak": ("power-of-two",)}, 9)
+    search(space, scene, tmp_path / "all", Search(rungs=1), processes=1)
+    narrow, wide = (
+        Workload.from_json(path / WORKLOAD_FILE)
+        for path in sorted((tmp_path / "all" / "rung_1").iterdir())
+    )
+    assert {layer.membrane_bits for layer in narrow.layers[:-1]} == {8}
+    assert {layer.membrane_bits for layer in wide.layers} == {None}
+
+
 def test_the_front_end_of_unseen_ground_is_chosen_once_per_cnn(
     base: RunConfig, tmp_path: Path
 ) -> None:

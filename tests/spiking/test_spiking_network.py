@@ -193,7 +193,10 @@ def test_lif_starts_at_its_initial_potential_every_time() -> None:
 
 def test_lif_names_itself() -> None:
     lif = LIF(0.5, 2.0, reset="zero", surrogate=Surrogate("boxcar"), initial=0.5)
-    text = "LIF(leak=0.5, threshold=2, reset='zero', surrogate='boxcar', initial=0.5)"
+    text = (
+        "LIF(leak=0.5, threshold=2, reset='zero', surrogate='boxcar', initial=0.5, leaks='free', "
+        "potential_bits=32)"
+    )
     assert repr(lif) == text
     assert {name for name, _ in lif.named_parameters()} == {"leak", "threshold"}
 

@@ -53,7 +53,7 @@ def to_brian2(request: ExportRequest) -> dict[str, Any]:
     data: dict[str, Any] = {
         "time_steps": double.time_steps,
         "layers": np.array(list(identifiers(neurons).values())),
-        "leak": np.array([layer.leak.item() for layer in neurons.values()]),
+        "leak": np.array([layer.constants().leak.item() for layer in neurons.values()]),
         "threshold": np.array([layer.threshold.item() for layer in neurons.values()]),
         "start": np.array([layer.initial * layer.threshold.item() for layer in neurons.values()]),
         "reset": np.array([_statement(layer.reset) for layer in neurons.values()]),

@@ -13,6 +13,10 @@ with :math:`\Theta_k = \mathrm{round}(2^{F_k} V / s_k)` and :math:`L = \mathrm{r
 :math:`F_k` is as large, up to 12, as keeps every number inside 32 bits for all T steps, whatever
 the input.
 
+Narrow potentials (`snnquant.spiking.potentials`) have their own grid instead, of a step of
+:math:`2^{n_k}` units, and saturate: the sums, in units, are shifted right by :math:`n_k` after half
+a step is added.
+
 The first layer sees the codes of the pixels' grid, so that its sums are exact. Pixels in floating
 point become 16-bit values in steps of :math:`2^{-11}`, clipped at 16 standard deviations. The
 output adds up: class k's sum times :math:`\mathrm{round}(2^M s_k / \max s)`, plus its bias.
@@ -20,6 +24,7 @@ output adds up: class k's sum times :math:`\mathrm{round}(2^M s_k / \max s)`, pl
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,7 +36,7 @@ from snnquant.errors import InputError
 from snnquant.nn.kinds import DROPOUTS
 from snnquant.quantization import integer_weights
 from snnquant.sampling import PixelGrid
-from snnquant.spiking import LIF, Neuron, Reset, SpikingNetwork, require_lif
+from snnquant.spiking import FLOATING, LIF, Neuron, Reset, SpikingNetwork, require_lif
 
 INPUT_BITS = 11
 """Fractional bits of the network's input in floating point."""
@@ -76,6 +81,10 @@ class Neurons:
     start: Integers
     leak: int
     reset: Reset
+    rounding: Integers
+    """Bits that a sum of `shift` and `bias` is shifted right by; 0 except for narrow potentials."""
+    potential_bits: int = FLOATING
+    """Bits that a potential saturates at; 32: it has room for all steps."""
 
 
 @dataclass(frozen=True)
@@ -240,8 +249,10 @@ def _synapse(name: str, module: nn.Module, shape: tuple[int, ...]) -> Synapse:
 def _neurons(synapse: Synapse, lif: LIF, steps: int, inputs: _Codes) -> Neurons:
     """Read a layer of neurons, which sum weights times codes of the inputs."""
     scale = synapse.scale / inputs.per_unit
-    threshold, leak = float(lif.threshold), float(lif.leak)
     sums = np.abs(synapse.codes).reshape(len(scale), -1).sum(1) * inputs.limit
+    if lif.potential_bits != FLOATING:
+        return _narrow_neurons(synapse, lif, scale, sums)
+    threshold, leak = float(lif.threshold), float(lif.constants().leak)
     # A bound on the potential over T steps, in units of the scale.
     reach = (
         steps * (sums + np.abs(synapse.bias) / scale + threshold / scale) + 2 * threshold / scale
@@ -262,6 +273,43 @@ def _neurons(synapse: Synapse, lif: LIF, steps: int, inputs: _Codes) -> Neurons:
         fixed(lif.initial * threshold),
         round(leak * 2**LEAK_BITS),
         lif.reset,
+        np.zeros(len(scale), np.int32),
+    )
+
+
+def _narrow_neurons(
+    synapse: Synapse, lif: LIF, scale: NDArray[np.float64], sums: NDArray[np.int64]
+) -> Neurons:
+    """Read neurons on the grid of their potentials, laid here where no training has laid it."""
+    lif = copy.deepcopy(lif)
+    if lif.units is None:
+        lif.lay_units(torch.from_numpy(scale))
+    grid = lif.grid()
+    assert lif.units is not None
+    units, shift = (x.double().cpu().numpy() for x in (grid.unit, grid.shift))
+    with np.errstate(all="ignore"):
+        finer = np.where(sums > 0, np.log2(scale / units), 0.0)
+    bits = np.rint(finer)
+    if not (np.abs(finer - bits) < 1e-3).all() or bits.min() < 0:
+        _refuse(synapse.name, "potentials on another grid than its sums", "that of training")
+    bias, half = np.rint(synapse.bias / units), np.floor(2.0 ** (shift - 1))
+    if (sums * 2**bits + np.abs(bias) + half).max() > _MAX_REACH:
+        _refuse(synapse.name, "weights far below the threshold", "sums that fit into 32 bits")
+    threshold = grid.threshold.double().cpu().numpy()
+    start = grid.threshold.mul(lif.initial).round().double().cpu().numpy()
+
+    def whole(values: NDArray[np.float64]) -> Integers:
+        return values.astype(np.int32)
+
+    return Neurons(
+        whole(bits),
+        whole(bias + half),
+        whole(threshold),
+        whole(start),
+        round(float(lif.constants().leak) * 2**LEAK_BITS),
+        lif.reset,
+        whole(shift),
+        lif.potential_bits,
     )
 
 

@@ -66,6 +66,8 @@ class NeuronTable(NamedTuple):
     start: Words
     leak: int
     reset: int
+    rounding: Words
+    potential_bits: int
 
 
 class FirstLayerTable(NamedTuple):
@@ -129,26 +131,37 @@ def _fire(
 
     `lists` [T, L + 16] are filled up to `ends`. Potentials start at `at`, sums at 0, `step`,
     2 `step`, ... With the current I = factor sum + bias and floor(leak u / 2^15) for the leak, the
-    recurrences are those of `snnquant.spiking.lif`; u > V recovers the last spike, which the
+    recurrences are those of `snnquant.spiking.lif`, or where potentials are narrow, with I shifted
+    right by `rounding`, of `snnquant.spiking.potentials`; u > V recovers the last spike, which the
     delayed reset subtracts.
     """
     zero, low, bits, leak = fill(0), fill(_ONE - 1), fill(LEAK_BITS), fill(neurons.leak)
+    narrow = neurons.potential_bits < 32
+    largest = fill((1 << (neurons.potential_bits - 1)) - 1)
+    smallest = fill(-(1 << (neurons.potential_bits - 1)))
     for t in range(len(ends)):
         ends[t] = t * lists.shape[1]
     for n in range(0, len(codes), LANES):
         u, limit, code = load(potential, at + n), load(neurons.threshold, n), load(codes, n)
         factor, bias = load(neurons.factor, n), load(neurons.bias, n)
-        current = load(sums, n) * factor + bias
+        rounding, current = load(neurons.rounding, n), load(sums, n) * factor + bias
+        if narrow:
+            current = current >> rounding
         spike = u > limit
         for t in range(len(ends)):
             if step:
                 current = load(sums, t * step + n) * factor + bias
+                if narrow:
+                    current = current >> rounding
             decayed = u
             if neurons.leak != _ONE:  # of two halves of u, so that no product leaves 32 bits
                 decayed = (u >> bits) * leak + ((u & low) * leak >> bits)
             u = decayed + current
             if neurons.reset == _DELAYED:
                 u = u - where(spike, limit, zero)
+            if narrow:
+                u = where(u > largest, largest, u)
+                u = where(smallest > u, smallest, u)
             spike = u > limit
             ends[t] = append(lists, ends[t], code, spike)
             if neurons.reset == _SAME_STEP:

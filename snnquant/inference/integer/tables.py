@@ -68,6 +68,8 @@ class Layout:
             at_slots(neurons.start, 0),
             neurons.leak,
             RESETS[neurons.reset],
+            at_slots(neurons.rounding, 0),
+            neurons.potential_bits,
         )
 
 
