@@ -84,7 +84,9 @@ def fold_in_place(module: nn.Module, graph: fx.Graph) -> dict[str, str]:
 
 
 @torch.no_grad()
-def fold_front_end(network: nn.Module, normalisation: Normalisation) -> nn.Module:
+def fold_front_end(
+    network: nn.Module, normalisation: Normalisation, scores: Normalisation | None = None
+) -> nn.Module:
     """Copy a network and merge the normalisation of its input into its first kernel.
 
     With weights W [F, K] over all K values of a position, mean m, standard deviation s and matrix
@@ -93,16 +95,18 @@ def fold_front_end(network: nn.Module, normalisation: Normalisation) -> nn.Modul
     Args:
         network: A CNN or SNN whose first layer with weights is a 3-D kernel of all bands times 1x1,
             such as cnn1x1's; it is not changed.
-        normalisation: Its normalisation.
+        normalisation: Its normalisation; a grid of its values is left out.
+        scores: Normalisation without a matrix whose values the copy takes, of the same forms of the
+            spectrum; by default it takes these forms themselves.
 
     Returns:
-        The copy in evaluation mode, for patches of forms of the spectrum as
+        The copy in evaluation mode, for patches of scores or of forms of the spectrum as
         `snnquant.sampling.spectra.prepare` returns them: of raw spectra the sensor's own values.
         Its first layer has plain weights, quantized ones of others stay quantized.
 
     Raises:
         InputError: Where the first kernel does not span all bands and one position, and where the
-            normalised values are rounded to a grid.
+            copy would take unscaled values but the network takes those of a grid.
 
     Example:
         >>> import numpy as np
@@ -112,7 +116,7 @@ def fold_front_end(network: nn.Module, normalisation: Normalisation) -> nn.Modul
         >>> bool(torch.allclose(fold_front_end(cnn, statistics)(x), cnn((x - 2) / 5), atol=1e-6))
         True
     """
-    if normalisation.grid is not None:
+    if scores is None and normalisation.grid is not None:
         found = f"found pixels of {normalisation.bits} bits after the normalisation"
         raise InputError(f"--pixel-bits: {found}, expected 32: it cannot be folded through them")
     folded = copy.deepcopy(network).eval()
@@ -130,10 +134,36 @@ def fold_front_end(network: nn.Module, normalisation: Normalisation) -> nn.Modul
     weight, bias = layer.weight, layer.bias
     new = weight.flatten(1).double() @ (matrix / std[:, None]).T
     shift = new @ mean
+    if scores is not None:
+        shift = shift - new @ torch.from_numpy(scores.mean).double()
+        new = new * torch.from_numpy(scores.std).double()
     layer.weight = nn.Parameter(new[:, None, :, None, None].to(weight))
     layer.bias = nn.Parameter((-shift if bias is None else bias.double() - shift).to(weight))
     layer.kernel_size = (len(mean), 1, 1)
     return folded
+
+
+def takes_front_end(network: nn.Module, normalisation: Normalisation) -> bool:
+    """Tell whether a CNN's first kernel can take a matrix that mixes bands, and keep its shape.
+
+    Args:
+        network: The CNN.
+        normalisation: Normalisation of its input.
+
+    Example:
+        >>> import numpy as np
+        >>> one, mixing = np.ones(4, "f4"), np.ones((4, 4), "f4")
+        >>> cnn = nn.Sequential(nn.Conv3d(1, 3, (4, 1, 1)), nn.ReLU(), nn.Flatten())
+        >>> takes_front_end(cnn, Normalisation(one, one, mixing))
+        True
+        >>> takes_front_end(cnn, Normalisation(one, one))
+        False
+    """
+    matrix = normalisation.components
+    if matrix is None or matrix.shape[0] != matrix.shape[1]:
+        return False
+    first = next((m for m in network.modules() if isinstance(m, SYNAPSES)), None)
+    return isinstance(first, nn.Conv3d) and _spans_all(first, len(matrix))
 
 
 def _spans_all(layer: nn.Conv3d, bands: int) -> bool:

@@ -1,4 +1,4 @@
-"""Choice of the form and the scaling of spectra for ground that no label touches."""
+"""Choice of the form and the scaling of spectra, and their way into a CNN's first kernel."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter
 from sklearn.neighbors import NearestCentroid
+from torch import nn
 
 from snnquant.config import SplitConfig
 from snnquant.config.scaling_names import WITHIN_CLASS
+from snnquant.conversion import fold_front_end, takes_front_end
 from snnquant.pipeline.run import Run
 from snnquant.sampling import Normalisation
 from snnquant.sampling.validation_blocks import hold_out_blocks
@@ -62,6 +64,29 @@ def choose_front_end(run: Run) -> None:
     run.progress("front_end", 1, 1, remark)
     new = replace(config, scaling=scaling, model=replace(config.model, spectra=spectra))
     run.take(new)
+
+
+def with_front_end(run: Run, cnn: nn.Module) -> nn.Module:
+    """Merge the matrix of the pixels' scaling into a CNN whose first kernel can take it.
+
+    The run's pixels are standard scores on a grid from then on, and quantization sees the merged
+    weights: the matrix costs nothing. Without effect on pixels in floating point, whose matrix
+    `fold_front_end` can still take from a finished network.
+
+    Args:
+        run: A run whose CNN is trained but not saved.
+        cnn: The CNN, without batch norms.
+
+    Returns:
+        The CNN for the run's new normalisation, or the CNN itself.
+    """
+    normalisation = run.normalisation
+    if normalisation.grid is None or not takes_front_end(cnn, normalisation):
+        return cnn
+    scores = normalisation.without_matrix(run.scene.cube, run.split.train)
+    folded = fold_front_end(cnn, normalisation, scores)
+    run.use(scores)
+    return folded
 
 
 def _simplest(scores: NDArray[np.float64]) -> int:

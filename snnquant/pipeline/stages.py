@@ -31,7 +31,7 @@ from snnquant.conversion import convert, fold_batch_norm
 from snnquant.io import write_json
 from snnquant.models import build_model
 from snnquant.pipeline.fit import fit
-from snnquant.pipeline.front_end_choice import choose_front_end
+from snnquant.pipeline.front_end_choice import choose_front_end, with_front_end
 from snnquant.pipeline.run import Run
 from snnquant.pipeline.run_start import KEY_MAP, batch_size_for, changed, store
 from snnquant.pipeline.teacher import soft_labels
@@ -62,7 +62,7 @@ def train_cnn(run: Run) -> None:
         training = config.training
         stage = Stage(Network.CNN_FP32.stage, training.cnn_epochs, training.learning_rate)
         fit(run, cnn, stage, None)
-        run.save(Network.CNN_FP32, fold_batch_norm(cnn))
+        run.save(Network.CNN_FP32, with_front_end(run, fold_batch_norm(cnn)))
     run.finish(Network.CNN_FP32.stage)
 
 

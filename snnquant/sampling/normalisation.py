@@ -144,6 +144,26 @@ class Normalisation:
         values = plain.apply(cube.reshape(-1, cube.shape[-1])[train])
         return replace(plain, grid=PixelGrid.fit(values, bits))
 
+    def without_matrix(self, cube: NDArray[np.float32], train: NDArray[np.int64]) -> Self:
+        """Return standard scores of the same forms, for weights that have taken the matrix.
+
+        Args:
+            cube: Raw values [H, W, B].
+            train: [N] flat indices of the training pixels.
+
+        >>> from snnquant.scenes import load_scene
+        >>> scene = load_scene("synthetic:16x16x8")
+        >>> whitened = Normalisation.fit(scene, np.arange(100), scaling="within-class")
+        >>> scores = whitened.without_matrix(scene.cube, np.arange(100))
+        >>> scores.components is None, scores.apply(scene.cube).shape
+        (True, (16, 16, 8))
+        """
+        pixels = cube.reshape(-1, cube.shape[-1])[train]
+        values = prepare(pixels, self.spectra, self.floor).astype(np.float64)
+        mean, std = values.mean(axis=0).astype(np.float32), values.std(axis=0).astype(np.float32)
+        std[std == 0] = 1
+        return replace(self, mean=mean, std=std, components=None, grid=None)
+
     def apply(self, cube: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return a normalised copy of `cube` [..., B]: [..., B], or [..., K] with a matrix."""
         prepared = prepare(cube, self.spectra, self.floor)

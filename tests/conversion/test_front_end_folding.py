@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from snnquant.config import ModelConfig, NeuronConfig, QuantizationConfig
-from snnquant.conversion import fold_front_end, to_spiking
+from snnquant.conversion import fold_front_end, takes_front_end, to_spiking
 from snnquant.errors import InputError
 from snnquant.models import build_model
 from snnquant.quantization import freeze, quantize
@@ -66,6 +66,38 @@ def test_logits_in_float64_are_those_of_normalised_patches(
     scale = float(expected.abs().max())
     torch.testing.assert_close(found, expected, rtol=1e-7, atol=1e-7 * scale)
     assert folded.conv1.kernel_size == (prepared.shape[-1], 1, 1)
+
+
+@settings(max_examples=20)
+@given(
+    name=st.sampled_from(["cnn1x1", "cnn1x1h"]),
+    spectra=st.sampled_from(["raw", "snv", "raw+snv"]),
+    scaling=st.sampled_from(["within-class", "within-class:0.3"]),
+    seed=st.integers(0, 99),
+)
+def test_logits_from_standard_scores_are_those_from_whitened_ones(name, spectra, scaling, seed):
+    labelled = np.flatnonzero(SCENE.labels)
+    whitened = Normalisation.fit(SCENE, labelled, 0, scaling, spectra)
+    scores = whitened.without_matrix(SCENE.cube, labelled)
+    prepared = prepare(SCENE.cube, spectra, whitened.floor)
+    torch.manual_seed(seed)
+    cnn = build_model(ModelConfig(name=name, window=3, spectra=spectra), SCENE.bands, 3)
+    cnn = cnn.eval().double()
+    assert takes_front_end(cnn, whitened)
+    folded = fold_front_end(cnn, whitened, scores)
+    with torch.no_grad():
+        expected = cnn(patches(normalised(whitened, prepared), 3))
+        found = folded(patches(normalised(scores, prepared), 3))
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5 * float(expected.abs().max()))
+
+
+def test_a_matrix_stays_where_it_changes_the_number_of_inputs_or_the_kernel_slides():
+    labelled = np.flatnonzero(SCENE.labels)
+    slopes = Normalisation.fit(SCENE, labelled, 0, "within-class", "log-derivative")
+    of_slopes = build_model(ModelConfig(name="cnn1x1", spectra="log-derivative"), SCENE.bands, 3)
+    assert not takes_front_end(of_slopes, slopes)
+    whitened = Normalisation.fit(SCENE, labelled, 0, "within-class")
+    assert not takes_front_end(build_model(ModelConfig(name="cnn32h"), SCENE.bands, 3), whitened)
 
 
 def test_a_quantized_spiking_network_keeps_its_other_layers_quantized():
