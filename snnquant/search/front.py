@@ -90,21 +90,6 @@ class Front:
         """Return plain numbers and text, ready for JSON."""
         return {"schema": SCHEMA, **asdict(self)}
 
-    @classmethod
-    def from_dict(cls, content: dict[str, Any]) -> Front:
-        """Return the front of `to_dict`, also after JSON; KeyError or TypeError for other content.
-
-        >>> front = Front("field", False, 1, 0, 1, (Rung(1.0, 1, ()),), ())
-        >>> Front.from_dict(front.to_dict()) == front
-        True
-        """
-        values = {name: value for name, value in content.items() if name != "schema"}
-        rungs = tuple(Rung(**rung | {"scores": tuple(rung["scores"])}) for rung in values["rungs"])
-        front = tuple(
-            FrontEntry(**entry | {"prices": tuple(entry["prices"])}) for entry in values["front"]
-        )
-        return cls(**values | {"rungs": rungs, "front": front})
-
 
 def front_section(front: Front) -> Section:
     """Return the table of a front: options that differ, accuracies, energy."""

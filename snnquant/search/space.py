@@ -39,6 +39,7 @@ DEFAULT_AXES: dict[str, tuple[Any, ...]] = {
     "time_steps": (1, 2, 3, 5),
     "bits": (3, 4, 6),
     "pixel_bits": (6, 8),
+    "scaling": ("auto", "within-class"),
     "spike_penalty": (0.0, 0.1),
 }
 """Axes where none are given. Widths of another network's number of layers are left out."""
@@ -206,7 +207,7 @@ def make_space(
         else:
             found.setdefault(repr(config), Candidate(0, values, config))
     if trained:
-        _require_use(given, methods, found.values(), refused)
+        _require_use(found.values(), refused)
     if not found:
         raise InputError(f"--over: found no possible combination: {next(iter(refused.values()))}")
     order = {name: {value: i for i, value in enumerate(chosen[name])} for name in chosen}
@@ -232,20 +233,13 @@ def _combinations(
 
 
 def _require_use(
-    given: Values,
-    methods: Mapping[str, dict[str, Option]],
-    found: typing.Iterable[Candidate],
-    refused: Mapping[tuple[str, Any], InputError],
+    found: typing.Iterable[Candidate], refused: Mapping[tuple[str, Any], InputError]
 ) -> None:
     """Raise the error of a value that is impossible in every combination."""
     used = {pair for candidate in found for pair in candidate.values.items()}
-    for (name, value), error in refused.items():
-        if (name, value) not in used:
-            try:
-                _config(given, {name: value}, methods)
-            except InputError as own:
-                raise InputError(f"--over {name.replace('_', '-')}: {own}") from None
-            raise InputError(f"--over {name.replace('_', '-')}: {error}")
+    for pair, error in refused.items():
+        if pair not in used:
+            raise InputError(f"--over: {error}")
 
 
 def _given(base: RunConfig) -> dict[str, Any]:

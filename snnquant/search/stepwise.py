@@ -120,8 +120,6 @@ def search(
             check_schedule(schedule, chip)
     pricing = Pricing(chips, space.schedules, settings.in_map)
     _claim(folder, space, scene, settings, [asdict(chip) for chip in chips])
-    if (folder / FRONT_FILE).exists():
-        return _read_front(folder / FRONT_FILE)
     trials = _Trials(folder, scene, pricing, processes, dask, progress)
     left: Sequence[Candidate] = space.candidates
     sizes = rung_sizes(len(left), settings.rungs, settings.reduction)
@@ -148,7 +146,7 @@ def search(
         front=tuple(sorted(entries, key=lambda entry: entry.energy_nj)),
     )
     write_json(folder / FRONT_FILE, found.to_dict())
-    return _read_front(folder / FRONT_FILE)
+    return found
 
 
 def _objectives(score: dict[str, Any]) -> tuple[float, float]:
@@ -249,13 +247,6 @@ def _read(file: Path) -> dict[str, Any]:
         return dict(json.loads(file.read_text(encoding="utf-8")))
     except (OSError, ValueError) as error:
         raise InputError(f"{file}: damaged, expected a result ({error}); remove it") from None
-
-
-def _read_front(file: Path) -> Front:
-    try:
-        return Front.from_dict(_read(file))
-    except (KeyError, TypeError, AttributeError) as error:
-        raise InputError(f"{file}: damaged, expected a front ({error}); remove it") from None
 
 
 def describe(space: Space, scene: Scene, settings: Search) -> dict[str, Any]:

@@ -71,7 +71,7 @@ def test_runs_of_the_front_are_ordinary(capsys: pytest.CaptureFixture[str]) -> N
         (("--over", "time-steps"), "--over: found 'time-steps', expected NAME=VALUE,VALUE"),
         (("--over", "bits=3,3"), "--over bits: found a value twice, expected each once"),
         (("--over", "bits=3", "--over", "bits=4"), "--over bits: found twice"),
-        (("--over", "bits=1"), "--over bits: --bits: found 1, expected 2 to 8, or 32"),
+        (("--over", "bits=1"), "--over: --bits: found 1, expected 2 to 8, or 32"),
         (("--over", "seed=1,2"), "--over seed: found an option of the split"),
         (("--over", "depth=1"), "--over depth: found no such option"),
         (("--over", "chip=none"), "none"),

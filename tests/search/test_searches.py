@@ -19,7 +19,7 @@ from snnquant.pipeline import stages
 from snnquant.pipeline.evaluation import evaluate
 from snnquant.pipeline.run import Run
 from snnquant.scenes import Scene, load_scene
-from snnquant.search import Front, Search, Space, candidate_runs, make_space, search
+from snnquant.search import Search, Space, candidate_runs, make_space, search
 from snnquant.search.candidate_runs import SCORE_FILE, WORKLOAD_FILE
 from snnquant.search.workers import _elsewhere, code_digest
 from snnquant.training import predict
@@ -249,8 +249,3 @@ def test_the_front_end_of_unseen_ground_is_chosen_once_per_cnn(
         run = Run.open(tmp_path / "all" / entry.run)
         assert run.config.scaling.startswith("within-class")
         assert torch.isfinite(run.patches.gather(torch.tensor([0]))).all()
-
-
-def test_front_json_is_read_back(unbroken: Path) -> None:
-    front = Front.from_dict(_front(unbroken))
-    assert json.loads(json.dumps(front.to_dict())) == _front(unbroken)
