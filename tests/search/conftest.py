@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from snnquant.config import ModelConfig, RunConfig, SplitConfig, TrainingConfig
+from snnquant.config import ConversionConfig, ModelConfig, RunConfig, SplitConfig, TrainingConfig
 from snnquant.scenes import Scene, load_scene
 from snnquant.search import Front, Search, Space, make_space, search
 from snnquant.search.stepwise import accepted
@@ -20,6 +20,7 @@ BASE = RunConfig(
     scene="synthetic:24x24x16",
     split=SplitConfig(refit=False),
     model=ModelConfig(widths=(2, 2, 2, 2)),
+    conversion=ConversionConfig(calibration="maximum"),  # the fastest
     training=TrainingConfig(cnn_epochs=2, snn_epochs=2, learning_rate=0.02),
 )
 SETTINGS = Search(rungs=2, reduction=2)
