@@ -22,7 +22,7 @@ SMALL = (
 )
 LONGER = (
     *("search", "--scene", "synthetic:48x48x32", "--widths", "4", "4", "8", "8"),
-    *("--cnn-epochs", "2", "--snn-epochs", "12", "--batch-size", "16"),
+    *("--cnn-epochs", "1", "--snn-epochs", "6", "--calibration", "maximum"),
     *("--over", "time-steps=2,3", "--rungs", "1"),
 )
 
