@@ -23,6 +23,7 @@ SUBCOMMANDS = {
     "convert": "Convert a CNN to an SNN.\n\n"
     "A run's folder is converted in place with its own options; a file starts a new run.",
     "finetune": "Train a converted SNN under quantization.",
+    "search": "Search for networks that are accurate and cheap: a Pareto front, trained.",
     "evaluate": "Score and price the networks of a run.",
     "map": "Classify every pixel of the scene.\n\n"
     "Writes a PNG, npy and ENVI file to the run's folder. Interrupted maps resume on rerun.",

@@ -36,6 +36,20 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
         ("on a GPU", f"finetune {RUN} --device cuda"),
         ("metrics for another program", f"finetune {RUN} --json"),
     ),
+    "search": (
+        (
+            "networks, time steps and bits; the best within 100 nJ per pixel",
+            "search --scene indian_pines --budget-nj 100 --min-oa 99",
+        ),
+        (
+            "your own axes, over any option of run",
+            "search --over time-steps=1,2,3 --over widths=8/32/64,16/64/128 --model cnn1x1h",
+        ),
+        (
+            "by two schedules of a chip, for pixels in a map",
+            "search --over schedule=events,time_inner --map --json",
+        ),
+    ),
     "evaluate": (
         ("every network of a run", f"evaluate {RUN}"),
         ("and the savings of stopping early", f"evaluate {RUN} --early-exit"),

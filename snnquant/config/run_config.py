@@ -202,13 +202,24 @@ def read_config(path: Path) -> RunConfig:
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: not a readable TOML file ({error})") from None
     try:
-        return _from_values(values)
+        return config_from_values(values)
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
 
 
-def _from_values(values: dict[str, Any]) -> RunConfig:
-    """Return the configuration of nested TOML values."""
+def config_from_values(values: Mapping[str, Any]) -> RunConfig:
+    """Return the options of values by their keys in TOML; options left out have their defaults.
+
+    Args:
+        values: Values as `write_config` writes them. Those of a method other than uniform are in a
+            table of its name.
+
+    Raises:
+        InputError: An option is unknown or a value not allowed.
+
+    >>> config_from_values({"time_steps": 3, "widths": [4, 4]}).model.widths
+    (4, 4)
+    """
     method = find_method(values.get("quantization", DEFAULT_METHOD))
     given = _flattened(values, method.method)
     parts: dict[str, dict[str, Any]] = {}
@@ -228,7 +239,7 @@ def _from_values(values: dict[str, Any]) -> RunConfig:
     return RunConfig(**own, **{"quantization": method()} | nested)
 
 
-def _flattened(values: dict[str, Any], method: str) -> dict[str, Any]:
+def _flattened(values: Mapping[str, Any], method: str) -> dict[str, Any]:
     """Return values by option name: those of the method's table have its prefix."""
     flat = dict(values)
     table = flat.pop(method, {}) if method != DEFAULT_METHOD else {}
