@@ -58,6 +58,19 @@ POOLED = ("cnn1x1",)
 """Networks that average the last values over the window, which hides where a pixel lies in it."""
 
 
+def spans_all_bands(config: ModelConfig) -> bool:
+    """Tell whether a network's first kernel spans all bands of one pixel.
+
+    Args:
+        config: The network; only its name is looked at.
+
+    >>> spans_all_bands(ModelConfig(name="cnn1x1")), spans_all_bands(ModelConfig(name="cnn32h"))
+    (True, False)
+    """
+    first = OWN_TABLES.get(config.name, (Convolution(0, None, 1, 1),))[0]
+    return first.spectral_kernel == ALL_BANDS and first.spatial_kernel == 1
+
+
 def build_model(
     config: ModelConfig, bands: int, classes: int, *, batch_norm: bool = False
 ) -> nn.Sequential:
