@@ -81,7 +81,8 @@ GROUPS = {
         {
             f"SNN T=2, {target}": {"time_steps": 2, "spike_target": target}
             for target in (0.1, 0.05)
-        },
+        }
+        | {"SNN T=2, 0.1, 80 epochs": {"time_steps": 2, "spike_target": 0.1, "snn_epochs": 80}},
     ),
     "hardware": Group(
         _small(),

@@ -215,7 +215,7 @@ def test_the_folder_keeps_the_choice_and_resumes_with_it(
     train_cnn(run)
     stored = read_config(tmp_path / "run" / "config.toml")
     assert stored == run.config
-    assert stored.scaling in NAMES
+    assert stored.scaling in MERGED_NAMES
     assert stored.model.spectra in SPECTRA
     (line,) = [line for line in said if line[0] == "front_end"]
     assert line[3].startswith(f"{stored.model.spectra}, {stored.scaling}: ")
