@@ -53,9 +53,9 @@ class Group:
     """Options that SNNs change, by row."""
 
 
-def _small(name: str = "cnn1x1h", widths: tuple[int, ...] | None = None) -> RunConfig:
+def _small(name: str = "cnn1x1h") -> RunConfig:
     return RunConfig(
-        model=ModelConfig(name=name, widths=widths),
+        model=ModelConfig(name=name),
         scaling="within-class:0.3",
         training=TrainingConfig(cnn_epochs=40, snn_epochs=40, twin_epochs=40),
     )
@@ -76,7 +76,7 @@ GROUPS = {
         | {"SNN T=2, 0.1": {"time_steps": 2, "spike_target": 0.1}},
     ),
     "wide": Group(
-        _small(widths=(16, 128, 256)),
+        _small("cnn1x1w"),
         {"W6A2": _bits(2)},
         {
             f"SNN T=2, {target}": {"time_steps": 2, "spike_target": target}
@@ -118,7 +118,7 @@ GROUPS = {
         {"SNN T=5": {"time_steps": 5}, "SNN T=2": {"time_steps": 2}},
     ),
 }  # fmt: skip
-"""Groups by name. front, short (for small scenes), wide, hardware and bits: shapes of cnn1x1h."""
+"""Groups by name: front, short (for small scenes), hardware and bits are of cnn1x1h."""
 CNN = "CNN 32-bit"
 
 

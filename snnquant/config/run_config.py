@@ -63,7 +63,7 @@ class RunConfig:
     scaling: Annotated[str, Parameter(group=options.NETWORK)] = "auto"
     """Pixels: standard, within-class, within-class:X, none, minmax, minmax-band, divide:X, whiten
     or FILE.npz; auto is the card's, else what suits held-out blocks best where these validate,
-    else within-class:0.3 for networks that take it into their first weights (cnn1x1, cnn1x1h) and
+    else within-class:0.3 for networks that take it into their first weights (cnn1x1...) and
     standard for others, or the scaling that an imported CNN scores best with."""
     pixel_bits: Annotated[int, Parameter(group=options.QUANTIZATION)] = None  # type: ignore[assignment]
     """Bits of the values that CNN and SNN receive, 2 to 14, one grid for all from the training

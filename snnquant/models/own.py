@@ -53,6 +53,12 @@ OWN_TABLES: dict[str, tuple[Convolution, ...]] = {
         Convolution(64, None, 1, 3),
         Convolution(128, None, 1, 3),
     ),
+    # Wide layers after a small first one: few of their neurons need to spike.
+    "cnn1x1w": (
+        Convolution(16, ALL_BANDS, 1, 1),
+        Convolution(128, None, 1, 3),
+        Convolution(256, None, 1, 3),
+    ),
 }
 POOLED = ("cnn1x1",)
 """Networks that average the last values over the window, which hides where a pixel lies in it."""
