@@ -250,6 +250,46 @@ def table(scene: str, group: str, seeds: list[int]) -> str:
     return "\n".join(lines)
 
 
+def against(scene: str, seeds: list[int]) -> str:
+    """Return the table of SNNs over the cheapest CNN of about their accuracy.
+
+    That is a CNN with quantized activations of any group whose mean accuracy is within 0.2 points,
+    under its own best schedule; ratios are those of the same seed.
+    """
+    records = Records(RESULTS)
+    runs = {
+        (group, row): found
+        for group, rows in GROUPS.items()
+        for row in (*rows.cnns, *rows.snns)
+        if all(found := [records.get(key(scene, group, row, seed)) or {} for seed in seeds])
+    }
+    lines = ["| SNN | place | cheapest CNN | A | B | C | best |", "|---" * 7 + "|"]
+    for (group, row), own in runs.items():
+        if row in GROUPS[group].cnns:
+            continue
+        for place in ("alone_nj", "map_nj"):
+            rivals = [
+                (statistics.fmean(run[place]["best"] for run in found), name)
+                for name, found in runs.items()
+                if name[1] in GROUPS[name[0]].cnns and abs(_oa(found) - _oa(own)) <= 0.002
+            ]
+            cells = [f"{group}: {row}", "alone" if place == "alone_nj" else "in a map"]
+            if rivals:
+                name = min(rivals)[1]
+                cells.append(f"{name[0]}: {name[1]}")
+                for schedule in ("events", "time_inner", "dense", "best"):
+                    pairs = zip(own, runs[name], strict=True)
+                    cells.append(spread(a[place][schedule] / b[place]["best"] for a, b in pairs))
+            else:
+                cells += ["none", *[""] * 4]
+            lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _oa(runs: list[Record]) -> float:
+    return statistics.fmean(run["oa"] for run in runs)
+
+
 def main() -> None:
     """Run what is missing and print the tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -261,8 +301,10 @@ def main() -> None:
     jobs = [(s, g, seed) for s, g, seed in product(options.scenes, options.groups, options.seeds)]
     with ProcessPoolExecutor(options.jobs) as pool:
         list(pool.map(work, jobs))
-    for scene, group in product(options.scenes, options.groups):
-        print(f"\n{scene}, {group}\n\n{table(scene, group, options.seeds)}")
+    for scene in options.scenes:
+        for group in options.groups:
+            print(f"\n{scene}, {group}\n\n{table(scene, group, options.seeds)}")
+        print(f"\n{scene}, SNN over CNN\n\n{against(scene, options.seeds)}")
 
 
 if __name__ == "__main__":
