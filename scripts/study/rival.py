@@ -101,6 +101,12 @@ GROUPS = {
         {f"W{bits}A2": _bits(2) | {"bits": bits} for bits in (4, 3)},
         {f"SNN T=2, W{bits}": {"time_steps": 2, "bits": bits} for bits in (4, 3)},
     ),
+    **{
+        f"pixels_{bits}": Group(
+            replace(_small(), pixel_bits=bits), {}, {"SNN T=2": {"time_steps": 2}}
+        )
+        for bits in (4, 6, 12)
+    },
     "short": Group(
         _small(),
         {f"W6A{bits}": _bits(bits) for bits in (1, 2, 3)},
@@ -118,7 +124,7 @@ GROUPS = {
         {"SNN T=5": {"time_steps": 5}, "SNN T=2": {"time_steps": 2}},
     ),
 }  # fmt: skip
-"""Groups by name: front, short (for small scenes), hardware and bits are of cnn1x1h."""
+"""Groups by name: front, short (for small scenes), hardware, bits and pixels_N are of cnn1x1h."""
 CNN = "CNN 32-bit"
 
 
