@@ -82,7 +82,12 @@ GROUPS = {
             f"SNN T=2, {target}": {"time_steps": 2, "spike_target": target}
             for target in (0.1, 0.05)
         }
-        | {"SNN T=2, 0.1, 80 epochs": {"time_steps": 2, "spike_target": 0.1, "snn_epochs": 80}},
+        | {
+            f"SNN T={steps}, {target}, 80 epochs": {
+                "time_steps": steps, "spike_target": target, "snn_epochs": 80,
+            }
+            for steps, target in ((1, 0.1), (1, 0.05), (2, 0.1))
+        },
     ),
     "hardware": Group(
         _small(),
