@@ -46,11 +46,10 @@ def _lines(found: dict[str, Any]) -> Iterator[str]:
         place = f"{row['free_gb']:,.1f} GB free in {row['folder']} ({row['purpose']}{state})"
         yield _line("" if number else "disk", place)
     for number, row in enumerate(found["extras"]):
-        installed = ", ".join(_named(row["installed"]))
-        missing = f"{', '.join(row['missing'])} missing: {row['install']}"
-        yield _line(
-            "" if number else "extras", f"{row['extra']}: {row['install'] and missing or installed}"
-        )
+        state = ", ".join(_named(row["installed"]))
+        if row["missing"]:
+            state = f"{', '.join(row['missing'])} missing: {row['install']}"
+        yield _line("" if number else "extras", f"{row['extra']}: {state}")
     if not found["extras"]:
         yield _line("extras", "not known: snnquant is not installed, only on the search path")
     for number, (name, value) in enumerate(found["environment"].items()):

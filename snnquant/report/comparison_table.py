@@ -116,7 +116,7 @@ def _tests(pairs: Sequence[Pair]) -> Section:
     rows, notes = [], [_TEST]
     for pair in pairs:
         name = f"{pair.first} and {pair.second}"
-        cells = (BLANK,) * 5
+        cells: tuple[str, ...] = (BLANK,) * 5
         if pair.test is not None:
             counts = pair.test.first_only, pair.test.second_only, pair.test.both_wrong
             counted = map("{:,}".format, counts)
