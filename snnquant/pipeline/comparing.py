@@ -43,7 +43,7 @@ _TRANSFER = ("links", "arrival", "leakage")
 
 
 @dataclass(frozen=True, eq=False)
-class Tested:
+class Answered:
     """A network of a run, with its answers on the run's test pixels."""
 
     row: Compared
@@ -93,7 +93,7 @@ def compare_runs(
         if places.count(place) > 1:
             raise InputError(f"{folder}: found twice, expected different runs")
     priced_on = None if chip is None else (chip, find_chip(chip))
-    tested: list[Tested] = []
+    tested: list[Answered] = []
     for folder in folders:
         run = Run.open(folder)
         for network in networks:
@@ -130,7 +130,9 @@ def write_difference_maps(
     return replace(comparison, pairs=tuple(pairs))
 
 
-def compare_pair(first: Tested, second: Tested, names: dict[int, str]) -> tuple[Pair, bytes | None]:
+def compare_pair(
+    first: Answered, second: Answered, names: dict[int, str]
+) -> tuple[Pair, bytes | None]:
     """Test two networks on the test pixels of both runs, and draw their difference map.
 
     Args:
@@ -164,7 +166,9 @@ def compare_pair(first: Tested, second: Tested, names: dict[int, str]) -> tuple[
     return Pair(*numbers, len(common), mcnemar(*right), remark=remark), picture
 
 
-def _tested(run: Run, network: Network, number: int, priced_on: tuple[str, Chip] | None) -> Tested:
+def _tested(
+    run: Run, network: Network, number: int, priced_on: tuple[str, Chip] | None
+) -> Answered:
     if not len(run.split.test):
         raise InputError(f"{run.path}: found no test pixel in its split, expected at least 1")
     if not run.has(network):
@@ -187,7 +191,7 @@ def _tested(run: Run, network: Network, number: int, priced_on: tuple[str, Chip]
         compute_only_nj=None if compute is None else compute / 1000,
     )
     shape = (run.scene.height, run.scene.width)
-    return Tested(row, run.scene.digest, shape, run.split.test, predictions == classes)
+    return Answered(row, run.scene.digest, shape, run.split.test, predictions == classes)
 
 
 def predicted(run: Run, network: Network) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

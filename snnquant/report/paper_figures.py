@@ -15,12 +15,13 @@ from PIL import ImageColor
 
 from snnquant.io import replacing, require_extra
 from snnquant.report.comparison import ChipEnergy
+from snnquant.report.comparison_table import number
 from snnquant.scenes import Scene
 
 FileFormat = Literal["pdf", "svg", "png"]
 _INCH = 2.54
-_ROW = 0.34
-"""Height of a row of the legend, cm."""
+_ROW, _CHARACTER = 0.3, 0.107
+"""Height of a row of the legend, and width of a character in it, cm."""
 _WHITE, _RIGHT, _WRONG, _TRAINING = "#ffffff", "#c8cdd4", "#d55e00", "#56b4e9"
 _PARTS = {"memory": "#0072b2", "compute": "#e69f00", "transfer": "#999999"}
 """Colours that stay apart for colour-blind readers."""
@@ -31,6 +32,7 @@ STYLE: dict[str, Any] = {
     "ytick.major.width": 0.6,
     "lines.linewidth": 0.9,
     "legend.frameon": False,
+    "legend.fontsize": 6,
     "pdf.fonttype": 42,  # TrueType, embedded: text stays text, which journals ask for
     "svg.fonttype": "path",  # outlines: an SVG file cannot count on the reader's fonts
     "svg.hashsalt": "snnquant",  # the same file from the same run
@@ -152,7 +154,7 @@ def _legend(figure: Any, entries: Mapping[str, str], width: float) -> int:
         patches.Patch(facecolor=colour, edgecolor="#606060", linewidth=0.3, label=name)
         for name, colour in entries.items()
     ]
-    longest = max(map(len, entries)) * 0.13 + 0.9  # cm of a 7 pt name and its patch
+    longest = max(map(len, entries)) * _CHARACTER + 0.75  # cm, with its patch
     columns = max(1, min(len(entries), int(width / longest)))
     figure.legend(
         handles=handles,
@@ -172,18 +174,20 @@ def _confusion(figure: Any, data: FigureData, width: float) -> float:
     shares = 100 * counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     axes = figure.add_subplot()
     image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=100)
-    ticks = range(len(names))
-    axes.set_xticks(ticks, names, rotation=90)
-    axes.set_yticks(ticks, names)
+    numbers, size = range(len(names)), 7.0 if len(names) <= 10 else 5.5
+    axes.set_xticks(numbers, [str(n + 1) for n in numbers], fontsize=size - 1)
+    named = [f"{name}  {n + 1}" for n, name in enumerate(names)]
+    axes.set_yticks(numbers, named, fontsize=size)
     axes.set(xlabel="predicted class", ylabel="true class")
-    size = min(7.0, 0.45 * (width - 3.5) / len(names) / _INCH * 72)
+    matrix = width - max(map(len, named)) * _CHARACTER * size / 6 - 2.0  # cm, beside names and bar
+    size = min(size, 0.5 * matrix / len(names) / _INCH * 72)
     for row, column in zip(*np.nonzero(counts), strict=True):
         share = shares[row, column]
         text, colour = f"{share:.0f}" if share >= 1 else "<1", "w" if share > 55 else "k"
         axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=size)
     bar = figure.colorbar(image, ax=axes, fraction=0.046, pad=0.03)
     bar.set_label("share of the true class (%)")
-    return width - 0.8
+    return matrix + 1.0
 
 
 def _spectra(figure: Any, data: FigureData, width: float) -> float:
@@ -196,8 +200,8 @@ def _spectra(figure: Any, data: FigureData, width: float) -> float:
     gaps = _gaps(places)
     places = np.insert(places, gaps, np.nan)
     entries = dict(zip(scene.class_names, scene.colours, strict=True))
-    for number, colour in enumerate(scene.colours, 1):
-        own = spectra[labels == number].astype(np.float64)
+    for label, colour in enumerate(scene.colours, 1):
+        own = spectra[labels == label].astype(np.float64)
         mean, spread = (np.insert(v, gaps, np.nan) for v in (own.mean(0), own.std(0)))
         axes.fill_between(places, mean - spread, mean + spread, color=colour, alpha=0.15, lw=0)
         axes.plot(places, mean, color=colour)
@@ -223,20 +227,23 @@ def _energy(figure: Any, data: FigureData, width: float) -> float:
     axes, names = figure.add_subplot(), list(data.energies)
     spent = list(data.energies.values())
     bar = 0.8 / len(_PARTS)
-    for number, (part, colour) in enumerate(_PARTS.items()):
-        places = np.arange(len(names)) + (number - (len(_PARTS) - 1) / 2) * bar
+    for place, (part, colour) in enumerate(_PARTS.items()):
+        places = np.arange(len(names)) + (place - (len(_PARTS) - 1) / 2) * bar
         values = [getattr(energy, f"{part}_nj") for energy in spent]
         axes.bar(places, values, bar, color=colour)
-    totals = [f"{name}\n{energy.total_nj:,.4g} nJ" for name, energy in data.energies.items()]
+    drawn = [getattr(energy, f"{part}_nj") for energy in spent for part in _PARTS]
+    totals = [f"{name}\n{number(energy.total_nj)} nJ" for name, energy in data.energies.items()]
     longest = max(map(len, names))
-    tilt = 90 if longest * len(names) * 0.13 > width - 1.5 else 0
+    tilt = 90 if longest * len(names) * _CHARACTER * 7 / 6 > width - 1.5 else 0
     axes.set_xticks(range(len(names)), totals, rotation=tilt)
-    axes.set(yscale="log", ylabel=f"energy per pixel on {spent[0].chip} (nJ)")
+    if min(drawn) > 0:
+        axes.set_ylim(min(drawn) / 2, 2 * max(drawn))
+    axes.set(yscale="log", xlabel=f"chip {spent[0].chip}", ylabel="energy (nJ per pixel)")
     axes.grid(axis="y", linewidth=0.3)
     axes.set_axisbelow(True)
     rows = _legend(figure, _PARTS, width)
-    names_height = longest * 0.13 if tilt else 0.6
-    return 0.5 * width + names_height + rows * _ROW
+    names_height = longest * _CHARACTER * 7 / 6 if tilt else 0.6
+    return 0.5 * width + names_height + 0.4 + rows * _ROW
 
 
 FIGURES: dict[str, Callable[[Any, FigureData, float], float]] = {
