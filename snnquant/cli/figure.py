@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from snnquant.cli.options import Moved, NetworkKey, RunFolder, open_run
+from snnquant.cli.options import Moved, RunFolder, open_run
 from snnquant.cli.progress import show_progress
 from snnquant.config.options import OUTPUT
 from snnquant.errors import InputError
@@ -25,7 +25,13 @@ def figure(
     what: Annotated[
         str, Parameter(help=f"Figures, separated by commas: {', '.join(NAMES)}.")
     ] = ",".join(NAMES),
-    network: NetworkKey = Network.SNN_TRAINED,
+    network: Annotated[
+        Network,
+        Parameter(
+            name_transform=str.lower,
+            help="Network of the run whose map, errors and confusion are drawn.",
+        ),
+    ] = Network.SNN_TRAINED,
     format: Annotated[
         Literal["pdf", "svg", "png"],
         Parameter(help="pdf and svg: vectors with their fonts; png: pictures.", group=OUTPUT),
@@ -45,11 +51,6 @@ def figure(
     map: class of every pixel; errors: right and wrong test pixels; confusion: in percent of the
     true class; spectra: mean and standard deviation of each class; energy: of all networks of the
     run on its chip.
-
-    Parameters
-    ----------
-    network
-        Network of the run whose map, errors and confusion are drawn.
     """
     names = _names(what)
     if not DPI[0] <= dpi <= DPI[1]:

@@ -11,7 +11,7 @@ from snnquant.report.comparison import Comparison
 from snnquant.report.comparison_table import number
 
 _WIDTH, _HEIGHT = 640, 380
-_LEFT, _RIGHT, _TOP, _BOTTOM = 64, 24, 20, 48
+_LEFT, _RIGHT, _TOP, _BOTTOM = 80, 24, 20, 48
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ def pareto_svg(comparison: Comparison, names: Mapping[int, str]) -> str | None:
         parts.append(_text(x(energy), bottom + 18, f"{energy:,g}", "middle"))
     parts.append(_text((_LEFT + right) / 2, _HEIGHT - 8, "energy, nJ per pixel", "middle"))
     parts.append(
-        f'<text transform="translate(16 {(_TOP + bottom) / 2:.1f}) rotate(-90)" '
+        f'<text transform="translate(18 {(_TOP + bottom) / 2:.1f}) rotate(-90)" '
         'text-anchor="middle">OA, %</text>'
     )
     front = sorted((p for p in points if not p.dominated), key=lambda p: (p.energy, p.accuracy))

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 from snnquant.cli import main
+from snnquant.cli.compare import Columns
 from snnquant.pipeline.comparing import Answered, compare_pair, compare_runs
 from snnquant.report import RunMetrics
-from snnquant.report.comparison import Compared
+from snnquant.report.comparison import Column, Compared
 from snnquant.stored_networks import Network
 
 Finished = tuple[Path, RunMetrics]
@@ -110,6 +111,10 @@ def test_a_test_is_refused_where_pixels_differ(second: Answered, reason: str) ->
 
 
 # --- the command ---------------------------------------------------------------------------------
+
+
+def test_the_command_sorts_by_every_column() -> None:
+    assert Columns == Column
 
 
 BOTH = ["--network", "cnn_fp32", "--network", "snn_trained"]
