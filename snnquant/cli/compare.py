@@ -60,7 +60,7 @@ def compare(
     if maps is not None:
         found = write_difference_maps(found, pictures, maps)
     if html is not None:
-        from snnquant.report.comparison_page import write_comparison
+        from snnquant.report.compared_page import write_comparison
 
         write_comparison(found, pictures, html)
     if json:
@@ -68,7 +68,7 @@ def compare(
         return
     from rich.console import Console
 
-    from snnquant.report.comparison_table import comparison_sections
+    from snnquant.report.compared_tables import comparison_sections
     from snnquant.report.terminal import print_section
 
     console = Console()

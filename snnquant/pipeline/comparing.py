@@ -19,7 +19,7 @@ from snnquant.io import replacing
 from snnquant.pipeline.prices import WORKLOADS
 from snnquant.pipeline.run import Progress, Run
 from snnquant.pipeline.run_start import batch_size_for
-from snnquant.report.comparison import (
+from snnquant.report.compared_runs import (
     ChipEnergy,
     Column,
     Compared,
@@ -29,7 +29,7 @@ from snnquant.report.comparison import (
     with_correction,
     with_front,
 )
-from snnquant.report.comparison_table import names_of
+from snnquant.report.compared_tables import names_of
 from snnquant.report.difference_maps import difference_png
 from snnquant.report.paired_test import mcnemar
 from snnquant.report.run_metrics import RunMetrics

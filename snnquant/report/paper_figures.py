@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from PIL import ImageColor
 
 from snnquant.io import replacing, require_extra
-from snnquant.report.comparison import ChipEnergy
-from snnquant.report.comparison_table import number
+from snnquant.report.compared_runs import ChipEnergy
+from snnquant.report.compared_tables import number
 from snnquant.scenes import Scene
 
 FileFormat = Literal["pdf", "svg", "png"]

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from html import escape
 
-from snnquant.report.comparison import Comparison
-from snnquant.report.comparison_table import number
+from snnquant.report.compared_runs import Comparison
+from snnquant.report.compared_tables import number
 
 _WIDTH, _HEIGHT = 640, 380
 _LEFT, _RIGHT, _TOP, _BOTTOM = 80, 24, 20, 48

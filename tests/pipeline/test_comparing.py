@@ -13,7 +13,7 @@ from snnquant.cli import main
 from snnquant.cli.compare import Columns
 from snnquant.pipeline.comparing import Answered, compare_pair, compare_runs
 from snnquant.report import RunMetrics
-from snnquant.report.comparison import Column, Compared
+from snnquant.report.compared_runs import Column, Compared
 from snnquant.stored_networks import Network
 
 Finished = tuple[Path, RunMetrics]

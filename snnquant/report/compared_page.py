@@ -11,8 +11,8 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from snnquant.io import replacing
-from snnquant.report.comparison import Comparison
-from snnquant.report.comparison_table import comparison_sections, names_of
+from snnquant.report.compared_runs import Comparison
+from snnquant.report.compared_tables import comparison_sections, names_of
 from snnquant.report.pareto_plot import pareto_svg
 
 
@@ -38,7 +38,7 @@ def write_comparison(
     environment = Environment(
         autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined
     )
-    file = resources.files("snnquant.report").joinpath("comparison_page.html.j2")
+    file = resources.files("snnquant.report").joinpath("compared_page.html.j2")
     page = environment.from_string(file.read_text(encoding="utf-8")).render(
         networks=comparison.networks,
         sections=comparison_sections(comparison),

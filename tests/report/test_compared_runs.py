@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from snnquant.report.comparison import (
+from snnquant.report.compared_page import write_comparison
+from snnquant.report.compared_runs import (
     ChipEnergy,
     Compared,
     Comparison,
@@ -22,8 +23,7 @@ from snnquant.report.comparison import (
     with_correction,
     with_front,
 )
-from snnquant.report.comparison_page import write_comparison
-from snnquant.report.comparison_table import comparison_sections, names_of
+from snnquant.report.compared_tables import comparison_sections, names_of
 from snnquant.report.difference_maps import difference_png
 from snnquant.report.paired_test import McNemar
 from snnquant.report.pareto_plot import pareto_svg

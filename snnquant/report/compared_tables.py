@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from snnquant.report.comparison import Compared, Comparison, Pair
+from snnquant.report.compared_runs import Compared, Comparison, Pair
 from snnquant.report.table_parts import BLANK, Section, percent
 
 _ENERGY = (
