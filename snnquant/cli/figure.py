@@ -15,7 +15,7 @@ from snnquant.stored_networks import Network
 
 NAMES = ("map", "errors", "confusion", "spectra", "energy")
 DPI = (50, 2400)
-WIDTHS_CM = (3.0, 60.0)
+WIDTHS_CM = (5.0, 60.0)
 
 
 def figure(

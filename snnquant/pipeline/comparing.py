@@ -82,7 +82,7 @@ def compare_runs(
 
     >>> compare_runs([Path("runs/mine")])
     Traceback (most recent call last):
-    snnquant.errors.InputError: compare: found 1 network, expected at least 2 (runs or --network)
+    pim_sim.errors.InputError: compare: found 1 network, expected at least 2 (runs or --network)
     """
     count = len(folders) * len(networks)
     if count < 2:

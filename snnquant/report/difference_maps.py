@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from io import BytesIO
 
@@ -19,7 +20,6 @@ _COLOURS = {
     "both wrong": "#000000",
 }
 """Blue and orange stay apart for colour-blind readers."""
-_LEGEND_ROW = 200
 
 
 def difference_png(
@@ -56,10 +56,12 @@ def difference_png(
         f"{text.format(first=names[0], second=names[1])}: {count:,}"
         for text, count in zip(_COLOURS, counts, strict=True)
     ]
-    page_width = max(width + 2 * GAP, _LEGEND_ROW + 2 * GAP)
+    font = ImageFont.load_default(14)
+    longest = max(math.ceil(font.getlength(text)) for text in texts[1:])
+    page_width = max(width, longest + 22) + 2 * GAP
     page = Image.new("RGB", (page_width, height + 2 * GAP + 4 * LINE), "white")
     page.paste(panel.resize(size, Image.Resampling.NEAREST), (GAP, GAP))
-    draw, font = ImageDraw.Draw(page), ImageFont.load_default(14)
+    draw = ImageDraw.Draw(page)
     draw.rectangle((GAP - 1, GAP - 1, GAP + width, GAP + height), None, "#808080")
     for row, (text, colour) in enumerate(list(zip(texts, _COLOURS.values(), strict=True))[1:]):
         top = 2 * GAP + height + row * LINE - GAP // 2

@@ -20,7 +20,7 @@ from snnquant.scenes import Scene
 
 FileFormat = Literal["pdf", "svg", "png"]
 _INCH = 2.54
-_ROW, _CHARACTER = 0.3, 0.107
+_ROW, _CHARACTER = 0.33, 0.107
 """Height of a row of the legend, and width of a character in it, cm."""
 _WHITE, _RIGHT, _WRONG, _TRAINING = "#ffffff", "#c8cdd4", "#d55e00", "#56b4e9"
 _PARTS = {"memory": "#0072b2", "compute": "#e69f00", "transfer": "#999999"}
@@ -96,6 +96,8 @@ def write_figure(
         agg.FigureCanvasAgg(figure)
         height_cm = FIGURES[name](figure, data, width_cm)
         figure.set_size_inches(width_cm / _INCH, height_cm / _INCH)
+        for _ in range(3):  # the layout settles: what an axis leaves free depends on its shape
+            figure.draw_without_rendering()
         with replacing(path) as temporary:
             metadata = _NO_DATES[file_format]
             figure.savefig(temporary, format=file_format, dpi=dpi, metadata=metadata)
@@ -173,10 +175,13 @@ def _confusion(figure: Any, data: FigureData, width: float) -> float:
     np.add.at(counts, (data.truth, data.answers), 1)
     shares = 100 * counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     axes = figure.add_subplot()
-    image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=100)
-    numbers, size = range(len(names)), 7.0 if len(names) <= 10 else 5.5
-    axes.set_xticks(numbers, [str(n + 1) for n in numbers], fontsize=size - 1)
-    named = [f"{name}  {n + 1}" for n, name in enumerate(names)]
+    image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=100, aspect="auto")
+    numbers, named = range(len(names)), [f"{name}  {n}" for n, name in enumerate(names, 1)]
+    share = 0.4 * width / max(map(len, named)) / _CHARACTER  # of 6 pt: names take 2/5 at most
+    size = min(7.0 if len(names) <= 10 else 5.5, 6 * share)
+    axes.set_xticks(
+        numbers, [str(n + 1) for n in numbers], fontsize=min(size, 4.5 if len(names) > 10 else 7.0)
+    )
     axes.set_yticks(numbers, named, fontsize=size)
     axes.set(xlabel="predicted class", ylabel="true class")
     matrix = width - max(map(len, named)) * _CHARACTER * size / 6 - 2.0  # cm, beside names and bar
@@ -187,7 +192,7 @@ def _confusion(figure: Any, data: FigureData, width: float) -> float:
         axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=size)
     bar = figure.colorbar(image, ax=axes, fraction=0.046, pad=0.03)
     bar.set_label("share of the true class (%)")
-    return matrix + 1.0
+    return max(matrix + 1.0, 4.5)
 
 
 def _spectra(figure: Any, data: FigureData, width: float) -> float:
@@ -208,7 +213,7 @@ def _spectra(figure: Any, data: FigureData, width: float) -> float:
     axes.set_xlabel("band" if waves is None else "wavelength (nm)")
     axes.set_ylabel("mean ± standard deviation\n(units of the cube)")
     axes.margins(x=0.01)
-    return 0.62 * width + _legend(figure, entries, width) * _ROW
+    return max(0.62 * width, 5.0) + _legend(figure, entries, width) * _ROW
 
 
 def _gaps(places: NDArray[np.float64]) -> NDArray[np.int64]:
@@ -243,7 +248,7 @@ def _energy(figure: Any, data: FigureData, width: float) -> float:
     axes.set_axisbelow(True)
     rows = _legend(figure, _PARTS, width)
     names_height = longest * _CHARACTER * 7 / 6 if tilt else 0.6
-    return 0.5 * width + names_height + 0.4 + rows * _ROW
+    return max(0.5 * width, 4.2) + names_height + 0.4 + rows * _ROW
 
 
 FIGURES: dict[str, Callable[[Any, FigureData, float], float]] = {

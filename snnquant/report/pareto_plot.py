@@ -57,9 +57,10 @@ def pareto_svg(comparison: Comparison, names: Mapping[int, str]) -> str | None:
         f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-labelledby="pareto-title">',
         '<title id="pareto-title">Overall accuracy over energy per pixel</title>',
     ]
+    digits = max(len(f"{tick:g}".partition(".")[2]) for tick in ticks)
     for tick in ticks:
         parts.append(f'<path class="grid" d="M{_LEFT} {y(tick):.1f}H{right}"/>')
-        parts.append(_text(_LEFT - 8, y(tick) + 4, f"{tick:g}", "end"))
+        parts.append(_text(_LEFT - 8, y(tick) + 4, f"{tick:.{digits}f}", "end"))
     for energy in _energy_ticks(10**x_low, 10**x_high):
         parts.append(f'<path class="grid" d="M{x(energy):.1f} {_TOP}V{bottom}"/>')
         parts.append(_text(x(energy), bottom + 18, f"{energy:,g}", "middle"))

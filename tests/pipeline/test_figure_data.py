@@ -6,6 +6,7 @@ import re
 import sys
 import zlib
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -18,7 +19,7 @@ from snnquant.cli.figure import NAMES
 from snnquant.pipeline.figure_data import figure_data
 from snnquant.pipeline.run import Run
 from snnquant.report import RunMetrics
-from snnquant.report.paper_figures import FIGURES
+from snnquant.report.paper_figures import FIGURES, write_figure
 from snnquant.stored_networks import Network
 
 Finished = tuple[Path, RunMetrics]
@@ -48,6 +49,21 @@ def test_pictures_have_the_width_in_print(draw: Draw) -> None:
             assert picture.width == 500
             assert picture.height > 100
             assert len(picture.convert("RGB").getcolors(1 << 24) or []) > 3
+
+
+@pytest.mark.parametrize("width_cm", [7.0, 17.5])
+@pytest.mark.parametrize("name", NAMES)
+def test_nothing_is_cut_at_the_edge(
+    finished: Finished, tmp_path: Path, name: str, width_cm: float
+) -> None:
+    data = figure_data(Run.open(finished[0]), Network.SNN_TRAINED)
+    long = tuple(f"{name}, a class of a long name" for name in data.scene.class_names)
+    named = replace(data, scene=replace(data.scene, class_names=long))
+    write_figure(name, named, tmp_path / "f.png", "png", dpi=100, width_cm=width_cm)
+    with Image.open(tmp_path / "f.png") as picture:
+        pixels = np.asarray(picture.convert("L"))
+    for edge in (pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]):
+        assert edge.min() > 200
 
 
 def test_pdf_files_have_the_width_and_their_fonts(draw: Draw) -> None:
@@ -112,7 +128,7 @@ def test_the_map_has_the_colours_of_the_card(finished: Finished) -> None:
     [
         (("--what", "map,colour"), "--what: found 'colour', expected some of map, errors"),
         (("--what", ""), "--what: found ''"),
-        (("--width", "8.5"), "--width: found 8.5, expected 3cm to 60cm"),
+        (("--width", "8.5"), "--width: found 8.5, expected 5cm to 60cm"),
         (("--width", "900cm"), "--width: found 900cm"),
         (("--width", "nancm"), "--width: found nancm"),
         (("--dpi", "0"), "--dpi: found 0, expected 50 to 2400"),

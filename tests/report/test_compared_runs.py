@@ -155,6 +155,14 @@ def test_the_difference_map_has_a_colour_per_case() -> None:
     assert colours == ["d0d5dc", "0072b2", "e69f00", "ffffff", "000000", "ffffff"]
 
 
+def test_long_names_widen_the_difference_map() -> None:
+    right, pixels = (np.array([True]), np.array([False])), np.array([0])
+    short = Image.open(io.BytesIO(difference_png((2, 2), pixels, right, ("a", "b"))))
+    long = Image.open(io.BytesIO(difference_png((2, 2), pixels, right, ("a" * 90, "b"))))
+    assert long.width > short.width
+    assert np.asarray(long)[:, -8:].min() == 255
+
+
 def test_the_page_needs_no_other_file(comparison: Comparison, tmp_path: Path) -> None:
     right = np.array([True, False]), np.array([True, True])
     picture = difference_png((2, 2), np.array([0, 3]), right, ("a", "b"))
