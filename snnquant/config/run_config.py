@@ -62,8 +62,9 @@ class RunConfig:
     """Chip that the networks are compared on, memory included: a name or a TOML file."""
     scaling: Annotated[str, Parameter(group=options.NETWORK)] = "auto"
     """Pixels: standard, within-class, within-class:X, none, minmax, minmax-band, divide:X, whiten
-    or FILE.npz; auto is the card's, else standard, what suits held-out blocks best where these
-    validate, or the scaling that an imported CNN scores best with."""
+    or FILE.npz; auto is the card's, else what suits held-out blocks best where these validate,
+    else within-class:0.3 for networks that take it into their first weights (cnn1x1...) and
+    standard for others, or the scaling that an imported CNN scores best with."""
     pixel_bits: Annotated[int, Parameter(group=options.QUANTIZATION)] = None  # type: ignore[assignment]
     """Bits of the values that CNN and SNN receive, 2 to 14, one grid for all from the training
     pixels; 32 keeps floating point; by default 8, or 32 where nothing else is quantized."""

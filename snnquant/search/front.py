@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from snnquant.report.sections import Section
+from snnquant.report.table_parts import Section
 from snnquant.search.halving import nearest
 from snnquant.search.space import DEFAULT, shown
 

@@ -39,7 +39,7 @@ DEFAULT_AXES: dict[str, tuple[Any, ...]] = {
     "time_steps": (1, 2, 3, 5),
     "bits": (3, 4, 6),
     "pixel_bits": (6, 8),
-    "scaling": ("auto", "within-class"),
+    "scaling": ("standard", "within-class"),
     "spike_penalty": (0.0, 0.1),
 }
 """Axes where none are given. Widths of another network's number of layers are left out."""
