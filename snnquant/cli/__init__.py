@@ -23,15 +23,19 @@ SUBCOMMANDS = {
     "convert": "Convert a CNN to an SNN.\n\n"
     "A run's folder is converted in place with its own options; a file starts a new run.",
     "finetune": "Train a converted SNN under quantization.",
+    "search": "Search for networks that are accurate and cheap: a Pareto front, trained.",
     "evaluate": "Score and price the networks of a run.",
     "map": "Classify every pixel of the scene.\n\n"
     "Writes a PNG, npy and ENVI file to the run's folder. Interrupted maps resume on rerun.",
     "report": "Write report.html of a run anew: one page with all of it.",
     "energy": "Operations and energy, layer by layer.",
+    "compare": "Compare runs: scores, energy, Pareto front, paired tests.",
+    "figure": "Draw figures of a run for papers: map, errors, confusion, spectra, energy.",
     "workload": "Write a checkpoint's layers as the file that pim-sim reads.",
     "export": "Write a network for other programs: ONNX, NIR, snnTorch, Brian2.",
     "models": "List the available networks, our own and published ones.",
     "methods": "List the available quantization methods.",
+    "doctor": "Check the installation: versions, processor, GPU, data, disk, extras.",
 }
 """The line of each subcommand in `snnquant --help`, and what its own help adds to it."""
 

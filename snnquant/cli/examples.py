@@ -36,6 +36,20 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
         ("on a GPU", f"finetune {RUN} --device cuda"),
         ("metrics for another program", f"finetune {RUN} --json"),
     ),
+    "search": (
+        (
+            "networks, time steps and bits; the best within 100 nJ per pixel",
+            "search --scene indian_pines --budget-nj 100 --min-oa 99",
+        ),
+        (
+            "your own axes, over any option of run",
+            "search --over time-steps=1,2,3 --over widths=8/32/64,16/64/128 --model cnn1x1h",
+        ),
+        (
+            "by two schedules of a chip, for pixels in a map",
+            "search --over schedule=events,time_inner --map --json",
+        ),
+    ),
     "evaluate": (
         ("every network of a run", f"evaluate {RUN}"),
         ("and the savings of stopping early", f"evaluate {RUN} --early-exit"),
@@ -55,6 +69,25 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
         ("a table of all layers", f"energy {RUN}"),
         ("the same as JSON, in a file", f"energy {RUN} --json > energy.json"),
         ("the same as JSON, to be read", f"energy {RUN} --json | python -m json.tool"),
+    ),
+    "compare": (
+        ("the SNNs of two runs", "compare runs/first runs/second"),
+        (
+            "SNN and twin of one run, on one page",
+            f"compare {RUN} --network snn_trained --network cnn_twin --html compare.html",
+        ),
+        ("all runs by energy, for another program", "compare runs/* --sort energy --json"),
+    ),
+    "figure": (
+        ("all figures of a run as PDF", f"figure {RUN}"),
+        (
+            "one for a page of two columns",
+            f"figure {RUN} --what map --width 17.5cm --output figures",
+        ),
+        (
+            "pictures for slides",
+            f"figure {RUN} --what confusion,energy --format png --dpi 200",
+        ),
     ),
     "workload": (
         (
@@ -81,6 +114,11 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
         ("the quantization methods", "methods"),
         ("for another program", "methods --json"),
         ("the options of one", "run --quantization uniform --help"),
+    ),
+    "doctor": (
+        ("the whole installation", "doctor"),
+        ("for another program", "doctor --json"),
+        ("for a report of a fault", "doctor > installation.txt"),
     ),
     "scenes": (
         ("the known scenes", "scenes"),

@@ -29,6 +29,7 @@ from snnquant.config.option_rows import OptionRow, markdown, option_table
 from snnquant.config.options import FLAT, GROUPS, Option, options_of
 from snnquant.config.run_config import (
     RunConfig,
+    config_from_values,
     options_before,
     read_config,
     run_config_type,
@@ -55,6 +56,7 @@ __all__ = [
     "RunConfig",
     "SplitConfig",
     "TrainingConfig",
+    "config_from_values",
     "find_method",
     "markdown",
     "option_table",

@@ -62,8 +62,9 @@ class RunConfig:
     """Chip that the networks are compared on, memory included: a name or a TOML file."""
     scaling: Annotated[str, Parameter(group=options.NETWORK)] = "auto"
     """Pixels: standard, within-class, within-class:X, none, minmax, minmax-band, divide:X, whiten
-    or FILE.npz; auto is the card's, else standard, what suits held-out blocks best where these
-    validate, or the scaling that an imported CNN scores best with."""
+    or FILE.npz; auto is the card's, else what suits held-out blocks best where these validate,
+    else within-class:0.3 for networks that take it into their first weights (cnn1x1...) and
+    standard for others, or the scaling that an imported CNN scores best with."""
     pixel_bits: Annotated[int, Parameter(group=options.QUANTIZATION)] = None  # type: ignore[assignment]
     """Bits of the values that CNN and SNN receive, 2 to 14, one grid for all from the training
     pixels; 32 keeps floating point; by default 8, or 32 where nothing else is quantized."""
@@ -202,13 +203,24 @@ def read_config(path: Path) -> RunConfig:
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: not a readable TOML file ({error})") from None
     try:
-        return _from_values(values)
+        return config_from_values(values)
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
 
 
-def _from_values(values: dict[str, Any]) -> RunConfig:
-    """Return the configuration of nested TOML values."""
+def config_from_values(values: Mapping[str, Any]) -> RunConfig:
+    """Return the options of values by their keys in TOML; options left out have their defaults.
+
+    Args:
+        values: Values as `write_config` writes them. Those of a method other than uniform are in a
+            table of its name.
+
+    Raises:
+        InputError: An option is unknown or a value not allowed.
+
+    >>> config_from_values({"time_steps": 3, "widths": [4, 4]}).model.widths
+    (4, 4)
+    """
     method = find_method(values.get("quantization", DEFAULT_METHOD))
     given = _flattened(values, method.method)
     parts: dict[str, dict[str, Any]] = {}
@@ -228,7 +240,7 @@ def _from_values(values: dict[str, Any]) -> RunConfig:
     return RunConfig(**own, **{"quantization": method()} | nested)
 
 
-def _flattened(values: dict[str, Any], method: str) -> dict[str, Any]:
+def _flattened(values: Mapping[str, Any], method: str) -> dict[str, Any]:
     """Return values by option name: those of the method's table have its prefix."""
     flat = dict(values)
     table = flat.pop(method, {}) if method != DEFAULT_METHOD else {}

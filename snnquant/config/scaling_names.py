@@ -19,6 +19,8 @@ SPECTRA = ("raw", "snv", "log-derivative")
 """Forms of a spectrum. snv: standard normal variate; log-derivative: slope of the logarithm."""
 SHRINKAGE = 1e-3
 """Shrinkage of within-class whitening where none is named."""
+MERGED_SHRINKAGE = 0.3
+"""The same where the matrix becomes part of quantized weights, which lose small differences."""
 PIXEL_BITS = range(2, 15)
 """Bits that pixels may have on a grid; the integer engine holds a code in two signed bytes."""
 

@@ -53,9 +53,28 @@ OWN_TABLES: dict[str, tuple[Convolution, ...]] = {
         Convolution(64, None, 1, 3),
         Convolution(128, None, 1, 3),
     ),
+    # Wide layers after a small first one: few of their neurons need to spike.
+    "cnn1x1w": (
+        Convolution(16, ALL_BANDS, 1, 1),
+        Convolution(128, None, 1, 3),
+        Convolution(256, None, 1, 3),
+    ),
 }
 POOLED = ("cnn1x1",)
 """Networks that average the last values over the window, which hides where a pixel lies in it."""
+
+
+def spans_all_bands(config: ModelConfig) -> bool:
+    """Tell whether a network's first kernel spans all bands of one pixel.
+
+    Args:
+        config: The network; only its name is looked at.
+
+    >>> spans_all_bands(ModelConfig(name="cnn1x1")), spans_all_bands(ModelConfig(name="cnn32h"))
+    (True, False)
+    """
+    first = OWN_TABLES.get(config.name, (Convolution(0, None, 1, 1),))[0]
+    return first.spectral_kernel == ALL_BANDS and first.spatial_kernel == 1
 
 
 def build_model(

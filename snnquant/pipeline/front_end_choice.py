@@ -10,10 +10,11 @@ from scipy.ndimage import uniform_filter
 from sklearn.neighbors import NearestCentroid
 from torch import nn
 
-from snnquant.config import SplitConfig
+from snnquant.config import RunConfig, SplitConfig
 from snnquant.config.scaling_names import WITHIN_CLASS
 from snnquant.conversion import fold_front_end, takes_front_end
 from snnquant.pipeline.run import Run
+from snnquant.pipeline.run_start import merges_whitening
 from snnquant.sampling import Normalisation
 from snnquant.sampling.validation_blocks import hold_out_blocks
 from snnquant.scenes import Scene
@@ -22,6 +23,8 @@ SPECTRA = ("raw", "snv", "log-derivative", "raw+snv+log-derivative")
 """Forms that are tried, the simplest first."""
 SHRINKAGES = (1e-3, 1e-2, 1e-4)
 """Shrinkages that are tried, the usual one first."""
+MERGED = (0.3, 0.1, 0.03)
+"""The same where the matrix merges into quantized weights, which hold no smaller differences."""
 DRAWS = 5
 """Times that blocks are held out."""
 _FRACTION = 0.3
@@ -35,7 +38,7 @@ def choose_front_end(run: Run) -> None:
     taken. Several times, blocks of the training side are held out, spectra are whitened within the
     classes of the rest, and each block pixel's mean over its window gets the class of the nearest
     mean. Of the combinations within a standard error (paired) of the best accuracy, the first in
-    the order of `SPECTRA` and `SHRINKAGES` is taken.
+    the order of `SPECTRA` and `SHRINKAGES`, or `MERGED`, is taken.
 
     Args:
         run: A run without networks.
@@ -53,7 +56,9 @@ def choose_front_end(run: Run) -> None:
     tried = [spectra for spectra in SPECTRA if positive or "log-derivative" not in spectra]
     given = tried if config.model.spectra == "auto" else [config.model.spectra]
     candidates = [
-        (spectra, f"{WITHIN_CLASS}:{shrinkage:g}") for spectra in given for shrinkage in SHRINKAGES
+        (spectra, f"{WITHIN_CLASS}:{shrinkage:g}")
+        for spectra in given
+        for shrinkage in _shrinkages(config, spectra)
     ]
     scores = np.array(
         [[_accuracy(run, *candidate, *fold) for fold in folds] for candidate in candidates]
@@ -64,6 +69,11 @@ def choose_front_end(run: Run) -> None:
     run.progress("front_end", 1, 1, remark)
     new = replace(config, scaling=scaling, model=replace(config.model, spectra=spectra))
     run.take(new)
+
+
+def _shrinkages(config: RunConfig, spectra: str) -> tuple[float, ...]:
+    tried = replace(config, model=replace(config.model, spectra=spectra))
+    return MERGED if merges_whitening(tried) else SHRINKAGES
 
 
 def with_front_end(run: Run, cnn: nn.Module) -> nn.Module:

@@ -17,8 +17,10 @@ from snnquant.checkpoints import Checkpoint
 from snnquant.config import RunConfig, SplitConfig, options_of, run_config_type, write_config
 from snnquant.config.methods import ACTIVATION_BITS, MethodConfig
 from snnquant.config.options import STAGES
+from snnquant.config.scaling_names import MERGED_SHRINKAGE, WITHIN_CLASS
 from snnquant.errors import InputError
 from snnquant.io import replacing
+from snnquant.models import spans_all_bands
 from snnquant.nn import layer_table
 from snnquant.quantization import activation_bits
 from snnquant.sampling import Split
@@ -96,15 +98,31 @@ def large_classes(scene: Scene, config: SplitConfig) -> Scene:
 
 
 def with_scaling(config: RunConfig, scene: Scene) -> RunConfig:
-    """Return a run's options with the scaling of its scene's card where they leave it open."""
-    if config.scaling != "auto" or scene.scaling is None:
+    """Return a run's options with the scaling that they leave open.
+
+    It is that of the scene's card; else, where a whitening matrix merges into quantized weights,
+    within-class whitening that these hold, unless held-out blocks choose.
+    """
+    if config.scaling == WITHIN_CLASS and merges_whitening(config):
+        return replace(config, scaling=f"{WITHIN_CLASS}:{MERGED_SHRINKAGE:g}")
+    if config.scaling != "auto":
         return config
+    if scene.scaling is None:
+        chosen = config.split.validates_on_blocks or not merges_whitening(config)
+        return config if chosen else replace(config, scaling=f"{WITHIN_CLASS}:{MERGED_SHRINKAGE:g}")
     try:
         if scene.scaling.endswith(".npz"):
             read_scaling(Path(scene.scaling), scene.bands)
         return replace(config, scaling=scene.scaling)
     except InputError as error:
         raise InputError(f"card {scene.name}: {str(error).removeprefix('--')}") from None
+
+
+def merges_whitening(config: RunConfig) -> bool:
+    """Tell whether whitening becomes part of a network's first weights and is quantized there."""
+    model = config.model
+    square = not model.components and "log-derivative" not in model.forms
+    return config.pixel_bits != 32 and square and spans_all_bands(model)
 
 
 def free_folder(config: RunConfig, scene_name: str) -> Path:

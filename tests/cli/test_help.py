@@ -32,6 +32,8 @@ HEAVY = [
     "snntorch",
     "pooch",
     "PIL",
+    "matplotlib",
+    "jinja2",
     "onnx",
 ]
 HelpOf = Callable[..., str]
@@ -85,9 +87,13 @@ def test_help_lists_every_option_of_a_run(help_of: HelpOf, subcommand: str) -> N
         ("models", {"--json"}),
         ("methods", {"--json"}),
         ("finetune", {"FOLDER", "--device", "--json"}),
+        ("search", {"--over", "--space", "--budget-nj", "--time-steps", "--dask", "--json"}),
         ("evaluate", {"FOLDER", "--device", "--json"}),
         ("energy", {"FOLDER", "--json"}),
         ("map", {"FOLDER", "--device", "--network", "cnn_fp32,", "snn_trained]"}),
+        ("compare", {"RUNS", "--network", "--sort", "--chip", "--maps", "--html", "--json"}),
+        ("figure", {"FOLDER", "--what", "--network", "--format", "--dpi", "--width", "--output"}),
+        ("doctor", {"--json"}),
         ("scenes", {"list", "show", "fetch"}),
     ],
 )

@@ -18,7 +18,7 @@ from snnquant.nn import layer_table, parameter_count
 from snnquant.quantization import quantize
 from snnquant.spiking import LIF, SpikingNetwork
 
-CONVOLUTIONS = {"cnn32h": 4, "cnn3d": 4, "cnn1x1": 2, "cnn1x1h": 3}
+CONVOLUTIONS = {"cnn32h": 4, "cnn3d": 4, "cnn1x1": 2, "cnn1x1h": 3, "cnn1x1w": 3}
 NAMES = list(CONVOLUTIONS)
 WINDOWS = st.integers(0, 4).map(lambda k: 2 * k + 1)
 NETWORK = st.sampled_from(NAMES).flatmap(

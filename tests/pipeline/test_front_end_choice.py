@@ -13,13 +13,20 @@ import pytest
 from snnquant.config import ModelConfig, RunConfig, SplitConfig, read_config
 from snnquant.errors import InputError
 from snnquant.pipeline import front_end_choice
-from snnquant.pipeline.front_end_choice import SHRINKAGES, SPECTRA, _simplest, choose_front_end
+from snnquant.pipeline.front_end_choice import (
+    MERGED,
+    SHRINKAGES,
+    SPECTRA,
+    _simplest,
+    choose_front_end,
+)
 from snnquant.pipeline.run import Run
 from snnquant.pipeline.stages import train_cnn
 from snnquant.scenes import Scene, load_scene
 
 BLOCKS = SplitConfig(protocol="blocks", block_size=8, guard=1)
 NAMES = [f"within-class:{shrinkage:g}" for shrinkage in SHRINKAGES]
+MERGED_NAMES = [f"within-class:{shrinkage:g}" for shrinkage in MERGED]
 
 
 @pytest.mark.parametrize(
@@ -114,6 +121,36 @@ def test_nothing_is_chosen_where_it_was_said(tmp_path: Path, options: dict[str, 
     assert run.config == before
 
 
+def test_whitening_that_merges_into_quantized_weights_has_larger_shrinkages(tmp_path: Path) -> None:
+    model = ModelConfig(name="cnn1x1", window=1, spectra="snv")
+    run = made(fields(gains=True), tmp_path / "run", model=model)
+    choose_front_end(run)
+    assert run.config.scaling in MERGED_NAMES
+    floats = made(fields(gains=True), tmp_path / "floats", model=model, pixel_bits=32)
+    choose_front_end(floats)
+    assert floats.config.scaling in NAMES
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "expected"),
+    [
+        ("cnn1x1h", {}, "within-class:0.3"),
+        ("cnn1x1", {"scaling": "within-class"}, "within-class:0.3"),
+        ("cnn1x1", {"scaling": "within-class:0.01"}, "within-class:0.01"),
+        ("cnn1x1", {"scaling": "standard"}, "standard"),
+        ("cnn1x1", {"scaling": "within-class", "pixel_bits": 32}, "within-class"),
+        ("cnn1x1", {"pixel_bits": 32}, "auto"),
+        ("cnn32h", {}, "auto"),
+    ],
+)
+def test_networks_that_take_whitening_into_their_weights_have_it_by_default(
+    tmp_path: Path, name: str, options: dict[str, Any], expected: str
+) -> None:
+    model = ModelConfig(name=name, window=1)
+    run = made(fields(gains=False), tmp_path / "run", model=model, split=SplitConfig(), **options)
+    assert run.config.scaling == expected
+
+
 def test_of_given_spectra_only_the_scaling_is_chosen(tmp_path: Path) -> None:
     run = made(fields(gains=True), tmp_path / "run", model=ModelConfig(window=1, spectra="raw"))
     choose_front_end(run)
@@ -178,7 +215,7 @@ def test_the_folder_keeps_the_choice_and_resumes_with_it(
     train_cnn(run)
     stored = read_config(tmp_path / "run" / "config.toml")
     assert stored == run.config
-    assert stored.scaling in NAMES
+    assert stored.scaling in MERGED_NAMES
     assert stored.model.spectra in SPECTRA
     (line,) = [line for line in said if line[0] == "front_end"]
     assert line[3].startswith(f"{stored.model.spectra}, {stored.scaling}: ")
