@@ -27,6 +27,7 @@ SUBCOMMANDS = {
     "evaluate": "Score and price the networks of a run.",
     "map": "Classify every pixel of the scene.\n\n"
     "Writes a PNG, npy and ENVI file to the run's folder. Interrupted maps resume on rerun.",
+    "report": "Write report.html of a run anew: one page with all of it.",
     "energy": "Operations and energy, layer by layer.",
     "compare": "Compare runs: scores, energy, Pareto front, paired tests.",
     "figure": "Draw figures of a run for papers: map, errors, confusion, spectra, energy.",

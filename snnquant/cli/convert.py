@@ -60,8 +60,8 @@ def convert(
 
     A run's folder is converted in place with its own options; a file starts a new run.
     """
-    from snnquant.pipeline import evaluation, import_cnn, stages
-    from snnquant.report import write_html
+    from snnquant.pipeline import import_cnn, stages
+    from snnquant.pipeline.report_data import evaluate_and_report
 
     in_place = cnn.is_dir()
     moved = place_of_data(config)
@@ -86,12 +86,10 @@ def convert(
         if finetune:
             stages.train_twin(run)
             stages.train_snn(run)
-        return evaluation.evaluate(run)
+        return evaluate_and_report(run)
 
     metrics = run_with_progress(start, work)
     folder = Path(metrics.run)
-    class_map = folder / "map_and_truth.png"
-    write_html(metrics, class_map if class_map.exists() else None, folder / "report.html")
     report = _report(folder)
     if not options.json:
         from rich.console import Console

@@ -63,6 +63,7 @@ def evaluate(
     from snnquant.pipeline import evaluation
     from snnquant.pipeline.kept_files import KeptScene
     from snnquant.pipeline.readouts import change_confidence
+    from snnquant.pipeline.report_data import evaluate_and_report
 
     other = None if scene is None else KeptScene(folder, scene).other_scene()
     if other is not None:
@@ -79,7 +80,7 @@ def evaluate(
 
     def work(run: Run) -> RunMetrics:
         change_confidence(run, smoothing=smoothing, unknown_accuracy=unknown_accuracy)
-        metrics = evaluation.evaluate(run)
+        metrics = evaluate_and_report(run)
         if early_exit:
             more["early_exit"] = evaluation.evaluate_early_exit(run).to_dict()
         if integers:

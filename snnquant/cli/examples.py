@@ -60,6 +60,11 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
         ("in integers, several times as fast", f"map {RUN} --engine integer --early-exit"),
         ("another cube, by the CNN", f"map {RUN} --cube flight.npy --network cnn_fp32"),
     ),
+    "report": (
+        ("the page of a run", f"report {RUN}"),
+        ("on a GPU", f"report {RUN} --device cuda"),
+        ("of a scene whose data have moved", f"report {RUN} --scene /data/scenes"),
+    ),
     "energy": (
         ("a table of all layers", f"energy {RUN}"),
         ("the same as JSON, in a file", f"energy {RUN} --json > energy.json"),

@@ -34,14 +34,15 @@ def finetune(
     `--scene` says where the scene's data are now, if they have moved.
     """
     from snnquant.config import read_config
-    from snnquant.pipeline import evaluation, stages
+    from snnquant.pipeline import stages
+    from snnquant.pipeline.report_data import evaluate_and_report
 
     def work(run: Run) -> RunMetrics:
         if config is not DEFAULT_CONFIG:
             stages.change_options(run, config)
         stages.train_twin(run)
         stages.train_snn(run)
-        return evaluation.evaluate(run)
+        return evaluate_and_report(run)
 
     def start(progress: Progress) -> Run:
         moved = None

@@ -49,7 +49,7 @@ def map(
     resample
         Resample the bands of another cube to the wavelengths of the run's scene.
     """
-    from snnquant.pipeline import scene_map
+    from snnquant.pipeline import report_data, scene_map
 
     if engine == "integer" and device == "cuda":
         found = "found cuda beside --engine integer"
@@ -60,6 +60,8 @@ def map(
             picture = scene_map.draw_map(
                 run, network, cube, engine=engine, early_exit=early_exit, resample=resample
             )
+            if cube is None and (folder / report_data.METRICS_FILE).exists():
+                report_data.write_report(run)
         except KeyboardInterrupt:
             print("snnquant: rerun the same command to resume", file=sys.stderr)
             raise

@@ -21,12 +21,13 @@ if TYPE_CHECKING:
 
 def train(config: Config = DEFAULT_CONFIG, options: SharedOptions = DEFAULT_OPTIONS) -> None:
     """Train the 32-bit and the quantized CNN of a scene and score them."""
-    from snnquant.pipeline import evaluation, stages
+    from snnquant.pipeline import stages
+    from snnquant.pipeline.report_data import evaluate_and_report
 
     def work(run: Run) -> RunMetrics:
         stages.train_cnn(run)
         stages.quantize_cnn(run)
-        return evaluation.evaluate(run)
+        return evaluate_and_report(run)
 
     def start(progress: Progress) -> Run:
         return create_or_resume(config, options, progress)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from snnquant.models import require_convertible
 from snnquant.pipeline.evaluation import evaluate
+from snnquant.pipeline.report_data import write_report
 from snnquant.pipeline.run import Run
 from snnquant.pipeline.scene_map import draw_map
 from snnquant.pipeline.stages import convert_cnn, quantize_cnn, train_cnn, train_snn, train_twin
-from snnquant.report import RunMetrics, write_html
+from snnquant.report import RunMetrics
 
 
 def run_all(run: Run) -> RunMetrics:
@@ -42,5 +43,5 @@ def run_all(run: Run) -> RunMetrics:
         stage(run)
     metrics = evaluate(run)
     draw_map(run)
-    write_html(metrics, run.path / "map_and_truth.png", run.path / "report.html")
+    write_report(run, metrics)
     return metrics

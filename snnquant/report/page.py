@@ -3,37 +3,47 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
-from jinja2 import Environment, StrictUndefined, Template
+from jinja2 import DictLoader, Environment, StrictUndefined
+from markupsafe import Markup
 
-from snnquant.errors import InputError
 from snnquant.io import replacing
+from snnquant.report.answer import cards
+from snnquant.report.page_measurements import measurements
+from snnquant.report.page_scene import class_parts, map_parts
 from snnquant.report.run_metrics import RunMetrics
+from snnquant.report.run_record import RunRecord
+from snnquant.report.scene_views import SceneViews
 from snnquant.report.sections import headings, sections, summary
 from snnquant.report.table_parts import percent
 
-MAPS = {
-    "map_and_truth.png": "Classification map",
-    "map_smoothed_and_truth.png": "Smoothed classification map",
-    "map_confidence.png": "Confidence map",
-    "map_distance.png": "Distance map",
+_CONTENTS = {
+    **{"answer": "Answer", "map": "Map", "classes": "Classes", "spikes": "Spikes"},
+    **{"energy": "Energy", "training": "Training", "calibration": "Calibration"},
+    **{"repeat": "Repeat it", "tables": "All tables"},
 }
-"""Headings of the maps that a page shows, by their files."""
 
 
-def write_html(metrics: RunMetrics, class_map_png: Path | None, path: Path) -> None:
+def write_html(
+    metrics: RunMetrics,
+    path: Path,
+    views: SceneViews | None = None,
+    record: RunRecord | None = None,
+) -> None:
     """Write the page of a run.
 
     Args:
         metrics: Content of metrics.json; the page has no part for what it lacks.
-        class_map_png: Classification map to embed; None for a page without a map. A file of
-            `MAPS` has the others of its folder after it.
         path: HTML file to write, whole or not at all.
+        views: Maps and spectra of the scene; None for a page without them.
+        record: Options, digests and training curves; None for a page without them.
 
     Raises:
-        InputError: If the map cannot be read or the page cannot be written.
+        InputError: If the page cannot be written.
 
     >>> from tempfile import TemporaryDirectory
     >>> from snnquant.report.run_metrics import ModelMetrics, NetworkMetrics, SceneMetrics
@@ -48,48 +58,53 @@ def write_html(metrics: RunMetrics, class_map_png: Path | None, path: Path) -> N
     ...     split=SplitMetrics("blocks", 0, 90, 10, 150, leakage=0.0, coordinates_only_oa=0.6),
     ... )
     >>> with TemporaryDirectory() as folder:
-    ...     write_html(metrics, None, Path(folder) / "report.html")
+    ...     write_html(metrics, Path(folder) / "report.html")
     ...     "Accuracy of each class" in (Path(folder) / "report.html").read_text()
     True
     """
     by_network = [network.class_accuracy for network in metrics.networks.values()]
-    page = _template().render(
-        title=f"{metrics.scene.name} as a quantized spiking network",
-        summary=summary(metrics),
-        sections=sections(metrics),
-        headings=list(headings(metrics).values()),
-        classes=list(zip(metrics.scene.class_names, zip(*by_network, strict=True), strict=True)),
-        maps=[] if class_map_png is None else _maps(class_map_png),
-        run=metrics.run,
-    )
+    script = _asset("page.js")
+    title = record.source.get("title") if record is not None else None
+    parts: dict[str, Any] = {
+        "title": title or metrics.scene.name,
+        "summary": summary(metrics),
+        "cards": cards(metrics),
+        "sections": sections(metrics),
+        "headings": list(headings(metrics).values()),
+        "classes": list(zip(metrics.scene.class_names, zip(*by_network, strict=True), strict=True)),
+        "run": metrics.run,
+        "record": record,
+        "style": Markup(_asset("page.css")),
+        "script": Markup(script),
+        "script_digest": base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        **class_parts(metrics, views),
+        **map_parts(metrics, views),
+        **measurements(metrics, views, record),
+    }
+    page = _render(parts)
     with replacing(path) as temporary:
         temporary.write_text(page, encoding="utf-8")
 
 
-def _maps(first: Path) -> list[tuple[str, str]]:
-    """Return heading and content of every map to show."""
-    files = [first]
-    if first.name in MAPS:
-        others = (first.with_name(name) for name in MAPS if name != first.name)
-        files += [file for file in others if file.exists()]
-    return [(MAPS.get(file.name, "Classification map"), _base64(file)) for file in files]
-
-
-def _template() -> Template:
+def _render(parts: dict[str, Any]) -> str:
+    names = ("page.html.j2", "map.html.j2", "classes.html.j2", "measurements.html.j2")
     environment = Environment(
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
         undefined=StrictUndefined,
+        loader=DictLoader({name: _asset(name) for name in names}),
     )
     environment.filters["percent"] = percent
-    file = resources.files("snnquant.report").joinpath("page.html.j2")
-    return environment.from_string(file.read_text(encoding="utf-8"))
+    has = {"answer": True, "classes": True, "tables": True, "map": parts["pictures"]}
+    has |= {"spikes": parts["rates"] or parts["rasters"], "energy": parts["energies"]}
+    has |= {"training": parts["losses"], "repeat": parts["record"]}
+    has |= {"calibration": parts["reliability"] or parts["selective"]}
+    contents = [(key, text) for key, text in _CONTENTS.items() if has[key]]
+    return environment.get_template("page.html.j2").render(contents=contents, **parts)
 
 
-def _base64(file: Path) -> str:
-    try:
-        return base64.b64encode(file.read_bytes()).decode("ascii")
-    except OSError as error:
-        raise InputError(f"{file}: cannot be read ({error.strerror or error})") from error
+def _asset(name: str) -> str:
+    file = resources.files("snnquant.report").joinpath("assets", name)
+    return file.read_text(encoding="utf-8")

@@ -63,7 +63,7 @@ def _picture(
     low, high = ends
     step = -(-max(values.shape) // _LARGEST)
     values, known = values[::step, ::step], known[::step, ::step]
-    palette = np.append(_colours(), np.zeros((1, 3), np.uint8), axis=0)
+    palette = np.append(colour_scale(), np.zeros((1, 3), np.uint8), axis=0)
     shares = np.clip((values - low) / max(high - low, 1e-12), 0, 1)
     numbers = np.where(known, np.rint(255 * shares).astype(np.uint16), 256)
     scale = max(1, round(PANEL / max(values.shape)))
@@ -81,8 +81,8 @@ def _picture(
     return page
 
 
-def _colours() -> NDArray[np.uint8]:
-    """Return the palette [256, 3]."""
+def colour_scale() -> NDArray[np.uint8]:
+    """Return viridis in 256 colours [256, 3]."""
     anchors = np.array([list(bytes.fromhex(colour)) for colour in _VIRIDIS])
     places, steps = np.linspace(0, 1, len(anchors)), np.linspace(0, 1, 256)
     channels = [np.interp(steps, places, channel) for channel in anchors.T]

@@ -2,10 +2,17 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from snnquant.report import RunMetrics, write_html
+from snnquant.report.run_record import RunRecord
+from snnquant.report.scene_views import SceneViews, Spikes
+from snnquant.sampling import Split
+from snnquant.scenes import Scene, load_scene
 from snnquant.stored_networks import Network
 
 NETWORKS = [network.value for network in Network]
@@ -206,3 +213,77 @@ def trained_only(metrics) -> Callable[[], dict[str, Any]]:
         return metrics
 
     return build
+
+
+@pytest.fixture(scope="session")
+def synthetic_scene() -> Scene:
+    return load_scene("synthetic:24x24x16")
+
+
+@pytest.fixture(scope="session")
+def views(synthetic_scene) -> SceneViews:
+    """Views of a scene whose networks are mostly right, made without a network."""
+    return views_of(synthetic_scene)
+
+
+def views_of(scene: Scene) -> SceneViews:
+    draw, labels = np.random.default_rng(0), scene.labels
+    guessed = draw.integers(1, scene.classes + 1, labels.shape)
+    snn = np.where((labels > 0) & (draw.random(labels.shape) < 0.9), labels, guessed)
+    cnn = np.where((labels > 0) & (draw.random(labels.shape) < 0.95), labels, guessed)
+    labelled = np.flatnonzero(labels)
+    parts = labelled[::4], labelled[1::4], np.sort(np.r_[labelled[2::4]])
+    confidence = draw.uniform(0.4, 1, labels.shape)
+    others = 1 + snn % scene.classes
+    spikes = Spikes(
+        rates={"lif1": (0.2, 0.1), "lif2": (0.3, 0.4)},
+        pixels=9,
+        layer="lif2",
+        rasters={1: draw.random((2, 12)) < 0.3},
+        places={1: (2, 3)},
+    )
+    return SceneViews(
+        scene,
+        Split(*parts, protocol="random", seed=0),
+        Network.SNN_TRAINED,
+        maps={Network.SNN_TRAINED: snn, Network.CNN_FP32: cnn},
+        smoothed=np.where(labels > 0, labels, snn),
+        known=snn * (confidence > 0.5),
+        confidence=confidence,
+        best=np.stack([snn, others, others], axis=2),
+        probabilities=np.stack([confidence, 1 - confidence, 0 * confidence], axis=2),
+        by_step=(guessed, snn),
+        distance=draw.uniform(0, 4, labels.shape),
+        spikes=spikes,
+    )
+
+
+@pytest.fixture(scope="session")
+def scene_metrics(views) -> dict[str, Any]:
+    return metrics_of(views)
+
+
+def metrics_of(views: SceneViews) -> dict[str, Any]:
+    """Return metrics that fit a scene of any number of classes."""
+    found, scene = copy.deepcopy(METRICS), views.scene
+    found["scene"] = {
+        "name": scene.name,
+        "shape": list(scene.cube.shape),
+        "labelled": int((scene.labels > 0).sum()),
+        "class_names": list(scene.class_names),
+    }
+    table = np.zeros((scene.classes, scene.classes), int)
+    np.add.at(table, (scene.labels[scene.labels > 0] - 1, views.classes[scene.labels > 0] - 1), 1)
+    for name in NETWORKS:
+        found[name]["class_accuracy"] = [0.9] * scene.classes
+        found[name]["confusion"] = table.tolist()
+    return found
+
+
+@pytest.fixture(scope="session")
+def synthetic_page(tmp_path_factory, views, scene_metrics) -> Path:
+    page = tmp_path_factory.mktemp("page") / "report.html"
+    curve = [(1.0, 2.0), (2.0, 0.5)]
+    record = RunRecord({"seed": "7"}, {"snn.safetensors": "0" * 64}, {}, {"snn": curve}, {})
+    write_html(RunMetrics.from_dict(scene_metrics), page, views, record)
+    return page

@@ -11,7 +11,6 @@ from PIL import Image
 from rich.console import Console
 
 from snnquant.report import RunMetrics, print_table, write_html, write_values
-from snnquant.report.page import MAPS
 from snnquant.stored_networks import Network
 
 CALIBRATION: dict[str, Any] = {
@@ -72,15 +71,16 @@ def test_files_of_before_have_neither(metrics) -> None:
     assert "Confidence" not in text
 
 
-def test_the_page_has_the_maps_of_the_folder_in_their_order(smoothed, tmp_path) -> None:
-    for name in list(MAPS)[:3]:
-        Image.new("L", (2, 2)).save(tmp_path / name)
-    first = tmp_path / next(iter(MAPS))
-    write_html(RunMetrics.from_dict(smoothed), first, tmp_path / "report.html")
+def test_the_page_has_the_maps_in_their_order(views, scene_metrics, tmp_path) -> None:
+    write_html(RunMetrics.from_dict(scene_metrics), tmp_path / "report.html", views)
     page = (tmp_path / "report.html").read_text()
-    places = [page.find(f"<h2>{heading}</h2>") for heading in list(MAPS.values())[:3]]
-    assert 0 < places[0] < places[1] < places[2]
-    assert list(MAPS.values())[3] not in page
+    keys = ("main", "truth", "cnn", "smoothed", "known", "colour", "errors", "split")
+    places = [page.find(f'id="picture-{key}"') for key in (*keys, "confidence", "steps")]
+    places.append(page.find('id="picture-distance"'))
+    assert min(places) > 0
+    assert places == sorted(places)
+    write_html(RunMetrics.from_dict(scene_metrics), tmp_path / "bare.html")
+    assert "<img" not in (tmp_path / "bare.html").read_text()
 
 
 def test_numbers_keep_their_values_and_have_brighter_colours_where_larger(tmp_path) -> None:
