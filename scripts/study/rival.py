@@ -53,9 +53,9 @@ class Group:
     """Options that SNNs change, by row."""
 
 
-def _small(name: str = "cnn1x1h") -> RunConfig:
+def _small(name: str = "cnn1x1h", widths: tuple[int, ...] | None = None) -> RunConfig:
     return RunConfig(
-        model=ModelConfig(name=name),
+        model=ModelConfig(name=name, widths=widths),
         scaling="within-class:0.3",
         training=TrainingConfig(cnn_epochs=40, snn_epochs=40, twin_epochs=40),
     )
@@ -81,12 +81,6 @@ GROUPS = {
         {
             f"SNN T=2, {target}": {"time_steps": 2, "spike_target": target}
             for target in (0.1, 0.05)
-        }
-        | {
-            f"SNN T={steps}, {target}, 80 epochs": {
-                "time_steps": steps, "spike_target": target, "snn_epochs": 80,
-            }
-            for steps, target in ((1, 0.1), (1, 0.05), (2, 0.1))
         },
     ),
     "hardware": Group(
@@ -122,7 +116,16 @@ GROUPS = {
     "cnn1x1": Group(
         _small("cnn1x1"),
         {"W6A2": _bits(2)},
-        {f"SNN T={steps}": {"time_steps": steps} for steps in (2, 1)},
+        {f"SNN T={steps}": {"time_steps": steps} for steps in (2, 1)}
+        | {
+            f"SNN T=1, {target}": {"time_steps": 1, "spike_target": target}
+            for target in (0.1, 0.05)
+        },
+    ),
+    "narrow": Group(
+        _small("cnn1x1", (32, 64)),
+        {f"W6A{bits}": _bits(bits) for bits in (1, 2)},
+        {f"SNN T={steps}": {"time_steps": steps} for steps in (1, 2)},
     ),
     "cnn32h": Group(
         RunConfig(training=TrainingConfig(snn_epochs=40, twin_epochs=40)),
@@ -130,7 +133,8 @@ GROUPS = {
         {"SNN T=5": {"time_steps": 5}, "SNN T=2": {"time_steps": 2}},
     ),
 }  # fmt: skip
-"""Groups by name: front, short (for small scenes), hardware, bits and pixels_N are of cnn1x1h."""
+"""Groups by name: front, short (for small scenes), hardware, bits and pixels_N are of cnn1x1h,
+wide of cnn1x1w, narrow of cnn1x1 with half of its filters."""
 CNN = "CNN 32-bit"
 
 
