@@ -33,6 +33,7 @@ HEAVY = [
     "pooch",
     "PIL",
     "onnx",
+    "werkzeug",
 ]
 HelpOf = Callable[..., str]
 
@@ -89,6 +90,7 @@ def test_help_lists_every_option_of_a_run(help_of: HelpOf, subcommand: str) -> N
         ("evaluate", {"FOLDER", "--device", "--json"}),
         ("energy", {"FOLDER", "--json"}),
         ("map", {"FOLDER", "--device", "--network", "cnn_fp32,", "snn_trained]"}),
+        ("view", {"FOLDER", "--port", "--no-browser"}),
         ("scenes", {"list", "show", "fetch"}),
     ],
 )
