@@ -91,7 +91,7 @@ class Guard:
 def secure(response: Response, nonce: str) -> Response:
     """Add the headers of a page: nothing from elsewhere, no script but the one with the nonce."""
     policy = (
-        f"default-src 'none'; script-src 'nonce-{nonce}'; style-src 'self'; img-src 'self'; "
+        f"default-src 'none'; script-src 'nonce-{nonce}'; style-src 'self'; img-src 'self' data:; "
         "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     )
     response.headers.setdefault("Content-Security-Policy", policy)

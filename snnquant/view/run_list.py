@@ -71,7 +71,8 @@ def row_of(name: str, run: Path) -> RunRow:
         metrics = RunMetrics.from_dict(values)
     except (OSError, ValueError, AttributeError, TypeError, RecursionError, InputError):
         metrics = None
-    files = sorted(path.name for path in run.iterdir() if _SHOWN.fullmatch(path.name))
+    names = (path.name for path in run.iterdir() if _SHOWN.fullmatch(path.name))
+    files = sorted(names, key=lambda name: (name != "report.html", name))
     return RunRow(name, metrics, tuple(files))
 
 

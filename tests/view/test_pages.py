@@ -107,7 +107,7 @@ def test_a_cube_loads_its_picture_and_only_own_addresses(client: Client, guard: 
         f'<script nonce="{nonce}" src="/{guard.token}/view.js" defer>'
     ]
     assert not re.search(r"\son\w+=|\sstyle=|javascript:|https?:", text)
-    addresses = re.findall(r'(?:src|href)="([^"]+)"', text)
+    addresses = re.findall(r'(?:src|href)="(/[^"]+)"', text)
     assert len(addresses) == 4
     for address in addresses:
         path = address.replace("&amp;", "&")
@@ -237,7 +237,9 @@ def test_a_changed_network_is_read_anew(client: Client, guard: Guard, runs: Path
 
 
 def test_the_command_serves_until_ctrl_c(runs: Path) -> None:
-    code = "from snnquant.cli import main; main()"
+    # A process that was started in the background ignores Ctrl-C, and so do those that it starts.
+    heed = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    code = f"{heed}; from snnquant.cli import main; main()"
     command = [sys.executable, "-c", code, "view", str(runs), "--no-browser"]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
