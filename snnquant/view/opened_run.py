@@ -33,7 +33,7 @@ class OpenedRun:
     >>> from snnquant.config import RunConfig
     >>> opened = OpenedRun(Run.create(RunConfig(scene="synthetic:24x24x16")))
     >>> opened.default_bands, len(opened.spectrum(2, 3)["values"])
-    ((12, 8, 4), 16)
+    ((2, 1, 0), 16)
     """
 
     run: Run

@@ -94,7 +94,9 @@ def _runs(root: Path) -> Iterator[tuple[str, Path]]:
         yield root.name, root
         return
     for run in _below(root, DEPTH):
-        yield run.relative_to(root).as_posix(), run
+        name = run.relative_to(root).as_posix()
+        if name.isprintable():  # others, such as bytes that are no text, have no address
+            yield name, run
 
 
 def _below(folder: Path, depth: int) -> Iterator[Path]:

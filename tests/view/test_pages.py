@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -88,6 +89,13 @@ def test_runs_in_folders_and_a_run_of_its_own(runs: Path) -> None:
         client = Client(Pages(folder, guard))
         assert f"cube/{name}" in _get(client, guard, "").get_data(as_text=True)
         assert _get(client, guard, f"cube/{name}").status_code == 200
+
+
+def test_a_name_that_is_no_text_is_left_out(client: Client, guard: Guard, runs: Path) -> None:
+    shutil.copytree(runs / "first", runs / "odd\udce9")
+    answer = _get(client, guard, "")
+    assert answer.status_code == 200
+    assert answer.get_data(as_text=True).count("/cube/") == 1
 
 
 def test_an_empty_folder_says_so(tmp_path: Path) -> None:
@@ -200,7 +208,7 @@ def test_a_wrong_rectangle_is_refused(
     assert error in answer.json["error"]
 
 
-@pytest.mark.parametrize("body", [b"", b"[]", b"\xff", b"[" * 60_000, b"3"])
+@pytest.mark.parametrize("body", [b" ", b"[]", b"\xff", b"[" * 60_000, b"3"])
 def test_a_body_that_is_no_object_is_refused(client: Client, guard: Guard, body: bytes) -> None:
     answer = client.post(f"/{guard.token}/classes/first", data=body, headers=HEADERS)
     assert answer.status_code == 400
