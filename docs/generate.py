@@ -10,8 +10,13 @@ from __future__ import annotations
 
 import ast
 import re
+import typing
+from enum import EnumMeta
 from pathlib import Path
 
+from cyclopts import Argument
+
+from snnquant.cli import app
 from snnquant.config import markdown
 from snnquant.io import replacing
 from snnquant.report.run_folder import run_folder_page
@@ -27,9 +32,46 @@ beats the file. A run stores all of them in its `config.toml`. `make docs` makes
 """
 
 
+READING = ("compare", "figure", "doctor")
+"""Subcommands that read runs and have options of their own."""
+OF_READING = """
+## Reading runs
+
+Options of the subcommands that compare runs, draw figures and check the installation.
+
+| option | value | default | meaning |
+|---|---|---|---|
+"""
+
+
 def options_page() -> str:
     """Return the page of all options, one table per help group."""
-    return f"{OPTIONS}\n{markdown()}"
+    rows = (
+        f"| {' | '.join(_cells(name, argument))} |\n"
+        for name in READING
+        for argument in app[name].assemble_argument_collection()
+        if argument.name.startswith("--")
+    )
+    return f"{OPTIONS}\n{markdown()}{OF_READING}{''.join(rows)}"
+
+
+def _cells(subcommand: str, argument: Argument) -> tuple[str, str, str, str]:
+    """Return flag, value, default and meaning of an option."""
+    value, default = argument.hint, argument.field_info.default
+    repeated = typing.get_origin(value) is tuple
+    value = typing.get_args(value)[0] if repeated else value
+    if isinstance(value, EnumMeta):
+        words = ", ".join(value)
+    elif typing.get_origin(value) is typing.Literal:
+        words = ", ".join(typing.get_args(value))
+    else:
+        words = {bool: "true or false", int: "a whole number", str: "text"}.get(
+            value, "text or path"
+        )
+    words += ", repeated" if repeated else ""
+    default = ", ".join(default) if isinstance(default, tuple) else default
+    shown = "" if default is None else f"`{str(default).lower()}`"
+    return f"`{subcommand} {argument.name}`", words, shown, str(argument.parameter.help)
 
 
 def with_examples(page: str) -> str:

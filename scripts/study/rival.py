@@ -114,7 +114,8 @@ GROUPS = {
     },
     "short": Group(
         _small(),
-        {f"W6A{bits}": _bits(bits) for bits in (1, 2, 3)},
+        {f"W6A{bits}": _bits(bits) for bits in (1, 2, 3)}
+        | {f"W6A{bits}, 0.1": _bits(bits) | {"spike_target": 0.1} for bits in (1, 2)},
         {f"SNN T={steps}": {"time_steps": steps} for steps in (1, 2)}
         | {"SNN T=2, 0.1": {"time_steps": 2, "spike_target": 0.1}},
     ),

@@ -28,11 +28,14 @@ SUBCOMMANDS = {
     "map": "Classify every pixel of the scene.\n\n"
     "Writes a PNG, npy and ENVI file to the run's folder. Interrupted maps resume on rerun.",
     "energy": "Operations and energy, layer by layer.",
+    "compare": "Compare runs: scores, energy, Pareto front, paired tests.",
+    "figure": "Draw figures of a run for papers: map, errors, confusion, spectra, energy.",
     "workload": "Write a checkpoint's layers as the file that pim-sim reads.",
     "export": "Write a network for other programs: ONNX, NIR, snnTorch, Brian2.",
     "view": "Show runs, cubes and spectra in the browser, on this machine only.",
     "models": "List the available networks, our own and published ones.",
     "methods": "List the available quantization methods.",
+    "doctor": "Check the installation: versions, processor, GPU, data, disk, extras.",
 }
 """The line of each subcommand in `snnquant --help`, and what its own help adds to it."""
 

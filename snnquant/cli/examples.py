@@ -65,6 +65,25 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
         ("the same as JSON, in a file", f"energy {RUN} --json > energy.json"),
         ("the same as JSON, to be read", f"energy {RUN} --json | python -m json.tool"),
     ),
+    "compare": (
+        ("the SNNs of two runs", "compare runs/first runs/second"),
+        (
+            "SNN and twin of one run, on one page",
+            f"compare {RUN} --network snn_trained --network cnn_twin --html compare.html",
+        ),
+        ("all runs by energy, for another program", "compare runs/* --sort energy --json"),
+    ),
+    "figure": (
+        ("all figures of a run as PDF", f"figure {RUN}"),
+        (
+            "one for a page of two columns",
+            f"figure {RUN} --what map --width 17.5cm --output figures",
+        ),
+        (
+            "pictures for slides",
+            f"figure {RUN} --what confusion,energy --format png --dpi 200",
+        ),
+    ),
     "workload": (
         (
             "the trained SNN of a run",
@@ -95,6 +114,11 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
         ("the quantization methods", "methods"),
         ("for another program", "methods --json"),
         ("the options of one", "run --quantization uniform --help"),
+    ),
+    "doctor": (
+        ("the whole installation", "doctor"),
+        ("for another program", "doctor --json"),
+        ("for a report of a fault", "doctor > installation.txt"),
     ),
     "scenes": (
         ("the known scenes", "scenes"),

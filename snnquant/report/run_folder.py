@@ -71,6 +71,7 @@ _FILES = {
     "class mean of the training pixels over the root of the number of bands: 1 is typical of "
     "training pixels; 0 without data.",
     "map_CUBE.*, map_CUBE_*": "The same of another cube, by `snnquant map --cube`.",
+    "figures/": "Figures for papers, by `snnquant figure`.",
     "report.html": "Tables and map on one page, which needs no other file.",
 }
 _KEYS = {

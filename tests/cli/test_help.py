@@ -32,6 +32,8 @@ HEAVY = [
     "snntorch",
     "pooch",
     "PIL",
+    "matplotlib",
+    "jinja2",
     "onnx",
     "werkzeug",
 ]
@@ -91,6 +93,9 @@ def test_help_lists_every_option_of_a_run(help_of: HelpOf, subcommand: str) -> N
         ("energy", {"FOLDER", "--json"}),
         ("map", {"FOLDER", "--device", "--network", "cnn_fp32,", "snn_trained]"}),
         ("view", {"FOLDER", "--port", "--no-browser"}),
+        ("compare", {"RUNS", "--network", "--sort", "--chip", "--maps", "--html", "--json"}),
+        ("figure", {"FOLDER", "--what", "--network", "--format", "--dpi", "--width", "--output"}),
+        ("doctor", {"--json"}),
         ("scenes", {"list", "show", "fetch"}),
     ],
 )

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
+from snnquant.cli import app
 from snnquant.config import option_table
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -39,6 +41,22 @@ def test_every_option_has_help_and_a_row(generate: ModuleType) -> None:
         assert page.count(f"| `{row.flag}` | ") == of_methods
         assert f"\n## {row.group}\n" in page
     assert len({(row.group, row.flag) for row in rows}) == len(rows)
+
+
+def test_options_of_subcommands_that_read_runs_have_rows(generate: ModuleType) -> None:
+    page = generate.options_page()
+    for name in generate.READING:
+        flags = [
+            argument.name
+            for argument in app[name].assemble_argument_collection()
+            if argument.name.startswith("--")
+        ]
+        assert flags
+        for flag in flags:
+            (row,) = re.findall(rf"^\| `{name} {flag}` \| (.+) \|$", page, re.MULTILINE)
+            value, _, meaning = row.split(" | ")
+            assert value
+            assert meaning != "None"
 
 
 def test_examples_are_replaced_by_their_files(generate: ModuleType, tmp_path: Path) -> None:
