@@ -113,6 +113,8 @@ def test_a_large_body_is_refused(client: Client, guard: Guard) -> None:
     path = f"/{guard.token}/classes/first"
     assert client.post(path, data=b" " * BODY, headers=headers).status_code == 400
     assert client.post(path, data=b" " * (BODY + 1), headers=headers).status_code == 413
+    unread = client.get(f"/{guard.token}/", data=b" " * (BODY + 1), headers=headers)
+    assert unread.status_code == 413
     unknown = client.post(
         path,
         input_stream=BytesIO(b" " * (BODY + 1)),
