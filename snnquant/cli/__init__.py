@@ -33,6 +33,7 @@ SUBCOMMANDS = {
     "figure": "Draw figures of a run for papers: map, errors, confusion, spectra, energy.",
     "workload": "Write a checkpoint's layers as the file that pim-sim reads.",
     "export": "Write a network for other programs: ONNX, NIR, snnTorch, Brian2.",
+    "view": "Show runs, cubes and spectra in the browser, on this machine only.",
     "models": "List the available networks, our own and published ones.",
     "methods": "List the available quantization methods.",
     "doctor": "Check the installation: versions, processor, GPU, data, disk, extras.",

@@ -105,6 +105,11 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
         ),
         ("a checkpoint, for Brian2", "export snn.safetensors --format brian2 --output snn.py"),
     ),
+    "view": (
+        ("all runs in the folder runs", "view"),
+        ("one run, at an address to open by hand", f"view {RUN} --no-browser"),
+        ("on a port of your choice, such as one forwarded by ssh", "view --port 8765 --no-browser"),
+    ),
     "models": (
         ("the networks with their sizes", "models"),
         ("for another program", "models --json"),

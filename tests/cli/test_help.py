@@ -35,6 +35,7 @@ HEAVY = [
     "matplotlib",
     "jinja2",
     "onnx",
+    "werkzeug",
 ]
 HelpOf = Callable[..., str]
 
@@ -91,6 +92,7 @@ def test_help_lists_every_option_of_a_run(help_of: HelpOf, subcommand: str) -> N
         ("evaluate", {"FOLDER", "--device", "--json"}),
         ("energy", {"FOLDER", "--json"}),
         ("map", {"FOLDER", "--device", "--network", "cnn_fp32,", "snn_trained]"}),
+        ("view", {"FOLDER", "--port", "--no-browser"}),
         ("compare", {"RUNS", "--network", "--sort", "--chip", "--maps", "--html", "--json"}),
         ("figure", {"FOLDER", "--what", "--network", "--format", "--dpi", "--width", "--output"}),
         ("doctor", {"--json"}),
