@@ -127,11 +127,6 @@ GROUPS = {
         {f"W6A{bits}": _bits(bits) for bits in (1, 2)},
         {f"SNN T={steps}": {"time_steps": steps} for steps in (1, 2)},
     ),
-    "cnn32h": Group(
-        RunConfig(training=TrainingConfig(snn_epochs=40, twin_epochs=40)),
-        {"W6A3": _bits(3)},
-        {"SNN T=5": {"time_steps": 5}, "SNN T=2": {"time_steps": 2}},
-    ),
 }  # fmt: skip
 """Groups by name: front, short (for small scenes), hardware, bits and pixels_N are of cnn1x1h,
 wide of cnn1x1w, narrow of cnn1x1 with half of its filters."""
