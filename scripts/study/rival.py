@@ -30,6 +30,7 @@ from snnquant.cli.allocator import keep_freed_memory
 from snnquant.config import ModelConfig, RunConfig, TrainingConfig
 from snnquant.config.options import options_of
 from snnquant.energy import COSTS, chip_energies, find_chip, shared_between_windows
+from snnquant.errors import InputError
 from snnquant.pipeline import stages
 from snnquant.pipeline.prices import Observed, workloads
 from snnquant.pipeline.run import Run
@@ -191,13 +192,17 @@ def work(job: tuple[str, str, int]) -> None:
             run.take(changed(config, options))
             for network in (Network.CNN_TWIN, Network.SNN_CONVERTED, Network.SNN_TRAINED):
                 run.file(network).unlink(missing_ok=True)
-            if row in rows.cnns:
-                stages.train_twin(run)
-                _add(row, group, run, Network.CNN_TWIN, start)
+            network = Network.CNN_TWIN if row in rows.cnns else Network.SNN_TRAINED
+            try:
+                if network is Network.CNN_TWIN:
+                    stages.train_twin(run)
+                else:
+                    stages.convert_cnn(run)
+                    stages.train_snn(run)
+            except InputError as error:  # no epoch within the target
+                print(f"{key(scene, group, row, seed)}: {error}", file=sys.stderr)
             else:
-                stages.convert_cnn(run)
-                stages.train_snn(run)
-                _add(row, group, run, Network.SNN_TRAINED, start)
+                _add(row, group, run, network, start)
 
 
 def _add(row: str, group: str, run: Run, network: Network, start: float) -> None:
