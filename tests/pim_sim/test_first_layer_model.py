@@ -89,7 +89,7 @@ def test_two_by_two_layer_on_paper(toy: Hardware) -> None:
         total = design.total
         assert total.energy_pj == pytest.approx(energy + load + cells * delay * 1e-8)
         assert total.delay_ns == pytest.approx(delay + 2 / pixels)
-    versus, energies = report.compared_runs, [d.total for d in (report.digital, report.in_memory)]
+    versus, energies = report.comparison, [d.total for d in (report.digital, report.in_memory)]
     first, second = energies
     assert versus.energy.factor == pytest.approx(first.energy_pj / second.energy_pj)
     assert versus.energy.saved == pytest.approx(1 - second.energy_pj / first.energy_pj)

@@ -136,7 +136,7 @@ def test_integer_engine_and_codes_take_three_bits_and_refuse_five_in_one_line(fo
 @pytest.mark.slow
 def test_a_file_selects_the_method_and_the_command_line_beats_it(folder: Path) -> None:
     text = (folder / "run" / "config.toml").read_text()
-    (folder / "toy.toml").write_text(text.replace("bits = 3", "bits = 2"))
+    (folder / "toy.toml").write_text(text.replace("\nbits = 3", "\nbits = 2"))
     (folder / "uniform.toml").write_text("bits = 5\ncnn_epochs = 1\n")
     own, beaten, other, back = session(
         folder,
