@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,6 +16,7 @@ from snnquant.energy import find_chip
 from snnquant.errors import InputError
 from snnquant.io import replacing
 from snnquant.pipeline.prices import WORKLOADS
+from snnquant.pipeline.report_data import read_metrics
 from snnquant.pipeline.run import Progress, Run
 from snnquant.pipeline.run_start import batch_size_for
 from snnquant.report.compared_runs import (
@@ -32,7 +32,6 @@ from snnquant.report.compared_runs import (
 from snnquant.report.compared_tables import names_of
 from snnquant.report.difference_maps import difference_png
 from snnquant.report.paired_test import mcnemar
-from snnquant.report.run_metrics import RunMetrics
 from snnquant.stored_networks import Network
 from snnquant.training import Scores, confusion, predict
 
@@ -225,17 +224,3 @@ def chip_energy(
 def _sum(price: NetworkPrice, names: Sequence[str]) -> float:
     found = price.by_component()
     return sum(found.get(name, 0.0) for name in names) / 1000
-
-
-def read_metrics(folder: Path) -> RunMetrics:
-    """Read metrics.json of a run; raise InputError where it is missing or damaged."""
-    file = folder / "metrics.json"
-    try:
-        return RunMetrics.from_dict(json.loads(file.read_text(encoding="utf-8")))
-    except FileNotFoundError:
-        expected = f"expected the scores that snnquant evaluate {folder} writes"
-        raise InputError(f"{file}: no such file, {expected}") from None
-    except (OSError, ValueError, AttributeError, RecursionError) as error:
-        raise InputError(f"{file}: damaged, expected the scores of a run ({error})") from None
-    except InputError as error:
-        raise InputError(f"{file}: {error}") from None

@@ -62,7 +62,7 @@ def write_report(run: Run, metrics: RunMetrics | None = None) -> Path:
     ...     page.name, "<h2>Map</h2>" in page.read_text()
     ('report.html', True)
     """
-    metrics = _read_metrics(run.path) if metrics is None else metrics
+    metrics = read_metrics(run.path) if metrics is None else metrics
     page = run.path / PAGE
     write_html(metrics, page, scene_views(run), RunRecord.read(run.path))
     return page
@@ -75,7 +75,8 @@ def evaluate_and_report(run: Run) -> RunMetrics:
     return metrics
 
 
-def _read_metrics(folder: Path) -> RunMetrics:
+def read_metrics(folder: Path) -> RunMetrics:
+    """Read metrics.json of a run; raise InputError where it is missing or damaged."""
     file = folder / METRICS_FILE
     try:
         values = json.loads(file.read_text(encoding="utf-8"))
@@ -86,7 +87,12 @@ def _read_metrics(folder: Path) -> RunMetrics:
         raise InputError(f"{file}: found {error}, expected a readable JSON file") from None
     if not isinstance(values, dict):
         raise InputError(f"{file}: found {type(values).__name__}, expected a JSON object")
-    return RunMetrics.from_dict(values)
+    try:
+        return RunMetrics.from_dict(values)
+    except InputError as error:
+        raise InputError(f"{file}: {error}") from None
+    except AttributeError as error:
+        raise InputError(f"{file}: damaged, expected the scores of a run ({error})") from None
 
 
 def scene_views(run: Run) -> SceneViews:

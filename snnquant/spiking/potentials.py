@@ -22,7 +22,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from snnquant.spiking.lif import Reset, unknown_reset
+from snnquant.spiking.backends.torch_ops import after_reset
+from snnquant.spiking.lif import Reset
 from snnquant.spiking.straight_through import replaced
 from snnquant.spiking.surrogate import Surrogate, spike
 
@@ -134,19 +135,8 @@ def saturating_spikes(
         v = v.clamp(grid.low, grid.high)
         o = (v > limit).to(v.dtype) if surrogate is None else spike((v - limit) / limit, surrogate)
         fired.append(o)
-        u = _after(v, o, limit, reset)
+        u = after_reset(v, o, limit, reset)
     return torch.stack(fired)
-
-
-def _after(v: Tensor, o: Tensor, limit: Tensor, reset: Reset) -> Tensor:
-    """Return the potential that the next step starts from."""
-    if reset is Reset.DELAYED:
-        return v
-    if reset is Reset.SAME_STEP:
-        return v - limit * o
-    if reset is Reset.ZERO:
-        return v * (1 - o)
-    raise unknown_reset(reset, "narrow potentials")
 
 
 def _in_steps(current: Tensor, grid: PotentialGrid, step: Tensor) -> Tensor:

@@ -55,7 +55,7 @@ class LIFSequence(torch.autograd.Function):
             if reset is Reset.DELAYED:
                 v.addcmul_(o, threshold, value=-1)
             o = torch.gt(v, threshold, out=all_spikes[t])
-            u = _after_reset(v, o, threshold, reset)
+            u = after_reset(v, o, threshold, reset)
         ctx.save_for_backward(all_v, all_spikes, leak, threshold, potential, spikes)
         ctx.reset, ctx.surrogate = reset, surrogate
         return all_spikes, u
@@ -87,7 +87,7 @@ class LIFSequence(torch.autograd.Function):
             grad_v = torch.add(grad_u, grad_z.div_(threshold), out=grad_current[t])
             u_before = potential
             if t:
-                u_before = _after_reset(all_v[t - 1], all_spikes[t - 1], threshold, reset)
+                u_before = after_reset(all_v[t - 1], all_spikes[t - 1], threshold, reset)
             grad_leak += _inner(grad_v, u_before)
             grad_u = grad_v * leak
         grad_initial_spikes = None
@@ -122,7 +122,7 @@ def spikes_without_gradient(
     return all_spikes, u
 
 
-def _after_reset(v: Tensor, o: Tensor, threshold: Tensor, reset: Reset) -> Tensor:
+def after_reset(v: Tensor, o: Tensor, threshold: Tensor, reset: Reset) -> Tensor:
     """Return the potential u[t] that the next step starts from, of v[t] and o[t]."""
     if reset is Reset.DELAYED:
         return v
