@@ -191,7 +191,7 @@
   picture.addEventListener("pointerdown", (event) => {
     if (!drawable() || event.button) return;
     if (corners.length > 2 && near(event, corners[0])) close();
-    else add(placeOf(event));
+    else add((mark = placeOf(event)));
   });
   picture.addEventListener("pointermove", (event) => {
     if (!drawable()) return;

