@@ -49,7 +49,7 @@ def track_epoch(run: Run, row: Epoch) -> None:
 
 def track_scores(run: Run, metrics: RunMetrics) -> None:
     """Tell the trackers the accuracies of every network, 0 to 1, and energies in pJ per pixel."""
-    values = {}
+    values: dict[str, float] = {}
     for network, found in metrics.networks.items():
         values |= {f"{network}/oa": found.oa, f"{network}/aa": found.aa}
         values[f"{network}/kappa"] = found.kappa

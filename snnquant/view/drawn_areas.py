@@ -85,7 +85,7 @@ def _corners(given: object, area: str, height: int, width: int) -> tuple[tuple[f
         raise InputError(f"{area}: expected three corners or more")
     corners = []
     for corner in given:
-        pair = corner if isinstance(corner, list) and len(corner) == 2 else [None, None]
+        pair: list[Any] = corner if isinstance(corner, list) and len(corner) == 2 else [None] * 2
         if not all(type(value) in (int, float) and math.isfinite(value) for value in pair):
             raise InputError(f"{area}: corner: expected a row and a column")
         row, column = map(float, pair)

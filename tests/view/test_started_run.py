@@ -290,6 +290,14 @@ def test_a_run_that_ends_says_so(code: str, state: str) -> None:
         started.start("b")
 
 
+def test_the_command_ends_by_itself_too() -> None:
+    with StartedRun((sys.executable, "-P", "-m", "snnquant.cli.started_run")) as started:
+        started.start("a", "models")
+        while started.status()["state"] == "running":
+            time.sleep(0.01)
+        assert started.status() == {"state": "finished", "name": "a", "output": ""}
+
+
 def test_only_the_end_of_the_output_is_shown() -> None:
     code = "import sys; sys.stderr.write('é' * 9000 + '\\x1b[31m\\nend\\n')"
     with StartedRun((sys.executable, "-c", code)) as started:
