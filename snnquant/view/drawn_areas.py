@@ -101,7 +101,7 @@ def _corners(given: object, area: str, height: int, width: int) -> tuple[tuple[f
 def covered(area: Area, height: int, width: int) -> NDArray[np.bool_]:
     """Return the pixels [H, W] whose centres lie in an area.
 
-    >>> covered(Area("Corn", ((0, 0), (0, 3), (2, 3), (2, 0))), 3, 4).sum()
+    >>> int(covered(Area("Corn", ((0, 0), (0, 3), (2, 3), (2, 0))), 3, 4).sum())
     6
     """
     inside = np.zeros((height, width), bool)

@@ -138,6 +138,16 @@ def test_a_refusal_is_shown(browser: Any, address: str) -> None:
     assert trouble == "areas: expected a list of 1 to 500"
 
 
+def test_an_unfinished_run_is_resumed(browser: Any, runs: Path) -> None:
+    browser.run("document.querySelector('#resume').click()")
+    end = time.monotonic() + 60
+    while "--resume" not in _text(browser, "#output"):
+        assert time.monotonic() < end, _text(browser, "#trouble")
+        time.sleep(0.05)
+    assert _text(browser, "#state") == "Run first: running"
+    assert browser.run("[...document.querySelectorAll('#results a')].length") == 2
+
+
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_nothing_overflows_at_400_pixels(browser: Any, address: str, theme: str) -> None:
     _open(browser, address, 400, theme)
