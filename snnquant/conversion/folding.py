@@ -73,10 +73,14 @@ def fold_in_place(module: nn.Module, graph: fx.Graph) -> dict[str, str]:
         dense = isinstance(synapse, nn.Linear) and len(before.meta.get("shape", (0, 0))) == 2
         if not (dense or isinstance(synapse, CONVOLUTIONS)):
             continue
-        mean: Any = norm.running_mean
-        variance: Any = norm.running_var
+        if hasattr(norm, "affine_form"):  # of a quantized norm, what it computes with
+            scale, shift = norm.affine_form()
+            mean, variance, eps = torch.zeros_like(shift), torch.ones_like(scale), 0.0
+        else:
+            mean, variance, eps = norm.running_mean, norm.running_var, norm.eps
+            scale, shift = norm.weight, norm.bias
         synapse.weight, synapse.bias = fuse_conv_bn_weights(
-            synapse.weight, synapse.bias, mean, variance, norm.eps, norm.weight, norm.bias
+            synapse.weight, synapse.bias, mean, variance, eps, scale, shift
         )
         module.set_submodule(node.target, nn.Identity())
         folded[node.target] = before.target
