@@ -101,7 +101,8 @@ class Cube:
             margin: Pixels around it, reflected at the edges of the cube.
 
         Returns:
-            Float32 [rows + 2 margin, columns + 2 margin, B], and the mask [rows, columns] of the
+            Float32 [rows + 2 margin, columns + 2 margin, B], which may be a view of the cube, and
+            the mask [rows, columns] of the
             pixels with data.
         """
         at = [
@@ -118,7 +119,8 @@ class Cube:
             values, valid = self._pixels(top - above, bottom + reach, left - before, right + reach)
             fill_nearest(values, valid)
             values = values[above:, before:]
-        return values[np.ix_(at[0] - top, at[1] - left)], inner
+        inside = len(at[0]) == bottom - top and len(at[1]) == right - left
+        return values if inside else values[np.ix_(at[0] - top, at[1] - left)], inner
 
     def _pixels(
         self, top: int, bottom: int, left: int, right: int
@@ -126,7 +128,7 @@ class Cube:
         values = self.open()[top:bottom, left:right]
         if self.valid is None:
             return self.rules.pixels(values)
-        return np.array(values, np.float32), self.valid[top:bottom, left:right]
+        return np.asarray(values, np.float32), self.valid[top:bottom, left:right]
 
 
 def _reflected(positions: NDArray[np.int64], length: int) -> NDArray[np.int64]:

@@ -35,7 +35,7 @@ def _silent(done: int, total: int) -> None:
 def classify_scene(
     classify: Classifier,
     cube: Cube,
-    normalisation: Normalisation,
+    normalisation: Normalisation | None,
     window: int,
     class_map: ClassMap,
     progress: Callable[[int, int], None] = _silent,
@@ -48,7 +48,7 @@ def classify_scene(
     Args:
         classify: Class numbers from 0, [h, w], of a normalised tile with its margin.
         cube: Raw pixels [H, W, B].
-        normalisation: Statistics of the training pixels.
+        normalisation: Statistics of the training pixels; None where `classify` takes raw pixels.
         window: Side of the patches, in pixels.
         class_map: Array [H, W] that is filled with class numbers from 1.
         progress: Receives the number of pixels done and in total.
@@ -77,7 +77,8 @@ def classify_scene(
             return part.size
         pixels, valid = cube.block(rows, columns, window // 2)
         if not part[valid].all():
-            tile = torch.from_numpy(normalisation.apply(pixels)).permute(2, 0, 1)
+            scaled = pixels if normalisation is None else normalisation.apply(pixels)
+            tile = torch.from_numpy(scaled).permute(2, 0, 1)
             part[:] = np.where(valid, classify(tile[None, None]).cpu().numpy() + 1, 0)
         return part.size
 
