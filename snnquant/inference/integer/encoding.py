@@ -69,7 +69,7 @@ class Coder(NamedTuple):
 
 
 @part
-def _encode_pixel(values: Floats, at: int, coder: Coder, codes: NDArray[np.int16], to: int) -> None:
+def encode_pixel(values: Floats, at: int, coder: Coder, codes: NDArray[np.int16], to: int) -> None:
     """Write the codes of the pixel at value `at` from codes[to] on, in whole vectors."""
     bands = len(coder.mean)
     low, high = spread_float(coder.low), spread_float(coder.high)
@@ -111,10 +111,10 @@ def encode(
         at = row // height * sample + row % height * down
         for _ in range(width):
             if len(starts):
-                _encode_pixel(values, at, coder, codes, padding)
+                encode_pixel(values, at, coder, codes, padding)
                 for v in range(len(starts)):
                     pairs[p, v] = pair(codes, starts[v])
             else:
-                _encode_pixel(values, at, coder, halves, p * halves.shape[1])
+                encode_pixel(values, at, coder, halves, p * halves.shape[1])
             p += 1
             at += right

@@ -71,7 +71,7 @@ def first_layer(
     """
     samples, height, width = shape
     steps, length = out.steps, len(codes)
-    sums, potential = np.empty(length + LANES, np.int32), np.empty((1, length), np.int32)
+    sums = np.empty(length + LANES, np.int32)
     lists, ends = np.empty((steps, length + LANES), np.int32), np.empty(steps, np.int64)
     out.bounds[0] = place = 0
     for sample in range(samples):
@@ -81,8 +81,7 @@ def first_layer(
                 for group in range(len(table.weights)):
                     for d in range((depth - 1) // LANES * LANES, -1, -LANES):
                         _dots(pairs, corner, width, d, table, group, depth, sums)
-                potential[:, :] = neurons.start
-                fire(sums, 0, neurons, codes, potential, 0, lists, ends)
+                fire(sums, 0, neurons, codes, neurons.start, 0, False, lists, ends)
                 note(lists, ends, out, place)
                 place += 1
 
@@ -138,7 +137,7 @@ def first_layer_across(
     samples, height, width = shape
     down, right = height - table.rows + 1, width - table.columns + 1
     length, steps, places = len(codes), out.steps, samples * down * right
-    sums, potential = np.empty(BESIDE * length, np.int32), np.empty((1, length), np.int32)
+    sums = np.empty(BESIDE * length, np.int32)
     lists, ends = np.empty((steps, length + LANES), np.int32), np.empty(steps, np.int64)
     corners = np.empty(BESIDE, np.int64)
     out.bounds[0] = 0
@@ -147,16 +146,24 @@ def first_layer_across(
             sample, place = divmod(min(start + p, places - 1), down * right)
             y, x = divmod(place, right)
             corners[p] = (sample * height + y) * width + x
-        n = 0
-        while n + 4 * LANES <= length:
-            _dots_of_four(pairs, corners, width, table, n, sums, length)
-            n += 4 * LANES
-        for m in range(n, length, LANES):
-            _dots_of_one(pairs, corners, width, table, m, sums, length)
+        dots_across(pairs, corners, width, table, sums, length)
         for p in range(min(BESIDE, places - start)):
-            potential[:, :] = neurons.start
-            fire(sums[p * length : (p + 1) * length], 0, neurons, codes, potential, 0, lists, ends)
+            own = sums[p * length : (p + 1) * length]
+            fire(own, 0, neurons, codes, neurons.start, 0, False, lists, ends)
             note(lists, ends, out, start + p)
+
+
+@part
+def dots_across(
+    pairs: Words, corners: Longs, width: int, table: AcrossTable, sums: Words, length: int
+) -> None:
+    """Compute the sums [4, L] of the windows at four corners."""
+    n = 0
+    while n + 4 * LANES <= length:
+        _dots_of_four(pairs, corners, width, table, n, sums, length)
+        n += 4 * LANES
+    for m in range(n, length, LANES):
+        _dots_of_one(pairs, corners, width, table, m, sums, length)
 
 
 @part

@@ -41,6 +41,7 @@ from snnquant.inference.integer.kernels import (
     spiking_layer,
     window_sums,
 )
+from snnquant.inference.integer.points import run_points
 from snnquant.inference.integer.tables import (
     Layout,
     across_table,
@@ -144,6 +145,9 @@ class IntegerNetwork(TileForm):
         steps = [1] * len(others[:-1]) + [fixed.time_steps]
         tables = [weight_rows(*parts) for parts in zip(others, self._layouts, steps, strict=True)]
         self._rows, self._codes = [rows for rows, _ in tables], [codes for _, codes in tables]
+        kernels = [self._first, *self._rows]
+        pointwise = all(kernel.rows * kernel.columns == 1 for kernel in kernels)
+        self._points = pointwise and isinstance(self._first, AcrossTable) and len(kernels) == 3
         # After the last layer with a window in space a pixel is independent and can stop early.
         around = [i for i, rows in enumerate(self._rows, 1) if rows.rows * rows.columns > 1]
         self._independent = max([1, *around])
@@ -204,18 +208,18 @@ class IntegerNetwork(TileForm):
             spikes = np.zeros((len(counts), layout.length), np.bool_)
             spikes[np.repeat(np.arange(len(counts)), counts), found.events[: counts.sum()]] = True
             parts.append(spikes[:, layout.slots].reshape(*found.shape, -1, *layout.slots.shape))
-        return np.moveaxis(np.concatenate(parts), 3, 0)
+        found_by_row = np.concatenate(parts)
+        across, *rest = found_by_row.shape[2:]
+        return np.moveaxis(found_by_row.reshape(len(x), -1, across, *rest), 3, 0)
 
     def _spikes(self, x: Tensor, layers: int, codes: Integers) -> Iterator[SpikeLists]:
         """Yield the spikes of the last of `layers` layers, as `codes` [L], per block of tiles.
 
         Each result overwrites the previous one.
         """
-        values = x[:, 0].permute(0, 2, 3, 1).numpy()
-        if values.strides[-1] != values.itemsize:
-            values = np.ascontiguousarray(values)
+        values = _pixels(x)
         samples, height, width, _ = values.shape
-        kernels = [self._first, *self._rows][:layers]
+        kernels = [self._first, *self._rows][: layers + 1]  # and that which reads the spikes
         at_once = PIXELS_AT_ONCE
         if all(kernel.rows * kernel.columns == 1 for kernel in kernels):
             # A row of pixels is as good a tile as any, and a few of them stay in a core's cache.
@@ -225,7 +229,7 @@ class IntegerNetwork(TileForm):
         pairs = np.empty((math.prod(size), self._words), np.int32)
         all_codes = [*self._codes[: layers - 1], codes]
         room: list[SpikeLists] = []
-        for numbers, kernel in zip(all_codes, kernels, strict=True):
+        for numbers, kernel in zip(all_codes, kernels, strict=False):
             shape = _places(room[-1].shape if room else size, kernel)
             room.append(_room(shape, len(numbers), self.fixed_point.time_steps))
         for start in range(0, samples, together):
@@ -270,11 +274,14 @@ class IntegerNetwork(TileForm):
 
     def _sums(self, x: Tensor, first: int, count: int) -> Integers:
         """Return whole sums of the classes [P, K] of tiles over `count` steps from `first` on."""
-        parts = []
-        for spikes in self._spikes(x, len(self._neurons), self._codes[-1]):
-            positions = np.arange(math.prod(_places(spikes.shape, self._rows[-1])))
-            parts.append(self._read_out(spikes, positions, first, count))
-        sums = np.concatenate(parts)
+        if self._points and count == self.fixed_point.time_steps:
+            sums = self._sums_at_points(x)
+        else:
+            parts = []
+            for spikes in self._spikes(x, len(self._neurons), self._codes[-1]):
+                positions = np.arange(math.prod(_places(spikes.shape, self._rows[-1])))
+                parts.append(self._read_out(spikes, positions, first, count))
+            sums = np.concatenate(parts)
         if self._window == (1, 1):
             return sums
         samples, height, width = self._shape(x)
@@ -283,6 +290,18 @@ class IntegerNetwork(TileForm):
         whole = np.empty((samples, height, width, sums.shape[1]), np.int32)
         window_sums(across, rows, columns, whole)
         return whole.reshape(samples * height * width, -1)
+
+    def _sums_at_points(self, x: Tensor) -> Integers:
+        """Return whole sums of the classes [P, K] of all steps, each pixel's in one go."""
+        values = _pixels(x)
+        samples, height, width, _ = values.shape
+        sums = np.empty((samples * height * width, len(self.fixed_point.multiplier)), np.int32)
+        assert isinstance(self._first, AcrossTable)
+        layers = (self._neurons[0], self._codes[0], self._rows[0])
+        layers = (*layers, self._neurons[1], self._codes[1], self._rows[1])
+        pairs = np.empty((width, self._words), np.int32)
+        run_points(values, self._coder, pairs, self._first, *layers, self.fixed_point.time_steps, sums)
+        return sums
 
     def _shape(self, x: Tensor) -> tuple[int, int, int]:
         """Return the places [N, h', w'] of the logits of tiles."""
@@ -328,6 +347,12 @@ class IntegerNetwork(TileForm):
             steps[active[settled]] = t + 1
             active, sums = active[~settled], sums[~settled]
         return classes, steps
+
+
+def _pixels(x: Tensor) -> NDArray[np.float32]:
+    """Return the pixels [N, h, w, B] of tiles [N, 1, B, h, w], whose bands lie side by side."""
+    values: NDArray[np.float32] = x[:, 0].permute(0, 2, 3, 1).numpy()
+    return values if values.strides[-1] == values.itemsize else np.ascontiguousarray(values)
 
 
 def _places(

@@ -86,13 +86,14 @@ def fire(
     codes: Words,
     potential: Words,
     at: int,
+    keeps: bool,
     lists: Words,
     ends: Longs,
 ) -> None:
     """Run the steps of a place's neurons; write the codes of spikes to one list per step.
 
-    `lists` [T, L + 16] are filled up to `ends`. Potentials start at `at`, sums at 0, `step`,
-    2 `step`, ... With the current I = 2^shift sum + bias and floor(leak u / 2^15) for the leak, the
+    `lists` [T, L + 16] are filled up to `ends`. Potentials start at `at` and are written back where
+    `keeps`; sums start at 0, `step`, 2 `step`, ... With the current I = 2^shift sum + bias and floor(leak u / 2^15) for the leak, the
     recurrences are those of `snnquant.spiking.lif`, or where potentials are narrow, with I shifted
     right by `rounding`, of `snnquant.spiking.potentials`; u > V recovers the last spike, which the
     delayed reset subtracts.
@@ -130,7 +131,8 @@ def fire(
                 u = u - where(spike, limit, zero)
             elif neurons.reset == _ZERO:
                 u = where(spike, zero, u)
-        store(potential, at + n, u)
+        if keeps:
+            store(potential, at + n, u)
 
 
 @part
@@ -176,7 +178,7 @@ def _add_up(
             if weights.shift:
                 _scatter(spikes.events, begin, end, table, start, length, weights.shift, sums, at)
             else:
-                _gather(spikes.events, begin, end, table, start, length, sums, at)
+                gather(spikes.events, begin, end, table, start, length, sums, at)
             start += table.shape[1] * length
 
 
@@ -201,7 +203,7 @@ def _scatter(
 
 
 @part
-def _gather(
+def gather(
     events: Words,
     begin: int,
     end: int,
@@ -255,7 +257,6 @@ def spiking_layer(
     length = len(codes)
     sums = np.zeros((out.steps, weights.sums), weights.table.dtype)
     lists, ends = np.empty((out.steps, length + LANES), np.int32), np.empty(out.steps, np.int64)
-    scratch = np.empty((1, length), np.int32)
     out.bounds[0] = 0
     for p in range(len(positions)):
         sums[:] = 0
@@ -263,10 +264,9 @@ def spiking_layer(
         for t in range(out.steps):
             _add_up(spikes, corner, first + t, 1, weights, sums, t * weights.sums)
         if len(states):
-            fire(sums, weights.sums, neurons, codes, states, p * length, lists, ends)
+            fire(sums, weights.sums, neurons, codes, states, p * length, True, lists, ends)
         else:
-            scratch[:, :] = neurons.start
-            fire(sums, weights.sums, neurons, codes, scratch, 0, lists, ends)
+            fire(sums, weights.sums, neurons, codes, neurons.start, 0, False, lists, ends)
         note(lists, ends, out, p)
 
 
