@@ -118,7 +118,7 @@ class Cube:
             above, before = min(reach, top), min(reach, left)
             values, valid = self._pixels(top - above, bottom + reach, left - before, right + reach)
             fill_nearest(values, valid)
-            values = values[above:, before:]
+            values = values[above:, before:][: bottom - top, : right - left]
         inside = len(at[0]) == bottom - top and len(at[1]) == right - left
         return values if inside else values[np.ix_(at[0] - top, at[1] - left)], inner
 
