@@ -88,7 +88,7 @@ class ModelConfig:
     25
     """
 
-    name: Annotated[str, Parameter(name=("--model", "--architecture"))] = "cnn32h"
+    name: Annotated[str, Parameter(name=("--model", "--architecture"))] = "cnn1x1"
     """Network: one that `snnquant models` lists; for convert also FILE.py:CLASS."""
     window: int = None  # type: ignore[assignment]
     """Side of the square patch around a pixel, odd, in pixels; by default the network's own."""

@@ -80,7 +80,7 @@ class SpikingClassifier:
 
     def __init__(
         self,
-        model: str = "cnn32h",
+        model: str = "cnn1x1",
         *,
         window: int | None = None,
         components: int | None = None,

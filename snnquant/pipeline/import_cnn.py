@@ -86,7 +86,7 @@ def import_cnn(run: Run, file: Path, reading: Reading = DEFAULT) -> list[str]:
         InputError: If the file holds no CNN for this run; nothing is written then.
 
     >>> from tempfile import TemporaryDirectory
-    >>> config = RunConfig(scene="synthetic:24x24x16", model=ModelConfig(widths=(2, 2, 2, 2)))
+    >>> config = RunConfig(scene="synthetic:24x24x16", model=ModelConfig(widths=(2, 2)))
     >>> with TemporaryDirectory() as folder:
     ...     run = Run.create(config, Path(folder) / "run")
     ...     cnn = build_model(config.model, run.scene.bands, run.scene.classes)

@@ -142,13 +142,13 @@ def test_options_beat_the_file_which_beats_defaults(
     snnquant: Command, quick: tuple[str, ...], tmp_path: Path
 ) -> None:
     file = tmp_path / "options.toml"
-    file.write_text("bits = 4\nseed = 3\nwidths = [2, 2, 2, 2]\ncnn_epochs = 9\n")
+    file.write_text("bits = 4\nseed = 3\nwidths = [2, 2]\ncnn_epochs = 9\n")
     folder = tmp_path / "run"
     options = ("--config", file, "--cnn-epochs", 1, "--quantized-epochs", 1, "--bits", 5)
     assert snnquant("train", *quick[:2], *options, "--output", folder).code == 0
     config = read_config(folder / "config.toml")
     assert (config.quantization.bits, config.training.cnn_epochs) == (5, 1)
-    assert (config.seed, config.model.widths) == (3, (2, 2, 2, 2))
+    assert (config.seed, config.model.widths) == (3, (2, 2))
     assert (config.model.window, config.neuron.time_steps) == (5, 5)
     written = tomllib.loads((folder / "config.toml").read_text())
     assert (written["bits"], written["seed"], written["window"]) == (5, 3, 5)
@@ -230,7 +230,7 @@ def test_default_folder_is_named_for_the_run_and_never_reused(
     monkeypatch.chdir(tmp_path)
     for _ in range(2):
         assert snnquant("train", *quick).code == 0
-    name = "synthetic-24x24x16-cnn32h-random-seed0"
+    name = "synthetic-24x24x16-cnn1x1-random-seed0"
     assert {path.name for path in (tmp_path / "runs").iterdir()} == {name, f"{name}-2"}
 
 
