@@ -99,6 +99,9 @@ class ModelConfig:
     auto is raw, or what suits held-out blocks best where --split tests on unseen ground."""
     widths: Annotated[tuple[int, ...] | None, Parameter(consume_multiple=True, negative="")] = None
     """Filters of each convolution; by default the network's own."""
+    strides: Annotated[tuple[int, ...] | None, Parameter(consume_multiple=True, negative="")] = None
+    """Spectral stride of each convolution, 1 where it sees all bands; by default the network's
+    own."""
     dropout: float = 0.2
     """Share of the last hidden values dropped in training, 0 to below 1."""
 
@@ -116,8 +119,9 @@ class ModelConfig:
         _check(self, "components", self.components >= 0, "0 or more")
         _check(self, "dropout", 0 <= self.dropout < 1, "0 or more, below 1")
         require_spectra(self.spectra)
-        positive = self.widths is None or all(width >= 1 for width in self.widths)
-        _check(self, "widths", positive, "1 or more each")
+        for name in ("widths", "strides"):
+            positive = all(value >= 1 for value in getattr(self, name) or ())
+            _check(self, name, positive, "1 or more each")
 
     @property
     def is_code(self) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from torch import nn
@@ -98,8 +99,9 @@ def build_model(
         The network with random weights, in training mode.
 
     Raises:
-        InputError: Where `widths` does not name every convolution, where the window or the spectrum
-            is too small for a layer, and for a network of the user's own.
+        InputError: Where `widths` or `strides` do not name every convolution, a stride is not
+            possible, the window or the spectrum is too small for a layer, and for a network of the
+            user's own.
 
     Example:
         >>> import torch
@@ -117,19 +119,21 @@ def build_model(
     if config.name in PUBLISHED:
         return build_published(config, bands, classes, batch_norm=batch_norm)
     table = OWN_TABLES[config.name]
-    widths = config.widths or tuple(row.filters for row in table)
-    if len(widths) != len(table):
-        raise InputError(
-            f"--widths: found {len(widths)} numbers, expected {len(table)} for model {config.name}"
-        )
+    widths = _per_convolution(config, "widths", [row.filters for row in table])
+    strides = _per_convolution(config, "strides", [row.spectral_stride for row in table])
     modules: OrderedDict[str, nn.Module] = OrderedDict()
     channels, depth, side = 1, bands, config.window
-    for i, (row, width) in enumerate(zip(table, widths, strict=True), start=1):
+    for i, (row, width, step) in enumerate(zip(table, widths, strides, strict=True), start=1):
         spatial = min(row.spatial_kernel, side)
         side -= spatial - 1
+        if step > 1 and row.spectral_kernel in (None, ALL_BANDS):
+            raise InputError(
+                f"--strides: found {step} for conv{i} of {config.name}, which sees all bands, "
+                "expected 1"
+            )
         if row.spectral_kernel is not None:
             spectral = min(row.spectral_kernel, depth)
-            stride = min(row.spectral_stride, spectral)
+            stride = min(step, spectral)
             depth = (depth - spectral) // stride + 1
             modules[f"conv{i}"] = Conv3d(
                 channels, width, (spectral, spatial, spatial), (stride, 1, 1)
@@ -151,3 +155,12 @@ def build_model(
     modules["dropout"] = nn.Dropout(config.dropout)
     modules["classifier"] = nn.Linear(channels * max(depth, 1) * side**2, classes)
     return nn.Sequential(modules)
+
+
+def _per_convolution(config: ModelConfig, option: str, own: list[int]) -> Sequence[int]:
+    values: Sequence[int] = getattr(config, option) or own
+    if len(values) != len(own):
+        raise InputError(
+            f"--{option}: found {len(values)} numbers, expected {len(own)} for model {config.name}"
+        )
+    return values

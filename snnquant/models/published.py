@@ -192,6 +192,11 @@ def build_published(
         raise InputError(
             f"--window: found {config.window}, expected 1: model {config.name} takes one spectrum"
         )
+    if config.strides is not None:
+        raise InputError(
+            f"--strides: found {len(config.strides)} numbers, expected none: those of "
+            f"{config.name} are published"
+        )
     rows = PUBLISHED[config.name].rows(bands)
     convolutions = sum(isinstance(row, Convolution) for row in rows)
     if config.widths is not None and len(config.widths) != convolutions:

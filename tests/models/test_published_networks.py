@@ -111,6 +111,7 @@ def test_luo_stacks_feature_vectors_in_the_order_of_memory(window, bands):
         ("hybridsn", {"window": 7}, 40, "layer conv4"),
         ("luo", {}, 16, "layer conv1"),
         ("li", {"widths": (2, 4, 8)}, 40, "--widths: found 3 numbers, expected 2"),
+        ("li", {"strides": (2, 1)}, 40, "--strides: found 2 numbers, expected none"),
     ],
 )
 def test_what_leaves_nothing_for_a_layer_is_refused(name, options, bands, words):
