@@ -159,7 +159,7 @@ class NeuronConfig:
 
     neuron: str = "lif"
     """Neuron model: lif (leaky integrate-and-fire), or one that a plugin registers."""
-    time_steps: int = 5
+    time_steps: int = 2
     """Time steps T per classification."""
     reset: Literal["delayed", "same_step", "zero"] = "delayed"
     """Reset. delayed: V is subtracted a step later (ACE-SNN); same_step: at once; zero: to 0."""

@@ -85,7 +85,7 @@ class SpikingClassifier:
         window: int | None = None,
         components: int | None = None,
         bits: int = 6,
-        time_steps: int = 5,
+        time_steps: int = 2,
         cnn_epochs: int = 40,
         snn_epochs: int = 80,
         batch_size: int = 64,

@@ -149,7 +149,7 @@ def test_options_beat_the_file_which_beats_defaults(
     config = read_config(folder / "config.toml")
     assert (config.quantization.bits, config.training.cnn_epochs) == (5, 1)
     assert (config.seed, config.model.widths) == (3, (2, 2))
-    assert (config.model.window, config.neuron.time_steps) == (5, 5)
+    assert (config.model.window, config.neuron.time_steps) == (5, 2)
     written = tomllib.loads((folder / "config.toml").read_text())
     assert (written["bits"], written["seed"], written["window"]) == (5, 3, 5)
 
