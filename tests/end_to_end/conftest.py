@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 SCENE = "synthetic:24x24x16"
 QUICK = (
-    *("--scene", SCENE, "--widths", "4", "4", "8", "8"),
+    *("--scene", SCENE, "--widths", "8", "8"),
     *("--cnn-epochs", "3", "--quantized-epochs", "2", "--snn-epochs", "3"),
 )
 

@@ -62,7 +62,7 @@ def test_metrics_hold_the_contract(finished: Finished) -> None:
             assert ratio == pytest.approx(energy[network] / energy["snn_trained"])
         cnns = {network.value for network in Network if not network.spiking}
         assert set(metrics["energy_ratio"][table]) == cnns
-    assert set(metrics["spike_rates"]) == {"lif1", "lif2", "lif3", "lif4"}
+    assert set(metrics["spike_rates"]) == {"lif1", "lif2"}
     assert all(0 <= rate <= 1 for rate in metrics["spike_rates"].values())
     for quantity in ("energy", "delay", "edp"):
         pim = metrics["pim"][quantity]
@@ -279,13 +279,7 @@ def test_energy_by_layer_adds_up_to_the_metrics(finished: Finished, snnquant: Co
             own = [row for row in rows if row["network"] == network]
             spent = sum(row[quantity][table] for row in own)
             assert spent == pytest.approx(price[network])
-            assert [row["layer"] for row in own] == [
-                "conv1",
-                "conv2",
-                "conv3",
-                "conv4",
-                "classifier",
-            ]
+            assert [row["layer"] for row in own] == ["conv1", "conv2", "classifier"]
     shown = snnquant("energy", finished.folder)
     assert shown.code == 0
     assert "conv4" in shown.out
@@ -364,7 +358,7 @@ def test_convert_a_state_dict_with_batch_norm(
 ) -> None:
     torch.manual_seed(0)
     scene = load_scene("synthetic:24x24x16")
-    model = ModelConfig(widths=(4, 4, 8, 8))
+    model = ModelConfig(widths=(8, 8))
     cnn = build_model(model, scene.bands, scene.classes, batch_norm=True)
     patches = torch.randn(64, 1, scene.bands, 5, 5)
     for _ in range(3):
