@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import cache
+from functools import cache, partial
 from statistics import fmean
 from typing import NamedTuple
 
@@ -73,6 +73,7 @@ def train(
             loss.backward()
             losses.append(loss.item())
             for rule in rules:
+                rule.compare(partial(_loss, network, batch))
                 rule.before_step()
             optimizer.step()
             for rule in rules:
@@ -80,6 +81,12 @@ def train(
         schedule.step()
         for rule in rules:
             rule.after_epoch(fmean(losses))
+
+
+@torch.no_grad()
+def _loss(network: nn.Module, batch: Tensor) -> float:
+    images, classes = digits()[0]
+    return functional.cross_entropy(network(images[batch]), classes[batch]).item()
 
 
 @torch.no_grad()
