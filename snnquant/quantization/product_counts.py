@@ -23,6 +23,17 @@ INPUT_BITS = 16
 """Bits of inputs that nothing quantizes, as the integer engine takes pixels."""
 
 
+def are_spikes(x: Tensor, steps: int) -> bool:
+    """Return whether all values are spikes, or means of spikes over a number of steps.
+
+    >>> are_spikes(torch.tensor([0.0, 0.25]), 4), are_spikes(torch.tensor([0.0, 0.25]), 3)
+    (True, False)
+    """
+    spikes = x * steps
+    whole = (spikes - spikes.round()).abs() < 1e-4
+    return bool((whole & (x >= 0) & (x <= 1)).all())
+
+
 class ProductCounts:
     """Products of every layer since the last `clear`, of forwards in training mode.
 
@@ -42,6 +53,7 @@ class ProductCounts:
         self._fixed: dict[str, float] = {}
         self._allocated: dict[str, float] = {}
         self._source: ActivationQuantizer | None = None
+        self._patches, self.steps = 0, int(getattr(network, "time_steps", 1))
         network.register_forward_pre_hook(self._start)
         for name, module in network.named_modules():
             if isinstance(module, SYNAPSES):
@@ -51,7 +63,7 @@ class ProductCounts:
         self.names = [n for n, m in network.named_modules() if isinstance(m, SYNAPSES)]
 
     def _start(self, network: nn.Module, inputs: Any) -> None:
-        self._source = None
+        self._source, self._patches = None, len(inputs[0])
 
     def _pass(self, module: Any, inputs: Any, output: Tensor) -> None:
         self._source = module
@@ -65,8 +77,10 @@ class ProductCounts:
             self._allocated[name] = self._allocated.get(name, 0.0) + products
             return
         bits = INPUT_BITS if self._source is None else self._source.bits
-        if bool(((x == 0) | (x == 1)).all()):
-            bits, products = 1, products * float(x.mean(dtype=torch.float64))
+        # Spikes come as steps times patches, or as their means over the steps, one row per patch.
+        steps = self.steps if len(x) == self._patches else 1
+        if are_spikes(x, steps):
+            bits, products = 1, products * steps * float(x.mean(dtype=torch.float64))
         self._fixed[name] = self._fixed.get(name, 0.0) + products * bits
 
     def clear(self) -> None:
