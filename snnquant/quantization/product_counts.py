@@ -26,12 +26,15 @@ INPUT_BITS = 16
 def are_spikes(x: Tensor, steps: int) -> bool:
     """Return whether all values are spikes, or means of spikes over a number of steps.
 
-    >>> are_spikes(torch.tensor([0.0, 0.25]), 4), are_spikes(torch.tensor([0.0, 0.25]), 3)
+    Dropout multiplies those that it keeps by one factor, so that multiples count.
+
+    >>> are_spikes(torch.tensor([0.0, 0.3, 0.6]), 2), are_spikes(torch.tensor([0.3, 0.5]), 2)
     (True, False)
     """
-    spikes = x * steps
-    whole = (spikes - spikes.round()).abs() < 1e-4
-    return bool((whole & (x >= 0) & (x <= 1)).all())
+    unit = torch.where(x > 0, x, torch.inf).amin()
+    multiples = x / unit
+    whole = (multiples - multiples.round()).abs() < 1e-3
+    return bool((whole & (x >= 0) & (multiples < steps + 0.5)).all())
 
 
 class ProductCounts:
@@ -53,7 +56,7 @@ class ProductCounts:
         self._fixed: dict[str, float] = {}
         self._allocated: dict[str, float] = {}
         self._source: ActivationQuantizer | None = None
-        self._patches, self.steps = 0, int(getattr(network, "time_steps", 1))
+        self._patches, self.steps = 0, int(getattr(network, "time_steps", 0))
         network.register_forward_pre_hook(self._start)
         for name, module in network.named_modules():
             if isinstance(module, SYNAPSES):
@@ -79,7 +82,7 @@ class ProductCounts:
         bits = INPUT_BITS if self._source is None else self._source.bits
         # Spikes come as steps times patches, or as their means over the steps, one row per patch.
         steps = self.steps if len(x) == self._patches else 1
-        if are_spikes(x, steps):
+        if self.steps and are_spikes(x, steps):
             bits, products = 1, products * steps * float(x.mean(dtype=torch.float64))
         self._fixed[name] = self._fixed.get(name, 0.0) + products * bits
 

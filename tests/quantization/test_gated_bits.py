@@ -149,6 +149,9 @@ def test_the_effort_is_that_of_the_cost_table(spiking: bool, samples: Samples) -
     one = np.ones(20, np.float32)
     patches, pixels = Patches(cube, 3, Normalisation(0 * one, one)), torch.arange(36)
     quantize(network, QuantizationConfig(bits=5, activation_bits=3))
+    for module in network.modules():  # as rare as spikes are here, dropout would change the mean
+        if isinstance(module, nn.Dropout):
+            module.p = 1e-9
     counts = ProductCounts(network)
     inputs = patches.gather(pixels)
     with torch.no_grad():
