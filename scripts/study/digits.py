@@ -55,6 +55,7 @@ def train(
     rules: Sequence[Rule] = (),
     weight_decay: float = 1e-4,
     momentum: float = 0.95,
+    after_epoch: Callable[[], None] = lambda: None,
 ) -> None:
     """Train by SGD in place; the rate falls to a tenth at 2/5 and 7/10, as BCGD's does."""
     torch.manual_seed(seed)
@@ -81,6 +82,7 @@ def train(
         schedule.step()
         for rule in rules:
             rule.after_epoch(fmean(losses))
+        after_epoch()
 
 
 @torch.no_grad()
