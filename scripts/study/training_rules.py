@@ -3,7 +3,8 @@
     python scripts/study/training_rules.py [--seeds 0 1 2] [--rows support rvsm adaqat cgmq ...]
 
 `support` trains by the population's coarse gradient of one neuron with 5 of 50 weights; the others
-train networks 64-64-64-10 (`rbonn` and `clipping`: of six layers) that start in floating point.
+train networks 64-64-64-10 that start in floating point (`rbonn`: of four layers; `clipping`: of six
+layers, from random weights).
 Every row and seed is kept in docs/results/methods/training_rules.jsonl and not computed again.
 """
 
@@ -26,6 +27,7 @@ from snnquant.config import MethodConfig, QuantizationConfig
 from snnquant.quantization import Calibration, GradientClipping, Rule, layer_bits, quantize
 from snnquant.quantization.methods.adaqat import AdaQAT
 from snnquant.quantization.methods.cgmq import CGMQ
+from snnquant.quantization.methods.hybrid_net import HybridNet
 from snnquant.quantization.methods.rbonn import RBONN
 from snnquant.quantization.methods.rvsm import RVSM
 from snnquant.quantization.variable_splitting import nearest_l0, nearest_l1, nearest_tl1
@@ -75,12 +77,17 @@ def support(name: str, seed: int, steps: int = 4000, rate: float = 0.1) -> Recor
 
 
 def deep(seed: int, layers: int = 6) -> nn.Sequential:
-    """Return a network of six dense layers, most of them 64 wide."""
+    """Return a network of dense layers, all except the last 64 wide."""
     torch.manual_seed(seed)
     between: list[nn.Module] = []
     for _ in range(layers - 1):
         between += [nn.Linear(64, 64), nn.ReLU()]
     return nn.Sequential(*between, nn.Linear(64, 10))
+
+
+def four_layers(seed: int) -> nn.Sequential:
+    """Return a network whose second and third layer may be binary."""
+    return deep(seed, layers=4)
 
 
 @cache
@@ -152,17 +159,23 @@ METHODS: dict[str, dict[str, MethodConfig]] = {
     },
 }  # type: ignore[dict-item]
 """Methods by the name of their row, in groups."""
-RBONNS = {
-    f"rbonn, share {share:g}, term {term:g}": RBONN(share=share, bilinear=term, activation_bits=32)
-    for share, term in ((0.0, 0.0), (0.0, 1e-4), (0.4, 1e-4))
+BINARY: dict[str, MethodConfig] = {
+    "sign times mean size": HybridNet(binary_epochs=1, delta=10.0),  # no layer gets more bits
+    **{
+        f"rbonn, share {share:g}, term {term:g}": RBONN(
+            share=share, bilinear=term, activation_bits=32
+        )
+        for share, term in ((0.0, 0.0), (0.0, 1e-4), (0.4, 1e-4))
+    },
 }
+"""Networks of binary weights between the first and the last layer."""
 ROWS: dict[str, dict[str, Row]] = {
     "support": {f"support, {name}": partial(support, name) for name in MAPS},
     **{
         group: {name: partial(run, config) for name, config in rows.items()}
         for group, rows in METHODS.items()
     },
-    "rbonn": {name: partial(run, config, make=deep) for name, config in RBONNS.items()},
+    "rbonn": {name: partial(run, config, make=four_layers) for name, config in BINARY.items()},
     "clipping": {
         f"rate {rate:g}, {'no clipping' if limit is None else f'limit {limit:g}'}": partial(
             clipped, rate, limit

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from snnquant.errors import InputError
+from snnquant.exporters.deployed import PLAIN
 from snnquant.quantization import activation_bits, layer_bits, quantize
 from snnquant.quantization.allocated_activations import AllocatedReLU
 from snnquant.quantization.binary import AllocatedWeight
@@ -158,7 +159,9 @@ def test_allocated_activations_keep_their_ceiling() -> None:
         relu.bits = bits
         again = AllocatedReLU(bits=8)
         again.load_state_dict(relu.state_dict())
-        for one in (relu, again, copy.deepcopy(relu)):
+        plain = copy.deepcopy(relu)
+        plain.__class__ = PLAIN[AllocatedReLU]  # type: ignore[assignment]
+        for one in (relu, again, copy.deepcopy(relu), plain):
             out = one.eval()(values)
             assert len(out.unique()) <= 2**bits
             assert out.max().item() == pytest.approx(ceiling)
