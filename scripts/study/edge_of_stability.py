@@ -25,6 +25,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -216,7 +217,7 @@ def measure(row: Row, seed: int) -> dict[str, Any]:
     return {
         "steps": at,
         "sharpness": [found[step] for step in at],
-        "rises": sum(later > earlier for earlier, later in zip(losses, losses[1:], strict=False)),
+        "rises": sum(later > earlier for earlier, later in pairwise(losses)),
         "loss": losses[-1],
         "seconds": round(time.process_time() - start, 1),
     }

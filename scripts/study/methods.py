@@ -129,7 +129,7 @@ def _name(arguments: argparse.Namespace, job: Job) -> str:
 def _folder(arguments: argparse.Namespace, split: str, seed: int) -> Path:
     """Return the folder of a CNN, which depends on the options."""
     options = hashlib.sha256(arguments.options.encode()).hexdigest()[:8]
-    return BASES / f"{_file(arguments, '', split).stem}_{seed}_{options}"
+    return BASES / f"{_file(arguments, 'jsonl', split).stem}_{seed}_{options}"
 
 
 def _base_of(arguments: argparse.Namespace, split: str, seed: int) -> str:
@@ -328,7 +328,9 @@ def _table(specs: list[str], records: list[Record]) -> str:
     efforts = [name for name in EFFORTS if name in records[0]["CNN"]["effort"]]
     places = list(records[0]["CNN"]["chip_nj"])
     head = ["method", "network", "seeds", "OA, %", "bytes"]
-    head += [f"nJ per {place}{' pixel' * (place == 'map')}, {records[0]['chip']}" for place in places]
+    head += [
+        f"nJ per {place}{' pixel' * (place == 'map')}, {records[0]['chip']}" for place in places
+    ]
     head += [f"nJ, {name}" for name in tables] + [f"{name}, 10^6" for name in efforts]
     head += ["training, MB", "training, s"]
     lines = [f"| {' | '.join(head)} |", f"|{'---|' * len(head)}"]
@@ -347,7 +349,7 @@ def _table(specs: list[str], records: list[Record]) -> str:
 
 
 def _plot(specs: list[str], records: list[Record], file: Path) -> None:
-    """Draw OA over energy with memory and over bytes, a point per method and network, and fronts."""
+    """Draw OA over energy with memory and over bytes, a point per method and network."""
     import matplotlib as mpl
 
     mpl.use("svg")

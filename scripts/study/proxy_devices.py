@@ -2,15 +2,15 @@
 
     python scripts/study/proxy_devices.py [--designs 200] [--samples 15 50] [--seed 0]
 
-Lu et al. (arXiv 2111.01203): two devices whose costs of sampled designs are ranked alike (Spearman's
+Lu et al. (arXiv 2111.01203): two devices whose costs of sampled designs rank alike (Spearman's
 correlation near 1) have the same best designs; where they are not, a linear predictor of the costs
 on one, the proxy, is adapted to the other from a few samples.
 
 Designs are SNNs of the shape of cnn1x1h for Indian Pines: 2 to 8 bits per layer, three widths each,
 1 to 8 time steps; spikes at the rate of `RATE`, an assumption that no training stands behind.
 Devices are the cost tables of this package and the chips of pim_sim, memory included, with all
-layers on multipliers and with those that macros can hold in memory. Nothing is trained: in the Pareto
-sets stands in for accuracy a random increasing function of bits, widths and steps.
+layers on multipliers and with all after the first in memory. Nothing is trained: in the Pareto sets
+a random increasing function of bits, widths and steps stands in for accuracy.
 """
 
 from __future__ import annotations
@@ -255,7 +255,9 @@ def main() -> None:
     """Price the designs on every device and print the tables."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--designs", type=int, default=200)
-    parser.add_argument("--samples", nargs="+", type=int, default=[15, 50], help="designs priced on others")
+    parser.add_argument(
+        "--samples", nargs="+", type=int, default=[15, 50], help="designs priced on others"
+    )
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     designs = random_designs(options.designs, options.seed)

@@ -126,9 +126,7 @@ def build_model(
     return network
 
 
-def _build_own(
-    config: ModelConfig, bands: int, outputs: int, *, batch_norm: bool
-) -> nn.Sequential:
+def _build_own(config: ModelConfig, bands: int, outputs: int, *, batch_norm: bool) -> nn.Sequential:
     table = OWN_TABLES[config.name]
     widths = config.widths or tuple(row.filters for row in table)
     if len(widths) != len(table):

@@ -122,7 +122,8 @@ def to_fixed_point(
 
     The network is a chain of convolutions, without spatial stride or padding, and dense layers,
     all quantized and all except the last followed by LIF neurons; a mean of spikes over the whole
-    window may stand before a dense layer, and one over output neurons at the end. Raises `InputError`, naming the layer, for any other.
+    window may stand before a dense layer, one over output neurons at the end. Raises `InputError`,
+    naming the layer, for any other.
     """
     synapses: list[Synapse] = []
     neurons: list[LIF] = []
