@@ -137,7 +137,7 @@ class PopulationMean(Mean):
 
     def grouped(self, x: Tensor) -> Tensor:
         """Return [N, size C, ...] as [N, C, size, ...]."""
-        return x.unflatten(1, (-1, self.size))
+        return x.reshape(x.shape[0], -1, self.size, *x.shape[2:])
 
     def matrix(self, channels: int) -> Tensor:
         """Return the weights [C, size C] of the dense layer that computes the same."""
