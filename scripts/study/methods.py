@@ -7,8 +7,8 @@
 The CNN of a seed and split is trained and converted once, kept in runs/methods, and each method
 then quantizes both; SNNs of methods whose levels cannot follow a batch norm train without. Under
 blocks, whole blocks validate. What a method, split and seed give is a line in
-docs/results/methods, a file per scene and model, so that a stopped study resumes. `--list` only says what is
-left and how long it takes, from the runs that are done. A run takes one core.
+docs/results/methods, a file per scene and model, so that a stopped study resumes. `--list` only
+says what is left and how long it takes, from the runs that are done. A run takes one core.
 """
 
 from __future__ import annotations

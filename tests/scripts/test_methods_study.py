@@ -13,7 +13,7 @@ import pytest
 from snnquant.config import METHODS
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "study" / "methods.py"
-EPOCHS = "--cnn-epochs 1 --snn-epochs 1 --quantized-epochs 1"
+EPOCHS = "--cnn-epochs 1 --snn-epochs 1 --quantized-epochs 1 --block-size 4 --guard 0"
 
 
 @pytest.mark.slow
