@@ -1,4 +1,4 @@
-"""Extension of griffe: doctests of docstrings as blocks of code, which Markdown takes for quotes."""
+"""Extension of griffe: doctests in fences, as Markdown would take them for quotes."""
 
 from __future__ import annotations
 
