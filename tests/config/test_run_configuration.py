@@ -283,6 +283,8 @@ def test_the_ends_of_a_range_are_inside(kind, field, edges):
 
 def test_the_file_is_json_where_toml_and_json_agree():
     """Other programs read it: one line per option, its value as in JSON."""
-    for line in write_config(RunConfig(model=ModelConfig(widths=(1, 2, 3, 4)))).splitlines():
+    for line in write_config(
+        RunConfig(model=ModelConfig(name="cnn32h", widths=(1, 2, 3, 4)))
+    ).splitlines():
         option, value = line.split(" = ")
         assert json.loads(value) == tomllib.loads(line)[option]

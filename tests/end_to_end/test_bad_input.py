@@ -38,7 +38,10 @@ if TYPE_CHECKING:
         (["run", "--scene", "nowhere", "--time-steps", "-3"], ["--time-steps", "-3", "at least 1"]),
         (["run", "--scene", "nowhere", "--seed", "-1"], ["--seed", "-1", "0 or more"]),
         (["run", "--scene", "nowhere", "--window", "4"], ["--window", "4", "odd"]),
-        (["run", "--scene", "nowhere", "--widths", "8", "0", "8", "8"], ["--widths", "1 or more"]),
+        (
+            ["run", "--scene", "nowhere", "--model", "cnn32h", "--widths", "8", "0", "8", "8"],
+            ["--widths", "1 or more"],
+        ),
         (
             ["run", "--scene", "nowhere", "--learning-rate", "nan"],
             ["--learning-rate", "nan"],

@@ -27,7 +27,7 @@ from snnquant.stored_networks import Network
 
 LEARNS = RunConfig(
     scene="synthetic:24x24x16",
-    model=ModelConfig(widths=(4, 4, 8, 8), window=3),
+    model=ModelConfig(name="cnn32h", widths=(4, 4, 8, 8), window=3),
     training=TrainingConfig(cnn_epochs=15, quantized_epochs=1),
 )
 OTHER_LIGHT = "synthetic:24x24x16:0:1"

@@ -136,7 +136,7 @@ def test_a_budget_below_two_bits_is_refused() -> None:
         CGMQ(bits=6)
 
 
-MODEL = ModelConfig(window=3, widths=(4, 4, 4, 4))
+MODEL = ModelConfig(name="cnn32h", window=3, widths=(4, 4, 4, 4))
 
 
 @pytest.mark.parametrize("spiking", [False, True])

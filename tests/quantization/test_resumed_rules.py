@@ -43,7 +43,7 @@ def with_rules() -> list[str]:
 
 def cnn() -> nn.Module:
     torch.manual_seed(0)
-    model = ModelConfig(window=3, widths=(4, 4, 4, 4))
+    model = ModelConfig(name="cnn32h", window=3, widths=(4, 4, 4, 4))
     return fold_batch_norm(build_model(model, BANDS, CLASSES, batch_norm=True).eval())
 
 

@@ -124,7 +124,7 @@ def test_the_copy_is_deployed_and_the_weights_come_back() -> None:
 
 def small_cnn() -> nn.Module:
     torch.manual_seed(0)
-    model = ModelConfig(window=3, widths=(4, 4, 4, 4))
+    model = ModelConfig(name="cnn32h", window=3, widths=(4, 4, 4, 4))
     return fold_batch_norm(build_model(model, 20, 3, batch_norm=True).eval())
 
 
