@@ -83,7 +83,7 @@ def test_nothing_is_written_before_training(
     monkeypatch.chdir(tmp_path)
     run = Run.create(config, scene=scene)
     assert list(tmp_path.iterdir()) == []
-    assert run.path == Path("runs/my-field-2024-cnn1x1-random-seed0")
+    assert run.path == Path("runs/my-field-2024-cnn32h-random-seed0")
 
 
 def test_a_scene_file_where_the_user_works_is_kept_with_the_run(

@@ -78,7 +78,7 @@ def test_widths_of_another_number_of_layers_are_impossible(scene: Scene) -> None
 
 
 def test_equal_options_are_one_candidate() -> None:
-    axes = {"time_steps": (5, DEFAULT), "bits": (3, 6)}
+    axes = {"time_steps": (2, DEFAULT), "bits": (3, 6)}
     assert len(make_space(RunConfig(), axes, 9).candidates) == 2
 
 
