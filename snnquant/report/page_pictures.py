@@ -215,6 +215,37 @@ def _of_values(
     return Picture(key, title, png, "", legend, "main")
 
 
+_MEMBRANES = (
+    (-1.0, (0, 114, 178)),
+    (0.0, (235, 235, 235)),
+    (1.0, (230, 159, 0)),
+    (2.0, (150, 40, 0)),
+)
+"""Potentials in thresholds, and their colours."""
+
+
+def _membrane_colours(potentials: Floats) -> NDArray[np.uint8]:
+    at = [value for value, _ in _MEMBRANES]
+    channels = [
+        np.interp(potentials, at, [colour[channel] for _, colour in _MEMBRANES])
+        for channel in range(3)
+    ]
+    return np.rint(np.stack(channels, axis=-1)).astype(np.uint8)
+
+
+def membrane_png(potentials: Floats) -> str:
+    """Return potentials [T, neurons] in thresholds as a PNG in base64, a pixel per value."""
+    ends = _MEMBRANES[0][0], _MEMBRANES[-1][0]
+    palette = _membrane_colours(np.linspace(*ends, 256)).tolist()
+    shares = np.clip((potentials - ends[0]) / (ends[1] - ends[0]), 0, 1)
+    return _palette_png(np.rint(255 * shares).astype(np.uint8), palette)
+
+
+def membrane_scale() -> list[tuple[str, str]]:
+    """Return texts and colours of the scale of potentials."""
+    return [(f"{value:g}", "#" + bytes(colour).hex()) for value, colour in _MEMBRANES]
+
+
 def _title(network: Network) -> str:
     return network.heading
 

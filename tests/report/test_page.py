@@ -166,8 +166,17 @@ def test_the_honesty_card_is_amber_where_it_applies(page_of, metrics):
         page = page_of(metrics)
         return [f["class"] for tag, f in page.tags if tag == "article"][-1]
 
+    for control in ("lda", "svm"):
+        metrics["controls"][control]["oa"] = 0.6
     metrics["split"] |= {"leakage": 0.0, "coordinates_only_oa": 0.1}
     assert tone() == "card good"
+    metrics["controls"]["lda"]["oa"] = 0.8
+    assert tone() == "card warn"
+    assert (
+        "LDA on spectrum and window mean scores 80.00 %, more than the SNN."
+        in page_of(metrics).text
+    )
+    metrics["controls"]["lda"]["oa"] = 0.6
     metrics["split"]["leakage"] = 0.2
     assert tone() == "card warn"
     metrics["split"] |= {"leakage": 0.0, "coordinates_only_oa": 0.99, "protocol": "random"}
