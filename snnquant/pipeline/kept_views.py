@@ -40,7 +40,7 @@ def keep_views(folder: Path, key: str, views: dict[str, Any]) -> None:
     """Write views by their names in `SceneViews`; raise InputError where that fails."""
     arrays: Arrays = {"key": np.array(key)}
     arrays |= {f"map_{name}": classes for name, classes in views["maps"].items()}
-    shares = np.rint(255 * views["probabilities"]).astype(np.uint8)  # as fine as the page's
+    shares = np.rint(100 * views["probabilities"]).astype(np.uint8)  # as fine as the page's
     for name, value in {**views, "shares": shares}.items():
         if name in _MAPS and value is not None:
             arrays[name] = value
@@ -78,7 +78,7 @@ def _views(arrays: Arrays, about: dict[str, Any]) -> dict[str, Any]:
     maps = {name: arrays[f"map_{name}"] for name in Network if f"map_{name}" in arrays}
     views: dict[str, Any] = {"maps": maps}
     views |= {name: arrays.get(name) for name in _MAPS}
-    views["probabilities"] = views.pop("shares").astype(np.float32) / 255
+    views["probabilities"] = views.pop("shares").astype(np.float32) / 100
     views["by_step"] = tuple(
         arrays[f"step_{step}"] for step in range(1, 1 + sum("step_" in name for name in arrays))
     )
