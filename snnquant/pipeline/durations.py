@@ -1,4 +1,4 @@
-"""Durations of a run's stages, and the machine and the versions that ran them."""
+"""Durations of a run's training stages, and the machine and the versions that ran them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ RECORD_FILE = "record.json"
 def timing(run: Run, stage: str) -> Iterator[None]:
     """Add the duration of a block to those of a stage in the run's record.json.
 
-    A stage that is resumed adds to what it took before. Raises InputError where the file cannot be
+    A stage that is resumed adds to what it took before; one that is finished is not run again, so
+    that the file stays as it is. Raises InputError where the file cannot be
     written.
     """
     start = time.perf_counter()

@@ -1,4 +1,4 @@
-"""What networks gave for the page of a run, in the run folder: no network is run for it twice."""
+"""Views of a run for its page, kept in the run folder: no network is run for them twice."""
 
 from __future__ import annotations
 

@@ -109,7 +109,7 @@ def energies(run: Run, observed: Mapping[Network, Observed]) -> dict[str, Any]:
 
 
 def _by_layer(
-    alone: Mapping[Network, list[LayerActivity]],
+    single: Mapping[Network, list[LayerActivity]],
     in_map: Mapping[Network, list[LayerActivity]] | None,
 ) -> dict[str, tuple[LayerEnergy, ...]]:
     tables = [costs for costs in load_costs() if costs.unit == "pJ"]
@@ -118,7 +118,7 @@ def _by_layer(
         return {costs.name: costs.of([layer]) for costs in tables}
 
     found = {}
-    for name, layers in alone.items():
+    for name, layers in single.items():
         shared = [None] * len(layers) if in_map is None else [*map(priced_by, in_map[name])]
         found[str(name)] = tuple(
             LayerEnergy(layer.info.name.removeprefix("layers."), priced_by(layer), of_map)

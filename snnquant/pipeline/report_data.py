@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 
 from snnquant.errors import InputError
-from snnquant.pipeline.durations import timing
 from snnquant.pipeline.evaluation import evaluate
 from snnquant.pipeline.page_prices import chip_prices
 from snnquant.pipeline.page_views import scene_views
@@ -55,8 +54,7 @@ def write_report(run: Run, metrics: RunMetrics | None = None) -> Path:
 
 def evaluate_and_report(run: Run) -> RunMetrics:
     """Score and price a run's networks as `evaluate` does, then write its page."""
-    with timing(run, "evaluation"):
-        metrics = evaluate(run)
+    metrics = evaluate(run)
     write_report(run, metrics)
     return metrics
 

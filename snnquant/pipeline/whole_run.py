@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from snnquant.models import require_convertible
-from snnquant.pipeline.durations import timing
 from snnquant.pipeline.evaluation import evaluate
 from snnquant.pipeline.report_data import write_report
 from snnquant.pipeline.run import Run
@@ -42,9 +41,7 @@ def run_all(run: Run) -> RunMetrics:
     require_convertible(run.config.model)
     for stage in (train_cnn, quantize_cnn, convert_cnn, train_twin, train_snn):
         stage(run)
-    with timing(run, "evaluation"):
-        metrics = evaluate(run)
-    with timing(run, "map"):
-        draw_map(run)
+    metrics = evaluate(run)
+    draw_map(run)
     write_report(run, metrics)
     return metrics

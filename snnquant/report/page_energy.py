@@ -25,6 +25,8 @@ _USES = {
 }
 """Uses by the chip's components."""
 _ORDER = tuple(dict.fromkeys(_USES.values()))
+_LETTER = 4.0
+"""Width of a letter in per cent of the longest bar, on the narrowest screens."""
 
 
 @dataclass(frozen=True)
@@ -121,29 +123,33 @@ def _bars(
         divided = [p for p in parts.values() if isinstance(p, dict)]
         known = order or tuple(dict.fromkeys(name for part in divided for name in part))
         low, high = (math.log10(end(totals.values())) for end in (min, max))
-        bars = [
-            {
-                "label": names[name],
-                "own": name == main,
-                "width": f"{30 + 70 * (math.log10(total) - low) / (high - low or 1):.1f}",
-                "text": _nanojoules(total),
-                "parts": _shares(parts[name], total, known),
-            }
-            for name, total in totals.items()
-        ]
+        bars: list[dict[str, Any]] = []
+        for name, total in totals.items():
+            width = 30 + 70 * (math.log10(total) - low) / (high - low or 1)
+            bars.append(
+                {
+                    "label": names[name],
+                    "own": name == main,
+                    "width": f"{width:.1f}",
+                    "text": _nanojoules(total),
+                    "parts": _shares(parts[name], total, known, width),
+                }
+            )
         drawn = {part["k"] for bar in bars for part in bar["parts"]}
         legend = [(k, name) for k, name in enumerate(known) if k % 8 in drawn]
         found.append({"title": group.title, "bars": bars, "folded": group.folded, "legend": legend})
     return found
 
 
-def _shares(parts: Parts | float, total: float, known: tuple[str, ...]) -> list[dict[str, Any]]:
+def _shares(
+    parts: Parts | float, total: float, known: tuple[str, ...], width: float
+) -> list[dict[str, Any]]:
     if not isinstance(parts, dict):
         return []
     return [
         {
             "k": known.index(name) % 8,
-            "name": name if energy >= 0.3 * total else "",
+            "name": name if energy / total * width >= _LETTER * len(name) else "",
             "share": f"{100 * energy / total:.2f}",
             "title": f"{name}: {_nanojoules(energy)}, {100 * energy / total:.1f} %",
         }

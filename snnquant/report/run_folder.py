@@ -73,7 +73,7 @@ _FILES = {
     "map_CUBE.*, map_CUBE_*": "The same of another cube, by `snnquant map --cube`.",
     "views.npz": "What the networks gave for the page, so that `snnquant report` runs none again; "
     "may be deleted.",
-    "record.json": "Seconds per stage, the machine, and versions of what ran it.",
+    "record.json": "Seconds per training stage, the machine, and versions of what ran it.",
     "figures/": "Figures for papers, by `snnquant figure`.",
     "report.html": "Answer, map, spectra, classes, spikes, energy, training, calibration and all "
     "tables on one page, which needs no other file and no network; `snnquant "

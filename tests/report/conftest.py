@@ -294,7 +294,7 @@ def synthetic_page(tmp_path_factory, views, scene_metrics) -> Path:
         source={"licence": "CC BY 4.0"},
         losses={"snn": curve},
         accuracies={"snn": curve},
-        seconds={"snn": 95.0, "map": 1.0},
+        seconds={"cnn": 1.0, "snn": 95.0},
         machine="a processor, 2 cores available",
     )
     write_html(RunMetrics.from_dict(scene_metrics), page, views, record, chip_prices())

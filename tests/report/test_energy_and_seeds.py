@@ -140,6 +140,6 @@ def test_only_runs_that_differ_in_their_seed_give_the_spread(seeded: Path) -> No
 
 def test_the_spread_or_its_absence_is_on_the_card(seeded: Path, metrics: dict[str, Any]) -> None:
     typed = RunMetrics.from_dict(metrics)
-    several, alone = cards(typed, RunRecord.read(seeded))[0], cards(typed, RunRecord())[0]
+    several, one = cards(typed, RunRecord.read(seeded))[0], cards(typed, RunRecord())[0]
     assert "80.00 ± 10.00 % over 3 seeds (1, 2, 3)" in several.lines
-    assert "one seed: no run of another seed stands beside this one" in alone.lines
+    assert "one seed: no run of another seed stands beside this one" in one.lines
