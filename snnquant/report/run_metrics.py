@@ -43,7 +43,7 @@ class SceneMetrics:
     class_names: tuple[str, ...]
     """Names of the K classes; class k is entry k - 1."""
     own: bool = False
-    """True for a scene of the user's own, whatever its name."""
+    """True for a scene built in Python or of a card of the user's, whatever its name."""
 
 
 @dataclass(frozen=True)
