@@ -26,33 +26,39 @@ class SeedRuns:
 
     accuracies: dict[int, dict[Network, float]]
     """Overall accuracy, 0 to 1, by seed and network."""
+    chosen: bool = False
+    """True where the runs differ in spectra or scaling, which runs choose on their own pixels."""
 
     @classmethod
     def beside(cls, folder: Path) -> SeedRuns:
         """Read the scores of a run folder and of the run folders beside it.
 
-        The strength of a within-class scaling may differ too: a run chooses it on its own pixels.
+        A run whose scaling is within-class may have chosen it and its spectra, so that these may
+        differ; of several runs of a seed, one of the same choices counts.
         """
-        options, found = _options(folder), dict[int, dict[Network, float]]()
+        options = _options(folder)
         if options is None:
-            return cls(found)
-        seed, scene = options.pop("seed", 0), _scene(folder)
+            return cls({})
+        own, scene = int(options.pop("seed", 0)), _scene(folder)
+        found = {own: (options, _scores(folder))}
         try:
             others = sorted(path for path in folder.resolve().parent.iterdir() if path.is_dir())
         except OSError:
             others = []
-        for path in [folder, *others]:
+        for path in others:
             theirs = _options(path)
             if theirs is None:
                 continue
-            number = theirs.pop("seed", 0)
-            own = path is folder
-            if number in found or (not own and (number == seed or theirs != options)):
+            seed = int(theirs.pop("seed", 0))
+            known = seed in found and (seed == own or theirs != options)
+            if known or _given(theirs) != _given(options) or _scene(path) != scene:
                 continue
-            scores = _scores(path)
-            if scores and (own or _scene(path) == scene):
-                found[number] = scores
-        return cls(dict(sorted(found.items())))
+            if scores := _scores(path):
+                found[seed] = (theirs, scores)
+        return cls(
+            {seed: found[seed][1] for seed in sorted(found)},
+            chosen=any(theirs != options for theirs, _ in found.values()),
+        )
 
     def spread(self, network: Network) -> str:
         """Return mean and standard deviation over the seeds; empty for fewer than two."""
@@ -62,7 +68,8 @@ class SeedRuns:
         percent = [100 * oa for oa in own.values()]
         seeds = ", ".join(map(str, own))
         figures = f"{statistics.mean(percent):.2f} ± {statistics.stdev(percent):.2f} %"
-        return f"{figures} over {len(own)} seeds ({seeds})"
+        chosen = ", spectra and scaling as each chose them" if self.chosen else ""
+        return f"{figures} over {len(own)} seeds ({seeds}){chosen}"
 
 
 def _options(folder: Path) -> dict[str, Any] | None:
@@ -70,8 +77,14 @@ def _options(folder: Path) -> dict[str, Any] | None:
         options = tomllib.loads((folder / "config.toml").read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
         return None
-    options["scaling"] = str(options.get("scaling", "")).partition(":")[0]
-    return options
+    return options if isinstance(options.get("seed", 0), int) else None
+
+
+def _given(options: dict[str, Any]) -> dict[str, Any]:
+    """Return options without those that a run may have chosen itself."""
+    if not str(options.get("scaling", "")).startswith("within-class"):
+        return options
+    return options | {"scaling": "within-class", "spectra": ""}
 
 
 def _scene(folder: Path) -> str:

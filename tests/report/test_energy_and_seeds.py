@@ -112,16 +112,19 @@ def test_levels_are_counted_with_their_entropy(views: SceneViews, scene_metrics:
 def seeded(tmp_path: Path) -> Path:
     """Make runs of seeds 1, 2 and 3, one of other options, and one of another scene."""
 
-    def make(name: str, seed: int, oa: float, bits: int = 6, scene: str = "a") -> Path:
+    def make(
+        name: str, seed: int, oa: float, bits: int = 6, scene: str = "a", spectra: str = "raw"
+    ) -> Path:
         folder = tmp_path / name
         folder.mkdir()
         options = f'scene = "field.toml"\nseed = {seed}\nbits = {bits}\n'
+        options += f'scaling = "within-class:0.{seed}"\nspectra = "{spectra}"\n'
         (folder / "config.toml").write_text(options)
         (folder / "metrics.json").write_text(json.dumps({"snn_trained": {"oa": oa}}))
         (folder / "scene.json").write_text(json.dumps({"digest": scene}))
         return folder
 
-    make("two", 2, 0.8)
+    make("two", 2, 0.8, spectra="log")
     make("three", 3, 0.9)
     make("other_bits", 4, 0.1, bits=4)
     make("other_scene", 5, 0.1, scene="b")
@@ -135,11 +138,22 @@ def test_only_runs_that_differ_in_their_seed_give_the_spread(seeded: Path) -> No
     assert {seed: oa[Network.SNN_TRAINED] for seed, oa in runs.accuracies.items()} == {
         **{1: 0.7, 2: 0.8, 3: 0.9},
     }
-    assert runs.spread(Network.SNN_TRAINED) == "80.00 ± 10.00 % over 3 seeds (1, 2, 3)"
+    chosen = ", spectra and scaling as each chose them"
+    assert runs.spread(Network.SNN_TRAINED) == f"80.00 ± 10.00 % over 3 seeds (1, 2, 3){chosen}"
+
+
+def test_runs_of_a_given_scaling_differ_in_nothing_but_their_seed(seeded: Path) -> None:
+    for folder in seeded.parent.iterdir():
+        file = folder / "config.toml"
+        if file.exists():
+            scaling = "standard" if folder.name != "three" else "per-band"
+            head = file.read_text().split('"within-class')[0]
+            file.write_text(f'{head}"{scaling}"\nspectra = "raw"\n')
+    assert SeedRuns.beside(seeded).spread(Network.SNN_TRAINED).endswith("over 2 seeds (1, 2)")
 
 
 def test_the_spread_or_its_absence_is_on_the_card(seeded: Path, metrics: dict[str, Any]) -> None:
     typed = RunMetrics.from_dict(metrics)
     several, one = cards(typed, RunRecord.read(seeded))[0], cards(typed, RunRecord())[0]
-    assert "80.00 ± 10.00 % over 3 seeds (1, 2, 3)" in several.lines
+    assert any(line.startswith("80.00 ± 10.00 % over 3 seeds (1, 2, 3)") for line in several.lines)
     assert "one seed: no run of another seed stands beside this one" in one.lines
