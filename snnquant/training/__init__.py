@@ -1,6 +1,7 @@
 """Training: one loop for CNN and SNN, scores, synapse norms, the spike penalty, trackers."""
 
-from snnquant.training.loop import Epoch, Samples, Stage, Teacher, predict, steps_per_epoch, train
+from snnquant.training.loop import Epoch, Samples, Stage, predict, steps_per_epoch, train
+from snnquant.training.loss import Teacher
 from snnquant.training.metrics import Scores, confusion
 from snnquant.training.potential_grids import PotentialGrids
 from snnquant.training.spike_penalty import AccumulateMeter, SpikePenalty
