@@ -46,6 +46,10 @@ class Rule:
         """Return a context in which the network has the form that is validated and kept."""
         return nullcontext()
 
+    def figures(self) -> dict[str, float]:
+        """Return what the training is to report of the method, by name."""
+        return {}
+
     def state_dict(self) -> dict[str, Tensor]:
         """Return the tensors that a resumed training needs, by name."""
         return {}
