@@ -27,7 +27,7 @@ class EOQ(MethodConfig):
     """Rounding of updates; to the nearest, steps below half of a weight's step are lost."""
     momentum: float = 0.25
     """Share of the momentum that a step keeps, 0 to below 1; 1/4 is a shift."""
-    learning_rate: float = 0.03
+    learning_rate: float = 3e-3
     """Largest update at the peak of the schedule, as a share of a weight's range."""
     weight_decay: float = 0.0
     """Share of a weight that an update removes, per unit of the rate."""
