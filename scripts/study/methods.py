@@ -4,9 +4,9 @@
         [--scene indian_pines] [--model cnn32h] [--bits 4] [--jobs 2] [--options "--window 5"]
 
 Every seed's CNN is trained and converted once, and each method then quantizes both; SNNs of methods
-whose levels cannot follow a batch norm train without. The cost of a training, where a method counts it,
-is that of the multiplications of its steps over those of 32 bits. What a method and seed give is kept in
-docs/results/methods, a file each, so that a stopped study resumes.
+whose levels cannot follow a batch norm train without. A training's cost, where its method counts
+it, is that of the multiplications of its steps over those of 32 bits. What a method and seed give
+is kept in docs/results/methods, a file each, so that a stopped study resumes.
 """
 
 from __future__ import annotations

@@ -111,7 +111,8 @@ class FixedPointError(ErrorQuantizer):
         """Return an error on its levels, same shape and dtype."""
         levels = 2 ** (self.bits - 1)
         step = nearest_power(error.abs().amax()) / levels
-        return (error / step).round_().clamp_(1 - levels, levels - 1).mul_(step)
+        codes = (error / step).round_().clamp_(1 - levels, levels - 1)
+        return codes * step
 
 
 class FixedPointDescent(WeightDescent):
@@ -138,13 +139,13 @@ class FixedPointDescent(WeightDescent):
         self.levels = 2 ** (config.bits - 1)
         self.round = at_random if config.update == "stochastic" else torch.round
         steps: dict[nn.Parameter, Tensor] = {}
-        for module in network.modules():
-            quantizer = weight_quantizer(module)
+        synapses: list[Any] = [m for m in network.modules() if isinstance(m, SYNAPSES)]
+        for synapse in synapses:
+            quantizer = weight_quantizer(synapse)
             if isinstance(quantizer, FixedPointWeight):
-                lists: Any = module.parametrizations
-                steps[lists.weight.original] = quantizer.scale
-            if isinstance(module, SYNAPSES) and module.bias is not None:
-                steps[module.bias] = range_of(module.bias, config.range) / self.levels
+                steps[synapse.parametrizations.weight.original] = quantizer.scale
+            if synapse.bias is not None:
+                steps[synapse.bias] = range_of(synapse.bias, config.range) / self.levels
         super().__init__(network, steps, rate, config.neuron_rate, weight_decay)
         for parameter, step in steps.items():
             state = self.state[parameter]
