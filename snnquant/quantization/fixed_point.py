@@ -110,8 +110,8 @@ class FixedPointError(ErrorQuantizer):
     def quantize(self, error: Tensor) -> Tensor:
         """Return an error on its levels, same shape and dtype."""
         levels = 2 ** (self.bits - 1)
-        step = nearest_power(error.abs().amax()) / levels
-        codes = (error / step).round_().clamp_(1 - levels, levels - 1)
+        step: Tensor = nearest_power(error.abs().amax()) / levels
+        codes: Tensor = (error / step).round_().clamp_(1 - levels, levels - 1)
         return codes * step
 
 
