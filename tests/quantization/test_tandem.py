@@ -21,6 +21,7 @@ from snnquant.quantization.activations import QuantizedReLU
 from snnquant.quantization.integer_grid import FRACTION_BITS, closest_step
 from snnquant.quantization.methods.tandem import Tandem
 from snnquant.quantization.passes.layer_by_layer import learn_layer_by_layer
+from snnquant.quantization.passes.observed_layers import latent
 from snnquant.spiking import LIF
 
 BANDS, CLASSES, STEPS = 12, 3, 4
@@ -139,12 +140,14 @@ def test_layers_are_frozen_once_fitted(seen: Calibration) -> None:
     """Compare the first layer of a short and a long training of those after it."""
     pixels = Calibration(seen.inputs)
     short, long = (
-        quantize(teacher(), Tandem(bits=3, fit_epochs=2, epochs=epochs, rate=3e-3), pixels)
-        for epochs in (1, 9)
+        quantize(teacher(), Tandem(bits=3, fit_epochs=2, epochs=n, patience=n), pixels)
+        for n in (1, 40)
     )
-    first = [network.get_submodule("conv1").weight for network in (short, long)]
+    first, last = (
+        [latent(network.get_submodule(name)) for network in (short, long)]
+        for name in ("conv1", "classifier")
+    )
     assert torch.equal(*first)
-    last = [network.get_submodule("classifier").weight for network in (short, long)]
     assert not torch.equal(*last)
 
 

@@ -125,9 +125,7 @@ def _stages(network: nn.Module, inputs: Tensor) -> list[Stage]:
     """List the layers in the order in which they run."""
     ran: list[str] = []
     kinds = (*SYNAPSES, nn.ReLU)
-    modules = {
-        name: m for name, m in network.named_modules() if isinstance(m, kinds) or _fires(m)
-    }
+    modules = {name: m for name, m in network.named_modules() if isinstance(m, kinds) or _fires(m)}
     with recording(modules, lambda name, *call: ran.append(name)):
         network(inputs[:1])
     synapses = [name for name in ran if isinstance(modules[name], SYNAPSES)]
