@@ -12,7 +12,7 @@ from snnquant.config import TrainingConfig
 from snnquant.pipeline.run import Run
 from snnquant.pipeline.run_start import unlabelled, write_history
 from snnquant.quantization import Plan, Rule
-from snnquant.training import Epoch, SpikePenalty, Stage, Teacher, steps_per_epoch, train
+from snnquant.training import Epoch, SpikePenalty, Stage, Teacher, adamw, steps_per_epoch, train
 
 
 def fit(
@@ -31,8 +31,8 @@ def fit(
         network: CNN or SNN, trained in place.
         stage: Name, epochs and peak learning rate.
         teacher: Source of soft labels, if any.
-        plan: Plan of a quantization method, which adds its rules and replaces options by its
-            recipe.
+        plan: Plan of a quantization method, which adds its rules, quantizers of errors and
+            optimizer, and replaces options by its recipe.
         penalised: Whether `--spike-penalty` and `--spike-target` hold for the network.
 
     Raises:
@@ -64,6 +64,8 @@ def fit(
         unlabelled=unlabelled(run.config, run.scene) if teacher is not None else None,
         penalty=penalty,
         rules=rules,
+        error=plan.error,
+        optimizer=plan.optimizer or adamw,
         on_epoch=report,
     )
     write_history(run.path / "history.csv", stage.name, history)

@@ -29,6 +29,7 @@ from snnquant.quantization.estimators import (
 from snnquant.quantization.grids import Grid
 from snnquant.quantization.plan import (
     Calibration,
+    ErrorQuantizer,
     LayerPlace,
     Pass,
     Plan,
@@ -45,6 +46,7 @@ __all__ = [
     "Calibration",
     "Cells",
     "Codes",
+    "ErrorQuantizer",
     "Grid",
     "LayerPlace",
     "MethodConfig",

@@ -18,6 +18,13 @@ class Rule:
     True
     """
 
+    def before_epoch(self, progress: float) -> None:
+        """Act before an epoch of training.
+
+        Args:
+            progress: Share of the training that is done, 0 to below 1.
+        """
+
     def before_step(self) -> None:
         """Act after the backward pass and before the optimizer's step."""
 

@@ -1,8 +1,9 @@
 """Training: one loop for CNN and SNN, scores, synapse norms and the spike penalty."""
 
-from snnquant.training.loop import Epoch, Samples, Stage, Teacher, predict, steps_per_epoch, train
+from snnquant.training.loop import Samples, Teacher, adamw, predict, steps_per_epoch, train
 from snnquant.training.metrics import Scores, confusion
 from snnquant.training.potential_grids import PotentialGrids
+from snnquant.training.resumable import Epoch, Stage
 from snnquant.training.spike_penalty import AccumulateMeter, SpikePenalty
 from snnquant.training.synapse_norm import SynapseNorms
 
@@ -16,6 +17,7 @@ __all__ = [
     "Stage",
     "SynapseNorms",
     "Teacher",
+    "adamw",
     "confusion",
     "predict",
     "steps_per_epoch",
