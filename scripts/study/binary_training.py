@@ -15,19 +15,33 @@ import statistics
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from typing import ClassVar
 
 import torch
 from torch import nn
 
-from snnquant.config import ModelConfig, RunConfig, TrainingConfig
+from snnquant.config import (
+    MethodConfig,
+    ModelConfig,
+    QuantizationConfig,
+    RunConfig,
+    TrainingConfig,
+    register_method,
+)
+from snnquant.models import build_model
 from snnquant.pipeline import stages
 from snnquant.pipeline.run import Run
-from snnquant.quantization import quantize
+from snnquant.quantization import Plan, complete, quantize
+from snnquant.quantization.binary import AllocatedWeight
+from snnquant.quantization.methods.norm_free_bnn import NormFreeBNN
 from snnquant.quantization.methods.tandem import Tandem
+from snnquant.quantization.standardised import BinaryReLU
+from snnquant.quantization.uniform import QuantizedWeight
 from snnquant.stored_networks import Network
-from snnquant.training import predict
+from snnquant.training import Stage, adamw, predict, train
 
 sys.path.insert(0, str(Path(__file__).parent))
 from records import Record, Records
@@ -66,7 +80,92 @@ def in_tandem(bits: int) -> Callable[[int], Record]:
     return row
 
 
+@register_method("batch_normed")
+class BatchNormed(MethodConfig):
+    """Signs with one scale per filter, 8 bits at the ends, activations by sign; no more."""
+
+    bits: int = 1
+    min_bits: ClassVar[int] = 1
+
+    def plan(self) -> Plan:
+        """Return the quantizers."""
+        ends = QuantizationConfig(bits=8)
+        return Plan(
+            lambda weight, place: (
+                QuantizedWeight(weight, ends)
+                if place.role in ("first", "last")
+                else AllocatedWeight(bits=1)
+            ),
+            activation=lambda place: BinaryReLU(0.0),
+            recipe={"weight_decay": 0.0},
+        )
+
+
+def trained(config: MethodConfig, network: nn.Module, seed: int) -> Record:
+    """Quantize a network and train it with the soft labels of the one in floating point."""
+    run = base(seed)
+    teacher = run.load(Network.CNN_FP32).network
+    quantize(network, config, stages._with_classes(run))
+    plan: Plan = config.plan()
+    settings = replace(run.config.training, **plan.recipe)
+    with tempfile.TemporaryDirectory() as folder:
+        train(
+            network,
+            run.samples(run.split.train),
+            run.samples(run.split.val),
+            Stage("binary", EPOCHS, settings.learning_rate),
+            settings,
+            Path(folder) / "state",
+            seed=seed,
+            teacher=teacher,
+            rules=[make(network) for make in plan.rules],
+            optimizer=plan.optimizer or adamw,
+        )
+    complete(network, config, stages._with_classes(run))
+    return {"oa": accuracy(run, network), "float": accuracy(run, teacher)}
+
+
+def random_network(seed: int, *, batch_norm: bool) -> nn.Module:
+    """Return a network of random weights."""
+    torch.manual_seed(seed)
+    scene = base(seed).scene
+    return build_model(base(seed).config.model, scene.bands, scene.classes, batch_norm=batch_norm)
+
+
+def with_norms(seed: int) -> Record:
+    """Train with batch norms, which stay in the network."""
+    return trained(BatchNormed(), random_network(seed, batch_norm=True), seed)
+
+
+def without_norms(seed: int) -> Record:
+    """Train the same network with nothing in the place of the norms."""
+    return trained(BatchNormed(), random_network(seed, batch_norm=False), seed)
+
+
+def standardised(seed: int) -> Record:
+    """Train standardised weights from random ones."""
+    network = random_network(seed, batch_norm=False)
+    return trained(NormFreeBNN(start="unit"), network, seed)
+
+
+def standardised_from_float(seed: int) -> Record:
+    """Train standardised weights from those in floating point, as a run does."""
+    return trained(NormFreeBNN(), base(seed).load(Network.CNN_FP32).network, seed)
+
+
+def plain_from_float(seed: int) -> Record:
+    """Train signs from the weights in floating point, without norms."""
+    return trained(BatchNormed(), base(seed).load(Network.CNN_FP32).network, seed)
+
+
 ROWS: dict[str, dict[str, Callable[[int], Record]]] = {
+    "norm_free": {
+        "binary, batch norm, from random weights": with_norms,
+        "binary, no norm, from random weights": without_norms,
+        "norm_free_bnn, from random weights": standardised,
+        "binary, no norm, from floating point": plain_from_float,
+        "norm_free_bnn, from floating point": standardised_from_float,
+    },
     "tandem": {f"tandem, W{bits}A{bits}": in_tandem(bits) for bits in (3, 4, 6)},
 }
 
