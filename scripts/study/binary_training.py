@@ -11,7 +11,10 @@ computed again.
 from __future__ import annotations
 
 import argparse
+import json
+import resource
 import statistics
+import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -22,32 +25,40 @@ from typing import ClassVar
 
 import torch
 from torch import nn
+from torch.nn import functional
 
 from snnquant.config import (
     MethodConfig,
     ModelConfig,
+    NeuronConfig,
     QuantizationConfig,
     RunConfig,
     TrainingConfig,
     register_method,
 )
+from snnquant.conversion import to_spiking
 from snnquant.models import build_model
 from snnquant.pipeline import stages
 from snnquant.pipeline.run import Run
-from snnquant.quantization import Plan, complete, quantize
+from snnquant.quantization import Calibration, Plan, complete, quantize
+from snnquant.quantization.activations import STARTING
 from snnquant.quantization.binary import AllocatedWeight
+from snnquant.quantization.methods.low_memory_bnn import LowMemoryBNN
 from snnquant.quantization.methods.norm_free_bnn import NormFreeBNN
 from snnquant.quantization.methods.tandem import Tandem
 from snnquant.quantization.standardised import BinaryReLU
 from snnquant.quantization.uniform import QuantizedWeight
 from snnquant.stored_networks import Network
-from snnquant.training import Stage, adamw, predict, train
+from snnquant.training import Stage, SynapseNorms, adamw, predict, train
+from snnquant.training.memory import training_bytes
 
 sys.path.insert(0, str(Path(__file__).parent))
 from records import Record, Records
 
 FILE = Path("docs/results/methods/binary_training.jsonl")
 EPOCHS = 10
+BANDS, CLASSES, WINDOW = 200, 16, 5
+"""Shape of the task whose memory is measured."""
 
 
 @cache
@@ -86,14 +97,15 @@ class BatchNormed(MethodConfig):
 
     bits: int = 1
     min_bits: ClassVar[int] = 1
+    first_bits: int = 8
 
     def plan(self) -> Plan:
         """Return the quantizers."""
-        ends = QuantizationConfig(bits=8)
+        bits = {"first": self.first_bits, "last": 8}
         return Plan(
             lambda weight, place: (
-                QuantizedWeight(weight, ends)
-                if place.role in ("first", "last")
+                QuantizedWeight(weight, QuantizationConfig(bits=8))
+                if bits.get(place.role) == 8
                 else AllocatedWeight(bits=1)
             ),
             activation=lambda place: BinaryReLU(0.0),
@@ -101,12 +113,13 @@ class BatchNormed(MethodConfig):
         )
 
 
-def trained(config: MethodConfig, network: nn.Module, seed: int) -> Record:
+def trained(config: MethodConfig, network: nn.Module, seed: int, *, norms: bool = False) -> Record:
     """Quantize a network and train it with the soft labels of the one in floating point."""
     run = base(seed)
     teacher = run.load(Network.CNN_FP32).network
     quantize(network, config, stages._with_classes(run))
     plan: Plan = config.plan()
+    added = SynapseNorms(network, stages._calibration(run)[:STARTING]) if norms else None
     settings = replace(run.config.training, **plan.recipe)
     with tempfile.TemporaryDirectory() as folder:
         train(
@@ -121,6 +134,8 @@ def trained(config: MethodConfig, network: nn.Module, seed: int) -> Record:
             rules=[make(network) for make in plan.rules],
             optimizer=plan.optimizer or adamw,
         )
+    if added is not None:
+        added.fold()
     complete(network, config, stages._with_classes(run))
     return {"oa": accuracy(run, network), "float": accuracy(run, teacher)}
 
@@ -153,9 +168,88 @@ def standardised_from_float(seed: int) -> Record:
     return trained(NormFreeBNN(), base(seed).load(Network.CNN_FP32).network, seed)
 
 
+def with_norms_from_float(seed: int) -> Record:
+    """Train signs from the weights in floating point, with batch norms that are folded after."""
+    network = base(seed).load(Network.CNN_FP32).network
+    return trained(BatchNormed(), network, seed, norms=True)
+
+
 def plain_from_float(seed: int) -> Record:
     """Train signs from the weights in floating point, without norms."""
     return trained(BatchNormed(), base(seed).load(Network.CNN_FP32).network, seed)
+
+
+def packed(seed: int) -> Record:
+    """Train in little memory from the weights in floating point."""
+    return trained(LowMemoryBNN(), base(seed).load(Network.CNN_FP32).network, seed)
+
+
+def packed_without_mask(seed: int) -> Record:
+    """Train in little memory, without the bit that says where a gradient passes."""
+    return trained(LowMemoryBNN(mask=False), base(seed).load(Network.CNN_FP32).network, seed)
+
+
+def unpacked(seed: int) -> Record:
+    """Train the same layers with batch norm, AdamW and everything in float32."""
+    network = base(seed).load(Network.CNN_FP32).network
+    return trained(BatchNormed(first_bits=1), network, seed, norms=True)
+
+
+def measured(model: str, kind: str, batch: int) -> Callable[[int], Record]:
+    """Return the row of the memory that training steps need, in a process of its own."""
+
+    def row(seed: int) -> Record:
+        command = [sys.executable, __file__, "--measure", model, kind, str(batch)]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        found: Record = json.loads(done.stdout)
+        return found
+
+    return row
+
+
+def measure(model: str, kind: str, batch: int) -> Record:
+    """Run steps of a training on random patches; return its bytes and the rise of the peak."""
+    neuron = NeuronConfig(time_steps=4) if kind.startswith("snn") else None
+    little = kind.endswith("little")
+    torch.manual_seed(0)
+    example = torch.zeros(1, 1, BANDS, WINDOW, WINDOW)
+    norm = not little and neuron is None
+    network: nn.Module = build_model(
+        ModelConfig(name=model, window=WINDOW), BANDS, CLASSES, batch_norm=norm
+    )
+    if neuron is not None:
+        network = to_spiking(network.eval(), example, neuron)
+    config = LowMemoryBNN() if little else BatchNormed(first_bits=1)
+    quantize(network, config, Calibration(torch.randn(32, *example.shape[1:])))
+    plan: Plan = config.plan()
+    rules = [make(network) for make in plan.rules]
+    optimizer = (plan.optimizer or adamw)(network, 1e-3, 0.0)
+    patches, classes = torch.randn(batch, *example.shape[1:]), torch.arange(batch) % CLASSES
+    start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    network.train()
+    for _ in range(3):
+        functional.cross_entropy(network(patches), classes).backward()
+        own = list(network.parameters())
+        gradients = sum(p.grad.nbytes for p in own if p.grad is not None)
+        gradients += sum(bits.nbytes for bits in getattr(optimizer, "packed", {}).values())
+        optimizer.step()
+        optimizer.zero_grad()
+    risen = 1024 * (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - start)
+    moments = sum(
+        value.nbytes
+        for state in optimizer.state.values()
+        for name, value in state.items()
+        if name != "step"
+    )
+    counted = training_bytes(network, patches, classes)
+    running = sum(v.nbytes for rule in rules for v in rule.state_dict().values())
+    parts = {
+        "saved": counted.saved,
+        "parameters": counted.parameters + running,
+        "gradients": gradients,
+        "optimizer": moments,
+    }
+    return {"megabytes": sum(parts.values()) / 1e6, "peak_megabytes": risen / 1e6, **parts}
 
 
 ROWS: dict[str, dict[str, Callable[[int], Record]]] = {
@@ -163,8 +257,19 @@ ROWS: dict[str, dict[str, Callable[[int], Record]]] = {
         "binary, batch norm, from random weights": with_norms,
         "binary, no norm, from random weights": without_norms,
         "norm_free_bnn, from random weights": standardised,
+        "binary, batch norm, from floating point": with_norms_from_float,
         "binary, no norm, from floating point": plain_from_float,
         "norm_free_bnn, from floating point": standardised_from_float,
+    },
+    "memory": {
+        "batch norm and AdamW in float32": unpacked,
+        "low_memory_bnn": packed,
+        "low_memory_bnn, no mask": packed_without_mask,
+    },
+    "bytes": {
+        f"{model}, {kind}, batch {batch}": measured(model, kind, batch)
+        for model, batch in (("cnn1x1h", 64), ("cnn1x1h", 256), ("cnn3d", 64))
+        for kind in ("standard", "little", "snn standard", "snn little")
     },
     "tandem": {f"tandem, W{bits}A{bits}": in_tandem(bits) for bits in (3, 4, 6)},
 }
@@ -172,8 +277,8 @@ ROWS: dict[str, dict[str, Callable[[int], Record]]] = {
 
 def found(records: Records, groups: list[str], seeds: list[int]) -> Iterator[tuple[str, Record]]:
     """Yield name and record of every row and seed; compute what is missing."""
-    for name, row in (item for group in groups for item in ROWS[group].items()):
-        for seed in seeds:
+    for group, name, row in ((g, *item) for g in groups for item in ROWS[g].items()):
+        for seed in seeds[:1] if group == "bytes" else seeds:
             key = f"{name}, seed {seed}"
             if key not in records:
                 records.add(key, row(seed))
@@ -185,8 +290,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--rows", nargs="+", choices=ROWS, default=list(ROWS))
+    parser.add_argument("--measure", nargs=3, help=argparse.SUPPRESS)
     options = parser.parse_args()
     torch.set_num_threads(1)
+    if options.measure:
+        model, kind, batch = options.measure
+        print(json.dumps(measure(model, kind, int(batch))))
+        return
     runs: dict[str, list[Record]] = {}
     for name, record in found(Records(FILE), options.rows, options.seeds):
         runs.setdefault(name, []).append(record)

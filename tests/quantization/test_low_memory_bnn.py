@@ -196,7 +196,7 @@ def test_a_deployed_network_computes_what_training_normed() -> None:
     network = quantize(cnn(), CONFIG)
     (rule,) = [make(network) for make in PLAN.rules]
     network.train()
-    for _ in range(120):
+    for _ in range(250):
         trained = network(x)
     with rule.deployed():
         network.eval()
