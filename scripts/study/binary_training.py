@@ -37,6 +37,7 @@ from snnquant.config import (
     register_method,
 )
 from snnquant.conversion import to_spiking
+from snnquant.inference.integer.integer_engine import IntegerNetwork
 from snnquant.models import build_model
 from snnquant.pipeline import stages
 from snnquant.pipeline.run import Run
@@ -66,7 +67,9 @@ def base(seed: int) -> Run:
     """Train the CNN in floating point of a seed, in a folder that lasts as long as the study."""
     folder = tempfile.mkdtemp(prefix="binary_training_")
     training = TrainingConfig(cnn_epochs=EPOCHS, quantized_epochs=EPOCHS, snn_epochs=EPOCHS)
-    config = RunConfig(seed=seed, model=ModelConfig(name="cnn1x1h"), training=training)
+    config = RunConfig(
+        seed=seed, model=ModelConfig(name="cnn1x1h"), training=training, quantization=Tandem()
+    )
     run = Run.create(config, Path(folder) / "run")
     stages.train_cnn(run)
     return run
@@ -89,6 +92,25 @@ def in_tandem(bits: int) -> Callable[[int], Record]:
         return {"oa": accuracy(run, student), "teacher": accuracy(run, teacher)}
 
     return row
+
+
+def spiking_in_tandem(seed: int) -> Record:
+    """Train an SNN in floating point, make it an integer one; compare with the integer engine."""
+    run = base(seed)
+    stages.convert_cnn(run)
+    stages.train_snn(run)
+    stored = run.load(Network.SNN_TRAINED)
+    snn, test = stored.network, run.samples(run.split.test)
+    engine = IntegerNetwork(snn, stored.bands, stored.model.window, grid=stored.grid)  # type: ignore[arg-type]
+    patches = test.patches.gather(test.indices)
+    theirs = torch.from_numpy(engine.logits(patches)[:, 0, 0] * engine.fixed_point.unit)
+    ours = predict(snn, test.patches, test.indices)
+    return {
+        "oa": accuracy(run, snn),
+        "teacher": accuracy(run, run.load(Network.CNN_FP32).network),
+        "equal": (ours == theirs).all(1).double().mean().item(),
+        "same_class": (ours.argmax(1) == theirs.argmax(1)).double().mean().item(),
+    }
 
 
 @register_method("batch_normed")
@@ -271,6 +293,7 @@ ROWS: dict[str, dict[str, Callable[[int], Record]]] = {
         for model, batch in (("cnn1x1h", 64), ("cnn1x1h", 256), ("cnn3d", 64))
         for kind in ("standard", "little", "snn standard", "snn little")
     },
+    "spiking": {"tandem, SNN, W4": spiking_in_tandem},
     "tandem": {f"tandem, W{bits}A{bits}": in_tandem(bits) for bits in (3, 4, 6)},
 }
 
@@ -278,7 +301,7 @@ ROWS: dict[str, dict[str, Callable[[int], Record]]] = {
 def found(records: Records, groups: list[str], seeds: list[int]) -> Iterator[tuple[str, Record]]:
     """Yield name and record of every row and seed; compute what is missing."""
     for group, name, row in ((g, *item) for g in groups for item in ROWS[g].items()):
-        for seed in seeds[:1] if group == "bytes" else seeds:
+        for seed in seeds[:1] if group in ("bytes", "spiking") else seeds:
             key = f"{name}, seed {seed}"
             if key not in records:
                 records.add(key, row(seed))

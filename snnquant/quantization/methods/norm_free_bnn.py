@@ -28,7 +28,7 @@ class NormFreeBNN(MethodConfig):
     """First norm of a filter. trained: that of its weight in floating point; unit: 1, as published
     for random weights."""
     clipping: float = 0.02
-    """Longest gradient of a filter, as a share of the filter's own length."""
+    """Max length of a filter's gradient, as a share of the filter's own length."""
     about: ClassVar[About] = About(
         hooks=("quantizer", "rule"),
         cnn="weights, and activations by sign",

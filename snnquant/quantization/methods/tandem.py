@@ -27,7 +27,7 @@ class Tandem(MethodConfig):
     fit_epochs: int = 30
     """Epochs in which a layer is fitted to the teacher's."""
     epochs: int = 40
-    """Most epochs in which the layers after it are trained."""
+    """Max epochs in which the layers after it are trained."""
     patience: int = 6
     """Epochs without a better validation loss that end this training."""
     rate: float = 1e-3

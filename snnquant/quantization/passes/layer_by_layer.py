@@ -187,7 +187,7 @@ class _Student:
         if stage.end in self.relus:
             relu = self.relus[stage.end]
             lay_activation(relu, target)
-            self.network.set_submodule(stage.end, relu.eval())
+            self.network.set_submodule(stage.end, relu)
         elif stage.end != stage.synapse:
             neuron = self.network.get_submodule(stage.end)
         parameters = [latent(layer), *([] if layer.bias is None else [layer.bias])]
