@@ -275,7 +275,7 @@ class SignAdam(torch.optim.AdamW):
         self.latents, self.packed = latents, dict[Tensor, Tensor]()
         for weight in latents:
             weight.data = weight.data.clamp(-1, 1).half()
-            weight.register_post_accumulate_grad_hook(self._pack)
+            weight.register_post_accumulate_grad_hook(self._pack)  # type: ignore[no-untyped-call]
 
     @classmethod
     def of_network(cls, network: nn.Module, rate: float, weight_decay: float) -> SignAdam:

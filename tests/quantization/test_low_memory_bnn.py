@@ -182,7 +182,7 @@ def test_gradients_of_an_snn_are_those_without_packing() -> None:
     found = []
     for one in (network, packed):
         logits = one.train()(x)
-        functional.cross_entropy(logits, classes).backward()
+        functional.cross_entropy(logits, classes).backward()  # type: ignore[no-untyped-call]
         found.append((logits, {name: p.grad for name, p in one.named_parameters()}))
     assert torch.equal(found[0][0], found[1][0])
     for name, gradient in found[0][1].items():
@@ -233,7 +233,7 @@ def test_momentum_is_adams_for_gradients_of_size_one() -> None:
     adam = torch.optim.Adam([theirs], 1e-3, eps=0)
     for _ in range(20):
         gradient = torch.randn(40).sign()
-        (ours * gradient).sum().backward()
+        (ours * gradient).sum().backward()  # type: ignore[no-untyped-call]
         theirs.grad = gradient
         optimizer.step()
         adam.step()

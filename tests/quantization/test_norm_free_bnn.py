@@ -69,7 +69,8 @@ def test_a_filter_has_the_norm_of_its_gain_and_codes_decode_to_it(bits: int) -> 
 @pytest.mark.parametrize("bits", [1, 4])
 def test_factors_of_channels_are_followed_and_gradients_reach_gain_and_weight(bits: int) -> None:
     config = NormFreeBNN(bits=bits, ends_bits=4)
-    layer = quantize(nn.Sequential(*[nn.Linear(6, 6) for _ in range(3)]), config)[1]
+    network = nn.Sequential(*[nn.Linear(6, 6) for _ in range(3)])
+    layer: Any = quantize(network, config).get_submodule("1")
     layer(torch.randn(4, 6)).square().sum().backward()
     steps: Any = layer.parametrizations
     assert steps.weight.original.grad.any()
@@ -116,4 +117,4 @@ def test_a_network_has_ends_of_more_bits_binary_activations_and_no_norm() -> Non
 def test_options_out_of_range_are_refused() -> None:
     for options, found in (({"bits": 9}, "bits"), ({"clipping": 0.0}, "clipping")):
         with pytest.raises(InputError, match=f"--quantization.{found}: found"):
-            NormFreeBNN(**options)  # type: ignore[arg-type]
+            NormFreeBNN(**options)

@@ -36,7 +36,8 @@ def teacher() -> nn.Module:
     network = build_model(MODEL, BANDS, CLASSES, batch_norm=True).train()
     for _ in range(4):
         network(torch.randn(32, 1, BANDS, 3, 3))
-    network.get_submodule("classifier").weight.data.mul_(8)  # classes that differ
+    classifier: Any = network.get_submodule("classifier")
+    classifier.weight.data.mul_(8)  # classes that differ
     return fold_batch_norm(network.eval())
 
 

@@ -171,7 +171,7 @@ class _Student:
         order = torch.randperm(count, generator=self.generator)
         held = count // HELD_OUT
         self.validation, self.training = order[:held], order[held:]
-        self.wanted = torch.cat([teacher(batch) for batch in seen.inputs.split(BATCH)])
+        self.wanted = torch.cat([teacher(batch) for batch in torch.split(seen.inputs, BATCH)])
         for module in network.modules():
             if _fires(module):  # without a leak, potentials are sums of whole numbers
                 module.get_parameter("leak").fill_(1.0)
@@ -179,7 +179,9 @@ class _Student:
     def fit(self, stage: Stage) -> Fit:
         """Make a layer integer and fit weight, bias and threshold to the teacher's output."""
         layer: Any = self.network.get_submodule(stage.synapse)
-        target = torch.cat([_output(self.teacher, stage.end, x) for x in self.inputs.split(BATCH)])
+        target = torch.cat(
+            [_output(self.teacher, stage.end, x) for x in torch.split(self.inputs, BATCH)]
+        )
         quantizer: ShiftedWeight = layer.parametrizations.weight[0]
         quantizer.on = True
         quantizer.lay(latent(layer))
@@ -201,7 +203,7 @@ class _Student:
             """Return the error on all inputs with everything on its grid."""
             loose = [p.detach().clone() for p in parameters]
             round_constants(layer, neuron)
-            everything = torch.arange(len(target)).split(BATCH)
+            everything = torch.split(torch.arange(len(target)), BATCH)
             total = math.fsum(float(error(rows)) * len(rows) for rows in everything)
             for parameter, value in zip(parameters, loose, strict=True):
                 parameter.copy_(value)
@@ -256,7 +258,7 @@ class _Student:
         best, kept, since = measured(), copy.deepcopy([p.detach() for p in parameters]), 0
         for _ in range(epochs):
             order = rows[torch.randperm(len(rows), generator=self.generator)]
-            for batch in order.split(STEP):
+            for batch in torch.split(order, STEP):
                 for parameter in parameters:
                     parameter.requires_grad_()
                 with torch.enable_grad():
