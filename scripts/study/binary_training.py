@@ -47,7 +47,7 @@ from snnquant.quantization.binary import AllocatedWeight
 from snnquant.quantization.methods.low_memory_bnn import LowMemoryBNN
 from snnquant.quantization.methods.norm_free_bnn import NormFreeBNN
 from snnquant.quantization.methods.tandem import Tandem
-from snnquant.quantization.standardised import BinaryReLU
+from snnquant.quantization.standardised import CEILING, BinaryReLU
 from snnquant.quantization.uniform import QuantizedWeight
 from snnquant.stored_networks import Network
 from snnquant.training import Stage, SynapseNorms, adamw, predict, train
@@ -120,6 +120,7 @@ class BatchNormed(MethodConfig):
     bits: int = 1
     min_bits: ClassVar[int] = 1
     first_bits: int = 8
+    ceiling: float = 0.0
 
     def plan(self) -> Plan:
         """Return the quantizers."""
@@ -130,7 +131,7 @@ class BatchNormed(MethodConfig):
                 if bits.get(place.role) == 8
                 else AllocatedWeight(bits=1)
             ),
-            activation=lambda place: BinaryReLU(0.0),
+            activation=lambda place: BinaryReLU(self.ceiling),
             recipe={"weight_decay": 0.0},
         )
 
@@ -171,7 +172,8 @@ def random_network(seed: int, *, batch_norm: bool) -> nn.Module:
 
 def with_norms(seed: int) -> Record:
     """Train with batch norms, which stay in the network."""
-    return trained(BatchNormed(), random_network(seed, batch_norm=True), seed)
+    network = random_network(seed, batch_norm=True)
+    return trained(BatchNormed(ceiling=CEILING), network, seed)
 
 
 def without_norms(seed: int) -> Record:
@@ -290,8 +292,12 @@ ROWS: dict[str, dict[str, Callable[[int], Record]]] = {
     },
     "bytes": {
         f"{model}, {kind}, batch {batch}": measured(model, kind, batch)
-        for model, batch in (("cnn1x1h", 64), ("cnn1x1h", 256), ("cnn3d", 64))
-        for kind in ("standard", "little", "snn standard", "snn little")
+        for model, batch, kinds in (
+            ("cnn1x1h", 64, ("standard", "little", "snn standard", "snn little")),
+            ("cnn1x1h", 256, ("standard", "little")),
+            ("cnn3d", 64, ("standard", "little")),
+        )
+        for kind in kinds
     },
     "spiking": {"tandem, SNN, W4": spiking_in_tandem},
     "tandem": {f"tandem, W{bits}A{bits}": in_tandem(bits) for bits in (3, 4, 6)},

@@ -102,10 +102,8 @@ class NormedSign(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, y: Tensor, shift: Tensor, mask: bool) -> tuple[Tensor, Tensor, Tensor]:
         """Return the activation of sums y [N, K, ...], and their mean and size [K]."""
-        mean = _of_channels(y)
-        centred = y - _along(mean, y)
-        size = _of_channels(centred.abs()) + TINY
-        normed = centred / _along(size, y) + _along(shift, y)
+        mean, size = channel_moments(y)
+        normed = (y - _along(mean, y)) / _along(size, y) + _along(shift, y)
         on = normed > 0
         masked = [pack_bits(normed.abs() <= 1)] if mask else []
         ctx.save_for_backward(pack_bits(on), size, _of_channels(normed.abs()), *masked)
@@ -125,6 +123,16 @@ class NormedSign(torch.autograd.Function):
         along_sign = _of_channels(v * sign) * omega
         of_y = v - _along(_of_channels(v), v) - sign * _along(along_sign, v)
         return of_y, _of_channels(of_normed) * (of_normed.numel() / len(size)), None
+
+
+def channel_moments(y: Tensor) -> tuple[Tensor, Tensor]:
+    """Return mean and mean absolute deviation [K] of every channel of sums [N, K, ...].
+
+    >>> channel_moments(torch.tensor([[1.0], [3.0]]))
+    (tensor([2.]), tensor([1.0000]))
+    """
+    mean = _of_channels(y)
+    return mean, _of_channels((y - _along(mean, y)).abs()) + TINY
 
 
 def _of_channels(values: Tensor) -> Tensor:

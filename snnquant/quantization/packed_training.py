@@ -21,6 +21,7 @@ from snnquant.quantization.methods.low_memory_bnn import LowMemoryBNN
 from snnquant.quantization.packed_bits import (
     NormedSign,
     SignSynapse,
+    channel_moments,
     keep,
     kept,
     pack_bits,
@@ -113,9 +114,7 @@ class PackedLayers(Rule):
                 continue
             if synapse.bias is None:
                 raise InputError(f"layer {name}: found no bias, expected one to hold the norm")
-            nn.init.zeros_(synapse.bias)
             running = torch.zeros(2, len(synapse.bias), device=synapse.bias.device)
-            running[1] = 1
             self.norms[name] = synapse, running
             _Packed(name, synapse, after, running, mask=mask)
 
@@ -198,9 +197,27 @@ class _Packed(_Pair):
         return output
 
     def finish(self, x: Tensor) -> Tensor:
+        first = not self.running.any()
+        if first:
+            self._start(x.detach())
         found, mean, size = NormedSign.apply(x, self.synapse.bias, self.mask)  # type: ignore[no-untyped-call]
-        self.running.lerp_(torch.stack([mean, size]), MOMENTUM)
+        self.running.lerp_(torch.stack([mean, size]), 1.0 if first else MOMENTUM)
         return found  # type: ignore[no-any-return]
+
+    @torch.no_grad()
+    def _start(self, sums: Tensor) -> None:
+        """Shift the first batch's norm so that a bit is on where a trained ReLU's would be.
+
+        That of s y + b, for sums y of signs times s, is on above half its ceiling.
+        """
+        scale = binary_scale(latent(self.synapse).float()).flatten()
+        along = (-1, *(1 for _ in sums.shape[2:]))
+        values = sums * scale.view(along) + self.synapse.bias.view(along)
+        relu = QuantizedReLU(bits=1).to(sums.device)
+        relu.start(values)
+        mean, size = channel_moments(sums)
+        threshold = mean + (self.synapse.bias - relu.ceiling / 2) / scale
+        self.synapse.bias.copy_(threshold / size)
 
 
 class _Recomputed(_Pair):
