@@ -1,4 +1,4 @@
-"""Training: one loop for CNN and SNN, scores, synapse norms and the spike penalty."""
+"""Training: one loop for CNN and SNN, scores, synapse norms, the spike penalty, trackers."""
 
 from snnquant.training.loop import Samples, Teacher, adamw, predict, steps_per_epoch, train
 from snnquant.training.metrics import Scores, confusion
@@ -6,8 +6,10 @@ from snnquant.training.potential_grids import PotentialGrids
 from snnquant.training.resumable import Epoch, Stage
 from snnquant.training.spike_penalty import AccumulateMeter, SpikePenalty
 from snnquant.training.synapse_norm import SynapseNorms
+from snnquant.training.tracking import TRACKERS, Tracker
 
 __all__ = [
+    "TRACKERS",
     "AccumulateMeter",
     "Epoch",
     "PotentialGrids",
@@ -17,6 +19,7 @@ __all__ = [
     "Stage",
     "SynapseNorms",
     "Teacher",
+    "Tracker",
     "adamw",
     "confusion",
     "predict",
