@@ -208,11 +208,6 @@ def packed(seed: int) -> Record:
     return trained(LowMemoryBNN(), base(seed).load(Network.CNN_FP32).network, seed)
 
 
-def packed_without_mask(seed: int) -> Record:
-    """Train in little memory, without the bit that says where a gradient passes."""
-    return trained(LowMemoryBNN(mask=False), base(seed).load(Network.CNN_FP32).network, seed)
-
-
 def unpacked(seed: int) -> Record:
     """Train the same layers with batch norm, AdamW and everything in float32."""
     network = base(seed).load(Network.CNN_FP32).network
@@ -288,7 +283,6 @@ ROWS: dict[str, dict[str, Callable[[int], Record]]] = {
     "memory": {
         "batch norm and AdamW in float32": unpacked,
         "low_memory_bnn": packed,
-        "low_memory_bnn, no mask": packed_without_mask,
     },
     "bytes": {
         f"{model}, {kind}, batch {batch}": measured(model, kind, batch)
