@@ -8,13 +8,15 @@ A synapse keeps its input X, as bits where every value is 0 or 1, else in 16 bit
 for a fan-in of n, with dW = 0 where \|W\| > 1. Per channel, the l1 norm before an activation is
 
 .. math:: \mu = \mathrm{mean} Y, \quad \psi = \mathrm{mean} |Y - \mu|, \quad
-    X' = (Y - \mu) / \psi + \beta
+    X' = (Y - \mu) / \psi, \quad A = [X' + \beta > 0]
 
 of which :math:`\mathrm{sgn} X'` (as bits), :math:`\psi` and :math:`\omega = \mathrm{mean} |X'|` are
-kept. With :math:`v = dX' / \psi` the gradients are
+kept. With :math:`v = dA / \psi` the gradients are
 
 .. math:: dY = v - \mathrm{mean}(v) - \mathrm{sgn} X' \,\mathrm{mean}(v \,\mathrm{sgn} X')\, \omega,
-    \quad d\beta = \sum dX'
+    \quad d\beta = \sum dA
+
+where dA counts as 0 for :math:`|X' + \beta| > 1` if that is kept too.
 """
 
 from __future__ import annotations
@@ -103,13 +105,13 @@ class NormedSign(torch.autograd.Function):
     def forward(ctx: Any, y: Tensor, shift: Tensor, mask: bool) -> tuple[Tensor, Tensor, Tensor]:
         """Return the activation of sums y [N, K, ...], and their mean and size [K]."""
         mean, size = channel_moments(y)
-        normed = (y - _along(mean, y)) / _along(size, y) + _along(shift, y)
-        on = normed > 0
-        masked = [pack_bits(normed.abs() <= 1)] if mask else []
-        ctx.save_for_backward(pack_bits(on), size, _of_channels(normed.abs()), *masked)
+        normed = (y - _along(mean, y)) / _along(size, y)
+        shifted = normed + _along(shift, y)
+        masked = [pack_bits(shifted.abs() <= 1)] if mask else []
+        ctx.save_for_backward(pack_bits(normed > 0), size, _of_channels(normed.abs()), *masked)
         ctx.shape = y.shape
         ctx.mark_non_differentiable(mean, size)
-        return on.to(y.dtype), mean, size
+        return (shifted > 0).to(y.dtype), mean, size
 
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> Any:
