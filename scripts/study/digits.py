@@ -59,6 +59,7 @@ def train(
     momentum: float = 0.95,
     error: ErrorMaker | None = None,
     make_optimizer: OptimizerMaker | None = None,
+    after_epoch: Callable[[], None] = lambda: None,
 ) -> None:
     """Train in place, by SGD or the optimizer that is given.
 
@@ -86,6 +87,7 @@ def train(
                 loss.backward()
             losses.append(loss.item())
             for rule in rules:
+                rule.compare(partial(_loss, network, batch))
                 rule.before_step()
             optimizer.step()
             for rule in rules:
@@ -93,6 +95,13 @@ def train(
         schedule.step()
         for rule in rules:
             rule.after_epoch(fmean(losses))
+        after_epoch()
+
+
+@torch.no_grad()
+def _loss(network: nn.Module, batch: Tensor) -> float:
+    images, classes = digits()[0]
+    return functional.cross_entropy(network(images[batch]), classes[batch]).item()
 
 
 @torch.no_grad()

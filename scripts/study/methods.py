@@ -4,8 +4,9 @@
         [--scene indian_pines] [--model cnn32h] [--bits 4] [--jobs 2] [--options "--window 5"]
 
 Every seed's CNN is trained and converted once, and each method then quantizes both; SNNs of methods
-whose levels cannot follow a batch norm train without. What a method and seed give is kept in
-docs/results/methods, a file each, so that a stopped study resumes.
+whose levels cannot follow a batch norm train without. A training's cost, where its method counts
+it, is that of the multiplications of its steps over those of 32 bits. What a method and seed give
+is kept in docs/results/methods, a file each, so that a stopped study resumes.
 """
 
 from __future__ import annotations
@@ -157,7 +158,9 @@ def _quantized(arguments: argparse.Namespace) -> None:
     from snnquant.pipeline import stages
     from snnquant.pipeline.evaluation import evaluate
     from snnquant.pipeline.run import Run
+    from snnquant.pipeline.run_start import FIGURES
     from snnquant.quantization import layer_bits
+    from snnquant.stored_networks import Network
 
     spec = arguments.methods[0]
     with tempfile.TemporaryDirectory() as folder:
@@ -170,6 +173,8 @@ def _quantized(arguments: argparse.Namespace) -> None:
             stage(run)
             seconds[name] = time.process_time() - start
         metrics = evaluate(run).to_dict()
+        file = path / FIGURES
+        figures = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
         record: Record = {"spec": spec, "seed": run.config.seed, "options": arguments.options}
         for name, key in NETWORKS.items():
             network = run.load(key).network
@@ -184,6 +189,7 @@ def _quantized(arguments: argparse.Namespace) -> None:
                 "operations": metrics["operations"][key],
                 "training_bytes": _training_bytes(run, network),
                 "training_seconds": seconds[name],
+                "training_cost": figures.get(Network(key).stage, {}).get("training_cost"),
             }
     print(json.dumps(record))
 
@@ -218,7 +224,7 @@ def _table(specs: list[str], records: list[Record]) -> str:
     efforts = [name for name in EFFORTS if name in records[0]["CNN"]["effort"]]
     head = ["method", "network", "OA, %", "bytes"]
     head += [f"nJ, {name}" for name in tables] + [f"{name}, 10^6" for name in efforts]
-    head += ["training, MB", "training, s"]
+    head += ["training, MB", "training, s", "training cost, %"]
     lines = [f"| {' | '.join(head)} |", f"|{'---|' * len(head)}"]
     for spec in specs:
         for name in NETWORKS:
@@ -229,6 +235,8 @@ def _table(specs: list[str], records: list[Record]) -> str:
             cells += [_spread([row["effort"][t] for row in rows], 1e-6, 1) for t in efforts]
             cells.append(f"{statistics.fmean(row['training_bytes'] for row in rows) / 1e6:.1f}")
             cells.append(f"{statistics.fmean(row['training_seconds'] for row in rows):.0f}")
+            costs = [row["training_cost"] for row in rows if row.get("training_cost")]
+            cells.append(f"{100 * statistics.fmean(costs):.2f}" if costs else "-")
             lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 

@@ -46,6 +46,7 @@ from snnquant.quantization import (
     weight_codes,
     weight_quantizer,
 )
+from snnquant.quantization.masked import MaskedWeight
 from snnquant.spiking import (
     FLOATING,
     LIF,
@@ -110,7 +111,8 @@ class Stored(NamedTuple):
     distances: int = 0
     """Exponents in use of weights that are powers of two; 0 for other weights."""
     terms: float = 1.0
-    """Numbers that a weight is the sum of, a mean over the output channels."""
+    """Numbers that a weight is the sum of, a mean over the output channels; less than 1 where
+    weights were removed."""
 
     @classmethod
     def of(cls, synapse: nn.Module) -> Stored:
@@ -118,6 +120,8 @@ class Stored(NamedTuple):
         quantizer = weight_quantizer(synapse)
         if quantizer is None:
             return cls(None)
+        if isinstance(quantizer, MaskedWeight):  # no input meets a weight that was removed
+            return cls(quantizer.bits, terms=float(quantizer.mask.mean()))
         try:
             codes = weight_codes(synapse)
         except InputError:  # levels that say nothing of themselves

@@ -10,7 +10,7 @@ from torch import nn
 
 from snnquant.config import TrainingConfig
 from snnquant.pipeline.run import Run
-from snnquant.pipeline.run_start import unlabelled, write_history
+from snnquant.pipeline.run_start import FIGURES, unlabelled, write_figures, write_history
 from snnquant.pipeline.tracked import track_epoch, track_options
 from snnquant.quantization import Plan, Rule
 from snnquant.training import Epoch, SpikePenalty, Stage, Teacher, adamw, steps_per_epoch, train
@@ -72,7 +72,11 @@ def fit(
         on_epoch=report,
     )
     write_history(run.path / "history.csv", stage.name, history)
-    run.progress(stage.name, stage.epochs, stage.epochs, f"{len(history)} epochs")
+    figures = {name: value for rule in rules for name, value in rule.figures().items()}
+    if figures:
+        write_figures(run.path / FIGURES, stage.name, figures)
+    remarks = [f"{len(history)} epochs", *(f"{name} {v:.4g}" for name, v in figures.items())]
+    run.progress(stage.name, stage.epochs, stage.epochs, ", ".join(remarks))
 
 
 def _with_recipe(

@@ -26,6 +26,7 @@ from snnquant.quantization.estimators import (
     fake_quantize,
     straight_through,
 )
+from snnquant.quantization.gradient_clipping import GradientClipping
 from snnquant.quantization.grids import Grid
 from snnquant.quantization.plan import (
     Calibration,
@@ -47,6 +48,7 @@ __all__ = [
     "Cells",
     "Codes",
     "ErrorQuantizer",
+    "GradientClipping",
     "Grid",
     "LayerPlace",
     "MethodConfig",

@@ -47,7 +47,8 @@ class GradientClipping(Rule):
             if isinstance(module, SYNAPSES):
                 steps: Any = getattr(module, "parametrizations", {})
                 quantized = "weight" in steps
-                self.weights.append(steps.weight.original if quantized else module.weight)
+                weight: Any = steps.weight.original if quantized else module.weight
+                self.weights.append(weight)
 
     @torch.no_grad()
     def before_step(self) -> None:

@@ -45,6 +45,7 @@ _FILES = {
         for network in Network
     },
     "STAGE.state.safetensors": "State from which an interrupted stage resumes; removed at its end.",
+    "training.json": "Figures that quantization methods report of their trainings, by stage.",
     "history.csv": "Losses and validation accuracy, one row per stage and epoch.",
     "tensorboard/": "Curves, one folder per stage, options and scores; only with `--track "
     "tensorboard`.",

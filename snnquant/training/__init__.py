@@ -1,6 +1,7 @@
 """Training: one loop for CNN and SNN, scores, synapse norms, the spike penalty, trackers."""
 
-from snnquant.training.loop import Samples, Teacher, adamw, predict, steps_per_epoch, train
+from snnquant.training.loop import Samples, adamw, predict, steps_per_epoch, train
+from snnquant.training.loss import Teacher
 from snnquant.training.metrics import Scores, confusion
 from snnquant.training.potential_grids import PotentialGrids
 from snnquant.training.resumable import Epoch, Stage
