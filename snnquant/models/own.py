@@ -11,6 +11,7 @@ from snnquant.config import ModelConfig
 from snnquant.errors import InputError
 from snnquant.models.published import PUBLISHED, build_published
 from snnquant.nn.convolutions import Conv2d, Conv3d
+from snnquant.nn.wiring import PopulationMean
 
 
 class Convolution(NamedTuple):
@@ -82,12 +83,13 @@ def build_model(
 ) -> nn.Sequential:
     """Build the CNN that maps patches [N, 1, bands, window, window] to logits [N, classes].
 
-    Modules are named conv1, norm1, relu1, ..., fold, flatten, dropout, classifier. A kernel larger
+    Modules are named conv1, norm1, relu1, ..., fold, flatten, dropout, classifier, and, with output
+    neurons, relu_population, population. A kernel larger
     than the rest of the spectrum or the window shrinks to it.
 
     Args:
         config: Name of an own or a published network, its window (pixels), principal components,
-            filters and dropout.
+            filters, dropout and output neurons per class.
         bands: Bands of the scene. Where the configuration has fewer principal components, the
             patches have these instead.
         classes: Number of classes.
@@ -113,9 +115,18 @@ def build_model(
         raise InputError(
             f"--model: found {config.name}, which only convert takes, with its weights"
         )
-    bands = config.inputs(bands)
+    bands, outputs = config.inputs(bands), classes * max(1, config.population)
     if config.name in PUBLISHED:
-        return build_published(config, bands, classes, batch_norm=batch_norm)
+        network = build_published(config, bands, outputs, batch_norm=batch_norm)
+    else:
+        network = _build_own(config, bands, outputs, batch_norm=batch_norm)
+    if config.population:
+        network.add_module("relu_population", nn.ReLU())
+        network.add_module("population", PopulationMean(config.population))
+    return network
+
+
+def _build_own(config: ModelConfig, bands: int, outputs: int, *, batch_norm: bool) -> nn.Sequential:
     table = OWN_TABLES[config.name]
     widths = config.widths or tuple(row.filters for row in table)
     if len(widths) != len(table):
@@ -149,5 +160,5 @@ def build_model(
         modules["mean"], side = nn.AvgPool2d(side), 1
     modules["flatten"] = nn.Flatten()
     modules["dropout"] = nn.Dropout(config.dropout)
-    modules["classifier"] = nn.Linear(channels * max(depth, 1) * side**2, classes)
+    modules["classifier"] = nn.Linear(channels * max(depth, 1) * side**2, outputs)
     return nn.Sequential(modules)
