@@ -8,9 +8,7 @@ The CNN of a seed and split is trained and converted once, kept in runs/methods,
 then quantizes both; SNNs of methods whose levels cannot follow a batch norm train without. Under
 blocks, whole blocks validate. What a method, split and seed give is a line in
 docs/results/methods, a file per scene and model, so that a stopped study resumes. `--list` only
-says what is left and how long it takes, from the runs that are done. A run takes one core. A
-training's cost, where its method counts it, is that of the multiplications of its steps over those
-of 32 bits.
+says what is left and how long it takes, from the runs that are done. A run takes one core.
 """
 
 from __future__ import annotations
@@ -263,8 +261,7 @@ def _quantized(arguments: argparse.Namespace) -> None:
             stage(run)
             seconds[name] = time.process_time() - start
         metrics = evaluate(run).to_dict()
-        file = path / FIGURES
-        figures = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+        figures = json.loads((path / FIGURES).read_text()) if (path / FIGURES).exists() else {}
         memory = _with_memory(run)
         record: Record = {"spec": spec, "seed": run.config.seed, "split": arguments.splits[0]}
         record |= {"options": arguments.options, "chip": run.config.chip}
