@@ -61,15 +61,14 @@ def build_residual(
             network.convolve(f"conv{i}", Conv3d(channels, width, kernel, steps))
         else:
             before, steps = network.last, (row.spectral_stride, 1, 1)
-            padded = {"padding": (1, 0, 0)}
-            first = Conv3d(channels, width, (3, 1, 1), steps, **padded)
+            first = Conv3d(channels, width, (3, 1, 1), steps, padding=(1, 0, 0))
             network.convolve(f"conv{i}a", first)
             network.add(f"relu{i}a", nn.ReLU())
-            branch = network.convolve(f"conv{i}b", Conv3d(width, width, (3, 1, 1), **padded))
+            branch = network.convolve(
+                f"conv{i}b", Conv3d(width, width, (3, 1, 1), padding=(1, 0, 0))
+            )
             if width != channels or row.spectral_stride > 1:
-                before = network.convolve(
-                    f"shortcut{i}", Conv3d(channels, width, 1, steps), before
-                )
+                before = network.convolve(f"shortcut{i}", Conv3d(channels, width, 1, steps), before)
             network.add(f"add{i}", Sum([1.0, 1.0]), branch, before)
             depth = (depth - 1) // row.spectral_stride + 1
         network.add(f"relu{i}", nn.ReLU())

@@ -72,7 +72,8 @@ def quantized_scales(scales: Tensor, bits: int, grid: str) -> Tensor:
         return (scales / step).round().clamp(1, codes) * step
     distance = OCTAVES / codes
     places = (-(scales / top).log2() / distance).round().clamp(0, codes)
-    return top * torch.exp2(-places * distance)
+    found: Tensor = top * torch.exp2(-places * distance)
+    return found
 
 
 class DoubleQuantizedWeight(UniformQuantizer):

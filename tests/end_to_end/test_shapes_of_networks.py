@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from tests.end_to_end.conftest import Command
 
 BANDS = 16
-WIDTHS = {"separable3d": ("3", "4", "5", "6"), "resnet3d": ("3", "4", "4", "6")}
-QUICK = ("--cnn-epochs", "2", "--quantized-epochs", "1", "--snn-epochs", "2", "--time-steps", "2")
+WIDTHS = {"separable3d": ("6", "8", "8", "8"), "resnet3d": ("3", "4", "4", "6")}
+QUICK = ("--cnn-epochs", "8", "--quantized-epochs", "1", "--snn-epochs", "4", "--time-steps", "2")
 FORMATS = {"onnx": "net.onnx", "qdq": "net_q.onnx", "nir": "net.nir", "snntorch": "net.py",
            "brian2": "net_brian.py"}  # fmt: skip
 
