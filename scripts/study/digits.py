@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import cache
+from functools import cache, partial
 from statistics import fmean
 from typing import NamedTuple
 
@@ -55,6 +55,7 @@ def train(
     rules: Sequence[Rule] = (),
     weight_decay: float = 1e-4,
     momentum: float = 0.95,
+    after_epoch: Callable[[], None] = lambda: None,
 ) -> None:
     """Train by SGD in place; the rate falls to a tenth at 2/5 and 7/10, as BCGD's does."""
     torch.manual_seed(seed)
@@ -73,6 +74,7 @@ def train(
             loss.backward()
             losses.append(loss.item())
             for rule in rules:
+                rule.compare(partial(_loss, network, batch))
                 rule.before_step()
             optimizer.step()
             for rule in rules:
@@ -80,6 +82,13 @@ def train(
         schedule.step()
         for rule in rules:
             rule.after_epoch(fmean(losses))
+        after_epoch()
+
+
+@torch.no_grad()
+def _loss(network: nn.Module, batch: Tensor) -> float:
+    images, classes = digits()[0]
+    return functional.cross_entropy(network(images[batch]), classes[batch]).item()
 
 
 @torch.no_grad()

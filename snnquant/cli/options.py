@@ -32,6 +32,16 @@ Device = Annotated[
     Literal["auto", "cpu", "cuda"],
     Parameter(help="Where torch computes; auto: on a CUDA device if available.", group=OUTPUT),
 ]
+Track = Annotated[
+    tuple[str, ...],
+    Parameter(
+        help="Program to write curves and scores for: tensorboard (RUN/tensorboard) or mlflow "
+        "(MLFLOW_TRACKING_URI, else RUN/mlruns); repeatable.",
+        group=OUTPUT,
+        negative="",
+        show_default=False,
+    ),
+]
 RunFolder = Annotated[Path, Parameter(help="Folder of a run.")]
 Moved = Annotated[
     str | None,
@@ -56,6 +66,7 @@ class RunOptions:
     """TOML file of options, such as a run's config.toml; the command line beats it."""
     resume: Path | None = None
     """Folder of a run to resume; its own configuration holds and no other option is allowed."""
+    track: Track = ()
     device: Device = "auto"
     json: Json = False
 
@@ -69,16 +80,20 @@ def create_or_resume(config: RunConfig, options: RunOptions, progress: Progress)
     from snnquant.cli.allocator import keep_freed_memory
     from snnquant.io import remove_leftovers
     from snnquant.pipeline.run import Run
+    from snnquant.pipeline.tracked import add_trackers
 
     keep_freed_memory()
     device = _torch_device(options.device)
     if options.resume is None:
-        return Run.create(config, options.output, progress, device)
+        run = Run.create(config, options.output, progress, device)
+        add_trackers(run, options.track)
+        return run
     moved = place_of_data(config)
     if (config is not DEFAULT_CONFIG and moved is None) or options.output or options.config:
         raise InputError("--resume: found other options beside it, expected only the run's own")
     run = Run.open(options.resume, progress, device, scene=moved)
     remove_leftovers(run.path)
+    add_trackers(run, options.track)
     return run
 
 
@@ -101,10 +116,13 @@ def open_run(
 
 def run_with_progress(open_run: Callable[[Progress], Run], work: Callable[[Run], Any]) -> Any:
     """Open a run, work on it with progress shown, and say how to resume it after Ctrl-C."""
+    from snnquant.pipeline.tracked import closed_trackers
+
     with show_progress() as progress:
         run = open_run(progress)
         try:
-            return work(run)
+            with closed_trackers(run):
+                return work(run)
         except KeyboardInterrupt:
             folder = shlex.quote(str(run.path))
             print(f"snnquant: resume with: snnquant run --resume {folder}", file=sys.stderr)

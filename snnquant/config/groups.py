@@ -104,6 +104,8 @@ class ModelConfig:
     network's own."""
     dropout: float = 0.2
     """Share of the last hidden values dropped in training, 0 to below 1."""
+    population: int = 0
+    """Output neurons per class, whose mean is its score; 0 sums the last spikes without any."""
 
     def __post_init__(self) -> None:
         # The network's own values are filled in at once: a stored option always says all.
@@ -118,6 +120,9 @@ class ModelConfig:
         _check(self, "window", odd, "an odd number of pixels")
         _check(self, "components", self.components >= 0, "0 or more")
         _check(self, "dropout", 0 <= self.dropout < 1, "0 or more, below 1")
+        _check(self, "population", self.population >= 0, "0 or more")
+        own_outputs = self.population > 0 and self.is_own
+        require(not own_outputs, "--population", self.population, "0 for a network of your own")
         require_spectra(self.spectra)
         positive = self.widths is None or all(width >= 1 for width in self.widths)
         _check(self, "widths", positive, "1 or more each")

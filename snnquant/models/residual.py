@@ -11,7 +11,7 @@ from torch import nn
 from snnquant.config import ModelConfig
 from snnquant.nn.convolutions import Conv3d
 from snnquant.nn.graph import GraphNetwork
-from snnquant.nn.wiring import Sum
+from snnquant.nn.wiring import PopulationMean, Sum
 
 
 class Plain(NamedTuple):
@@ -41,9 +41,9 @@ RESIDUAL_TABLES: Mapping[str, tuple[Plain | Block, ...]] = {
 
 
 def build_residual(
-    config: ModelConfig, bands: int, classes: int, *, batch_norm: bool
+    config: ModelConfig, bands: int, outputs: int, *, batch_norm: bool
 ) -> GraphNetwork:
-    """Build a network of `RESIDUAL_TABLES`: patches [N, 1, bands, w, w] to logits [N, classes].
+    """Build a network of `RESIDUAL_TABLES`: patches [N, 1, bands, w, w] to outputs [N, K].
 
     Layers of block 3 are named conv3a, relu3a, conv3b, shortcut3, add3 and relu3; a batch norm is
     named as its convolution, with norm_ before it. `widths` names every row of the table.
@@ -75,7 +75,10 @@ def build_residual(
         channels = width
     network.add("flatten", nn.Flatten())
     network.add("dropout", nn.Dropout(config.dropout))
-    network.add("classifier", nn.Linear(channels * depth * side**2, classes))
+    network.add("classifier", nn.Linear(channels * depth * side**2, outputs))
+    if config.population:
+        network.add("relu_population", nn.ReLU())
+        network.add("population", PopulationMean(config.population))
     return GraphNetwork(network.layers, network.inputs)
 
 

@@ -35,6 +35,7 @@ from snnquant.pipeline.scene_map import (
     require_spiking,
     validation_margins,
 )
+from snnquant.pipeline.tracked import track_scores
 from snnquant.report.run_metrics import (
     EarlyExit,
     FixedSteps,
@@ -119,6 +120,7 @@ def evaluate(run: Run) -> RunMetrics:
         workload.to_json(run.path / WORKLOADS[name])
     keep_readouts(run, readouts)
     write_json(run.path / "metrics.json", metrics.to_dict())
+    track_scores(run, metrics)
     return metrics
 
 

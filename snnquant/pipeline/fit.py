@@ -11,6 +11,7 @@ from torch import nn
 from snnquant.config import TrainingConfig
 from snnquant.pipeline.run import Run
 from snnquant.pipeline.run_start import unlabelled, write_history
+from snnquant.pipeline.tracked import track_epoch, track_options
 from snnquant.quantization import Plan, Rule
 from snnquant.training import Epoch, SpikePenalty, Stage, Teacher, steps_per_epoch, train
 
@@ -46,12 +47,14 @@ def fit(
     def report(row: Epoch) -> None:
         remark = f"loss {row.loss:.4f}  validation OA {100 * row.validation_accuracy:.2f} %"
         run.progress(stage.name, row.epoch + 1, stage.epochs, remark)
+        track_epoch(run, row)
 
     penalty = _penalty(run, network, stage, settings) if penalised else None
     rules: list[Rule] = [rule(network) for rule in plan.rules]
     if penalty is not None:
         rules.append(penalty)
     run.progress(stage.name, 0, stage.epochs, remark_of_recipe)
+    track_options(run)
     history = train(
         network,
         run.samples(run.split.train),

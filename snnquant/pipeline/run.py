@@ -46,7 +46,7 @@ from snnquant.sampling.patches import CPU
 from snnquant.scenes import Scene, load_mask, load_scene
 from snnquant.spiking import build_neuron
 from snnquant.stored_networks import Network
-from snnquant.training import Samples
+from snnquant.training import Samples, Tracker
 
 Progress = Callable[[str, int, int, str], None]
 """Receives the stage, how much of it is done, how much there is in all, and a remark."""
@@ -74,6 +74,8 @@ class Run:
     """Device of torch; not part of the configuration, so that a run may resume elsewhere."""
     data: str | None = None
     """Place of the scene's data if the run folder does not know it: a folder, or a card in it."""
+    trackers: list[Tracker] = field(default_factory=list, init=False, repr=False, compare=False)
+    """Writers of the curves and scores for other programs, see `snnquant.pipeline.tracked`."""
     _loaded: dict[Network, Checkpoint] = field(default_factory=dict, init=False, repr=False)
 
     @classmethod

@@ -26,6 +26,7 @@ from snnquant.quantization.estimators import (
     fake_quantize,
     straight_through,
 )
+from snnquant.quantization.gradient_clipping import GradientClipping
 from snnquant.quantization.grids import Grid
 from snnquant.quantization.plan import (
     Calibration,
@@ -45,6 +46,7 @@ __all__ = [
     "Calibration",
     "Cells",
     "Codes",
+    "GradientClipping",
     "Grid",
     "LayerPlace",
     "MethodConfig",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 
 from torch import Tensor
@@ -17,6 +17,14 @@ class Rule:
     >>> Rule().allows()
     True
     """
+
+    def compare(self, loss: Callable[[], float]) -> None:
+        """Compare the network with others on the batch of the step, right before `before_step`.
+
+        Args:
+            loss: Returns the batch's loss for the network as it is when called, in evaluation mode,
+                without gradients and without a penalty on spikes.
+        """
 
     def before_step(self) -> None:
         """Act after the backward pass and before the optimizer's step."""

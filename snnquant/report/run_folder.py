@@ -46,6 +46,10 @@ _FILES = {
     },
     "STAGE.state.safetensors": "State from which an interrupted stage resumes; removed at its end.",
     "history.csv": "Losses and validation accuracy, one row per stage and epoch.",
+    "tensorboard/": "Curves, one folder per stage, options and scores; only with `--track "
+    "tensorboard`.",
+    "mlflow.json, mlruns/": "Number of the run of MLflow, and MLflow's files where no server is "
+    "named; only with `--track mlflow`.",
     "key_map.json": "How the names of an imported CNN were matched, and its operations.",
     "conversion.json": "Thresholds and errors of the conversion: [keys](#conversionjson).",
     "metrics.json": "Scores and energies: [keys](#metricsjson).",

@@ -25,7 +25,7 @@ class NetworkMetrics(Scores):
     parameters: int
     """Trainable numbers; a quantized weight counts once."""
     confusion: list[list[int]] | None = None
-    """Test pixels by true class (row) and predicted class (column), [K][K]."""
+    """Test pixels by true class (row) and predicted class (column), [K, K]."""
     smoothed: SmoothedScores | None = None
     """Scores of the smoothed map on the same pixels."""
 

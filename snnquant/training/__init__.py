@@ -1,12 +1,15 @@
-"""Training: one loop for CNN and SNN, scores, synapse norms and the spike penalty."""
+"""Training: one loop for CNN and SNN, scores, synapse norms, the spike penalty, trackers."""
 
-from snnquant.training.loop import Epoch, Samples, Stage, Teacher, predict, steps_per_epoch, train
+from snnquant.training.loop import Epoch, Samples, Stage, predict, steps_per_epoch, train
+from snnquant.training.loss import Teacher
 from snnquant.training.metrics import Scores, confusion
 from snnquant.training.potential_grids import PotentialGrids
 from snnquant.training.spike_penalty import AccumulateMeter, SpikePenalty
 from snnquant.training.synapse_norm import SynapseNorms
+from snnquant.training.tracking import TRACKERS, Tracker
 
 __all__ = [
+    "TRACKERS",
     "AccumulateMeter",
     "Epoch",
     "PotentialGrids",
@@ -16,6 +19,7 @@ __all__ = [
     "Stage",
     "SynapseNorms",
     "Teacher",
+    "Tracker",
     "confusion",
     "predict",
     "steps_per_epoch",

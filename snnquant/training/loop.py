@@ -9,8 +9,9 @@ import statistics
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -22,9 +23,8 @@ from snnquant.errors import InputError
 from snnquant.io import one_line
 from snnquant.quantization import Rule
 from snnquant.sampling import Patches
+from snnquant.training.loss import Loss, Teacher
 
-Teacher: TypeAlias = nn.Module | Tensor
-"""A CNN, or soft labels [H W, K] of a scene's pixels."""
 WARM_UP = 0.2
 """Share of the steps during which the learning rate rises to its peak."""
 SMOOTHING = 3
@@ -178,7 +178,7 @@ def train(
         network.parameters(), stage.rate, weight_decay=config.weight_decay, fused=True
     )
     settings = _settings(stage, config, seed)
-    loss_of = _Loss(network, teacher, config, penalty)
+    loss_of = Loss(network, teacher, config, penalty)
     history: list[Epoch] = []
     best = copy.deepcopy(network.state_dict())
     if state_path.exists():
@@ -222,7 +222,7 @@ def _one_epoch(
     training: Samples,
     unlabelled: Tensor | None,
     optimizer: torch.optim.Optimizer,
-    loss_of: _Loss,
+    loss_of: Loss,
     stage: Stage,
     epoch: int,
     rules: Sequence[Rule],
@@ -245,10 +245,12 @@ def _one_epoch(
             drawn = torch.randint(len(unlabelled), (round(config.unlabelled * len(batch)),))
             pixels = torch.cat([pixels, unlabelled[drawn]])
         patches = flip(training.patches.gather(pixels))
-        loss = loss_of(patches, training.classes[batch].to(patches.device), pixels)
+        inputs = patches, training.classes[batch].to(patches.device), pixels
+        loss = loss_of(*inputs)
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         for rule in rules:
+            rule.compare(partial(loss_of.again, *inputs))
             rule.before_step()
         optimizer.step()
         clamp()
@@ -277,45 +279,6 @@ def flip(patches: Tensor) -> Tensor:
     patches = torch.where(rows, patches.flip(-2), patches)
     patches = torch.where(columns, patches.flip(-1), patches)
     return torch.where(diagonal, patches.transpose(-1, -2), patches)
-
-
-@dataclass(frozen=True)
-class _Loss:
-    """Loss that a training minimises."""
-
-    network: nn.Module
-    teacher: Teacher | None
-    config: TrainingConfig
-    penalty: Callable[[], Tensor] | None
-
-    def __call__(self, patches: Tensor, classes: Tensor, pixels: Tensor) -> Tensor:
-        """Return the loss of patches [N, ...], of which the first, one per class, are labelled.
-
-        `pixels` [N] are the flat indices of the patches.
-        """
-        lower = self.config.precision == "bfloat16"
-        with torch.autocast(patches.device.type, torch.bfloat16, enabled=lower):
-            logits = self.network(patches)
-        logits, share = logits.float() if lower else logits, self.config.distillation
-        loss = functional.cross_entropy(logits[: len(classes)], classes)
-        if self.teacher is not None and share > 0:
-            target = self._target(self.teacher, patches, pixels)
-            divergence = functional.kl_div(
-                logits.log_softmax(1), target, log_target=True, reduction="batchmean"
-            )
-            loss = (1 - share) * loss + share * divergence
-        if self.penalty is not None:
-            loss = loss + self.penalty()
-        return loss
-
-    @staticmethod
-    @torch.no_grad()
-    def _target(teacher: Teacher, patches: Tensor, pixels: Tensor) -> Tensor:
-        """Return the logarithms of the soft labels [N, K]."""
-        if isinstance(teacher, Tensor):
-            return teacher[pixels].clamp(min=1e-8).log().to(patches.device)
-        found: Tensor = teacher(patches).log_softmax(1)
-        return found
 
 
 def _validate(network: nn.Module, samples: Samples, batch_size: int) -> tuple[float, float]:

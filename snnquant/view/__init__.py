@@ -1,5 +1,6 @@
-"""A local page that shows runs: loopback only, nothing outside of the folder of runs."""
+"""A local page that shows and starts runs: loopback only, nothing outside of their folder."""
 
 from snnquant.view.server import bind, opened_browser
+from snnquant.view.started_run import StartedRun
 
-__all__ = ["bind", "opened_browser"]
+__all__ = ["StartedRun", "bind", "opened_browser"]

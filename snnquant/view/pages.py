@@ -1,4 +1,4 @@
-"""The pages as a WSGI application: runs, a cube with its spectra, classes of a rectangle."""
+"""The pages as a WSGI application: runs, a cube, spectra, classes of a rectangle, started runs."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from werkzeug.exceptions import BadRequest, HTTPException, NotFound
@@ -16,14 +17,18 @@ from werkzeug.utils import redirect
 from werkzeug.wrappers import Response
 
 from snnquant.errors import InputError
+from snnquant.scenes.colours import default_colour
+from snnquant.view.drawn_areas import LETTERS
 from snnquant.view.guard import FILE_POLICY, Guard, ViewRequest, secure
+from snnquant.view.new_run import MODELS, NUMBERS, SPLITS, new_run, runs_folder
 from snnquant.view.opened_run import PIXELS, OpenedRuns
 from snnquant.view.run_list import find_run, find_runs, read_shown, row_of
+from snnquant.view.started_run import StartedRun
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
-_ASSETS = {"view.js": "text/javascript", "view.css": "text/css"}
+_ASSETS = {"view.js": "text/javascript", "draw.js": "text/javascript", "view.css": "text/css"}
 _GET, _POST = ("GET",), ("POST",)
 
 
@@ -33,10 +38,11 @@ class Pages:
     Args:
         folder: Folder of runs, or one run.
         guard: The tokens and the checks.
+        started: Starts runs on drawn areas.
     """
 
-    def __init__(self, folder: Path, guard: Guard) -> None:
-        self.folder, self.guard = folder, guard
+    def __init__(self, folder: Path, guard: Guard, started: StartedRun) -> None:
+        self.folder, self.guard, self._started = folder, guard, started
         self._opened = OpenedRuns()
         self._templates = Environment(
             loader=PackageLoader("snnquant.view", "."),
@@ -54,6 +60,10 @@ class Pages:
             Rule(f"{page}/bands/<path:run>", endpoint=self._bands, methods=_GET),
             Rule(f"{page}/spectrum/<path:run>", endpoint=self._spectrum, methods=_GET),
             Rule(f"{page}/classes/<path:run>", endpoint=self._classes, methods=_POST),
+            Rule(f"{page}/start/<path:run>", endpoint=self._start, methods=_POST),
+            Rule(f"{page}/resume/<path:run>", endpoint=self._resume, methods=_POST),
+            Rule(f"{page}/stop", endpoint=self._stop, methods=_POST),
+            Rule(f"{page}/started", endpoint=self._status, methods=_GET),
             Rule(f"{file}/<path:run>/<name>", endpoint=self._file, methods=_GET),
             Rule(f"/{guard.once}", endpoint=self._forward, methods=_GET),
         ]  # fmt: skip
@@ -98,6 +108,13 @@ class Pages:
             networks=networks[::-1],
             pixels=PIXELS,
             classes=list(zip(opened.scene.class_names, opened.scene.colours, strict=True)),
+            palette=[default_colour(index) for index in range(20)],
+            letters=LETTERS,
+            startable=runs_folder(self.folder) is not None,
+            unfinished=not (path / "metrics.json").exists(),
+            models=MODELS,
+            splits=SPLITS,
+            numbers=NUMBERS,
         )
 
     def _bands(self, request: ViewRequest, nonce: str, run: str) -> Response:
@@ -114,11 +131,8 @@ class Pages:
             return _json(self._opened.open(path).spectrum(row, column))
 
     def _classes(self, request: ViewRequest, nonce: str, run: str) -> Response:
-        try:
-            given = json.loads(request.get_data())
-        except (ValueError, RecursionError):
-            raise BadRequest("body: expected a JSON object") from None
-        if not isinstance(given, dict) or not isinstance(given.get("network"), str):
+        given = _object(request)
+        if not isinstance(given.get("network"), str):
             raise BadRequest("network: expected the key of a network")
         sides = [_number(given, name) for name in ("top", "bottom", "left", "right")]
         path = self._path(run)
@@ -127,6 +141,31 @@ class Pages:
                 given["network"], range(sides[0], sides[1]), range(sides[2], sides[3])
             )
         return _json({"classes": found.tolist()})
+
+    def _start(self, request: ViewRequest, nonce: str, run: str) -> Response:
+        given, path = _object(request), self._path(run)
+        self._started.require_none()
+        with self._opened.lock:
+            name, arguments = new_run(self.folder, self._opened.open(path).scene, given)
+        self._started.start(name, *arguments)
+        return self._status(request, nonce)
+
+    def _resume(self, request: ViewRequest, nonce: str, run: str) -> Response:
+        self._started.start(run, "run", "--resume", str(self._path(run)), "--json")
+        return self._status(request, nonce)
+
+    def _stop(self, request: ViewRequest, nonce: str) -> Response:
+        self._started.stop()
+        return self._status(request, nonce)
+
+    def _status(self, request: ViewRequest, nonce: str) -> Response:
+        status = self._started.status()
+        found = find_run(self.folder, status["name"]) if status["name"] else None
+        name = status["name"] if found else None
+        report = f"/{self.guard.file_token}/{quote(name)}/report.html" if name else ""
+        shown = found is not None and (found / "report.html").exists()
+        page = f"/{self.guard.token}/cube/{quote(name)}" if name else None
+        return _json(status | {"page": page, "report": report if shown else None})
 
     def _file(self, request: ViewRequest, nonce: str, run: str, name: str) -> Response:
         content = read_shown(self._path(run), name)
@@ -158,6 +197,16 @@ def _present(run: Any) -> list[str]:
         return list(run.present())
     except InputError:  # none yet: the cube can still be looked at
         return []
+
+
+def _object(request: ViewRequest) -> dict[str, Any]:
+    try:
+        given = json.loads(request.get_data())
+    except (ValueError, RecursionError):
+        given = None
+    if not isinstance(given, dict):
+        raise BadRequest("body: expected a JSON object")
+    return given
 
 
 def _number(values: Any, name: str) -> int:

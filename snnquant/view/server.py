@@ -16,6 +16,7 @@ from snnquant.errors import InputError
 from snnquant.io import one_line
 from snnquant.view.guard import Guard
 from snnquant.view.pages import Pages
+from snnquant.view.started_run import StartedRun
 
 LOOPBACK = "127.0.0.1"
 
@@ -34,12 +35,13 @@ class _SilentHandler(WSGIRequestHandler):
         return self.server_version
 
 
-def bind(folder: Path, port: int) -> tuple[BaseWSGIServer, Guard]:
+def bind(folder: Path, port: int, started: StartedRun) -> tuple[BaseWSGIServer, Guard]:
     """Bind the pages of a folder of runs to the loopback address.
 
     Args:
         folder: Folder of runs, or one run.
         port: Port to listen on; 0 takes a free one.
+        started: Starts runs on drawn areas; to be left when the server ends.
 
     Returns:
         The server, whose `serve_forever` ends at Ctrl-C, and the guard, which knows the address.
@@ -53,7 +55,7 @@ def bind(folder: Path, port: int) -> tuple[BaseWSGIServer, Guard]:
         raise InputError(f"--port {port}: cannot be listened on ({one_line(error)})") from None
     with listening:
         guard = Guard(listening.getsockname()[1])
-        pages = Pages(folder, guard)
+        pages = Pages(folder, guard, started)
         server = make_server(
             LOOPBACK,
             guard.port,

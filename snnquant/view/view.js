@@ -111,6 +111,7 @@
 
   let start = null;
   picture.addEventListener("pointerdown", (event) => {
+    if (picture.dataset.tool === "draw") return;
     event.preventDefault();
     picture.setPointerCapture(event.pointerId);
     start = pixelAt(event);

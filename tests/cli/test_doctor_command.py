@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import tomllib
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -93,3 +94,17 @@ def test_a_broken_installation_is_told_after_the_rest(
     assert "torch: cannot be imported" in err
     assert "SNNQUANT_DATA: found" in err
     assert "GB free in" in out or json.loads(out)["disk"]
+
+
+def test_programs_for_curves_are_extras(monkeypatch: pytest.MonkeyPatch) -> None:
+    root = Path(__file__).parents[2]
+    project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    declared = [
+        f"{name.partition(';')[0]}; extra == '{extra}'"
+        for extra, names in project["optional-dependencies"].items()
+        for name in names
+    ]
+    monkeypatch.setattr(metadata, "requires", lambda _: declared)
+    rows = {row["extra"]: row for row in installation.extras()}
+    for extra, distribution in (("tensorboard", "tensorboard"), ("mlflow", "mlflow-skinny")):
+        assert [*rows[extra]["installed"], *rows[extra]["missing"]] == [distribution]

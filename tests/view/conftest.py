@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -13,9 +14,17 @@ from snnquant.pipeline.scene_map import draw_map
 from snnquant.pipeline.stages import train_cnn
 from snnquant.view.guard import Guard
 from snnquant.view.pages import Pages
+from snnquant.view.started_run import StartedRun
 
 MakeOnce = Callable[[str, Callable[[Path], None]], Path]
 PORT = 8765
+PROGRAM = """
+import sys
+print(*sys.argv[1:], sep="\\n", file=sys.stderr, flush=True)
+sys.stdin.read()
+sys.exit(130)
+"""
+"""A stand-in for `snnquant`: it says its arguments and waits for its end."""
 
 
 def _runs(folder: Path) -> None:
@@ -42,5 +51,12 @@ def guard() -> Guard:
 
 
 @pytest.fixture
-def client(runs: Path, guard: Guard) -> Client:
-    return Client(Pages(runs, guard))
+def started() -> Iterator[StartedRun]:
+    """Starts a stand-in for `snnquant run`."""
+    with StartedRun((sys.executable, "-c", PROGRAM)) as found:
+        yield found
+
+
+@pytest.fixture
+def client(runs: Path, guard: Guard, started: StartedRun) -> Client:
+    return Client(Pages(runs, guard, started))

@@ -15,6 +15,7 @@ from werkzeug.test import Client
 from snnquant.errors import InputError
 from snnquant.view import bind
 from snnquant.view.guard import BODY, Guard
+from snnquant.view.started_run import StartedRun
 
 HOST = "127.0.0.1:8765"
 ORIGIN = f"http://{HOST}"
@@ -200,9 +201,9 @@ def test_every_answer_has_the_headers(client: Client, guard: Guard) -> None:
 
 
 def test_the_server_is_on_the_loopback_address_only(
-    runs: Path, capfd: pytest.CaptureFixture[str]
+    runs: Path, started: StartedRun, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    server, guard = bind(runs, 0)
+    server, guard = bind(runs, 0, started)
     assert server.socket.getsockname() == ("127.0.0.1", guard.port)
     thread = Thread(target=server.serve_forever)
     thread.start()
@@ -227,10 +228,10 @@ def test_the_server_is_on_the_loopback_address_only(
     assert guard.token not in out + err
 
 
-def test_a_port_in_use_is_refused(runs: Path) -> None:
-    server, guard = bind(runs, 0)
+def test_a_port_in_use_is_refused(runs: Path, started: StartedRun) -> None:
+    server, guard = bind(runs, 0, started)
     try:
         with pytest.raises(InputError, match=f"--port {guard.port}: cannot be listened on"):
-            bind(runs, guard.port)
+            bind(runs, guard.port, started)
     finally:
         server.server_close()

@@ -25,6 +25,7 @@ from snnquant.scenes import load_scene
 from snnquant.stored_networks import Network
 from snnquant.view.guard import Guard
 from snnquant.view.pages import Pages
+from snnquant.view.started_run import StartedRun
 
 HEADERS = {"Host": "127.0.0.1:8765", "Origin": "http://127.0.0.1:8765"}
 WHOLE = {"network": "cnn_fp32", "top": 0, "bottom": 24, "left": 0, "right": 24}
@@ -81,12 +82,12 @@ def test_names_are_escaped(client: Client, guard: Guard, runs: Path) -> None:
     assert "<b>" not in page.get_data(as_text=True)
 
 
-def test_runs_in_folders_and_a_run_of_its_own(runs: Path) -> None:
+def test_runs_in_folders_and_a_run_of_its_own(runs: Path, started: StartedRun) -> None:
     (runs / "deep").mkdir()
     (runs / "first").rename(runs / "deep/first")
     for folder, name in ((runs, "deep/first"), (runs / "deep/first", "first")):
         guard = Guard(8765)
-        client = Client(Pages(folder, guard))
+        client = Client(Pages(folder, guard, started))
         assert f"cube/{name}" in _get(client, guard, "").get_data(as_text=True)
         assert _get(client, guard, f"cube/{name}").status_code == 200
 
@@ -98,9 +99,9 @@ def test_a_name_that_is_no_text_is_left_out(client: Client, guard: Guard, runs: 
     assert answer.get_data(as_text=True).count("/cube/") == 1
 
 
-def test_an_empty_folder_says_so(tmp_path: Path) -> None:
+def test_an_empty_folder_says_so(tmp_path: Path, started: StartedRun) -> None:
     guard = Guard(8765)
-    text = _get(Client(Pages(tmp_path, guard)), guard, "").get_data(as_text=True)
+    text = _get(Client(Pages(tmp_path, guard, started)), guard, "").get_data(as_text=True)
     assert "No run in this folder" in text
 
 
@@ -112,11 +113,12 @@ def test_a_cube_loads_its_picture_and_only_own_addresses(client: Client, guard: 
     text = answer.get_data(as_text=True)
     (nonce,) = re.findall(r"'nonce-([\w-]+)'", answer.headers["Content-Security-Policy"])
     assert re.findall(r"<script[^>]*>", text) == [
-        f'<script nonce="{nonce}" src="/{guard.token}/view.js" defer>'
+        f'<script nonce="{nonce}" src="/{guard.token}/{name}.js" defer>'
+        for name in ("view", "draw")
     ]
     assert not re.search(r"\son\w+=|\sstyle=|javascript:|https?:", text)
     addresses = re.findall(r'(?:src|href)="(/[^"]+)"', text)
-    assert len(addresses) == 4
+    assert len(addresses) == 5
     for address in addresses:
         path = address.replace("&amp;", "&")
         assert client.get(path, headers=HEADERS).status_code == 200, address

@@ -1,0 +1,1 @@
+"""The package's own trackers, one file per program."""
