@@ -6,9 +6,9 @@
 
 The CNN of a seed and split is trained and converted once, kept in runs/methods, and each method
 then quantizes both; SNNs of methods whose levels cannot follow a batch norm train without. Under
-blocks, whole blocks validate. What a method, split and seed give is a line in
-docs/results/methods, a file per scene and model, so that a stopped study resumes. `--list` only
-says what is left and how long it takes, from the runs that are done. A run takes one core.
+blocks, whole blocks validate. Costs of trainings are over those in 32 bits. What a
+method, split and seed give is a line in docs/results/methods, a file per scene and model, so that a
+stopped study resumes. `--list` only says what is left and how long it takes. A run takes one core.
 """
 
 from __future__ import annotations
@@ -246,7 +246,9 @@ def _quantized(arguments: argparse.Namespace) -> None:
     from snnquant.pipeline import stages
     from snnquant.pipeline.evaluation import evaluate
     from snnquant.pipeline.run import Run
+    from snnquant.pipeline.run_start import FIGURES, read_figures
     from snnquant.quantization import layer_bits
+    from snnquant.stored_networks import Network
 
     spec = arguments.methods[0]
     with tempfile.TemporaryDirectory() as folder:
@@ -260,6 +262,7 @@ def _quantized(arguments: argparse.Namespace) -> None:
             seconds[name] = time.process_time() - start
         metrics = evaluate(run).to_dict()
         memory = _with_memory(run)
+        figures = read_figures(path / FIGURES)
         record: Record = {"spec": spec, "seed": run.config.seed, "split": arguments.splits[0]}
         record |= {"options": arguments.options, "chip": run.config.chip}
         record["snn_batch_norm"] = run.config.training.snn_batch_norm
@@ -278,6 +281,7 @@ def _quantized(arguments: argparse.Namespace) -> None:
                 "operations_by_width": metrics["operations_by_width"][key],
                 "training_bytes": _training_bytes(run, network),
                 "training_seconds": seconds[name],
+                "training_cost": figures.get(Network(key).stage, {}).get("training_cost"),
             }
     print(json.dumps(record))
 
@@ -332,7 +336,7 @@ def _table(specs: list[str], records: list[Record]) -> str:
         f"nJ per {place}{' pixel' * (place == 'map')}, {records[0]['chip']}" for place in places
     ]
     head += [f"nJ, {name}" for name in tables] + [f"{name}, 10^6" for name in efforts]
-    head += ["training, MB", "training, s"]
+    head += ["training, MB", "training, s", "training cost, %"]
     lines = [f"| {' | '.join(head)} |", f"|{'---|' * len(head)}"]
     for spec in specs:
         for name in NETWORKS:
@@ -344,6 +348,8 @@ def _table(specs: list[str], records: list[Record]) -> str:
             cells += [_spread([row["effort"][t] for row in rows], 1e-6, 1) for t in efforts]
             cells.append(f"{statistics.fmean(row['training_bytes'] for row in rows) / 1e6:.1f}")
             cells.append(f"{statistics.fmean(row['training_seconds'] for row in rows):.0f}")
+            costs = [row["training_cost"] for row in rows if row.get("training_cost")]
+            cells.append(f"{100 * statistics.fmean(costs):.2f}" if costs else "-")
             lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 

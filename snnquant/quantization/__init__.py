@@ -30,6 +30,7 @@ from snnquant.quantization.gradient_clipping import GradientClipping
 from snnquant.quantization.grids import Grid
 from snnquant.quantization.plan import (
     Calibration,
+    ErrorQuantizer,
     LayerPlace,
     Pass,
     Plan,
@@ -46,6 +47,7 @@ __all__ = [
     "Calibration",
     "Cells",
     "Codes",
+    "ErrorQuantizer",
     "GradientClipping",
     "Grid",
     "LayerPlace",

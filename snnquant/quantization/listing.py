@@ -18,7 +18,7 @@ class MethodSummary:
     summary: str
     """One sentence."""
     hooks: tuple[str, ...]
-    """Kinds of hook: quantizer, estimator, pass, rule, cost, study."""
+    """Kinds of hook: quantizer, estimator, error, pass, rule, optimizer, cost, study."""
     trains: bool
     """True where the quantized network is trained."""
     cnn: str

@@ -18,6 +18,13 @@ class Rule:
     True
     """
 
+    def before_epoch(self, progress: float) -> None:
+        """Act before an epoch of training.
+
+        Args:
+            progress: Share of the training that is done, 0 to below 1.
+        """
+
     def compare(self, loss: Callable[[], float]) -> None:
         """Compare the network with others on the batch of the step, right before `before_step`.
 
@@ -46,6 +53,10 @@ class Rule:
     def deployed(self) -> AbstractContextManager[object]:
         """Return a context in which the network has the form that is validated and kept."""
         return nullcontext()
+
+    def figures(self) -> dict[str, float]:
+        """Return what the training is to report of the method, by name."""
+        return {}
 
     def state_dict(self) -> dict[str, Tensor]:
         """Return the tensors that a resumed training needs, by name."""
