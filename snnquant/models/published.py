@@ -198,13 +198,9 @@ def build_published(
             f"{config.name} are published"
         )
     rows = PUBLISHED[config.name].rows(bands)
-    convolutions = sum(isinstance(row, Convolution) for row in rows)
-    if config.widths is not None and len(config.widths) != convolutions:
-        raise InputError(
-            f"--widths: found {len(config.widths)} numbers, expected {convolutions} for model "
-            f"{config.name}"
-        )
-    widths = iter(config.widths or [row.filters for row in rows if isinstance(row, Convolution)])
+    widths = iter(
+        config.per_layer("widths", [row.filters for row in rows if isinstance(row, Convolution)])
+    )
     modules: OrderedDict[str, nn.Module] = OrderedDict()
     shape: tuple[int, ...] = (1, bands, config.window, config.window)
     for row in rows:
