@@ -46,7 +46,8 @@ def build_residual(
     """Build a network of `RESIDUAL_TABLES`: patches [N, 1, bands, w, w] to outputs [N, K].
 
     Layers of block 3 are named conv3a, relu3a, conv3b, shortcut3, add3 and relu3; a batch norm is
-    named as its convolution, with norm_ before it. `widths` and `strides` name every row of the table.
+    named as its convolution, with norm_ before it. `widths` and `strides` name every row of the
+    table.
     """
     table = RESIDUAL_TABLES[config.name]
     widths = config.per_layer("widths", [row.filters for row in table])
