@@ -6,9 +6,9 @@
 
 The CNN of a seed and split is trained and converted once, kept in runs/methods, and each method
 then quantizes both; SNNs of methods whose levels cannot follow a batch norm train without. Under
-blocks, whole blocks validate. What a method, split and seed give is a line in
-docs/results/methods, a file per scene and model, so that a stopped study resumes. `--list` only
-says what is left and how long it takes, from the runs that are done. A run takes one core.
+blocks, whole blocks validate. Costs of trainings are over those in 32 bits. What a
+method, split and seed give is a line in docs/results/methods, a file per scene and model, so that a
+stopped study resumes. `--list` only says what is left and how long it takes. A run takes one core.
 """
 
 from __future__ import annotations
@@ -246,7 +246,7 @@ def _quantized(arguments: argparse.Namespace) -> None:
     from snnquant.pipeline import stages
     from snnquant.pipeline.evaluation import evaluate
     from snnquant.pipeline.run import Run
-    from snnquant.pipeline.run_start import FIGURES
+    from snnquant.pipeline.run_start import FIGURES, read_figures
     from snnquant.quantization import layer_bits
     from snnquant.stored_networks import Network
 
@@ -261,8 +261,8 @@ def _quantized(arguments: argparse.Namespace) -> None:
             stage(run)
             seconds[name] = time.process_time() - start
         metrics = evaluate(run).to_dict()
-        figures = json.loads((path / FIGURES).read_text()) if (path / FIGURES).exists() else {}
         memory = _with_memory(run)
+        figures = read_figures(path / FIGURES)
         record: Record = {"spec": spec, "seed": run.config.seed, "split": arguments.splits[0]}
         record |= {"options": arguments.options, "chip": run.config.chip}
         record["snn_batch_norm"] = run.config.training.snn_batch_norm

@@ -9,6 +9,7 @@ from typing import Any
 from torch import nn
 
 from snnquant.config import TrainingConfig
+from snnquant.pipeline.durations import timing
 from snnquant.pipeline.run import Run
 from snnquant.pipeline.run_start import FIGURES, unlabelled, write_figures, write_history
 from snnquant.pipeline.tracked import track_epoch, track_options
@@ -55,22 +56,23 @@ def fit(
         rules.append(penalty)
     run.progress(stage.name, 0, stage.epochs, remark_of_recipe)
     track_options(run)
-    history = train(
-        network,
-        run.samples(run.split.train),
-        run.samples(run.split.val),
-        stage,
-        settings,
-        run.state_file(stage.name),
-        seed=run.config.seed,
-        teacher=teacher,
-        unlabelled=unlabelled(run.config, run.scene) if teacher is not None else None,
-        penalty=penalty,
-        rules=rules,
-        error=plan.error,
-        optimizer=plan.optimizer or adamw,
-        on_epoch=report,
-    )
+    with timing(run, stage.name):
+        history = train(
+            network,
+            run.samples(run.split.train),
+            run.samples(run.split.val),
+            stage,
+            settings,
+            run.state_file(stage.name),
+            seed=run.config.seed,
+            teacher=teacher,
+            unlabelled=unlabelled(run.config, run.scene) if teacher is not None else None,
+            penalty=penalty,
+            rules=rules,
+            error=plan.error,
+            optimizer=plan.optimizer or adamw,
+            on_epoch=report,
+        )
     write_history(run.path / "history.csv", stage.name, history)
     figures = {name: value for rule in rules for name, value in rule.figures().items()}
     if figures:

@@ -164,8 +164,15 @@ FIGURES = "training.json"
 
 def write_figures(path: Path, stage: str, figures: dict[str, float]) -> None:
     """Put a stage's figures into training.json, replacing those it held."""
-    stages = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    write_json(path, stages | {stage: figures})
+    write_json(path, read_figures(path) | {stage: figures})
+
+
+def read_figures(path: Path) -> dict[str, dict[str, float]]:
+    """Return the figures of a training.json by stage; a missing file has none."""
+    found: dict[str, dict[str, float]] = {}
+    if path.exists():
+        found = json.loads(path.read_text(encoding="utf-8"))
+    return found
 
 
 def unlabelled(config: RunConfig, scene: Scene) -> torch.Tensor | None:

@@ -83,16 +83,10 @@ class ProgressiveReLU(QuantizedReLU):
         """Set the ceiling to the largest activation."""
         self.ceiling.copy_(x.amax().clamp(min=torch.finfo(x.dtype).tiny))
 
-    def use(self, bits: int) -> None:
-        """Take other bits for training."""
-        self.training_bits = bits
-        self.train(self.training)
-
-    def train(self, mode: bool = True) -> ProgressiveReLU:
-        """Take the bits of training, or those of the end."""
-        self.high = 2 ** (self.training_bits if mode else self.bits) - 1
-        super().train(mode)
-        return self
+    @property
+    def high(self) -> int:
+        """Largest code of training, or of the end."""
+        return int(2 ** (self.training_bits if self.training else self.bits) - 1)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the activations of x [N, ...] on their levels."""
@@ -192,7 +186,7 @@ class PrecisionSchedule(Rule):
         for weight in self._weights:
             weight.training_bits = forward
         for relu in self._relus:
-            relu.use(min(forward, relu.bits))
+            relu.training_bits = min(forward, relu.bits)
         self.error.bits = backward
 
 

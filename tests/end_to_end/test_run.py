@@ -33,7 +33,7 @@ FILES = {
     *("map.png", "map_and_truth.png", "map.npy", "map.img", "map.hdr"),
     *("map_smoothed.png", "map_smoothed_and_truth.png", "map_smoothed.npy", "map_smoothed.img"),
     *("map_smoothed.hdr", "map_confidence.png", "map_confidence.npy", "map_distance.png"),
-    *("map_distance.npy", "confidence.json"),
+    *("map_distance.npy", "confidence.json", "views.npz", "record.json"),
 }
 
 
