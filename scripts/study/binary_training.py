@@ -247,7 +247,7 @@ def measure(model: str, kind: str, batch: int) -> Record:
     start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     network.train()
     for _ in range(3):
-        functional.cross_entropy(network(patches), classes).backward()
+        functional.cross_entropy(network(patches), classes).backward()  # type: ignore[no-untyped-call]
         own = list(network.parameters())
         gradients = sum(p.grad.nbytes for p in own if p.grad is not None)
         gradients += sum(bits.nbytes for bits in getattr(optimizer, "packed", {}).values())
