@@ -6,6 +6,7 @@ The docstring of a field is the help text of its option. Every class checks its 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
@@ -14,6 +15,7 @@ from cyclopts import Parameter
 from snnquant.config.networks import IMPORTED, NETWORKS
 from snnquant.config.options import ABLATION, UsedFrom, require, require_types
 from snnquant.config.scaling_names import forms_of, require_spectra
+from snnquant.errors import InputError
 
 _CNN_QUANTIZED, _SNN = UsedFrom("cnn_quantized"), UsedFrom("snn")
 _ABLATION = Parameter(group=ABLATION)
@@ -98,7 +100,8 @@ class ModelConfig:
     """Form of a pixel's spectrum: raw, snv, log-derivative, or several side by side, joined by +;
     auto is raw, or what suits held-out blocks best where --split tests on unseen ground."""
     widths: Annotated[tuple[int, ...] | None, Parameter(consume_multiple=True, negative="")] = None
-    """Filters of each convolution; by default the network's own."""
+    """Filters of each convolution that is not depthwise, of each block of resnet3d; by default the
+    network's own."""
     dropout: float = 0.2
     """Share of the last hidden values dropped in training, 0 to below 1."""
     population: int = 0
@@ -145,6 +148,15 @@ class ModelConfig:
             return self.components
         slopes = self.forms.count("log-derivative") if bands > 1 else 0  # one less than bands
         return bands * len(self.forms) - slopes
+
+    def filters(self, own: Sequence[int]) -> tuple[int, ...]:
+        """Return `widths`, or the network's own; raise InputError for another number of them."""
+        widths = tuple(own) if self.widths is None else self.widths
+        if len(widths) != len(own):
+            raise InputError(
+                f"--widths: found {len(widths)} numbers, expected {len(own)} for model {self.name}"
+            )
+        return widths
 
 
 @dataclass(frozen=True, kw_only=True)

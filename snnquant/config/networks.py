@@ -23,6 +23,8 @@ NETWORKS: dict[str, NetworkInput] = {
     "cnn1x1": NetworkInput(5, 0),
     "cnn1x1h": NetworkInput(5, 0),
     "cnn1x1w": NetworkInput(5, 0),
+    "separable3d": NetworkInput(5, 0),
+    "resnet3d": NetworkInput(5, 0),
     "hamida": NetworkInput(5, 0),
     "luo": NetworkInput(3, 0),
     "hybridsn": NetworkInput(25, 30),

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, TypeAlias
 
+import torch
 from torch import Tensor, nn
 
 from snnquant.energy.operand_widths import (
@@ -91,6 +92,8 @@ class _Value(NamedTuple):
 
     width: Width
     unscaled: bool = False
+    scale: Width = SCALE
+    """Width of these scales."""
 
 
 class _Call(NamedTuple):
@@ -120,19 +123,26 @@ class Stored(NamedTuple):
         quantizer = weight_quantizer(synapse)
         if quantizer is None:
             return cls(None)
+        stored = cls(quantizer.bits)
         if isinstance(quantizer, MaskedWeight):  # no input meets a weight that was removed
             return cls(quantizer.bits, terms=float(quantizer.mask.mean()))
         try:
             codes = weight_codes(synapse)
         except InputError:  # levels that say nothing of themselves
-            return cls(quantizer.bits)
+            return stored
         if isinstance(codes, PowersOfTwo) and bool(codes.sign.any()):
             used = codes.exponent[codes.sign != 0]
-            return cls(quantizer.bits, int(used.max() - used.min()) + 1)
+            return stored._replace(distances=int(used.max() - used.min()) + 1)
         if isinstance(codes, Terms):
             channels = [(t.codes != t.zero_point).flatten(1).any(1) for t in codes.terms]
-            return cls(quantizer.bits, 0, sum(float(part.double().mean()) for part in channels))
-        return cls(quantizer.bits)
+            return stored._replace(terms=sum(float(part.double().mean()) for part in channels))
+        return stored
+
+
+def scale_width(synapse: nn.Module) -> Width:
+    """Return the width of the channels' scales that a layer's quantizer states, or `SCALE`."""
+    bits = getattr(weight_quantizer(synapse), "scale_bits", SCALE.bits)
+    return Width(min(bits, SCALE.bits))
 
 
 class Tracker:
@@ -203,7 +213,7 @@ class Tracker:
         total = Width(operation.total, operation.floating)
         if getattr(call.module, "bias", None) is not None:
             counts[elementwise("add", total)] += call.outputs
-        return counts, _Value(total, unscaled=not total.floating)
+        return counts, _Value(total, not total.floating, scale_width(call.module))
 
     def _add(self, name: str, counts: Whole, shape: tuple[int, ...]) -> None:
         if counts:
@@ -212,9 +222,10 @@ class Tracker:
 
     def finish(self, logits: Tensor) -> None:
         """Note that the logits get their scales."""
-        if self.values[self.last].unscaled:
-            width = self.values[self.last].width
-            self._add("logits", Counter({elementwise("mul", width, SCALE): logits.numel()}), ())
+        last = self.values[self.last]
+        if last.unscaled:
+            scaling = elementwise("mul", last.width, last.scale)
+            self._add("logits", Counter({scaling: logits.numel()}), ())
 
     def of(self, layer: str, *, first: bool) -> tuple[Elementwise, ...]:
         """Return the work from a layer of weights to the next; the first has all before it."""
@@ -226,7 +237,7 @@ def _scaled(value: _Value, numbers: int) -> tuple[Width, Whole]:
     """Return the width of values once they have their scales, and the work of giving them these."""
     if not value.unscaled:
         return value.width, Counter()
-    return FLOAT32, Counter({elementwise("mul", value.width, SCALE): numbers})
+    return FLOAT32, Counter({elementwise("mul", value.width, value.scale): numbers})
 
 
 def _summed(width: Width, terms: int) -> Width:
@@ -297,7 +308,7 @@ def _activation(call: _Call, given: _Value) -> tuple[Whole, _Value]:
     if bits is None:
         width, scaling = _scaled(given, call.outputs)
         return counts + scaling, _Value(width)
-    scale = FLOAT32 if given.width.floating else SCALE
+    scale = FLOAT32 if given.width.floating else given.scale
     counts[elementwise("mul", given.width, scale)] += call.outputs
     return counts, _Value(Width(bits))
 
@@ -307,12 +318,13 @@ def _batch_norm(call: _Call, given: _Value) -> tuple[Whole, _Value]:
     bits = getattr(call.module, "bits", None)
     factor = FLOAT32 if bits is None or given.width.floating else Width(bits)
     product = FLOAT32 if factor.floating else Width(given.width.bits + factor.bits)
-    counts: Whole = Counter(
-        {
-            elementwise("mul", given.width, factor): call.outputs,
-            elementwise("add", product): call.outputs,
-        }
-    )
+    scaling = elementwise("mul", given.width, factor)
+    if not factor.floating and getattr(call.module, "factor", "") == "power_of_two":
+        exponents = torch.frexp(call.module.affine_form()[0]).exponent
+        distances = int(exponents.max() - exponents.min()) + 1
+        product = Width(given.width.bits + distances - 1)
+        scaling = Operation("shift", given.width.bits, distances)
+    counts: Whole = Counter({scaling: call.outputs, elementwise("add", product): call.outputs})
     return counts, _Value(product, unscaled=not product.floating)
 
 

@@ -11,6 +11,7 @@ from torch import Tensor
 from snnquant.config import ModelConfig
 from snnquant.errors import InputError
 from snnquant.models import build_model
+from snnquant.models.residual import follows
 from snnquant.nn.kinds import CONVOLUTIONS
 
 BANDS = 200
@@ -36,12 +37,14 @@ def widths_in(model: ModelConfig, state: Mapping[str, Tensor]) -> tuple[int, ...
             network = build_model(model, BANDS, 2)
     except InputError:  # widths of the user's that fit no network: refused where it is built
         return None
-    own = tuple(m.out_channels for m in network.modules() if isinstance(m, CONVOLUTIONS))
-    found = tuple(
+    named = [(n, m) for n, m in network.named_modules() if isinstance(m, CONVOLUTIONS)]
+    filters = [
         len(tensor) for name, tensor in state.items() if name.endswith("weight") and tensor.ndim > 2
-    )
-    if len(found) != len(own) or found == own:
+    ]
+    if len(filters) != len(named) or filters == [m.out_channels for _, m in named]:
         return None
+    pairs = zip(named, filters, strict=True)
+    found = tuple(width for (name, module), width in pairs if not follows(name, module))
     try:
         replace(model, widths=found)
     except InputError:

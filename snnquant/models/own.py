@@ -10,6 +10,7 @@ from torch import nn
 from snnquant.config import ModelConfig
 from snnquant.errors import InputError
 from snnquant.models.published import PUBLISHED, build_published
+from snnquant.models.residual import RESIDUAL_TABLES, build_residual
 from snnquant.nn.convolutions import Conv2d, Conv3d
 from snnquant.nn.wiring import PopulationMean
 
@@ -17,7 +18,8 @@ from snnquant.nn.wiring import PopulationMean
 class Convolution(NamedTuple):
     """A row of a network's table; the spectral kernel is None where the bands are channels."""
 
-    filters: int
+    filters: int | None
+    """Filters; None for a depthwise convolution, which has one per channel of its input."""
     spectral_kernel: int | None
     spectral_stride: int
     spatial_kernel: int
@@ -60,6 +62,17 @@ OWN_TABLES: dict[str, tuple[Convolution, ...]] = {
         Convolution(128, None, 1, 3),
         Convolution(256, None, 1, 3),
     ),
+    # Depthwise kernels sum within a channel, pointwise ones within a position: after the first
+    # layer a position takes a tenth of the products of cnn3d.
+    "separable3d": (
+        Convolution(16, 7, 4, 3),
+        Convolution(None, 3, 2, 3),
+        Convolution(32, 1, 1, 1),
+        Convolution(None, 3, 2, 1),
+        Convolution(64, 1, 1, 1),
+        Convolution(None, 3, 2, 1),
+        Convolution(64, 1, 1, 1),
+    ),
 }
 POOLED = ("cnn1x1",)
 """Networks that average the last values over the window, which hides where a pixel lies in it."""
@@ -74,18 +87,19 @@ def spans_all_bands(config: ModelConfig) -> bool:
     >>> spans_all_bands(ModelConfig(name="cnn1x1")), spans_all_bands(ModelConfig(name="cnn32h"))
     (True, False)
     """
-    first = OWN_TABLES.get(config.name, (Convolution(0, None, 1, 1),))[0]
+    first = OWN_TABLES.get(config.name, (Convolution(None, None, 1, 1),))[0]
     return first.spectral_kernel == ALL_BANDS and first.spatial_kernel == 1
 
 
 def build_model(
     config: ModelConfig, bands: int, classes: int, *, batch_norm: bool = False
-) -> nn.Sequential:
+) -> nn.Module:
     """Build the CNN that maps patches [N, 1, bands, window, window] to logits [N, classes].
 
     Modules are named conv1, norm1, relu1, ..., fold, flatten, dropout, classifier, and, with output
-    neurons, relu_population, population. A kernel larger
-    than the rest of the spectrum or the window shrinks to it.
+    neurons, relu_population, population. A kernel larger than the rest of the spectrum or the
+    window shrinks to it. The network is an `nn.Sequential`, or a `GraphNetwork` where layers are
+    added up.
 
     Args:
         config: Name of an own or a published network, its window (pixels), principal components,
@@ -117,34 +131,36 @@ def build_model(
         )
     bands, outputs = config.inputs(bands), classes * max(1, config.population)
     if config.name in PUBLISHED:
-        network = build_published(config, bands, outputs, batch_norm=batch_norm)
+        network: nn.Module = build_published(config, bands, outputs, batch_norm=batch_norm)
+    elif config.name in RESIDUAL_TABLES:
+        return build_residual(config, bands, outputs, batch_norm=batch_norm)
     else:
-        network = _build_own(config, bands, outputs, batch_norm=batch_norm)
+        network = _build_chain(config, bands, outputs, batch_norm=batch_norm)
     if config.population:
         network.add_module("relu_population", nn.ReLU())
         network.add_module("population", PopulationMean(config.population))
     return network
 
 
-def _build_own(config: ModelConfig, bands: int, outputs: int, *, batch_norm: bool) -> nn.Sequential:
+def _build_chain(
+    config: ModelConfig, bands: int, outputs: int, *, batch_norm: bool
+) -> nn.Sequential:
+    """Build a network of `OWN_TABLES`."""
     table = OWN_TABLES[config.name]
-    widths = config.widths or tuple(row.filters for row in table)
-    if len(widths) != len(table):
-        raise InputError(
-            f"--widths: found {len(widths)} numbers, expected {len(table)} for model {config.name}"
-        )
+    defaults = [row.filters for row in table if row.filters is not None]
+    widths = iter(config.filters(defaults))
     modules: OrderedDict[str, nn.Module] = OrderedDict()
     channels, depth, side = 1, bands, config.window
-    for i, (row, width) in enumerate(zip(table, widths, strict=True), start=1):
+    for i, row in enumerate(table, start=1):
+        width, groups = (channels, channels) if row.filters is None else (next(widths), 1)
         spatial = min(row.spatial_kernel, side)
         side -= spatial - 1
         if row.spectral_kernel is not None:
             spectral = min(row.spectral_kernel, depth)
             stride = min(row.spectral_stride, spectral)
             depth = (depth - spectral) // stride + 1
-            modules[f"conv{i}"] = Conv3d(
-                channels, width, (spectral, spatial, spatial), (stride, 1, 1)
-            )
+            kernel, steps = (spectral, spatial, spatial), (stride, 1, 1)
+            modules[f"conv{i}"] = Conv3d(channels, width, kernel, steps, groups=groups)
             norm: nn.Module = nn.BatchNorm3d(width)
         else:
             if depth:

@@ -193,13 +193,7 @@ def build_published(
             f"--window: found {config.window}, expected 1: model {config.name} takes one spectrum"
         )
     rows = PUBLISHED[config.name].rows(bands)
-    convolutions = sum(isinstance(row, Convolution) for row in rows)
-    if config.widths is not None and len(config.widths) != convolutions:
-        raise InputError(
-            f"--widths: found {len(config.widths)} numbers, expected {convolutions} for model "
-            f"{config.name}"
-        )
-    widths = iter(config.widths or [row.filters for row in rows if isinstance(row, Convolution)])
+    widths = iter(config.filters([row.filters for row in rows if isinstance(row, Convolution)]))
     modules: OrderedDict[str, nn.Module] = OrderedDict()
     shape: tuple[int, ...] = (1, bands, config.window, config.window)
     for row in rows:

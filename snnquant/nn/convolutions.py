@@ -53,8 +53,32 @@ class Conv3d(nn.Conv3d):
             pixels, kernel = input.flatten(3), weight.flatten(3)
             spectra = functional.conv2d(pixels, kernel, bias, (self.stride[0], 1))
             return spectra.view(*spectra.shape[:3], *input.shape[3:])
+        if self.groups > 1 and not (any(self.padding) or self.dilation != (1, 1, 1)):
+            grouped = self._slide_in_groups(input, weight, bias)
+            if grouped is not None:
+                return grouped
         output: Tensor = super()._conv_forward(input, weight, bias)
         return output.contiguous(memory_format=torch.channels_last_3d)
+
+    def _slide_in_groups(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor | None:
+        """Convolve in groups along the bands only; None where the kernel slides in space too.
+
+        torch's grouped 3-D convolutions take 5 to 20 times as long as its 2-D ones.
+        """
+        step = self.stride[0]
+        if weight.shape[3:] == input.shape[3:]:
+            # Group by group, so that the channels of a group stay together.
+            rows, kernel = (
+                x.permute(0, 1, 3, 4, 2).flatten(1, 3)[:, :, None] for x in (input, weight)
+            )
+            output = functional.conv2d(rows, kernel, bias, (1, step), groups=self.groups)
+            return output.transpose(2, 3)[..., None]
+        if weight.shape[3:] == (1, 1) and self.stride[1:] == (1, 1):
+            spectra = functional.conv2d(
+                input.flatten(3), weight.flatten(3), bias, (step, 1), groups=self.groups
+            )
+            return spectra.view(*spectra.shape[:3], *input.shape[3:])
+        return None
 
 
 def _in_full(

@@ -123,8 +123,7 @@ def import_cnn(run: Run, file: Path, reading: Reading = DEFAULT) -> list[str]:
         network, more = graph.network, graph.remarks
         _save(run, network, key_map.to_dict() | found)
         return [*remarks, *more, *key_map.lines(), UNKNOWN]
-    if isinstance(network, nn.Sequential):
-        network = fold_batch_norm(network)
+    network = fold_batch_norm(network)
     outputs = run.scene.classes
     candidate = Candidate("N, 1, bands, window, window", network.eval(), outputs)
     _, normalisation, (_, *more) = choose(run, [candidate])

@@ -39,7 +39,7 @@ from snnquant.spiking import SpikingNetwork
 from snnquant.stored_networks import Network
 
 if TYPE_CHECKING:
-    from snnquant.inference.integer.integer_engine import IntegerNetwork
+    from snnquant.inference.integer.integer_engine import TileForm
 
 Engine = Literal["float", "integer"]
 _PATTERN = re.compile(r"[*?\[\]{},]+")
@@ -208,13 +208,13 @@ def validation_margins(run: Run, network: SpikingNetwork) -> list[float]:
 
 def integer_network(
     checkpoint: Checkpoint, name: str, step_margins: Sequence[float] | None = None
-) -> IntegerNetwork:
+) -> TileForm:
     """Return the SNN of a checkpoint in integers; raise InputError for a CNN or float weights."""
-    from snnquant.inference.integer.integer_engine import IntegerNetwork
+    from snnquant.inference.integer.dense_engine import integer_engine
 
     network = copy.deepcopy(require_spiking(checkpoint, name)).cpu()  # the only device it runs on
     if checkpoint.quantization is None:
         found = f"found {name}, whose weights are not quantized"
         raise InputError(f"--network: {found}, expected a quantized SNN for the integer engine")
     shape = inputs_of(checkpoint), checkpoint.model.window
-    return IntegerNetwork(network, *shape, step_margins, grid=checkpoint.grid)
+    return integer_engine(network, *shape, step_margins, grid=checkpoint.grid)

@@ -12,7 +12,7 @@ from torch.nn.utils import parametrize
 
 from snnquant.config import METHODS, MethodConfig
 from snnquant.errors import InputError
-from snnquant.nn.kinds import SYNAPSE_NAMES, SYNAPSES
+from snnquant.nn.kinds import BATCH_NORMS, SYNAPSE_NAMES, SYNAPSES
 from snnquant.quantization.activations import ActivationQuantizer, start_activations
 from snnquant.quantization.codes import Codes
 from snnquant.quantization.plan import (
@@ -129,6 +129,10 @@ def _install(model: nn.Module, plan: Plan) -> nn.Module:
             parametrize.register_parametrization(synapse, "weight", quantizer)
     if plan.activation is not None:
         _replace_activations(model, plan.activation)
+    if plan.norm is not None:
+        for name, module in list(model.named_modules()):
+            if isinstance(module, BATCH_NORMS):
+                model.set_submodule(name, plan.norm(module, LayerPlace(name, "norm")))
     _quantize_neurons(model, plan)
     return model
 

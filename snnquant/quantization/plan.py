@@ -129,7 +129,7 @@ class LayerPlace:
     name: str
     """Name of the module in the network, such as `layers.conv1`; empty for the network itself."""
     kind: str
-    """Kind of the module: conv1d, conv2d, conv3d, linear or relu."""
+    """Kind of the module: conv1d, conv2d, conv3d, linear, relu or norm."""
     role: Role = "other"
     """Part in the network; of several that fit, the first in the order of `Role`."""
 
@@ -179,6 +179,8 @@ class Plan:
     """Makes the quantizers of a neuron's parameters by their names; others keep floating point."""
     activation: Callable[[LayerPlace], nn.ReLU] | None = None
     """Makes the layer that stands in for a ReLU of a CNN; SNNs have none."""
+    norm: Callable[[nn.Module, LayerPlace], nn.Module] | None = None
+    """Makes the layer that stands in for a batch norm, with the norm's state."""
     error: ErrorMaker | None = None
     """Makes the quantizers of errors, for every convolution and dense layer."""
     before: tuple[Pass, ...] = ()
@@ -198,7 +200,7 @@ class Plan:
     def hooks(self) -> tuple[str, ...]:
         """Kinds of hook that the method uses: quantizer, error, pass, rule, optimizer."""
         used = {
-            "quantizer": self.weight or self.neuron or self.activation,
+            "quantizer": self.weight or self.neuron or self.activation or self.norm,
             "error": self.error,
             "pass": self.before or self.after,
             "rule": self.rules,

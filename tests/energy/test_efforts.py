@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 
 import pytest
@@ -12,9 +13,10 @@ from torch import nn
 
 from snnquant.config import ModelConfig, NeuronConfig, QuantizationConfig
 from snnquant.conversion import to_spiking
-from snnquant.energy import COSTS, Operation, measure
+from snnquant.energy import COSTS, LayerActivity, Operation, measure
 from snnquant.models import build_model
 from snnquant.quantization import quantize
+from snnquant.quantization.methods import PikeLPN
 from snnquant.sampling import Patches
 
 PIXELS = torch.arange(4)
@@ -116,3 +118,39 @@ def test_quantized_norms_and_scales_remove_the_element_wise_work(patches_of: Bui
     in_floats, in_integers = _share(None, patches), _share(8, patches)
     assert in_floats > 0.5
     assert in_integers < in_floats / 2
+
+
+def _by_kind(layers: list[LayerActivity]) -> tuple[float, float]:
+    """Return ACEv2 of the work on single values, and of everything."""
+    single = sum(ACEV2.price(work.counts) for layer in layers for work in layer.elementwise)
+    return single, ACEV2.of(layers)
+
+
+@pytest.mark.parametrize("factor", ["uniform", "power_of_two"])
+def test_pikelpn_takes_less_than_norms_and_scales_in_floating_point(
+    patches_of: Build, factor: str
+) -> None:
+    torch.manual_seed(0)
+    patches = patches_of(40, 5)
+    cnn = build_model(ModelConfig(name="separable3d"), 40, 9, batch_norm=True).eval()
+    methods = QuantizationConfig(bits=4), PikeLPN(norm_factor=factor)
+    before, after = (
+        _by_kind(measure(quantize(copy.deepcopy(cnn), m), patches, PIXELS, pixel_bits=8))
+        for m in methods
+    )
+    assert before[0] / before[1] > 0.5
+    assert after[0] < before[0] / 3
+    assert after[0] / after[1] < before[0] / before[1] / 1.5
+    wide = PikeLPN(norm_factor=factor, scale_bits=32, norm_bits=32, depthwise="uniform")
+    layers = measure(quantize(copy.deepcopy(cnn), wide), patches, PIXELS, pixel_bits=8)
+    assert _by_kind(layers)[0] == pytest.approx(before[0], rel=0.01)  # its ends have 8 bits
+
+
+def test_a_channel_takes_its_scale_in_the_bits_that_it_has(patches_of: Build) -> None:
+    """The logits' multiplication: 17 bits as in the integer engine, or those of `scale_bits`."""
+    cnn = build_model(ModelConfig(widths=(2, 2, 2, 2)), 20, 4)
+    for bits, expected in ((8, 8), (16, 16), (32, 17)):
+        network = quantize(copy.deepcopy(cnn), PikeLPN(scale_bits=bits)).eval()
+        *_, last = measure(network, patches_of(20, 5), PIXELS, pixel_bits=8)
+        [scaling] = [op for op in last.elementwise[-1].counts if op.kind == "mul"]
+        assert scaling.j == expected

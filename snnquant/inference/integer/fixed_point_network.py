@@ -26,6 +26,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass, replace
+from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 import torch
@@ -50,6 +51,25 @@ FRACTION_BITS = 12
 _MAX_REACH = 2**30
 
 Integers = NDArray[np.int32]
+
+
+@dataclass(frozen=True)
+class InputCodes:
+    """Codes of a layer's input: how many per unit, and the largest."""
+
+    per_unit: float
+    limit: int
+
+    @classmethod
+    def of_pixels(cls, grid: PixelGrid | None) -> InputCodes:
+        """Return the codes of pixels on a grid, or of those in floating point."""
+        if grid is None:
+            return cls(2.0**INPUT_BITS, INPUT_LIMIT)
+        return cls(1 / grid.step, max(-grid.low, grid.high))
+
+
+SPIKES = InputCodes(1.0, 1)
+"""Codes of spikes."""
 
 
 @dataclass(frozen=True)
@@ -132,24 +152,24 @@ def to_fixed_point(
     x = torch.zeros(1, *shape)
     for name, module in network.layers.named_children():
         if previous and network.inputs[name] != (previous,):
-            _refuse(name, "inputs from elsewhere", "those of the layer before")
+            refuse(name, "inputs from elsewhere", "those of the layer before")
         previous = name
         if isinstance(module, Neuron):
             if len(synapses) != len(neurons) + 1:
-                _refuse(name, "neurons", "a convolution or dense layer before them")
+                refuse(name, "neurons", "a convolution or dense layer before them")
             neurons.append(require_lif(module, name, "integer engine"))
             continue
         if isinstance(module, (nn.Conv2d, nn.Conv3d, nn.Linear)):
             if len(synapses) != len(neurons):
-                _refuse(name, "a layer without spikes before it", "neurons between two layers")
+                refuse(name, "a layer without spikes before it", "neurons between two layers")
             if not isinstance(module, nn.Linear) and x.shape[-2:] != shape[-2:]:
-                _refuse(name, "a convolution after a mean", "a dense layer")
+                refuse(name, "a convolution after a mean", "a dense layer")
             synapses.append(_synapse(name, module, shape))
             x = module(x)
             shape = _with_depth(tuple(x.shape[1:]))
         elif isinstance(module, PopulationMean):
             if not 0 < len(synapses) == len(neurons) or x.ndim != 2:
-                _refuse(name, "a mean of output neurons elsewhere", "neurons in a row before it")
+                refuse(name, "a mean of output neurons elsewhere", "neurons in a row before it")
             synapses.append(_output_neurons(name, module.matrix(x.shape[1])))
             x = module(x)
             shape = _with_depth(tuple(x.shape[1:]))
@@ -160,36 +180,23 @@ def to_fixed_point(
         ):
             x = module(x)  # `shape` stays as it was: weights are laid out in that order
         else:
-            _refuse(name, type(module).__name__, "convolutions, dense layers and neurons")
+            refuse(name, type(module).__name__, "convolutions, dense layers and neurons")
     if len(synapses) != len(neurons) + 1:
-        _refuse(previous, "neurons", "a layer that sums the classes")
+        refuse(previous, "neurons", "a layer that sums the classes")
     steps = network.time_steps
-    codes = _Codes.of_pixels(grid)
+    codes = InputCodes.of_pixels(grid)
+    seen = (codes, *(SPIKES for _ in synapses))
     return FixedPointNetwork(
         tuple(synapses),
         tuple(
-            _neurons(synapse, lif, steps, codes if synapse is synapses[0] else _Codes(1.0, 1))
-            for synapse, lif in zip(synapses, neurons, strict=False)
+            read_neurons(synapse.name, Sums.of(synapse, inputs), lif, steps)
+            for synapse, lif, inputs in zip(synapses, neurons, seen, strict=False)
         ),
-        *_output(synapses[-1], steps),
+        *output_integers(Sums.of(synapses[-1], SPIKES), steps),
         steps,
         codes.per_unit,
         codes.limit,
     )
-
-
-@dataclass(frozen=True)
-class _Codes:
-    """Codes of a layer's input: how many per unit, and the largest."""
-
-    per_unit: float
-    limit: int
-
-    @classmethod
-    def of_pixels(cls, grid: PixelGrid | None) -> _Codes:
-        if grid is None:
-            return cls(2.0**INPUT_BITS, INPUT_LIMIT)
-        return cls(1 / grid.step, max(-grid.low, grid.high))
 
 
 def _is_mean(module: nn.Module, x: torch.Tensor) -> bool:
@@ -200,7 +207,8 @@ def _is_mean(module: nn.Module, x: torch.Tensor) -> bool:
     return torch.equal(module(values), values.mean((2, 3), keepdim=True))
 
 
-def _refuse(layer: str, found: str, expected: str) -> None:
+def refuse(layer: str, found: str, expected: str) -> NoReturn:
+    """Raise `InputError` for a layer without an integer form."""
     raise InputError(f"integer engine: layer {layer}: found {found}, expected {expected}")
 
 
@@ -217,8 +225,10 @@ def _synapse(name: str, module: nn.Module, shape: tuple[int, ...]) -> Synapse:
     codes, scale, zero_point = integer_weights(module)
     whole = (codes.to(torch.int32) - zero_point).cpu()
     if int(whole.abs().max()) > 127:
-        _refuse(name, "affine weights of 8 bits", "7 bits, or symmetric ones")
+        refuse(name, "affine weights of 8 bits", "7 bits, or symmetric ones")
     outputs = len(whole)
+    if getattr(module, "groups", 1) > 1:
+        whole = _ungrouped(whole, module)
     stride = padding = 0
     if isinstance(module, nn.Conv3d):
         stride, padding = module.stride[0], int(module.padding[0])
@@ -236,12 +246,8 @@ def _synapse(name: str, module: nn.Module, shape: tuple[int, ...]) -> Synapse:
         seen = (1, 1) if averaged > 1 else (height, width)
         whole = whole.view(outputs, channels, depth, *seen).expand(-1, -1, -1, height, width)
         whole, scale = whole.permute(0, 2, 3, 4, 1), scale / averaged
-    if (
-        not plain
-        or getattr(module, "groups", 1) != 1
-        or set(getattr(module, "dilation", (1,))) != {1}
-    ):
-        _refuse(name, "strides, padding, groups or dilation", "none except along the bands")
+    if not plain or set(getattr(module, "dilation", (1,))) != {1}:
+        refuse(name, "strides, padding or dilation", "none except along the bands")
     span = whole.shape[1]
     stride = max(1, stride)
     scales = scale.double().flatten().expand(outputs).clone()
@@ -266,20 +272,46 @@ def _output_neurons(name: str, weights: torch.Tensor) -> Synapse:
     return Synapse(name, codes[:, None, None, None], scale, np.zeros(len(codes)), 1, 0, 1)
 
 
-def _neurons(synapse: Synapse, lif: LIF, steps: int, inputs: _Codes) -> Neurons:
-    """Read a layer of neurons, which sum weights times codes of the inputs."""
-    scale = synapse.scale / inputs.per_unit
-    sums = np.abs(synapse.codes).reshape(len(scale), -1).sum(1) * inputs.limit
+def _ungrouped(codes: torch.Tensor, module: Any) -> torch.Tensor:
+    """Return the codes of a convolution in groups for all channels of its input, 0 elsewhere."""
+    outputs, within = codes.shape[:2]
+    whole = codes.new_zeros(outputs, module.in_channels, *codes.shape[2:])
+    group = torch.arange(outputs) // (outputs // module.groups)
+    for channel in range(within):
+        whole[torch.arange(outputs), group * within + channel] = codes[:, channel]
+    return whole
+
+
+class Sums(NamedTuple):
+    """Whole sums before neurons or a readout, each [K] float64."""
+
+    scale: NDArray[np.float64]
+    """Value of one, per channel."""
+    bias: NDArray[np.float64]
+    """Constant that is added, per channel and step."""
+    reach: NDArray[np.float64]
+    """Bound of a sum of one step, either sign."""
+
+    @classmethod
+    def of(cls, synapse: Synapse, inputs: InputCodes) -> Sums:
+        """Return the sums of a synapse, of weights times codes of its inputs."""
+        terms = np.abs(synapse.codes).reshape(len(synapse.scale), -1).sum(1)
+        return cls(synapse.scale / inputs.per_unit, synapse.bias, terms * float(inputs.limit))
+
+
+def read_neurons(name: str, sums: Sums, lif: LIF, steps: int) -> Neurons:
+    """Read a layer of neurons on the sums of layer `name`."""
+    scale = sums.scale
     if lif.potential_bits != FLOATING:
-        return _narrow_neurons(synapse, lif, scale, sums)
+        return _narrow_neurons(name, sums, lif)
     threshold, leak = float(lif.threshold), float(lif.constants().leak)
     # A bound on the potential over T steps, in units of the scale.
     reach = (
-        steps * (sums + np.abs(synapse.bias) / scale + threshold / scale) + 2 * threshold / scale
+        steps * (sums.reach + np.abs(sums.bias) / scale + threshold / scale) + 2 * threshold / scale
     )
     bits = np.floor(np.log2(_MAX_REACH / reach))
     if bits.min() < 0:
-        _refuse(synapse.name, "weights far below the threshold", "sums that fit into 32 bits")
+        refuse(name, "weights far below the threshold", "sums that fit into 32 bits")
     bits = np.minimum(bits, FRACTION_BITS)
 
     def fixed(value: NDArray[np.float64] | float) -> Integers:
@@ -288,7 +320,7 @@ def _neurons(synapse: Synapse, lif: LIF, steps: int, inputs: _Codes) -> Neurons:
 
     return Neurons(
         bits.astype(np.int32),
-        fixed(synapse.bias),
+        fixed(sums.bias),
         fixed(threshold),
         fixed(lif.initial * threshold),
         round(leak * 2**LEAK_BITS),
@@ -297,10 +329,9 @@ def _neurons(synapse: Synapse, lif: LIF, steps: int, inputs: _Codes) -> Neurons:
     )
 
 
-def _narrow_neurons(
-    synapse: Synapse, lif: LIF, scale: NDArray[np.float64], sums: NDArray[np.int64]
-) -> Neurons:
+def _narrow_neurons(name: str, sums: Sums, lif: LIF) -> Neurons:
     """Read neurons on the grid of their potentials, laid here where no training has laid it."""
+    scale = sums.scale
     lif = copy.deepcopy(lif)
     if lif.units is None:
         lif.lay_units(torch.from_numpy(scale))
@@ -308,13 +339,13 @@ def _narrow_neurons(
     assert lif.units is not None
     units, shift = (x.double().cpu().numpy() for x in (grid.unit, grid.shift))
     with np.errstate(all="ignore"):
-        finer = np.where(sums > 0, np.log2(scale / units), 0.0)
+        finer = np.where(sums.reach > 0, np.log2(scale / units), 0.0)
     bits = np.rint(finer)
     if not (np.abs(finer - bits) < 1e-3).all() or bits.min() < 0:
-        _refuse(synapse.name, "potentials on another grid than its sums", "that of training")
-    bias, half = np.rint(synapse.bias / units), np.floor(2.0 ** (shift - 1))
-    if (sums * 2**bits + np.abs(bias) + half).max() > _MAX_REACH:
-        _refuse(synapse.name, "weights far below the threshold", "sums that fit into 32 bits")
+        refuse(name, "potentials on another grid than its sums", "that of training")
+    bias, half = np.rint(sums.bias / units), np.floor(2.0 ** (shift - 1))
+    if (sums.reach * 2**bits + np.abs(bias) + half).max() > _MAX_REACH:
+        refuse(name, "weights far below the threshold", "sums that fit into 32 bits")
     threshold = grid.threshold.double().cpu().numpy()
     start = grid.threshold.mul(lif.initial).round().double().cpu().numpy()
 
@@ -333,12 +364,11 @@ def _narrow_neurons(
     )
 
 
-def _output(readout: Synapse, steps: int) -> tuple[Integers, Integers, float]:
+def output_integers(readout: Sums, steps: int) -> tuple[Integers, Integers, float]:
     """Return multipliers and biases that bring the classes' sums over T to one unit, and it."""
     largest = readout.scale.max()
     relative, biases = readout.scale / largest, readout.bias * steps / largest
-    sums = steps * np.abs(readout.codes).reshape(len(relative), -1).sum(1)
-    reach = max(1.0, (relative * sums + np.abs(biases)).max())
+    reach = max(1.0, (relative * steps * readout.reach + np.abs(biases)).max())
     bits = min(16, int(np.floor(np.log2(_MAX_REACH / reach))))
     return (
         np.rint(relative * 2.0**bits).astype(np.int32),

@@ -8,6 +8,7 @@ layer run before the next layer, for a few patches at a time, which stay in a co
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -15,7 +16,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from snnquant.inference.integer.fixed_point_network import Integers, to_fixed_point
+from snnquant.inference.integer.fixed_point_graph import FixedPointGraph
+from snnquant.inference.integer.fixed_point_network import (
+    FixedPointNetwork,
+    Integers,
+    to_fixed_point,
+)
 from snnquant.inference.integer.kernels import (
     FirstLayerTable,
     Longs,
@@ -35,7 +41,33 @@ PIXELS_AT_ONCE = 2048
 """Pixels of patches that run through all layers together; a tile is never divided."""
 
 
-class IntegerNetwork:
+class TileForm(ABC):
+    """Base of the engines: a `Classifier` and a `TileLogits` from whole-number logits of tiles."""
+
+    fixed_point: FixedPointNetwork | FixedPointGraph
+    margins: Sequence[float] | None
+
+    def classes(self, tile: Tensor) -> Tensor:
+        """Return class numbers from 0, [h, w], of a normalised tile; a `Classifier`."""
+        if self.margins is not None:
+            return self.classes_and_steps(tile)[0][0]
+        return torch.from_numpy(self.logits(tile)[0].argmax(-1))
+
+    def tile_logits(self, tile: Tensor) -> Tensor:
+        """Return logits [K, h, w] of a normalised tile, float64, exact; a `TileLogits`."""
+        whole = torch.from_numpy(self.logits(tile)[0]).permute(2, 0, 1)
+        return whole.double() * self.fixed_point.unit
+
+    @abstractmethod
+    def logits(self, x: Tensor) -> Integers:
+        """Return integers [N, h', w', classes] for tiles [N, 1, B, h, w]: logits over `unit`."""
+
+    @abstractmethod
+    def classes_and_steps(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return classes from 0 and their steps, both [N, h', w'], for tiles [N, 1, B, h, w]."""
+
+
+class IntegerNetwork(TileForm):
     """A quantized `SpikingNetwork` run as the integers of `to_fixed_point`, on tiles.
 
     Args:
@@ -70,7 +102,8 @@ class IntegerNetwork:
         *,
         grid: PixelGrid | None = None,
     ) -> None:
-        self.fixed_point = fixed = to_fixed_point(network, bands, window, grid)
+        fixed = to_fixed_point(network, bands, window, grid)
+        self.fixed_point: FixedPointNetwork = fixed
         self.margins = margins
         first, *others = fixed.synapses
         self._padding = first.padding
@@ -85,17 +118,6 @@ class IntegerNetwork:
         # After the last layer with a window in space a pixel is independent and can stop early.
         around = [i for i, rows in enumerate(self._rows, 1) if rows.rows * rows.columns > 1]
         self._independent = max([1, *around])
-
-    def classes(self, tile: Tensor) -> Tensor:
-        """Return class numbers from 0, [h, w], of a normalised tile; a `Classifier`."""
-        if self.margins is not None:
-            return self.classes_and_steps(tile)[0][0]
-        return torch.from_numpy(self.logits(tile)[0].argmax(-1))
-
-    def tile_logits(self, tile: Tensor) -> Tensor:
-        """Return logits [K, h, w] of a normalised tile, float64, exact; a `TileLogits`."""
-        whole = torch.from_numpy(self.logits(tile)[0]).permute(2, 0, 1)
-        return whole.double() * self.fixed_point.unit
 
     def logits(self, x: Tensor) -> Integers:
         """Return integers [N, h', w', classes] for tiles [N, 1, B, h, w]: logits over `unit`."""
