@@ -1,6 +1,6 @@
 """Study: tandem learning, binary networks without norm, and binary training with little memory.
 
-    python scripts/study/binary_training.py [--seeds 0 1 2] [--rows tandem norm_free memory]
+    python scripts/study/binary_training.py [--seeds 0 1 2] [--rows tandem norm_free memory bytes]
 
 CNNs cnn1x1h of Indian Pines (random 40 %, the options' window): a network in floating point is
 trained for `EPOCHS` epochs and every row quantizes it, or a network of random weights, and trains
@@ -37,7 +37,6 @@ from snnquant.config import (
     register_method,
 )
 from snnquant.conversion import to_spiking
-from snnquant.inference.integer.integer_engine import IntegerNetwork
 from snnquant.models import build_model
 from snnquant.pipeline import stages
 from snnquant.pipeline.run import Run
@@ -92,25 +91,6 @@ def in_tandem(bits: int) -> Callable[[int], Record]:
         return {"oa": accuracy(run, student), "teacher": accuracy(run, teacher)}
 
     return row
-
-
-def spiking_in_tandem(seed: int) -> Record:
-    """Train an SNN in floating point, make it an integer one; compare with the integer engine."""
-    run = base(seed)
-    stages.convert_cnn(run)
-    stages.train_snn(run)
-    stored = run.load(Network.SNN_TRAINED)
-    snn, test = stored.network, run.samples(run.split.test)
-    engine = IntegerNetwork(snn, stored.bands, stored.model.window, grid=stored.grid)  # type: ignore[arg-type]
-    patches = test.patches.gather(test.indices)
-    theirs = torch.from_numpy(engine.logits(patches)[:, 0, 0] * engine.fixed_point.unit)
-    ours = predict(snn, test.patches, test.indices)
-    return {
-        "oa": accuracy(run, snn),
-        "teacher": accuracy(run, run.load(Network.CNN_FP32).network),
-        "equal": (ours == theirs).all(1).double().mean().item(),
-        "same_class": (ours.argmax(1) == theirs.argmax(1)).double().mean().item(),
-    }
 
 
 @register_method("batch_normed")
@@ -247,7 +227,7 @@ def measure(model: str, kind: str, batch: int) -> Record:
     start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     network.train()
     for _ in range(3):
-        functional.cross_entropy(network(patches), classes).backward()
+        functional.cross_entropy(network(patches), classes).backward()  # type: ignore[no-untyped-call]
         own = list(network.parameters())
         gradients = sum(p.grad.nbytes for p in own if p.grad is not None)
         gradients += sum(bits.nbytes for bits in getattr(optimizer, "packed", {}).values())
@@ -293,7 +273,6 @@ ROWS: dict[str, dict[str, Callable[[int], Record]]] = {
         )
         for kind in kinds
     },
-    "spiking": {"tandem, SNN, W4": spiking_in_tandem},
     "tandem": {f"tandem, W{bits}A{bits}": in_tandem(bits) for bits in (3, 4, 6)},
 }
 
@@ -301,7 +280,7 @@ ROWS: dict[str, dict[str, Callable[[int], Record]]] = {
 def found(records: Records, groups: list[str], seeds: list[int]) -> Iterator[tuple[str, Record]]:
     """Yield name and record of every row and seed; compute what is missing."""
     for group, name, row in ((g, *item) for g in groups for item in ROWS[g].items()):
-        for seed in seeds[:1] if group in ("bytes", "spiking") else seeds:
+        for seed in seeds[:1] if group == "bytes" else seeds:
             key = f"{name}, seed {seed}"
             if key not in records:
                 records.add(key, row(seed))

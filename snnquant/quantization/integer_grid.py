@@ -25,7 +25,7 @@ class ShiftedWeight(UniformQuantizer):
 
     >>> quantizer = ShiftedWeight(torch.tensor([[0.9, -0.4]]), bits=3)
     >>> quantizer(torch.tensor([[0.9, -0.4]])), quantizer.scale
-    (tensor([[ 0.7500, -0.5000]]), tensor([[0.2500]]))
+    (tensor([[ 1.0000, -0.5000]]), tensor([[0.5000]]))
     """
 
     scale: Tensor
@@ -62,7 +62,7 @@ def closest_step(values: Tensor, low: int, high: int) -> float:
         high: Largest code.
 
     >>> closest_step(torch.tensor([0.9, -0.4]), -3, 3)
-    0.25
+    0.5
     """
     largest = float(values.abs().max()) if values.numel() else 0.0
     if largest == 0 or not math.isfinite(largest):
