@@ -7,7 +7,7 @@ VOICE := git grep -nE -f .voice -- '*.py' '*.md' '*.toml' '*.yml' Makefile ':!do
 # Every core has a worker, which takes tests from another where it has none left.
 PYTEST := $(BIN)/python -m pytest --numprocesses logical --dist worksteal
 
-.PHONY: run test quick lint voice docs site bench reproduce clean help
+.PHONY: run test quick lint voice docs bench reproduce clean help
 
 run: $(READY)  ## the whole chain on Indian Pines, about five minutes on two cores
 	$(BIN)/snnquant run --scene indian_pines
@@ -29,12 +29,11 @@ lint: $(READY)  ## formatting, ruff, words of .voice, mypy --strict, direction o
 voice:  ## words that CONTRIBUTING.md asks to avoid
 	! $(VOICE)
 
-docs: $(READY)  ## regenerate docs/options.md and docs/run_folder.md
-	$(BIN)/python docs/generate.py
-
-site: $(READY)  ## build the documentation as a site in site/
+docs: $(READY)  ## regenerate pages and figures of docs/, build the site in site/; warnings are errors
 	$(PIP) --editable ".[docs]"
-	$(BIN)/mkdocs build --quiet
+	$(BIN)/python docs/generate.py
+	$(BIN)/python docs/explained/draw.py
+	$(BIN)/mkdocs build --strict --quiet
 
 bench: $(READY)  ## time SNN, CNN and other SNN libraries; writes docs/results
 	$(BIN)/python scripts/benchmark.py

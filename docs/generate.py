@@ -1,4 +1,4 @@
-"""Pages made from the code: options.md, run_folder.md, and the examples in your_method.md.
+"""Pages made from the code: options, folder of a run, reference, and examples in your_method.md.
 
     python docs/generate.py
 
@@ -9,6 +9,7 @@ A block of code after a comment such as `<!-- tests/sockets/grid_reader.py -->` 
 from __future__ import annotations
 
 import ast
+import importlib
 import re
 import typing
 from enum import EnumMeta
@@ -32,6 +33,15 @@ beats the file. A run stores all of them in its `config.toml`. `make docs` makes
 """
 
 
+REFERENCE = {
+    "snnquant": """From scenes to trained networks. Names are imported from `snnquant` itself; its
+subcommands are in [commands](../commands.md), the options in [options](../options.md).""",
+    "snnquant.quantization": """Quantizers, and what a method of your own is made of:
+[your method](../your_method.md) shows one.""",
+    "pim_sim": """Energy and delay of layers and networks on chips, digital and in memory;
+[pim_sim](../pim_sim.md) has the equations.""",
+}
+"""Packages of the reference, and the first lines of their pages."""
 READING = ("compare", "figure", "doctor")
 """Subcommands that read runs and have options of their own."""
 OF_READING = """
@@ -74,6 +84,13 @@ def _cells(subcommand: str, argument: Argument) -> tuple[str, str, str, str]:
     return f"`{subcommand} {argument.name}`", words, shown, str(argument.parameter.help)
 
 
+def reference_page(package: str) -> str:
+    """Return the page of a package's public names, which mkdocstrings fills from the docstrings."""
+    names = sorted(vars(importlib.import_module(package))["__all__"], key=str.lower)
+    shown = "\n".join(f"::: {package}.{name}\n" for name in names if not name.startswith("__"))
+    return f"# {package}\n\n{REFERENCE[package]}\n\n{shown}"
+
+
 def with_examples(page: str) -> str:
     """Return a page with the code of its examples as it is in their files."""
 
@@ -100,6 +117,10 @@ def pages() -> dict[str, str]:
         "options.md": options_page(),
         "run_folder.md": run_folder_page(),
         methods: with_examples((DOCS / methods).read_text(encoding="utf-8")),
+        **{
+            f"reference/{package.removeprefix('snnquant.')}.md": reference_page(package)
+            for package in REFERENCE
+        },
     }
 
 

@@ -86,9 +86,8 @@ READS: Registry[ReadLaw] = Registry("read law")
 class Cell:
     """One kind of memory cell.
 
-    Args:
-        Every field below, the first three required; areas in 6T cells of the node, energies in pJ,
-        times in ns, conductances in uS.
+    Arguments are the fields below, the first three required; areas in 6T cells of the node,
+    energies in pJ, times in ns, conductances in uS.
 
     Raises:
         InputError: a value is impossible, or only some of the write fields are given.

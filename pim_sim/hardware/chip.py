@@ -147,8 +147,7 @@ class Links:
 class Chip:
     """One chip at one node and supply.
 
-    Args:
-        Every field below; `load_chip` reads them from a TOML file.
+    Arguments are the fields below; `load_chip` reads them from a TOML file.
 
     Raises:
         InputError: a value is impossible.

@@ -120,8 +120,7 @@ class Noise:
 class Hardware:
     """One technology, digital and in memory, at one node.
 
-    Args:
-        Every field below; `load_hardware` reads them from a TOML file.
+    Arguments are the fields below; `load_hardware` reads them from a TOML file.
 
     Raises:
         InputError: a value is impossible, or a macro is of another node than the rest.

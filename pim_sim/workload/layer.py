@@ -33,8 +33,7 @@ class Layer:
     ``positions = floor((input + 2*padding - dilation*(kernel - 1) - 1) / stride) + 1``. The filters
     of a group see only the channels of that group, ``C / groups`` of them.
 
-    Args:
-        Every field below; shapes are channels first, without a batch axis.
+    Arguments are the fields below; shapes are channels first, without a batch axis.
 
     Raises:
         InputError: a value is impossible; one line names layer and field.

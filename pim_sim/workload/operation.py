@@ -17,8 +17,7 @@ OperationKind = Literal["max_pool", "average_pool", "add"]
 class Operation:
     """A layer without weights: a pooling, or the addition of a residual.
 
-    Args:
-        Every field below; shapes are channels first, without a batch axis.
+    Arguments are the fields below; shapes are channels first, without a batch axis.
 
     Raises:
         InputError: a value is impossible; one line names operation and field.

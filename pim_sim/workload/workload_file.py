@@ -32,8 +32,7 @@ _SINCE_2 = (
 class Workload:
     """The weight layers of a network, first layer first.
 
-    Args:
-        Both fields below.
+    Arguments are the fields below.
 
     Raises:
         InputError: no layer is given, or two share a name.

@@ -104,9 +104,10 @@ def main() -> None:
     rows = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
+        network = ("--model", "cnn32h", "--time-steps", "5")
         epochs = ("--cnn-epochs", "3", "--quantized-epochs", "1", "--snn-epochs", "3")
         run = folder / "run"
-        snnquant("run", "--scene", str(card(folder)), "--output", str(run), *epochs)
+        snnquant("run", "--scene", str(card(folder)), "--output", str(run), *network, *epochs)
         for wanted in options.pixels:
             cube = folder / "large.npy"
             pixels = write_cube(cube, wanted)

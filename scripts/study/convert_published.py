@@ -259,7 +259,7 @@ HEADINGS = (
 )
 INTRODUCTION = f"""# Published CNNs, converted
 
-Made by `python scripts/study/convert_published.py`; the records are in [published](published),
+Made by `python scripts/study/convert_published.py`; the records are in `published/` beside it,
 with the command of every figure. Overall accuracy on test pixels of Indian Pines in per cent, one
 seed. Each CNN was trained as a plain PyTorch network, briefly (the epochs stand below; a 32-bit
 network without batch norm), and saved by `torch.save(model.state_dict(), FILE)`. Every other

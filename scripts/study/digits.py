@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import cache
+from functools import cache, partial
 from statistics import fmean
 from typing import NamedTuple
 
@@ -14,6 +14,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from snnquant.quantization import Rule
+from snnquant.quantization.backward import quantized_errors
+from snnquant.quantization.plan import ErrorMaker, OptimizerMaker
 
 TRAINING = 1200
 BATCH = 128
@@ -55,24 +57,37 @@ def train(
     rules: Sequence[Rule] = (),
     weight_decay: float = 1e-4,
     momentum: float = 0.95,
+    error: ErrorMaker | None = None,
+    make_optimizer: OptimizerMaker | None = None,
+    after_epoch: Callable[[], None] = lambda: None,
 ) -> None:
-    """Train by SGD in place; the rate falls to a tenth at 2/5 and 7/10, as BCGD's does."""
+    """Train in place, by SGD or the optimizer that is given.
+
+    The rate falls to a tenth at 2/5 and 7/10, as BCGD's does.
+    """
     torch.manual_seed(seed)
-    optimizer = torch.optim.SGD(
-        network.parameters(), lr=rate, momentum=momentum, weight_decay=weight_decay
+    sgd = partial(torch.optim.SGD, momentum=momentum, weight_decay=weight_decay)
+    optimizer = (
+        make_optimizer(network, rate, weight_decay)
+        if make_optimizer
+        else sgd(network.parameters(), lr=rate)
     )
     milestones = [2 * epochs // 5, 7 * epochs // 10]
     schedule = torch.optim.lr_scheduler.MultiStepLR(optimizer, milestones)
     images, classes = digits()[0]
     network.train()
-    for _ in range(epochs):
+    for epoch in range(epochs):
         losses = []
+        for rule in rules:
+            rule.before_epoch(epoch / epochs)
         for batch in torch.randperm(TRAINING).split(BATCH):
             optimizer.zero_grad()
-            loss = functional.cross_entropy(network(images[batch]), classes[batch])
-            loss.backward()
+            with quantized_errors(network, error):
+                loss = functional.cross_entropy(network(images[batch]), classes[batch])
+                loss.backward()
             losses.append(loss.item())
             for rule in rules:
+                rule.compare(partial(_loss, network, batch))
                 rule.before_step()
             optimizer.step()
             for rule in rules:
@@ -80,6 +95,13 @@ def train(
         schedule.step()
         for rule in rules:
             rule.after_epoch(fmean(losses))
+        after_epoch()
+
+
+@torch.no_grad()
+def _loss(network: nn.Module, batch: Tensor) -> float:
+    images, classes = digits()[0]
+    return functional.cross_entropy(network(images[batch]), classes[batch]).item()
 
 
 @torch.no_grad()

@@ -1,9 +1,9 @@
 """Study: PikeLPN's quantized norms and scales on `separable3d`, on Indian Pines.
 
-    python scripts/study/norms_and_shapes.py [--rows float uniform pikelpn ...] [--seeds 0 1]
+    python scripts/study/norms_and_shapes.py [--rows float plain pikelpn ...] [--seeds 0 1]
 
 A CNN with batch norms is trained, then trained again under each row's method with its norms left
-in place. ACEv2 counts 8-bit pixels. Every row and seed is kept in
+in place. ACEv2 counts 8-bit pixels on a window of its own. Every row and seed is kept in
 docs/results/methods/norms_and_shapes.jsonl and not computed again.
 """
 
@@ -33,7 +33,7 @@ from records import Record, Records
 
 FILE = Path("docs/results/methods/norms_and_shapes.jsonl")
 MODEL = ModelConfig(name="separable3d")
-EPOCHS, QUANTIZED_EPOCHS, RATE, BATCH, COUNTED = 6, 3, 2e-3, 64, 64
+EPOCHS, QUANTIZED_EPOCHS, RATE, BATCH, COUNTED = 5, 2, 2e-3, 64, 64
 ROWS: dict[str, MethodConfig | None] = {
     "float": None,
     "plain": PikeLPN(depthwise="uniform", scale_bits=32, norm_bits=32),
@@ -51,9 +51,9 @@ ROWS: dict[str, MethodConfig | None] = {
 
 
 @cache
-def data(seed: int) -> tuple[Scene, Split, Patches]:
-    """Return the scene, its split and its patches."""
-    scene = load_scene("indian_pines")
+def data(name: str, seed: int) -> tuple[Scene, Split, Patches]:
+    """Return a scene, its split and its patches."""
+    scene = load_scene(name)
     split = make_split(scene, SplitConfig(), MODEL.window, seed)
     normalisation = Normalisation.fit(scene, split.train)
     return scene, split, Patches(scene.cube, MODEL.window, normalisation)
@@ -64,9 +64,9 @@ def labels(scene: Scene, indices: np.ndarray) -> torch.Tensor:
     return torch.from_numpy(scene.labels.reshape(-1)[indices].astype(np.int64) - 1)
 
 
-def train(network: nn.Module, seed: int, epochs: int) -> None:
+def train(network: nn.Module, name: str, seed: int, epochs: int) -> None:
     """Train with AdamW and a one-cycle rate, in place."""
-    scene, split, patches = data(seed)
+    scene, split, patches = data(name, seed)
     torch.manual_seed(seed)
     optimizer = torch.optim.AdamW(network.parameters(), RATE, weight_decay=0.01)
     steps = epochs * (len(split.train) // BATCH)
@@ -87,9 +87,9 @@ def train(network: nn.Module, seed: int, epochs: int) -> None:
 
 
 @torch.no_grad()
-def accuracy(network: nn.Module, seed: int) -> float:
+def accuracy(network: nn.Module, name: str, seed: int) -> float:
     """Return the overall accuracy on the test pixels, %."""
-    scene, split, patches = data(seed)
+    scene, split, patches = data(name, seed)
     parts = np.array_split(split.test, 12)
     right = [
         (network(patches.gather(part)).argmax(1) == labels(scene, part)).sum() for part in parts
@@ -98,27 +98,27 @@ def accuracy(network: nn.Module, seed: int) -> float:
 
 
 @cache
-def trained(seed: int) -> nn.Module:
+def trained(name: str, seed: int) -> nn.Module:
     """Return the CNN in floating point."""
     torch.manual_seed(seed)
-    scene, _, _ = data(seed)
+    scene, _, _ = data(name, seed)
     network = build_model(MODEL, scene.bands, scene.classes, batch_norm=True)
-    train(network, seed, EPOCHS)
+    train(network, name, seed, EPOCHS)
     return network
 
 
-def measured(row: str, seed: int) -> Record:
+def measured(row: str, name: str, seed: int) -> Record:
     """Train one row and return its accuracy and ACEv2."""
-    _, split, patches = data(seed)
-    network = copy.deepcopy(trained(seed))
+    _, split, patches = data(name, seed)
+    network = copy.deepcopy(trained(name, seed))
     method = ROWS[row]
     if method is not None:
         quantize(network, method, Calibration(patches.gather(split.train[:128])))
-    train(network, seed, QUANTIZED_EPOCHS)
-    layers = measure(network, patches, split.val[:COUNTED], pixel_bits=8)
+    train(network, name, seed, QUANTIZED_EPOCHS)
+    layers = measure(network, patches, torch.from_numpy(split.val[:COUNTED]), pixel_bits=8)
     cost = COSTS.get("acev2")
     single = sum(cost.price(work.counts) for layer in layers for work in layer.elementwise)
-    return {"oa": accuracy(network, seed), "acev2": cost.of(layers), "single": single}
+    return {"oa": accuracy(network, name, seed), "acev2": cost.of(layers), "single": single}
 
 
 def main() -> None:
@@ -126,6 +126,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--rows", nargs="+", choices=ROWS, default=list(ROWS))
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
+    parser.add_argument("--scene", default="indian_pines")
     options = parser.parse_args()
     torch.set_num_threads(1)
     records = Records(FILE)
@@ -134,9 +135,9 @@ def main() -> None:
     for row in options.rows:
         runs = []
         for seed in options.seeds:
-            name = f"{row}, seed {seed}"
+            name = f"{options.scene}, {row}, seed {seed}"
             if name not in records:
-                records.add(name, measured(row, seed))
+                records.add(name, measured(row, options.scene, seed))
             runs.append(dict(records.get(name) or {}))
         oa, total, single = (
             statistics.mean(run[key] for run in runs) for key in ("oa", "acev2", "single")

@@ -208,9 +208,9 @@ def _header(values: dict[str, Any]) -> Header:
     """Return the typed header; headers without a method's name are of uniform quantization."""
     model, neuron, quantization = (values[name] for name in ("model", "neuron", "quantization"))
     grid = values.get("pixel_grid")
-    widths = None if model["widths"] is None else tuple(model["widths"])
+    lists = {name: tuple(value) for name, value in model.items() if isinstance(value, list)}
     return Header(
-        model=ModelConfig(**model | {"widths": widths}),
+        model=ModelConfig(**model | lists),
         bands=values["bands"],
         classes=values["classes"],
         scene_digest=values["scene_digest"],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-RUN = "runs/indian_pines-cnn32h-random-seed0"
+RUN = "runs/indian_pines-cnn1x1-random-seed0"
 
 EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
     "snnquant": (

@@ -38,6 +38,8 @@ Track = Annotated[
         help="Program to write curves and scores for: tensorboard (RUN/tensorboard) or mlflow "
         "(MLFLOW_TRACKING_URI, else RUN/mlruns); repeatable.",
         group=OUTPUT,
+        negative="",
+        show_default=False,
     ),
 ]
 RunFolder = Annotated[Path, Parameter(help="Folder of a run.")]

@@ -90,7 +90,7 @@ class ModelConfig:
     25
     """
 
-    name: Annotated[str, Parameter(name=("--model", "--architecture"))] = "cnn32h"
+    name: Annotated[str, Parameter(name=("--model", "--architecture"))] = "cnn1x1"
     """Network: one that `snnquant models` lists; for convert also FILE.py:CLASS."""
     window: int = None  # type: ignore[assignment]
     """Side of the square patch around a pixel, odd, in pixels; by default the network's own."""
@@ -102,8 +102,13 @@ class ModelConfig:
     widths: Annotated[tuple[int, ...] | None, Parameter(consume_multiple=True, negative="")] = None
     """Filters of each convolution that is not depthwise, of each block of resnet3d; by default the
     network's own."""
+    strides: Annotated[tuple[int, ...] | None, Parameter(consume_multiple=True, negative="")] = None
+    """Spectral stride of each convolution, 1 where it sees all bands; by default the network's
+    own."""
     dropout: float = 0.2
     """Share of the last hidden values dropped in training, 0 to below 1."""
+    population: int = 0
+    """Output neurons per class, whose mean is its score; 0 sums the last spikes without any."""
 
     def __post_init__(self) -> None:
         # The network's own values are filled in at once: a stored option always says all.
@@ -118,9 +123,13 @@ class ModelConfig:
         _check(self, "window", odd, "an odd number of pixels")
         _check(self, "components", self.components >= 0, "0 or more")
         _check(self, "dropout", 0 <= self.dropout < 1, "0 or more, below 1")
+        _check(self, "population", self.population >= 0, "0 or more")
+        own_outputs = self.population > 0 and self.is_own
+        require(not own_outputs, "--population", self.population, "0 for a network of your own")
         require_spectra(self.spectra)
-        positive = self.widths is None or all(width >= 1 for width in self.widths)
-        _check(self, "widths", positive, "1 or more each")
+        for name in ("widths", "strides"):
+            positive = all(value >= 1 for value in getattr(self, name) or ())
+            _check(self, name, positive, "1 or more each")
 
     @property
     def is_code(self) -> bool:
@@ -144,14 +153,15 @@ class ModelConfig:
         slopes = self.forms.count("log-derivative") if bands > 1 else 0  # one less than bands
         return bands * len(self.forms) - slopes
 
-    def filters(self, own: Sequence[int]) -> tuple[int, ...]:
-        """Return `widths`, or the network's own; raise InputError for another number of them."""
-        widths = tuple(own) if self.widths is None else self.widths
-        if len(widths) != len(own):
+    def per_layer(self, option: Literal["widths", "strides"], own: Sequence[int]) -> Sequence[int]:
+        """Return an option, or the network's own; raise InputError for another number of them."""
+        values: Sequence[int] = getattr(self, option) or own
+        if len(values) != len(own):
             raise InputError(
-                f"--widths: found {len(widths)} numbers, expected {len(own)} for model {self.name}"
+                f"--{option}: found {len(values)} numbers, expected {len(own)} for model "
+                f"{self.name}"
             )
-        return widths
+        return values
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -167,7 +177,7 @@ class NeuronConfig:
 
     neuron: str = "lif"
     """Neuron model: lif (leaky integrate-and-fire), or one that a plugin registers."""
-    time_steps: int = 5
+    time_steps: int = 2
     """Time steps T per classification."""
     reset: Literal["delayed", "same_step", "zero"] = "delayed"
     """Reset. delayed: V is subtracted a step later (ACE-SNN); same_step: at once; zero: to 0."""

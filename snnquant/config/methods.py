@@ -56,7 +56,7 @@ class About:
     summary: str = ""
     """One sentence; the first of the class's docstring where it is empty."""
     hooks: tuple[str, ...] = ("quantizer",)
-    """Kinds of hook: quantizer, estimator, pass, rule, cost, study."""
+    """Kinds of hook: quantizer, estimator, error, pass, rule, optimizer, cost, study."""
     cnn: str = "weights"
     """Quantized on a CNN."""
     snn: str = "weights"

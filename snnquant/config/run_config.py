@@ -171,7 +171,12 @@ def write_config(config: RunConfig) -> str:
     return "".join([*flat, *heading, *table])
 
 
-BEFORE: Mapping[str, Any] = {"validation": "pixels", "pixel_bits": 32}
+BEFORE: Mapping[str, Any] = {
+    "validation": "pixels",
+    "pixel_bits": 32,
+    "model": "cnn32h",
+    "time_steps": 5,
+}
 """Options whose defaults are not what runs did before them, with what these did."""
 
 

@@ -14,6 +14,7 @@ from snnquant.errors import InputError
 from snnquant.nn.kinds import BATCH_NORMS, CONVOLUTIONS, SYNAPSES
 from snnquant.nn.tracing import trace
 from snnquant.quantization import freeze
+from snnquant.quantization.quantized_norm import QuantizedNorm
 from snnquant.sampling import Normalisation
 
 
@@ -73,14 +74,12 @@ def fold_in_place(module: nn.Module, graph: fx.Graph) -> dict[str, str]:
         dense = isinstance(synapse, nn.Linear) and len(before.meta.get("shape", (0, 0))) == 2
         if not (dense or isinstance(synapse, CONVOLUTIONS)):
             continue
-        if hasattr(norm, "affine_form"):  # of a quantized norm, what it computes with
+        statistics: Any = norm.running_mean, norm.running_var, norm.eps, norm.weight, norm.bias
+        if isinstance(norm, QuantizedNorm):  # what it computes with
             scale, shift = norm.affine_form()
-            mean, variance, eps = torch.zeros_like(shift), torch.ones_like(scale), 0.0
-        else:
-            mean, variance, eps = norm.running_mean, norm.running_var, norm.eps
-            scale, shift = norm.weight, norm.bias
+            statistics = torch.zeros_like(shift), torch.ones_like(scale), 0.0, scale, shift
         synapse.weight, synapse.bias = fuse_conv_bn_weights(
-            synapse.weight, synapse.bias, mean, variance, eps, scale, shift
+            synapse.weight, synapse.bias, *statistics
         )
         module.set_submodule(node.target, nn.Identity())
         folded[node.target] = before.target

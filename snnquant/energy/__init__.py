@@ -13,7 +13,13 @@ from snnquant.energy.counts import (
 from snnquant.energy.efforts import Ace, AceV2, NsAce
 from snnquant.energy.elementwise import Elementwise
 from snnquant.energy.matrix_price import with_front_end
-from snnquant.energy.on_chip import chip_energies, find_chip
+from snnquant.energy.on_chip import (
+    NetworkInMemory,
+    chip_breakdown,
+    chip_energies,
+    find_chip,
+    network_in_memory,
+)
 from snnquant.energy.operand_widths import FLOAT32, Counts, Operation, Width
 from snnquant.energy.to_pim_sim import (
     find_hardware,
@@ -33,17 +39,20 @@ __all__ = [
     "Counts",
     "Elementwise",
     "LayerActivity",
+    "NetworkInMemory",
     "NsAce",
     "Observation",
     "Operation",
     "Width",
     "WidthTable",
     "add_cost",
+    "chip_breakdown",
     "chip_energies",
     "find_chip",
     "find_hardware",
     "load_costs",
     "measure",
+    "network_in_memory",
     "observe",
     "operations",
     "price_first_layer",

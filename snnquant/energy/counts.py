@@ -56,7 +56,8 @@ class LayerActivity:
     distances: int = 0
     """Exponents in use of weights that are powers of two; 0 for other weights."""
     terms: float = 1.0
-    """Numbers that a weight is the sum of, a mean over the output channels."""
+    """Numbers that a weight is the sum of, a mean over the output channels; less than 1 where
+    weights were removed."""
     input_mean: float | None = None
     """Mean magnitude of analog inputs that are not 0, over the largest; None of spikes."""
     active_share: float | None = None

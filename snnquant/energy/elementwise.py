@@ -47,6 +47,7 @@ from snnquant.quantization import (
     weight_codes,
     weight_quantizer,
 )
+from snnquant.quantization.masked import MaskedWeight
 from snnquant.spiking import (
     FLOATING,
     LIF,
@@ -113,7 +114,8 @@ class Stored(NamedTuple):
     distances: int = 0
     """Exponents in use of weights that are powers of two; 0 for other weights."""
     terms: float = 1.0
-    """Numbers that a weight is the sum of, a mean over the output channels."""
+    """Numbers that a weight is the sum of, a mean over the output channels; less than 1 where
+    weights were removed."""
 
     @classmethod
     def of(cls, synapse: nn.Module) -> Stored:
@@ -122,6 +124,8 @@ class Stored(NamedTuple):
         if quantizer is None:
             return cls(None)
         stored = cls(quantizer.bits)
+        if isinstance(quantizer, MaskedWeight):  # no input meets a weight that was removed
+            return cls(quantizer.bits, terms=float(quantizer.mask.mean()))
         try:
             codes = weight_codes(synapse)
         except InputError:  # levels that say nothing of themselves

@@ -12,6 +12,7 @@ from snnquant.nn.convolutions import Conv2d, Conv3d
 from snnquant.nn.kinds import MAX_POOLS
 from snnquant.quantization import freeze
 from snnquant.quantization.activations import QuantizedReLU
+from snnquant.quantization.allocated_activations import AllocatedReLU
 from snnquant.sampling import Normalisation
 from snnquant.sampling.spectra import FLAT
 from snnquant.spiking import (
@@ -158,6 +159,10 @@ class PlainQuantizedReLU(QuantizedReLU):
         return self.codes(x / self.step) * self.step
 
 
+class PlainAllocatedReLU(PlainQuantizedReLU, AllocatedReLU):
+    """An `AllocatedReLU` as plain operations on numbers."""
+
+
 ADAPTIVE = (
     *(nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d, nn.AdaptiveAvgPool3d),
     *(nn.AdaptiveMaxPool1d, nn.AdaptiveMaxPool2d, nn.AdaptiveMaxPool3d),
@@ -167,6 +172,7 @@ PLAIN: dict[type[nn.Module], type[nn.Module]] = {
     Conv3d: nn.Conv3d,
     LIF: UnrolledLIF,
     QuantizedReLU: PlainQuantizedReLU,
+    AllocatedReLU: PlainAllocatedReLU,
     **{kind: type(kind.__name__, (WindowedPool, kind), {}) for kind in ADAPTIVE},
 }
 """Plain stand-ins for modules whose operations are arranged for speed."""

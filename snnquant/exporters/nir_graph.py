@@ -22,7 +22,7 @@ from snnquant.exporters.preparation import frozen, identifiers, sample_shapes
 from snnquant.io import replacing, require_extra
 from snnquant.nn import INPUT
 from snnquant.nn.kinds import CONVOLUTIONS, DROPOUTS
-from snnquant.nn.wiring import Reshape, WeightedSum
+from snnquant.nn.wiring import PopulationMean, Reshape, WeightedSum
 from snnquant.spiking import LIF, Reset, SpikingNetwork, unknown_reset
 
 DT = 1e-4
@@ -159,6 +159,8 @@ class _Writer:
             return self._neurons(layer, before)
         if isinstance(layer, nn.Linear) and len(before) == 1:
             return self.nir.Affine(_array(layer.weight), _bias(layer))
+        if isinstance(layer, PopulationMean) and len(before) == 1:
+            return self.nir.Linear(_array(layer.matrix(before[0])))
         if isinstance(layer, CONVOLUTIONS) and layer.padding_mode == "zeros":
             convolution = self._convolution(layer, before)
             if convolution is not None:

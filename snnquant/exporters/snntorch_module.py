@@ -254,6 +254,8 @@ def _wiring(kind: str, settings: Mapping[str, Any], sources: list[str]) -> str |
         return " + ".join(f"{float(weight)!r} * {source}" for weight, source in terms)
     if kind == "Concatenate":
         return f"torch.cat([{', '.join(sources)}], {settings['axis']!r})"
+    if kind == "PopulationMean":
+        return f"{first}.unflatten(1, (-1, {settings['size']!r})).mean(2)"
     if kind == "Mean":
         return f"{first}.mean({settings['axes']!r}, keepdim={settings['keep']!r})"
     if kind == "Permute":

@@ -12,6 +12,7 @@ from snnquant.errors import InputError
 from snnquant.models.published import PUBLISHED, build_published
 from snnquant.models.residual import RESIDUAL_TABLES, build_residual
 from snnquant.nn.convolutions import Conv2d, Conv3d
+from snnquant.nn.wiring import PopulationMean
 
 
 class Convolution(NamedTuple):
@@ -95,13 +96,14 @@ def build_model(
 ) -> nn.Module:
     """Build the CNN that maps patches [N, 1, bands, window, window] to logits [N, classes].
 
-    Modules are named conv1, norm1, relu1, ..., fold, flatten, dropout, classifier. A kernel larger
-    than the rest of the spectrum or the window shrinks to it. The network is an `nn.Sequential`, or
-    a `GraphNetwork` where layers are added up.
+    Modules are named conv1, norm1, relu1, ..., fold, flatten, dropout, classifier, and, with output
+    neurons, relu_population, population. A kernel larger than the rest of the spectrum or the
+    window shrinks to it. The network is an `nn.Sequential`, or a `GraphNetwork` where layers are
+    added up.
 
     Args:
         config: Name of an own or a published network, its window (pixels), principal components,
-            filters and dropout.
+            filters, dropout and output neurons per class.
         bands: Bands of the scene. Where the configuration has fewer principal components, the
             patches have these instead.
         classes: Number of classes.
@@ -112,8 +114,9 @@ def build_model(
         The network with random weights, in training mode.
 
     Raises:
-        InputError: Where `widths` does not name every convolution, where the window or the spectrum
-            is too small for a layer, and for a network of the user's own.
+        InputError: Where `widths` or `strides` do not name every convolution, a stride is not
+            possible, the window or the spectrum is too small for a layer, and for a network of the
+            user's own.
 
     Example:
         >>> import torch
@@ -127,30 +130,41 @@ def build_model(
         raise InputError(
             f"--model: found {config.name}, which only convert takes, with its weights"
         )
-    bands = config.inputs(bands)
+    bands, outputs = config.inputs(bands), classes * max(1, config.population)
     if config.name in PUBLISHED:
-        return build_published(config, bands, classes, batch_norm=batch_norm)
-    if config.name in RESIDUAL_TABLES:
-        return build_residual(config, bands, classes, batch_norm=batch_norm)
-    return _build_chain(config, bands, classes, batch_norm=batch_norm)
+        network: nn.Module = build_published(config, bands, outputs, batch_norm=batch_norm)
+    elif config.name in RESIDUAL_TABLES:
+        return build_residual(config, bands, outputs, batch_norm=batch_norm)
+    else:
+        network = _build_chain(config, bands, outputs, batch_norm=batch_norm)
+    if config.population:
+        network.add_module("relu_population", nn.ReLU())
+        network.add_module("population", PopulationMean(config.population))
+    return network
 
 
 def _build_chain(
-    config: ModelConfig, bands: int, classes: int, *, batch_norm: bool
+    config: ModelConfig, bands: int, outputs: int, *, batch_norm: bool
 ) -> nn.Sequential:
     """Build a network of `OWN_TABLES`."""
     table = OWN_TABLES[config.name]
     defaults = [row.filters for row in table if row.filters is not None]
-    widths = iter(config.filters(defaults))
+    widths = iter(config.per_layer("widths", defaults))
+    strides = config.per_layer("strides", [row.spectral_stride for row in table])
     modules: OrderedDict[str, nn.Module] = OrderedDict()
     channels, depth, side = 1, bands, config.window
-    for i, row in enumerate(table, start=1):
+    for i, (row, step) in enumerate(zip(table, strides, strict=True), start=1):
         width, groups = (channels, channels) if row.filters is None else (next(widths), 1)
         spatial = min(row.spatial_kernel, side)
         side -= spatial - 1
+        if step > 1 and row.spectral_kernel in (None, ALL_BANDS):
+            raise InputError(
+                f"--strides: found {step} for conv{i} of {config.name}, which sees all bands, "
+                "expected 1"
+            )
         if row.spectral_kernel is not None:
             spectral = min(row.spectral_kernel, depth)
-            stride = min(row.spectral_stride, spectral)
+            stride = min(step, spectral)
             depth = (depth - spectral) // stride + 1
             kernel, steps = (spectral, spatial, spatial), (stride, 1, 1)
             modules[f"conv{i}"] = Conv3d(channels, width, kernel, steps, groups=groups)
@@ -169,5 +183,5 @@ def _build_chain(
         modules["mean"], side = nn.AvgPool2d(side), 1
     modules["flatten"] = nn.Flatten()
     modules["dropout"] = nn.Dropout(config.dropout)
-    modules["classifier"] = nn.Linear(channels * max(depth, 1) * side**2, classes)
+    modules["classifier"] = nn.Linear(channels * max(depth, 1) * side**2, outputs)
     return nn.Sequential(modules)

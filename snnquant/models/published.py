@@ -192,8 +192,15 @@ def build_published(
         raise InputError(
             f"--window: found {config.window}, expected 1: model {config.name} takes one spectrum"
         )
+    if config.strides is not None:
+        raise InputError(
+            f"--strides: found {len(config.strides)} numbers, expected none: those of "
+            f"{config.name} are published"
+        )
     rows = PUBLISHED[config.name].rows(bands)
-    widths = iter(config.filters([row.filters for row in rows if isinstance(row, Convolution)]))
+    widths = iter(
+        config.per_layer("widths", [row.filters for row in rows if isinstance(row, Convolution)])
+    )
     modules: OrderedDict[str, nn.Module] = OrderedDict()
     shape: tuple[int, ...] = (1, bands, config.window, config.window)
     for row in rows:

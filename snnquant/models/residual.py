@@ -11,7 +11,7 @@ from torch import nn
 from snnquant.config import ModelConfig
 from snnquant.nn.convolutions import Conv3d
 from snnquant.nn.graph import GraphNetwork
-from snnquant.nn.wiring import Sum
+from snnquant.nn.wiring import PopulationMean, Sum
 
 
 class Plain(NamedTuple):
@@ -41,42 +41,46 @@ RESIDUAL_TABLES: Mapping[str, tuple[Plain | Block, ...]] = {
 
 
 def build_residual(
-    config: ModelConfig, bands: int, classes: int, *, batch_norm: bool
+    config: ModelConfig, bands: int, outputs: int, *, batch_norm: bool
 ) -> GraphNetwork:
-    """Build a network of `RESIDUAL_TABLES`: patches [N, 1, bands, w, w] to logits [N, classes].
+    """Build a network of `RESIDUAL_TABLES`: patches [N, 1, bands, w, w] to outputs [N, K].
 
     Layers of block 3 are named conv3a, relu3a, conv3b, shortcut3, add3 and relu3; a batch norm is
-    named as its convolution, with norm_ before it. `widths` names every row of the table.
+    named as its convolution, with norm_ before it. `widths` and `strides` name every row of the
+    table.
     """
     table = RESIDUAL_TABLES[config.name]
-    widths = config.filters([row.filters for row in table])
+    widths = config.per_layer("widths", [row.filters for row in table])
+    strides = config.per_layer("strides", [row.spectral_stride for row in table])
     network = _Layers(batch_norm)
     channels, depth, side = 1, bands, config.window
-    for i, (row, width) in enumerate(zip(table, widths, strict=True), start=1):
+    for i, (row, width, step) in enumerate(zip(table, widths, strides, strict=True), start=1):
         if isinstance(row, Plain):
             spatial, spectral = min(row.spatial_kernel, side), min(row.spectral_kernel, depth)
-            stride = min(row.spectral_stride, spectral)
+            stride = min(step, spectral)
             side, depth = side - spatial + 1, (depth - spectral) // stride + 1
             kernel, steps = (spectral, spatial, spatial), (stride, 1, 1)
             network.convolve(f"conv{i}", Conv3d(channels, width, kernel, steps))
         else:
-            before, steps = network.last, (row.spectral_stride, 1, 1)
-            padded = {"padding": (1, 0, 0)}
-            first = Conv3d(channels, width, (3, 1, 1), steps, **padded)
+            before, steps = network.last, (step, 1, 1)
+            first = Conv3d(channels, width, (3, 1, 1), steps, padding=(1, 0, 0))
             network.convolve(f"conv{i}a", first)
             network.add(f"relu{i}a", nn.ReLU())
-            branch = network.convolve(f"conv{i}b", Conv3d(width, width, (3, 1, 1), **padded))
-            if width != channels or row.spectral_stride > 1:
-                before = network.convolve(
-                    f"shortcut{i}", Conv3d(channels, width, 1, steps), before
-                )
+            branch = network.convolve(
+                f"conv{i}b", Conv3d(width, width, (3, 1, 1), padding=(1, 0, 0))
+            )
+            if width != channels or step > 1:
+                before = network.convolve(f"shortcut{i}", Conv3d(channels, width, 1, steps), before)
             network.add(f"add{i}", Sum([1.0, 1.0]), branch, before)
-            depth = (depth - 1) // row.spectral_stride + 1
+            depth = (depth - 1) // step + 1
         network.add(f"relu{i}", nn.ReLU())
         channels = width
     network.add("flatten", nn.Flatten())
     network.add("dropout", nn.Dropout(config.dropout))
-    network.add("classifier", nn.Linear(channels * depth * side**2, classes))
+    network.add("classifier", nn.Linear(channels * depth * side**2, outputs))
+    if config.population:
+        network.add("relu_population", nn.ReLU())
+        network.add("population", PopulationMean(config.population))
     return GraphNetwork(network.layers, network.inputs)
 
 

@@ -77,7 +77,7 @@ class Conv3d(nn.Conv3d):
             spectra = functional.conv2d(
                 input.flatten(3), weight.flatten(3), bias, (step, 1), groups=self.groups
             )
-            return spectra.unflatten(3, input.shape[3:])
+            return spectra.view(*spectra.shape[:3], *input.shape[3:])
         return None
 
 

@@ -19,7 +19,7 @@ from snnquant.io import one_line
 from snnquant.nn.convolutions import Conv2d, Conv3d
 from snnquant.nn.hooks import recording
 from snnquant.nn.kinds import AVERAGE_POOLS, DROPOUTS, MAX_POOLS, PADS
-from snnquant.nn.wiring import Concatenate, Mean, Permute, Reshape, Sum
+from snnquant.nn.wiring import Concatenate, Mean, Permute, PopulationMean, Reshape, Sum
 
 INPUT = "input"
 """The network's own input among the names that a layer takes its inputs from."""
@@ -100,7 +100,7 @@ GRAPH_LAYERS: dict[str, type[nn.Module]] = {
     kind.__name__: kind
     for kind in (
         *(nn.Conv1d, Conv2d, Conv3d, nn.Linear, nn.ReLU, nn.Hardtanh, nn.Identity),
-        *(nn.Flatten, nn.Unflatten, Permute, Reshape, Concatenate, Mean, Sum),
+        *(nn.Flatten, nn.Unflatten, Permute, Reshape, Concatenate, PopulationMean, Mean, Sum),
         *(*DROPOUTS, *AVERAGE_POOLS, *MAX_POOLS, *PADS, nn.Upsample),
     )
 }

@@ -62,7 +62,7 @@ def layer_table(model: nn.Module, example: Tensor) -> list[LayerInfo]:
         >>> from snnquant.config import ModelConfig
         >>> from snnquant.models import build_model
         >>> from snnquant.nn import layer_table
-        >>> cnn = build_model(ModelConfig(), bands=103, classes=9)
+        >>> cnn = build_model(ModelConfig(name="cnn32h"), bands=103, classes=9)
         >>> for row in layer_table(cnn, torch.zeros(1, 1, 103, 5, 5)):
         ...     print(row.name, row.kind, row.output_shape, row.mac)
         conv1 conv3d (8, 25, 3, 3) 113400

@@ -16,14 +16,14 @@ from snnquant.errors import InputError
 from snnquant.io import one_line
 from snnquant.nn.graph import Graph
 from snnquant.nn.kinds import SYNAPSES
-from snnquant.nn.wiring import Concatenate, Mean, Permute, Reshape, Reshaped
+from snnquant.nn.wiring import Concatenate, Mean, Permute, PopulationMean, Reshape, Reshaped
 
 BATCH = 3
 """Samples that the shapes are taken with: few axes of a network have just this length."""
 LIBRARY = str(Path(torch.__file__).parent)
 OURS = (__file__, inspect.getfile(Graph), inspect.getfile(Reshaped))
 """Files that are no part of a user's source."""
-LEAVES = (*SYNAPSES, Concatenate, Mean, Permute, Reshape)
+LEAVES = (*SYNAPSES, Concatenate, Mean, Permute, PopulationMean, Reshape)
 
 
 class Leaf(nn.Module):

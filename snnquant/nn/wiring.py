@@ -124,6 +124,30 @@ class Mean(nn.Module):
         return f"axes={self.axes}, keep={self.keep}"
 
 
+class PopulationMean(Mean):
+    """Mean over `size` neighbouring channels: the score of a class with that many neurons."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__((2,), keep=False)
+        self.size = size
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Reduce channels [N, size C, ...] to [N, C, ...]."""
+        return self.grouped(x).mean(2)
+
+    def grouped(self, x: Tensor) -> Tensor:
+        """Return [N, size C, ...] as [N, C, size, ...]."""
+        return x.reshape(x.shape[0], -1, self.size, *x.shape[2:])
+
+    def matrix(self, channels: int) -> Tensor:
+        """Return the weights [C, size C] of the dense layer that computes the same."""
+        return torch.eye(channels // self.size).repeat_interleave(self.size, 1) / self.size
+
+    def extra_repr(self) -> str:
+        """Return the size, for ``print(model)``."""
+        return f"size={self.size}"
+
+
 class Reshaped(nn.Module):
     """A network of patches [N, 1, B, h, w] around one that takes them in another layout.
 

@@ -61,7 +61,7 @@ def evaluate_across(run: Run, scene: Scene, *, resample: bool = False) -> Across
     >>> from snnquant.scenes import load_scene
     >>> config = RunConfig(
     ...     scene="synthetic:24x24x16",
-    ...     model=ModelConfig(widths=(2, 2, 2, 2)),
+    ...     model=ModelConfig(widths=(2, 2)),
     ...     training=TrainingConfig(cnn_epochs=1),
     ... )
     >>> with TemporaryDirectory() as folder:

@@ -80,12 +80,12 @@ class SpikingClassifier:
 
     def __init__(
         self,
-        model: str = "cnn32h",
+        model: str = "cnn1x1",
         *,
         window: int | None = None,
         components: int | None = None,
         bits: int = 6,
-        time_steps: int = 5,
+        time_steps: int = 2,
         cnn_epochs: int = 40,
         snn_epochs: int = 80,
         batch_size: int = 64,

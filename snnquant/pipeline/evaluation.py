@@ -28,7 +28,7 @@ from snnquant.pipeline.prices import (
 from snnquant.pipeline.readouts import choose_readout, judge, keep_readouts
 from snnquant.pipeline.rival import compare_with_twin
 from snnquant.pipeline.run import Run
-from snnquant.pipeline.run_start import activation_width
+from snnquant.pipeline.run_start import KEY_MAP, activation_width
 from snnquant.pipeline.scene_map import (
     PATCHES_AT_ONCE,
     integer_network,
@@ -73,7 +73,7 @@ def evaluate(run: Run) -> RunMetrics:
     >>> from snnquant.pipeline.stages import train_cnn
     >>> config = RunConfig(
     ...     scene="synthetic:24x24x16",
-    ...     model=ModelConfig(widths=(2, 2, 2, 2)),
+    ...     model=ModelConfig(widths=(2, 2)),
     ...     training=TrainingConfig(cnn_epochs=1),
     ... )
     >>> with TemporaryDirectory() as folder:
@@ -172,7 +172,8 @@ def energy_by_layer(run: Run) -> list[dict[str, Any]]:
 def _scene(run: Run) -> SceneMetrics:
     scene = run.scene
     labelled = int((scene.labels > 0).sum())
-    return SceneMetrics(scene.name, scene.cube.shape, labelled, scene.class_names)
+    names = scene.class_names
+    return SceneMetrics(scene.name, scene.cube.shape, labelled, names, own=run.scene_is_own)
 
 
 def _model(run: Run, observed: Mapping[Network, Observed]) -> ModelMetrics:
@@ -188,6 +189,7 @@ def _model(run: Run, observed: Mapping[Network, Observed]) -> ModelMetrics:
         ),
         activation_bits=activation_width(quantized.checkpoint.network if quantized else None),
         pixel_bits=run.normalisation.bits,
+        imported=(run.path / KEY_MAP).exists(),
     )
 
 

@@ -9,11 +9,12 @@ from typing import Any
 from torch import nn
 
 from snnquant.config import TrainingConfig
+from snnquant.pipeline.durations import timing
 from snnquant.pipeline.run import Run
-from snnquant.pipeline.run_start import unlabelled, write_history
+from snnquant.pipeline.run_start import FIGURES, unlabelled, write_figures, write_history
 from snnquant.pipeline.tracked import track_epoch, track_options
 from snnquant.quantization import Plan, Rule
-from snnquant.training import Epoch, SpikePenalty, Stage, Teacher, steps_per_epoch, train
+from snnquant.training import Epoch, SpikePenalty, Stage, Teacher, adamw, steps_per_epoch, train
 
 
 def fit(
@@ -32,8 +33,8 @@ def fit(
         network: CNN or SNN, trained in place.
         stage: Name, epochs and peak learning rate.
         teacher: Source of soft labels, if any.
-        plan: Plan of a quantization method, which adds its rules and replaces options by its
-            recipe.
+        plan: Plan of a quantization method, which adds its rules, quantizers of errors and
+            optimizer, and replaces options by its recipe.
         penalised: Whether `--spike-penalty` and `--spike-target` hold for the network.
 
     Raises:
@@ -55,22 +56,29 @@ def fit(
         rules.append(penalty)
     run.progress(stage.name, 0, stage.epochs, remark_of_recipe)
     track_options(run)
-    history = train(
-        network,
-        run.samples(run.split.train),
-        run.samples(run.split.val),
-        stage,
-        settings,
-        run.state_file(stage.name),
-        seed=run.config.seed,
-        teacher=teacher,
-        unlabelled=unlabelled(run.config, run.scene) if teacher is not None else None,
-        penalty=penalty,
-        rules=rules,
-        on_epoch=report,
-    )
+    with timing(run, stage.name):
+        history = train(
+            network,
+            run.samples(run.split.train),
+            run.samples(run.split.val),
+            stage,
+            settings,
+            run.state_file(stage.name),
+            seed=run.config.seed,
+            teacher=teacher,
+            unlabelled=unlabelled(run.config, run.scene) if teacher is not None else None,
+            penalty=penalty,
+            rules=rules,
+            error=plan.error,
+            optimizer=plan.optimizer or adamw,
+            on_epoch=report,
+        )
     write_history(run.path / "history.csv", stage.name, history)
-    run.progress(stage.name, stage.epochs, stage.epochs, f"{len(history)} epochs")
+    figures = {name: value for rule in rules for name, value in rule.figures().items()}
+    if figures:
+        write_figures(run.path / FIGURES, stage.name, figures)
+    remarks = [f"{len(history)} epochs", *(f"{name} {v:.4g}" for name, v in figures.items())]
+    run.progress(stage.name, stage.epochs, stage.epochs, ", ".join(remarks))
 
 
 def _with_recipe(

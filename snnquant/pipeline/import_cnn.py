@@ -86,7 +86,7 @@ def import_cnn(run: Run, file: Path, reading: Reading = DEFAULT) -> list[str]:
         InputError: If the file holds no CNN for this run; nothing is written then.
 
     >>> from tempfile import TemporaryDirectory
-    >>> config = RunConfig(scene="synthetic:24x24x16", model=ModelConfig(widths=(2, 2, 2, 2)))
+    >>> config = RunConfig(scene="synthetic:24x24x16", model=ModelConfig(widths=(2, 2)))
     >>> with TemporaryDirectory() as folder:
     ...     run = Run.create(config, Path(folder) / "run")
     ...     cnn = build_model(config.model, run.scene.bands, run.scene.classes)
@@ -123,8 +123,7 @@ def import_cnn(run: Run, file: Path, reading: Reading = DEFAULT) -> list[str]:
         network, more = graph.network, graph.remarks
         _save(run, network, key_map.to_dict() | found)
         return [*remarks, *more, *key_map.lines(), UNKNOWN]
-    if isinstance(network, nn.Sequential):
-        network = fold_batch_norm(network)
+    network = fold_batch_norm(network)
     outputs = run.scene.classes
     candidate = Candidate("N, 1, bands, window, window", network.eval(), outputs)
     _, normalisation, (_, *more) = choose(run, [candidate])

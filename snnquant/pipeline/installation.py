@@ -49,7 +49,7 @@ def examine() -> dict[str, Any]:
     return {
         "versions": versions,
         "threads": threads,
-        "processor": _processor(),
+        "processor": processor(),
         "gpu": gpu,
         "data": _data(broken),
         "disk": _disk(),
@@ -62,13 +62,14 @@ def examine() -> dict[str, Any]:
 def _versions(broken: list[str]) -> dict[str, str | None]:
     found: dict[str, str | None] = {"python": platform.python_version()}
     for name in ("snnquant", *CORE):
-        found[name] = _version(name)
+        found[name] = version(name)
         if found[name] is None and name != "snnquant":
             broken.append(f"{name}: not installed, expected it: pip install {name}")
     return found
 
 
-def _version(distribution: str) -> str | None:
+def version(distribution: str) -> str | None:
+    """Return the installed version of a distribution; None where it is missing."""
     try:
         return metadata.version(distribution)
     except metadata.PackageNotFoundError:
@@ -96,7 +97,8 @@ def _torch(broken: list[str]) -> tuple[dict[str, Any], dict[str, Any]]:
     return threads, gpu
 
 
-def _processor() -> dict[str, Any]:
+def processor() -> dict[str, Any]:
+    """Return name, architecture, system and features of the processor."""
     name, flags = platform.processor() or platform.machine(), set[str]()
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
@@ -177,7 +179,7 @@ def extras() -> list[dict[str, Any]]:
         by_extra.setdefault(extra, []).append(distribution)
     found = []
     for extra, distributions in sorted(by_extra.items()):
-        installed = {name: _version(name) for name in distributions}
+        installed = {name: version(name) for name in distributions}
         missing = [name for name, version in installed.items() if version is None]
         found.append(
             {

@@ -24,7 +24,7 @@ from snnquant.energy import (
 from snnquant.inference import dense_form
 from snnquant.pipeline.run import Run
 from snnquant.pipeline.run_start import batch_size_for, twin_method
-from snnquant.report.run_metrics import FirstLayerMetrics, Gain, OperationCount
+from snnquant.report.run_metrics import FirstLayerMetrics, Gain, LayerEnergy, OperationCount
 from snnquant.stored_networks import Network
 from snnquant.training import Samples
 
@@ -90,7 +90,7 @@ def energies(run: Run, observed: Mapping[Network, Observed]) -> dict[str, Any]:
     )
     if dense_form(cnn.network, run.patches.bands, run.config.model.window):
         found["map_"] = {name: shared_between_windows(rows) for name, rows in activity.items()}
-    values: dict[str, Any] = {}
+    values: dict[str, Any] = {"energy_by_layer": _by_layer(activity, found.get("map_"))}
     for place, layers_by_network in found.items():
         for quantity in ("energy_pj", "energy_ratio", "effort", "effort_ratio"):
             values[f"{place}{quantity}"] = {}
@@ -106,6 +106,25 @@ def energies(run: Run, observed: Mapping[Network, Observed]) -> dict[str, Any]:
                     if not name.spiking
                 }
     return values
+
+
+def _by_layer(
+    single: Mapping[Network, list[LayerActivity]],
+    in_map: Mapping[Network, list[LayerActivity]] | None,
+) -> dict[str, tuple[LayerEnergy, ...]]:
+    tables = [costs for costs in load_costs() if costs.unit == "pJ"]
+
+    def priced_by(layer: LayerActivity) -> dict[str, float]:
+        return {costs.name: costs.of([layer]) for costs in tables}
+
+    found = {}
+    for name, layers in single.items():
+        shared = [None] * len(layers) if in_map is None else [*map(priced_by, in_map[name])]
+        found[str(name)] = tuple(
+            LayerEnergy(layer.info.name.removeprefix("layers."), priced_by(layer), of_map)
+            for layer, of_map in zip(layers, shared, strict=True)
+        )
+    return found
 
 
 def by_width(layers: list[LayerActivity]) -> tuple[OperationCount, ...]:

@@ -223,6 +223,15 @@ class Run:
         return KeptScene(self.path, self.data) if (self.path / SOURCE_FILE).exists() else None
 
     @property
+    def scene_is_own(self) -> bool:
+        """True for a scene built in Python or described by a card of the user's."""
+        kept = self._kept_scene
+        if kept is None:
+            return self.config.scene == SCENE_FILE or self.config.scene.endswith(".toml")
+        values = kept.values()
+        return "card" not in values or bool(values["own"])
+
+    @property
     def hardware(self) -> str:
         """Name or file of the in-memory hardware; the run folder's copy of a file."""
         kept = self.path / HARDWARE_FILE

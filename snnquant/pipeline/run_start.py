@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import math
 from collections.abc import Collection
 from dataclasses import asdict, fields, replace
@@ -19,7 +20,7 @@ from snnquant.config.methods import ACTIVATION_BITS, MethodConfig
 from snnquant.config.options import STAGES
 from snnquant.config.scaling_names import MERGED_SHRINKAGE, WITHIN_CLASS
 from snnquant.errors import InputError
-from snnquant.io import replacing
+from snnquant.io import replacing, write_json
 from snnquant.models import spans_all_bands
 from snnquant.nn import layer_table
 from snnquant.quantization import activation_bits
@@ -155,6 +156,23 @@ def write_history(path: Path, stage: str, history: list[Epoch]) -> None:
         rows += [asdict(row) for row in history]
         order = {network.stage: place for place, network in enumerate(Network)}
         writer.writerows(sorted(rows, key=lambda row: order[row["stage"]]))
+
+
+FIGURES = "training.json"
+"""File of what the rules of quantization methods report of their trainings."""
+
+
+def write_figures(path: Path, stage: str, figures: dict[str, float]) -> None:
+    """Put a stage's figures into training.json, replacing those it held."""
+    write_json(path, read_figures(path) | {stage: figures})
+
+
+def read_figures(path: Path) -> dict[str, dict[str, float]]:
+    """Return the figures of a training.json by stage; a missing file has none."""
+    found: dict[str, dict[str, float]] = {}
+    if path.exists():
+        found = json.loads(path.read_text(encoding="utf-8"))
+    return found
 
 
 def unlabelled(config: RunConfig, scene: Scene) -> torch.Tensor | None:

@@ -88,7 +88,7 @@ def draw_map(
     >>> from snnquant.pipeline.stages import train_cnn
     >>> config = RunConfig(
     ...     scene="synthetic:24x24x16",
-    ...     model=ModelConfig(widths=(2, 2, 2, 2)),
+    ...     model=ModelConfig(widths=(2, 2)),
     ...     training=TrainingConfig(cnn_epochs=1),
     ... )
     >>> with TemporaryDirectory() as folder:

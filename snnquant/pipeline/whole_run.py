@@ -28,7 +28,7 @@ def run_all(run: Run) -> RunMetrics:
     >>> from snnquant.config import ModelConfig, RunConfig, TrainingConfig
     >>> config = RunConfig(
     ...     scene="synthetic:24x24x16",
-    ...     model=ModelConfig(widths=(2, 2, 2, 2)),
+    ...     model=ModelConfig(widths=(2, 2)),
     ...     training=TrainingConfig(cnn_epochs=1, quantized_epochs=1, snn_epochs=1),
     ... )
     >>> with TemporaryDirectory() as folder:

@@ -26,9 +26,11 @@ from snnquant.quantization.estimators import (
     fake_quantize,
     straight_through,
 )
+from snnquant.quantization.gradient_clipping import GradientClipping
 from snnquant.quantization.grids import Grid
 from snnquant.quantization.plan import (
     Calibration,
+    ErrorQuantizer,
     LayerPlace,
     Pass,
     Plan,
@@ -45,6 +47,8 @@ __all__ = [
     "Calibration",
     "Cells",
     "Codes",
+    "ErrorQuantizer",
+    "GradientClipping",
     "Grid",
     "LayerPlace",
     "MethodConfig",

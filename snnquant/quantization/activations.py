@@ -157,10 +157,18 @@ class ActivationQuantizer(Leaf):
             raise InputError("activation quantizer: found bcgd for signed values, expected lsq")
         self.bits, self.quantizer, self.rule = bits, quantizer, _RULES[quantizer]
         self.estimator = estimator
-        self.high = 2 ** (bits - self.signed) - 1
-        self.low = -self.high if self.signed else 0
         self.ceiling = nn.Parameter(torch.zeros(()))
         self._started = False
+
+    @property
+    def high(self) -> int:
+        """Largest code."""
+        return int(2 ** (self.bits - self.signed) - 1)
+
+    @property
+    def low(self) -> int:
+        """Smallest code."""
+        return -self.high if self.signed else 0
 
     @property
     def step(self) -> Tensor:

@@ -118,7 +118,7 @@ def install(model: nn.Module, config: MethodConfig) -> nn.Module:
 
 def _install(model: nn.Module, plan: Plan) -> nn.Module:
     _require_float(model)
-    places = _places(model)
+    places = layer_places(model)
     if not places:
         raise InputError(
             "quantization: found no convolution or linear layer, expected at least one"
@@ -210,7 +210,7 @@ def _run_passes(
         one(model, calibration)
 
 
-def _places(model: nn.Module) -> list[tuple[nn.Module, LayerPlace]]:
+def layer_places(model: nn.Module) -> list[tuple[nn.Module, LayerPlace]]:
     """Return every convolution and dense layer with its place, in the order of the model."""
     found = [(name, m) for name, m in model.named_modules() if isinstance(m, SYNAPSES)]
     places: list[tuple[nn.Module, LayerPlace]] = []

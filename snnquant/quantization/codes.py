@@ -108,5 +108,32 @@ class Terms:
         return self.terms[0]
 
 
-Codes: TypeAlias = Uniform | PowersOfTwo | Terms
+@dataclass(frozen=True, eq=False)
+class Logarithmic:
+    """Signs and fractional exponents: ``sign * scale * 2^(-exponent / steps)``.
+
+    >>> sign, exponent = torch.tensor([[1, 0, -1]]), torch.tensor([[8, 0, 0]])
+    >>> Logarithmic(sign, exponent, torch.tensor([[3.0]]), steps=8).decode()
+    tensor([[ 1.5000,  0.0000, -3.0000]])
+    """
+
+    sign: Tensor
+    """-1, 0 or 1, of the weight's shape."""
+    exponent: Tensor
+    """Whole exponents from 0, of the weight's shape; those of zeros say nothing."""
+    scale: Tensor
+    """Largest size per tensor [1, 1, ...] or per output channel [K, 1, ...]."""
+    steps: int
+    """Exponents per factor 2."""
+
+    def decode(self) -> Tensor:
+        """Return the weight that the network computes with, bit for bit."""
+        return self.sign * self.scale * torch.exp2(-self.exponent / self.steps)
+
+    def uniform(self) -> Uniform:
+        """Raise `InputError`: a logarithmic grid is no uniform one."""
+        raise InputError("weights: found codes on a logarithmic grid, " + INTEGER_ENGINE)
+
+
+Codes: TypeAlias = Uniform | PowersOfTwo | Terms | Logarithmic
 """Codes that a `WeightQuantizer` encodes a weight to."""

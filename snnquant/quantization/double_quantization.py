@@ -69,10 +69,12 @@ def quantized_scales(scales: Tensor, bits: int, grid: str) -> Tensor:
     top, codes = scales.amax(), 2**bits - 1
     if grid == "linear":
         step = (top / codes).clamp(min=torch.finfo(scales.dtype).tiny)
-        return (scales / step).round().clamp(1, codes) * step
+        multiples: Tensor = (scales / step).round().clamp(1, codes) * step
+        return multiples
     distance = OCTAVES / codes
     places = (-(scales / top).log2() / distance).round().clamp(0, codes)
-    return top * torch.exp2(-places * distance)
+    found: Tensor = top * torch.exp2(-places * distance)
+    return found
 
 
 class DoubleQuantizedWeight(UniformQuantizer):

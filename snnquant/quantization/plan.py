@@ -94,6 +94,30 @@ class UniformQuantizer(WeightQuantizer):
         return Uniform(codes, grid.scale, grid.zero_point.to(torch.int32))
 
 
+class ErrorQuantizer:
+    """Base of the quantizers of errors, which are the gradients at the outputs of layers.
+
+    Outputs stay as they are. Random numbers of `quantize` are torch's own, whose seed a training
+    sets for every epoch, so that a stopped one resumes bit for bit.
+
+    >>> class Sign(ErrorQuantizer):
+    ...     def quantize(self, error):
+    ...         return error.sign() * error.abs().mean()
+    >>> Sign(bits=1).quantize(torch.tensor([[0.5, -1.5]]))
+    tensor([[ 1., -1.]])
+    """
+
+    def __init__(self, bits: int) -> None:
+        self.bits = bits
+
+    @abstractmethod
+    def quantize(self, error: Tensor) -> Tensor:
+        """Return an error [N, ...] on its levels, of the same shape and dtype.
+
+        On an SNN, the first axis of layers after neurons holds all steps of all samples.
+        """
+
+
 Role: TypeAlias = Literal["first", "last", "depthwise", "pointwise", "other"]
 """Part that a layer plays in its network."""
 
@@ -124,6 +148,14 @@ class Calibration:
     """Class numbers from 0, int64 [N]; None where they are unknown."""
 
 
+ErrorMaker: TypeAlias = Callable[[LayerPlace], ErrorQuantizer]
+"""Makes the quantizer of the errors at the output of a convolution or dense layer."""
+OptimizerMaker: TypeAlias = Callable[[nn.Module, float, float], torch.optim.Optimizer]
+"""Makes an optimizer from a network, the peak learning rate and the weight decay.
+
+Each of its parameter groups starts with its own peak as `lr`, which the schedule scales. The state
+of a parameter is tensors of the parameter's dtype, and `step`.
+"""
 Pass: TypeAlias = Callable[[nn.Module, Calibration], None]
 """Changes a network in place, once; what it finds is left in parameters and buffers."""
 
@@ -149,12 +181,16 @@ class Plan:
     """Makes the layer that stands in for a ReLU of a CNN; SNNs have none."""
     norm: Callable[[nn.Module, LayerPlace], nn.Module] | None = None
     """Makes the layer that stands in for a batch norm, with the norm's state."""
+    error: ErrorMaker | None = None
+    """Makes the quantizers of errors, for every convolution and dense layer."""
     before: tuple[Pass, ...] = ()
     """Passes on the network in floating point, before its quantizers are put on."""
     after: tuple[Pass, ...] = ()
     """Passes on the quantized network, after its training."""
     rules: tuple[Callable[[nn.Module], Rule], ...] = ()
     """Makes the rules of a training, for a network whose quantizers are on."""
+    optimizer: OptimizerMaker | None = None
+    """Makes the optimizer of a training, AdamW by default."""
     trains: bool = True
     """True to train the quantized network; otherwise it is quantized after its training."""
     recipe: Mapping[str, Any] = field(default_factory=dict)
@@ -162,10 +198,12 @@ class Plan:
 
     @property
     def hooks(self) -> tuple[str, ...]:
-        """Kinds of hook that the method uses: quantizer, pass, rule."""
+        """Kinds of hook that the method uses: quantizer, error, pass, rule, optimizer."""
         used = {
             "quantizer": self.weight or self.neuron or self.activation or self.norm,
+            "error": self.error,
             "pass": self.before or self.after,
             "rule": self.rules,
+            "optimizer": self.optimizer,
         }
         return tuple(kind for kind, part in used.items() if part)

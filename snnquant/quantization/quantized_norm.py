@@ -1,7 +1,7 @@
 """Batch norms in few bits: ``y = S x + B`` with S and B on grids.
 
-S = g / sqrt(v + eps) and B = beta - S m are quantized themselves, never g, m and v: v spans decades,
-so that a rounded v would make S anything. In training m and v are those of the batch.
+S = g / sqrt(v + eps) and B = beta - S m are quantized themselves, never g, m and v: v spans
+decades, so that a rounded v would make S anything. In training m and v are those of the batch.
 """
 
 from __future__ import annotations
@@ -39,11 +39,8 @@ class QuantizedNorm(Leaf, nn.modules.batchnorm._BatchNorm):
         var = self.running_var if var is None else var
         factor = self.weight / (var + self.eps).sqrt()
         term = self.bias - factor * mean
-        if self.factor == "power_of_two":
-            factor = nearest_power(factor)
-        else:
-            factor = self._rounded(factor)
-        return [factor, self._rounded(term)]
+        rounded = nearest_power if self.factor == "power_of_two" else self._rounded
+        return [rounded(factor), self._rounded(term)]
 
     def _rounded(self, values: Tensor) -> Tensor:
         row = values[None]

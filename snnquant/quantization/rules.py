@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 
 from torch import Tensor
@@ -17,6 +17,21 @@ class Rule:
     >>> Rule().allows()
     True
     """
+
+    def before_epoch(self, progress: float) -> None:
+        """Act before an epoch of training.
+
+        Args:
+            progress: Share of the training that is done, 0 to below 1.
+        """
+
+    def compare(self, loss: Callable[[], float]) -> None:
+        """Compare the network with others on the batch of the step, right before `before_step`.
+
+        Args:
+            loss: Returns the batch's loss for the network as it is when called, in evaluation mode,
+                without gradients and without a penalty on spikes.
+        """
 
     def before_step(self) -> None:
         """Act after the backward pass and before the optimizer's step."""
@@ -38,6 +53,10 @@ class Rule:
     def deployed(self) -> AbstractContextManager[object]:
         """Return a context in which the network has the form that is validated and kept."""
         return nullcontext()
+
+    def figures(self) -> dict[str, float]:
+        """Return what the training is to report of the method, by name."""
+        return {}
 
     def state_dict(self) -> dict[str, Tensor]:
         """Return the tensors that a resumed training needs, by name."""

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from snnquant.report.chip_prices import ChipPrices, Factor
 from snnquant.report.rival_metrics import BEST, SCHEDULES, Rival
 from snnquant.report.run_metrics import RunMetrics
+from snnquant.report.run_record import RunRecord
 from snnquant.report.sections import CONTROLS, WIDTHS, headings
 from snnquant.report.table_parts import percent
 from snnquant.stored_networks import Network
@@ -26,9 +28,12 @@ class Card:
     """good, bad or warn; empty for neither."""
 
 
-def cards(metrics: RunMetrics) -> list[Card]:
-    """Return the cards that the metrics hold the figures of; the last one is that of honesty."""
-    found = [_accuracy(metrics), _energy(metrics), _first_layer(metrics), _honesty(metrics)]
+def cards(
+    metrics: RunMetrics, record: RunRecord | None = None, chip: ChipPrices | None = None
+) -> list[Card]:
+    """Return the cards that the parts hold the figures of; the last one is that of honesty."""
+    memory = _first_layer(metrics) if chip is None else _in_memory(chip)
+    found = [_accuracy(metrics, record), _energy(metrics), memory, _honesty(metrics)]
     return [card for card in found if card is not None]
 
 
@@ -42,7 +47,7 @@ def kind(network: Network) -> str:
     return "SNN" if network.spiking else "CNN"
 
 
-def _accuracy(metrics: RunMetrics) -> Card:
+def _accuracy(metrics: RunMetrics, record: RunRecord | None) -> Card:
     main, names = main_network(metrics), headings(metrics)
     own = metrics.networks[main]
     rows = [
@@ -58,6 +63,9 @@ def _accuracy(metrics: RunMetrics) -> Card:
     lines = [f"AA {percent(own.aa)} % · kappa {percent(own.kappa)} %"]
     if own.smoothed is not None and own.smoothed.oa != own.oa:
         lines.append(f"smoothed map {percent(own.smoothed.oa)} %")
+    if record is not None:
+        spread = record.seeds.spread(main)
+        lines.append(spread or "one seed: no run of another seed stands beside this one")
     title = f"Overall accuracy of the {kind(main)}"
     return Card(title, f"{percent(own.oa)} %", "", tuple(lines), tuple(rows))
 
@@ -103,6 +111,39 @@ def _on_chip(metrics: RunMetrics, rival: Rival) -> Card:
     return Card(title, f"{_number(alone[main])} nJ", verdict, tuple(lines), tuple(rows), tone)
 
 
+def _in_memory(chip: ChipPrices) -> Card | None:
+    """Return the card of the network in memory, or of its first layer where the rest is not."""
+    whole, first = chip.network, chip.first_layer
+    own = whole or first
+    if own is None:
+        return None
+    rows = [("energy", f"{_number(own.digital_nj)} → {_number(own.in_memory_nj)} nJ")]
+    rows += [("delay", str(own.delay)), ("energy × delay", str(own.edp))]
+    if whole is not None and first is not None:
+        rows += [(f"only its first layer, {chip.hardware}", str(first.energy))]
+    where = f"all layers, {chip.chip}" if whole is not None else f"{chip.hardware}"
+    energy = own.energy
+    lines = (
+        f"80 % interval {energy.low:.2f} to {energy.high:.2f}x; digital over in memory, {where}",
+    )
+    title = "Network in memory" if whole is not None else "First layer in memory"
+    return Card(title, *_gain(energy), lines, tuple(rows), _tone(energy))
+
+
+def _gain(energy: Factor) -> tuple[str, str]:
+    """Return the figure and the verdict of a card."""
+    less = energy.value >= 1
+    figure = f"{energy.value:.2f}x" if less else f"{1 / energy.value:.2f}x"
+    verdict = f"{'less' if less else 'more'} energy than digital"
+    return figure, verdict if energy.decided else f"{verdict}, within the uncertainty"
+
+
+def _tone(energy: Factor) -> str:
+    if not energy.decided:
+        return ""
+    return "good" if energy.value >= 1 else "bad"
+
+
 def _first_layer(metrics: RunMetrics) -> Card | None:
     pim = metrics.pim
     if pim is None:
@@ -122,13 +163,15 @@ def _first_layer(metrics: RunMetrics) -> Card | None:
 def _honesty(metrics: RunMetrics) -> Card:
     main, split = main_network(metrics), metrics.split
     position, own = split.coordinates_only_oa, metrics.networks[main].oa
-    beaten = position >= own
-    leaks = split.leakage > 0
+    above = _above(metrics)
+    beaten, leaks = position >= own, split.leakage > 0
     lines = []
     if beaten:
         lines.append(f"more than the {kind(main)}: this split does not test spectra.")
     else:
         lines.append(f"less than the {kind(main)} by {100 * (own - position):.2f} points.")
+    for name, oa in above.items():
+        lines.append(f"{name} scores {percent(oa)} %, more than the {kind(main)}.")
     if leaks:
         lines.append(f"{percent(split.leakage)} % of the test patches hold a training pixel.")
     else:
@@ -137,8 +180,21 @@ def _honesty(metrics: RunMetrics) -> Card:
         lines.append("Try --split blocks.")
     pixels = f"{split.train:,} / {split.val:,} / {split.test:,}"
     rows = (("split", split.protocol), ("training / validation / test", pixels))
-    tone = "warn" if beaten or leaks else "good"
+    tone = "warn" if beaten or leaks or above else "good"
     return Card("Position alone scores", f"{percent(position)} %", "", tuple(lines), rows, tone)
+
+
+def _above(metrics: RunMetrics) -> dict[str, float]:
+    """Return the controls that see spectra and score at least as much as the network."""
+    if metrics.controls is None:
+        return {}
+    own = metrics.networks[main_network(metrics)].oa
+    scores = {
+        name: float(getattr(metrics.controls, key).oa)
+        for key, name in CONTROLS.items()
+        if key != "coordinates"
+    }
+    return {name: oa for name, oa in scores.items() if oa >= own}
 
 
 def _number(value: float) -> str:

@@ -13,6 +13,8 @@ from markupsafe import Markup
 
 from snnquant.io import replacing
 from snnquant.report.answer import cards
+from snnquant.report.chip_prices import ChipPrices
+from snnquant.report.page_energy import energy_parts
 from snnquant.report.page_measurements import measurements
 from snnquant.report.page_scene import class_parts, map_parts
 from snnquant.report.run_metrics import RunMetrics
@@ -33,6 +35,7 @@ def write_html(
     path: Path,
     views: SceneViews | None = None,
     record: RunRecord | None = None,
+    chip: ChipPrices | None = None,
 ) -> None:
     """Write the page of a run.
 
@@ -41,6 +44,7 @@ def write_html(
         path: HTML file to write, whole or not at all.
         views: Maps and spectra of the scene; None for a page without them.
         record: Options, digests and training curves; None for a page without them.
+        chip: Energies on a chip by layer and component; None for a page without them.
 
     Raises:
         InputError: If the page cannot be written.
@@ -68,11 +72,12 @@ def write_html(
     parts: dict[str, Any] = {
         "title": title or metrics.scene.name,
         "summary": summary(metrics),
-        "cards": cards(metrics),
+        "cards": cards(metrics, record, chip),
         "sections": sections(metrics),
         "headings": list(headings(metrics).values()),
         "classes": list(zip(metrics.scene.class_names, zip(*by_network, strict=True), strict=True)),
         "run": metrics.run,
+        "seed": metrics.seed,
         "record": record,
         "style": Markup(_asset("page.css")),
         "script": Markup(script),
@@ -80,6 +85,7 @@ def write_html(
         **class_parts(metrics, views),
         **map_parts(metrics, views),
         **measurements(metrics, views, record),
+        **energy_parts(metrics, chip),
     }
     page = _render(parts)
     with replacing(path) as temporary:
@@ -98,7 +104,10 @@ def _render(parts: dict[str, Any]) -> str:
     )
     environment.filters["percent"] = percent
     has = {"answer": True, "classes": True, "tables": True, "map": parts["pictures"]}
-    has |= {"spikes": parts["rates"] or parts["rasters"], "energy": parts["energies"]}
+    has |= {
+        "spikes": parts["rates"] or parts["rasters"] or parts["levels"],
+        "energy": parts["energies"],
+    }
     has |= {"training": parts["losses"], "repeat": parts["record"]}
     has |= {"calibration": parts["reliability"] or parts["selective"]}
     contents = [(key, text) for key, text in _CONTENTS.items() if has[key]]

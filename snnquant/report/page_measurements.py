@@ -1,8 +1,7 @@
-"""Parts of the page about measurements: spikes, energy, training, calibration."""
+"""Parts of the page about measurements: spikes, weight levels, training, calibration."""
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
@@ -11,14 +10,15 @@ from numpy.typing import NDArray
 
 from snnquant.report.answer import main_network
 from snnquant.report.charts import line_chart
-from snnquant.report.rival_metrics import BEST, SCHEDULES
+from snnquant.report.page_pictures import membrane_png, membrane_scale
 from snnquant.report.run_metrics import RunMetrics
 from snnquant.report.run_record import RunRecord
-from snnquant.report.scene_views import SceneViews, Spikes
-from snnquant.report.sections import WIDTHS, headings
-from snnquant.report.table_parts import ALONE, IN_MAP, percent
+from snnquant.report.scene_views import Levels, SceneViews, Spikes
+from snnquant.report.sections import headings
+from snnquant.report.table_parts import percent
 
-_FOLDED = tuple(name for schedule, name in SCHEDULES.items() if schedule != BEST)
+NEURONS = 256
+"""Neurons of a layer that a raster shows, evenly spaced where the layer has more."""
 
 
 def measurements(
@@ -29,7 +29,7 @@ def measurements(
     return {
         "rates": _rates(metrics),
         **_spike_parts(metrics, spikes),
-        "energies": _energies(metrics),
+        "levels": [_levels(entry) for entry in (views.levels if views is not None else ())],
         **_training(record),
         **_calibration(metrics, views),
     }
@@ -46,7 +46,10 @@ def _rates(metrics: RunMetrics) -> list[dict[str, Any]]:
 
 def _spike_parts(metrics: RunMetrics, spikes: Spikes | None) -> dict[str, Any]:
     if spikes is None:
-        return {"step_chart": "", "rasters": [], "raster_layer": "", "spike_pixels": 0}
+        return {"step_chart": "", "rasters": [], "raster_layer": "", "spike_pixels": 0} | {
+            "raster_neurons": "",
+            "membrane_scale": [],
+        }
     series = {
         layer: [(float(step), rate) for step, rate in enumerate(rates, 1)]
         for layer, rates in spikes.rates.items()
@@ -54,22 +57,28 @@ def _spike_parts(metrics: RunMetrics, spikes: Spikes | None) -> dict[str, Any]:
     many = max(len(rates) for rates in spikes.rates.values()) > 1
     label = "spikes per neuron, by step"
     ends = 0.0, max(max(rates) for rates in spikes.rates.values()) or 1.0
+    neurons = max((raster.shape[1] for raster in spikes.rasters.values()), default=0)
+    shown = np.unique(np.linspace(0, max(neurons - 1, 0), min(NEURONS, neurons)).astype(int))
+    chart = line_chart("Spike rates by step", series, "step", label, marks=True, y_ends=ends)
     return {
-        "step_chart": line_chart(
-            "Spike rates by step", series, "step", label, marks=True, y_ends=ends
-        )
-        if many
-        else "",
+        "step_chart": chart if many else "",
         "spike_pixels": spikes.pixels,
         "raster_layer": spikes.layer,
+        "raster_neurons": f"{len(shown):,} of {neurons:,} neurons, evenly spaced"
+        if len(shown) < neurons
+        else f"{neurons:,} neurons",
+        "membrane_scale": membrane_scale() if spikes.potentials else [],
         "rasters": [
             {
                 "name": metrics.scene.class_names[number - 1],
                 "place": spikes.places[number],
-                "neurons": raster.shape[1],
+                "neurons": len(shown),
                 "steps": len(raster),
                 "spikes": f"{int(raster.sum()):,}",
-                "path": _path(raster),
+                "path": _path(raster[:, shown]),
+                "membranes": membrane_png(spikes.potentials[number][:, shown])
+                if number in spikes.potentials
+                else "",
             }
             for number, raster in spikes.rasters.items()
         ],
@@ -81,35 +90,26 @@ def _path(raster: NDArray[np.bool_]) -> str:
     return "".join(f"M{neuron}.5 {8 * step + 1}v6" for step, neuron in np.argwhere(raster))
 
 
-def _energies(metrics: RunMetrics) -> list[dict[str, Any]]:
-    """Return groups of bars: by schedule on the chip, and compute only, alone and in a map."""
-    groups: list[tuple[str, dict[str, float]]] = []
-    rival = metrics.rival
-    on_chip = ({}, {}) if rival is None else (rival.energy_nj, rival.map_energy_nj or {})
-    for schedule in reversed(SCHEDULES):  # the best one first
-        for place, spent in zip((ALONE, IN_MAP), on_chip, strict=True):
-            groups.append((f"{SCHEDULES[schedule]}, {place}", spent.get(schedule, {})))
-    for place, prices in ((ALONE, metrics.energy_pj), (IN_MAP, metrics.map_energy_pj or {})):
-        nanojoules = {name: price / 1000 for name, price in prices.get(WIDTHS, {}).items()}
-        groups.append((f"compute only, {place}", nanojoules))
-    names, main = headings(metrics), main_network(metrics)
-    found = []
-    for title, by_network in groups:
-        values = {name: by_network[name] for name in names if by_network.get(name, 0) > 0}
-        if not values:
-            continue
-        low, high = (math.log10(end(values.values())) for end in (min, max))
-        bars = [
-            {
-                "label": names[name],
-                "own": name == main,
-                "width": f"{10 + 90 * (math.log10(value) - low) / (high - low or 1):.1f}",
-                "text": f"{value:,.0f} nJ" if value >= 1000 else f"{value:,.3g} nJ",
-            }
-            for name, value in values.items()
-        ]
-        found.append({"title": title, "bars": bars, "folded": title.startswith(_FOLDED)})
-    return found
+def _levels(entry: Levels) -> dict[str, Any]:
+    """Return the histogram of a layer's levels: a bar per level, as an SVG path."""
+    whole, most = int(entry.counts.sum()), int(entry.counts.max())
+    low, high = int(entry.codes[0]), int(entry.codes[-1])
+    shares = entry.counts / whole
+    bits = float(-(shares * np.log2(shares)).sum()) + 0.0  # no -0 for a layer of one level
+    zeros = float(shares[entry.codes == 0].sum())
+    path = "".join(
+        f"M{int(code) - low}.5 60v-{max(1.0, 58 * int(count) / most):.1f}"
+        for code, count in zip(entry.codes, entry.counts, strict=True)
+    )
+    return {
+        "layer": entry.layer,
+        "path": path,
+        "width": high - low + 1,
+        "low": low,
+        "high": high,
+        "text": f"{len(entry.codes)} levels in use at {entry.bits} bits, {whole:,} weights, "
+        f"{percent(zeros)} % are 0, entropy {bits:.2f} bits",
+    }
 
 
 def _training(record: RunRecord | None) -> dict[str, Markup]:

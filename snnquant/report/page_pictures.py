@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -16,10 +17,13 @@ from snnquant.report.value_maps import colour_scale
 from snnquant.scenes import Scene
 from snnquant.stored_networks import Network
 
-LARGEST_SIDE = 1024
-"""Pixels on a side of a picture; of a larger scene it has every second pixel, or fewer."""
+PAGE_BYTES = 4_000_000
+"""Size of a page; the cube has what pictures and text leave of it."""
+LARGEST = 610 * 340
+"""Pixels of a picture; of a larger scene it has every second pixel in both directions, or fewer."""
 CUBE_BYTES = 2_200_000
-"""Size of the cube's PNG; of a larger cube it has every second pixel, or fewer."""
+"""Largest size of the cube's PNG; of a larger cube it has every second pixel, or fewer."""
+_TEXT_BYTES = 400_000  # what the page has beside pictures, sheet and cube, with room to spare
 _SAMPLES = 8_000_000  # values of a cube that are worth compressing, to see how small they become
 _ERRORS = (("no label", "#15181d"), ("right", "#8fb8d8"), ("wrong", "#d55e00"))
 _ROLES = (
@@ -40,7 +44,10 @@ class Picture:
     legend: tuple[tuple[str, str], ...] = ()
     """Texts and colours, where they are not the classes."""
     plane: str = ""
-    """Plane of the sheet with the classes by which its pixels are isolated."""
+    """Plane with the classes by which its pixels are isolated."""
+    palette: tuple[str, ...] = ()
+    """Colours by number of the plane of its key, which the browser reads from it; empty where
+    numbers share a colour."""
 
 
 @dataclass(frozen=True)
@@ -58,15 +65,17 @@ class Sheet:
 def pictures(views: SceneViews) -> list[Picture]:
     """Return the pictures that the views hold the numbers of."""
     scene, step = views.scene, step_of(views.scene)
-    palette = [ImageColor.getrgb(colour)[:3] for colour in ("#000000", *scene.colours)]
+    palette = ("#000000", *scene.colours)
 
     def of_classes(key: str, title: str, classes: Map, plane: str, note: str = "") -> Picture:
-        return Picture(key, title, _palette_png(classes[::step, ::step], palette), note, (), plane)
+        png = _palette_png(classes[::step, ::step], _rgb(palette))
+        return Picture(key, title, png, note, (), plane, _distinct(palette))
 
     def of_kinds(key: str, title: str, kinds: Map, legend: Sequence[tuple[str, str]]) -> Picture:
-        colours = [ImageColor.getrgb(colour)[:3] for _, colour in legend]
+        colours = tuple(colour for _, colour in legend)
         shown = tuple(row for k, row in enumerate(legend) if (kinds == k).any())
-        return Picture(key, title, _palette_png(kinds[::step, ::step], colours), "", shown)
+        png = _palette_png(kinds[::step, ::step], _rgb(colours))
+        return Picture(key, title, png, "", shown, "", _distinct(colours))
 
     found = []
     if views.classes is not None:
@@ -107,19 +116,19 @@ def _step_legend(steps: NDArray[np.uint8]) -> list[tuple[str, str]]:
 
 
 def planes(views: SceneViews) -> dict[str, NDArray[np.uint8]]:
-    """Return planes [h, w] of class numbers, and of confidences from 0 to 255, by name."""
+    """Return planes [h, w] of class numbers, of roles, and of percentages, by name."""
     step = step_of(views.scene)
     if views.scene.classes > 255:
         return {}
     maps: dict[str, Map | None] = {
-        **{"main": views.classes, "truth": views.scene.labels, "roles": views.roles},
+        **{"main": views.classes, "truth": views.scene.labels, "split": views.roles},
         **{"smoothed": views.smoothed, "known": views.known},
         "cnn": views.maps.get(Network.CNN_FP32),
     }
     if views.best is not None and views.probabilities is not None:
         for k in range(min(3, views.best.shape[2])):
             maps[f"best{k}"] = views.best[..., k]
-            maps[f"share{k}"] = np.rint(255 * views.probabilities[..., k]).astype(np.uint8)
+            maps[f"share{k}"] = np.rint(100 * views.probabilities[..., k]).astype(np.uint8)
     maps |= {f"step{k}": classes for k, classes in enumerate(views.by_step, 1)}
     return {
         name: classes[::step, ::step].astype(np.uint8)
@@ -130,7 +139,7 @@ def planes(views: SceneViews) -> dict[str, NDArray[np.uint8]]:
 
 def step_of(scene: Scene) -> int:
     """Return the step between the pixels of a scene's pictures."""
-    return -(-max(scene.height, scene.width) // LARGEST_SIDE)
+    return math.ceil(math.sqrt(scene.height * scene.width / LARGEST))
 
 
 def sheet(stack: NDArray[np.uint8], step: int) -> Sheet:
@@ -154,11 +163,21 @@ def _sheet_png(stack: NDArray[np.uint8]) -> tuple[bytes, int]:
     return _png(Image.fromarray(grid.reshape(rows * height, columns * width))), columns
 
 
-def cube_sheet(scene: Scene) -> tuple[Sheet, float, float]:
+def cube_room(texts: Sequence[str]) -> int:
+    """Return the bytes of a PNG of the cube on a page of these other pictures, in base64.
+
+    >>> cube_room(["a" * 1000]) == CUBE_BYTES, cube_room(["a" * 3_000_000])
+    (True, 450000)
+    """
+    left = PAGE_BYTES - _TEXT_BYTES - sum(map(len, texts))
+    return max(100_000, min(CUBE_BYTES, 3 * left // 4))
+
+
+def cube_sheet(scene: Scene, room: int = CUBE_BYTES) -> tuple[Sheet, float, float]:
     """Return the cube in 8 bits as a sheet of bands, and the values of 0 and of 255.
 
     All bands share the scale of the spectrum's picture; it is coarser in space where the sheet
-    would exceed `CUBE_BYTES`.
+    would exceed `room`, in bytes.
     """
     step = max(1, int(np.ceil((scene.cube.size / _SAMPLES) ** 0.5)))
     low, high = (float(end) for end in np.percentile(scene.cube[::step, ::step], (0.02, 99.98)))
@@ -166,7 +185,7 @@ def cube_sheet(scene: Scene) -> tuple[Sheet, float, float]:
         part = (scene.cube[::step, ::step] - low) * np.float32(255 / max(high - low, 1e-12))
         stack = np.moveaxis(np.clip(np.rint(part), 0, 255).astype(np.uint8), 2, 0)
         data, columns = _sheet_png(stack)
-        if len(data) <= CUBE_BYTES or min(part.shape[:2]) == 1:
+        if len(data) <= room or min(part.shape[:2]) == 1:
             break
         step += 1
     encoded = base64.b64encode(data).decode("ascii")
@@ -215,12 +234,53 @@ def _of_values(
     return Picture(key, title, png, "", legend, "main")
 
 
+_MEMBRANES = (
+    (-1.0, (0, 114, 178)),
+    (0.0, (235, 235, 235)),
+    (1.0, (230, 159, 0)),
+    (2.0, (150, 40, 0)),
+)
+"""Potentials in thresholds, and their colours."""
+
+
+def _membrane_colours(potentials: Floats) -> NDArray[np.uint8]:
+    at = [value for value, _ in _MEMBRANES]
+    channels = [
+        np.interp(potentials, at, [colour[channel] for _, colour in _MEMBRANES])
+        for channel in range(3)
+    ]
+    return np.rint(np.stack(channels, axis=-1)).astype(np.uint8)
+
+
+def membrane_png(potentials: Floats) -> str:
+    """Return potentials [T, neurons] in thresholds as a PNG in base64, a pixel per value."""
+    ends = _MEMBRANES[0][0], _MEMBRANES[-1][0]
+    palette = _membrane_colours(np.linspace(*ends, 256)).tolist()
+    shares = np.clip((potentials - ends[0]) / (ends[1] - ends[0]), 0, 1)
+    return _palette_png(np.rint(255 * shares).astype(np.uint8), palette)
+
+
+def membrane_scale() -> list[tuple[str, str]]:
+    """Return texts and colours of the scale of potentials."""
+    return [(f"{value:g}", "#" + bytes(colour).hex()) for value, colour in _MEMBRANES]
+
+
 def _title(network: Network) -> str:
     return network.heading
 
 
 def _kind(network: Network) -> str:
     return "SNN" if network.spiking else "CNN"
+
+
+def _distinct(colours: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the colours as "#rrggbb"; none where two are alike or a palette has too few."""
+    found = tuple("#" + bytes(rgb).hex() for rgb in _rgb(colours))
+    return found if len(set(found)) == len(found) <= 256 else ()
+
+
+def _rgb(colours: Sequence[str]) -> list[tuple[int, ...]]:
+    return [ImageColor.getrgb(colour)[:3] for colour in colours]
 
 
 def _palette_png(numbers: Map, palette: Sequence[Sequence[int]]) -> str:

@@ -12,7 +12,15 @@ from numpy.typing import NDArray
 from snnquant.report.answer import main_network
 from snnquant.report.charts import line_chart
 from snnquant.report.class_table import class_rows
-from snnquant.report.page_pictures import Sheet, cube_sheet, pictures, planes, sheet, step_of
+from snnquant.report.page_pictures import (
+    Picture,
+    cube_room,
+    cube_sheet,
+    pictures,
+    planes,
+    sheet,
+    step_of,
+)
 from snnquant.report.run_metrics import RunMetrics
 from snnquant.report.scene_views import Floats, SceneViews
 from snnquant.scenes import Scene
@@ -60,7 +68,10 @@ def map_parts(metrics: RunMetrics, views: SceneViews | None) -> dict[str, Any]:
     if views is None:
         return {"pictures": [], "data": ""}
     scene, drawn = views.scene, pictures(views)
-    cube = cube_sheet(scene)
+    numbers = _planes(views, drawn)
+    texts = [picture.png for picture in drawn]
+    texts += [numbers["sheet"]["png"]] if numbers["sheet"] else []
+    cube, low, high = cube_sheet(scene, cube_room(texts))
     mean, sd = _class_spectra(views)
     axis, unit = _axis(scene)
     step = step_of(scene)
@@ -89,7 +100,7 @@ def map_parts(metrics: RunMetrics, views: SceneViews | None) -> dict[str, Any]:
         "pictures": drawn,
         "picture_size": size,
         "legend": legend,
-        "map_note": _coarser("Pictures", step) + _coarser("Spectra", cube[0].step),
+        "map_note": _coarser("Pictures", step) + _coarser("Spectra", cube.step),
         "spectra": line_chart(
             "Mean spectra of the classes",
             series,
@@ -99,27 +110,24 @@ def map_parts(metrics: RunMetrics, views: SceneViews | None) -> dict[str, Any]:
         ),
         "spectra_note": "The spectrum of any pixel beside those of its classes: click it on the "
         "map, in a browser with JavaScript.",
-        "data": Markup(_json(_data(metrics, views, drawn, cube, (mean, sd), axis, unit))),
+        "data": Markup(
+            _json(
+                {
+                    **_scene_data(views, metrics),
+                    **numbers,
+                    **{"cube": vars(cube), "low": low, "high": high, "x": axis, "unit": unit},
+                    **{"gaps": _gaps(axis), "mean": _rounded(mean), "sd": _rounded(sd)},
+                }
+            )
+        ),
     }
 
 
-def _data(
-    metrics: RunMetrics,
-    views: SceneViews,
-    drawn: list[Any],
-    sheet_of_cube: tuple[Sheet, float, float],
-    spectra: tuple[Floats, Floats],
-    axis: list[float],
-    unit: str,
-) -> dict[str, Any]:
+def _scene_data(views: SceneViews, metrics: RunMetrics) -> dict[str, Any]:
     scene, step = views.scene, step_of(views.scene)
-    cube, low, high = sheet_of_cube
-    stack = planes(views)
-    keys = [picture.key for picture in drawn]
-    left = "main" if "main" in keys else "truth"
     geo = scene.geo
     placed = geo is not None and geo.transform is not None and geo.lookup is None
-    data: dict[str, Any] = {
+    return {
         "height": -(-scene.height // step),
         "width": -(-scene.width // step),
         "step": step,
@@ -128,27 +136,43 @@ def _data(
         "main": main_network(metrics).heading,
         "cnn": Network.CNN_FP32.heading,
         "roles": _ROLES,
-        "pictures": [{"key": p.key, "title": p.title, "plane": p.plane} for p in drawn],
-        "left": left,
-        "right": "truth" if left == "main" else "colour",
-        "planes": list(stack),
-        "sheet": None,
-        "cube": vars(cube),
-        "low": low,
-        "high": high,
-        "x": axis,
-        "unit": unit,
-        "gaps": _gaps(axis),
-        "mean": _rounded(spectra[0]),
-        "sd": _rounded(spectra[1]),
         "metres": None if geo is None else geo.metres_per_pixel(),
         "transform": geo.transform if geo is not None and placed else None,
         "degrees": geo is not None and (geo.crs or "").startswith(("EPSG:4326", "GEOG")),
         "first": _first(views, step),
     }
-    if stack:
-        data["sheet"] = vars(sheet(np.stack(list(stack.values())), step))
-    return data
+
+
+def _planes(views: SceneViews, drawn: list[Picture]) -> dict[str, Any]:
+    """Return the pictures, and where the browser finds each plane: in one of them, or in a sheet.
+
+    No plane is on the page twice.
+    """
+    keys = [picture.key for picture in drawn]
+    left = "main" if "main" in keys else "truth"
+    readable = {picture.key for picture in drawn if picture.palette}
+    places: dict[str, int | str] = {}
+    stack: list[NDArray[np.uint8]] = []
+    known: dict[bytes, int | str] = {}
+    for name, plane in planes(views).items():
+        content = plane.tobytes()
+        if name in readable:
+            known.setdefault(content, name)
+            places[name] = name
+            continue
+        if content not in known:
+            known[content] = len(stack)
+            stack.append(plane)
+        places[name] = known[content]
+    return {
+        "pictures": [
+            {"key": p.key, "title": p.title, "plane": p.plane, "palette": p.palette} for p in drawn
+        ],
+        "left": left,
+        "right": "truth" if left == "main" else "colour",
+        "planes": places,
+        "sheet": vars(sheet(np.stack(stack), step_of(views.scene))) if stack else None,
+    }
 
 
 def _coarser(what: str, step: int) -> str:

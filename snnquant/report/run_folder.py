@@ -45,6 +45,7 @@ _FILES = {
         for network in Network
     },
     "STAGE.state.safetensors": "State from which an interrupted stage resumes; removed at its end.",
+    "training.json": "Figures that quantization methods report of their trainings, by stage.",
     "history.csv": "Losses and validation accuracy, one row per stage and epoch.",
     "tensorboard/": "Curves, one folder per stage, options and scores; only with `--track "
     "tensorboard`.",
@@ -75,6 +76,9 @@ _FILES = {
     "class mean of the training pixels over the root of the number of bands: 1 is typical of "
     "training pixels; 0 without data.",
     "map_CUBE.*, map_CUBE_*": "The same of another cube, by `snnquant map --cube`.",
+    "views.npz": "What the networks gave for the page, so that `snnquant report` runs none again; "
+    "may be deleted.",
+    "record.json": "Seconds per training stage, the machine, and versions of what ran it.",
     "figures/": "Figures for papers, by `snnquant figure`.",
     "report.html": "Answer, map, spectra, classes, spikes, energy, training, calibration and all "
     "tables on one page, which needs no other file and no network; `snnquant "
@@ -90,6 +94,7 @@ _KEYS = {
 _ENTRIES = {
     **{"spike_rates": "LAYER", "operations": "NETWORK", "calibration": "NETWORK"},
     **{"scored": "CLASS", "left_out": "CLASS", "operations_by_width": "NETWORK"},
+    "energy_by_layer": "NETWORK",
     **dict.fromkeys(("energy_nj", "map_energy_nj", "ratio", "map_ratio"), "SCHEDULE"),
 }
 _ATTRIBUTE = re.compile(r"^    (\w+): (.*(?:\n {5,}.*)*)", re.MULTILINE)

@@ -25,7 +25,7 @@ class NetworkMetrics(Scores):
     parameters: int
     """Trainable numbers; a quantized weight counts once."""
     confusion: list[list[int]] | None = None
-    """Test pixels by true class (row) and predicted class (column), [K][K]."""
+    """Test pixels by true class (row) and predicted class (column), [K, K]."""
     smoothed: SmoothedScores | None = None
     """Scores of the smoothed map on the same pixels."""
 
@@ -42,6 +42,8 @@ class SceneMetrics:
     """Pixels with a label."""
     class_names: tuple[str, ...]
     """Names of the K classes; class k is entry k - 1."""
+    own: bool = False
+    """True for a scene built in Python or of a card of the user's, whatever its name."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,8 @@ class ModelMetrics:
     """Bits per activation of the quantized CNN; 32 is floating point."""
     pixel_bits: int = 32
     """Bits per value of a pixel that all networks receive; 32 is floating point."""
+    imported: bool = False
+    """True where the CNN was imported."""
 
 
 @dataclass(frozen=True)
@@ -139,6 +143,18 @@ class OperationCount:
 
 
 @dataclass(frozen=True)
+class LayerEnergy:
+    """Compute energy of one layer, with the element-wise work after it."""
+
+    layer: str
+    """Name of the layer."""
+    energy_pj: dict[str, float]
+    """Compute energy in pJ per pixel classified on its own, by cost table."""
+    map_energy_pj: dict[str, float] | None = None
+    """Compute energy in pJ per pixel of a map, by cost table."""
+
+
+@dataclass(frozen=True)
 class Gain:
     """Advantage of the first layer in memory over the digital one."""
 
@@ -204,6 +220,8 @@ class RunMetrics:
     """All operations per pixel classified on its own by kind and widths, by network."""
     energy_pj: dict[str, dict[str, float]] = field(default_factory=dict)
     """Compute energy in pJ per pixel classified on its own, by cost table and network."""
+    energy_by_layer: dict[str, tuple[LayerEnergy, ...]] | None = None
+    """The same by layer, by network; files of before have none."""
     energy_ratio: dict[str, dict[str, float]] = field(default_factory=dict)
     """Energy of a CNN over that of the trained SNN, by cost table and CNN."""
     map_energy_pj: dict[str, dict[str, float]] | None = None

@@ -13,6 +13,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from snnquant.report.seed_runs import SeedRuns
 from snnquant.stored_networks import Network
 
 Curve = list[tuple[float, float]]
@@ -40,9 +41,16 @@ class RunRecord:
     """Loss by epoch, by stage."""
     accuracies: dict[str, Curve] = field(default_factory=dict)
     """Validation accuracy in per cent by epoch, by stage."""
-
     imported: bool = False
     """True where the CNN came from a file."""
+    seconds: dict[str, float] = field(default_factory=dict)
+    """Duration in seconds, by stage."""
+    machine: str = ""
+    """Machine of the run; empty where it was not recorded."""
+    packages: dict[str, str] = field(default_factory=dict)
+    """Versions of the packages of the run."""
+    seeds: SeedRuns = field(default_factory=lambda: SeedRuns({}))
+    """Scores of this run and of those beside it that differ in their seed only."""
 
     @classmethod
     def read(cls, folder: Path) -> RunRecord:
@@ -50,6 +58,7 @@ class RunRecord:
         card = _toml(folder / "card.toml")
         keys = ("title", "sensor", "licence", "citation")
         losses, accuracies = _history(folder / "history.csv")
+        seconds, machine, packages = _recorded(folder / "record.json")
         return cls(
             options={key: _text(value) for key, value in _toml(folder / "config.toml").items()},
             digests=_digests(folder),
@@ -57,6 +66,10 @@ class RunRecord:
             losses=losses,
             accuracies=accuracies,
             imported=(folder / "key_map.json").exists(),
+            seconds=seconds,
+            machine=machine,
+            packages=packages,
+            seeds=SeedRuns.beside(folder),
         )
 
     @property
@@ -68,12 +81,43 @@ class RunRecord:
 
     @property
     def versions(self) -> str:
-        """Versions of the packages and kind of the machine that wrote the page."""
-        packages = " ".join(f"{name} {metadata.version(name)}" for name in _PACKAGES)
+        """Versions of the packages that ran the run, or that wrote the page, and of Python."""
+        found = self.packages or {name: metadata.version(name) for name in _PACKAGES}
+        packages = " ".join(f"{name} {version}" for name, version in found.items())
         return f"{packages}, Python {platform.python_version()}, {platform.machine()}"
+
+    @property
+    def durations(self) -> list[tuple[str, str]]:
+        """Stages with their durations, and the sum of all."""
+        found = [(stage, _minutes(seconds)) for stage, seconds in self.seconds.items()]
+        whole = [("in all", _minutes(sum(self.seconds.values())))] if len(found) > 1 else []
+        return [*found, *whole]
 
 
 _PACKAGES = ("snnquant", "torch", "numpy")
+
+
+def _minutes(seconds: float) -> str:
+    """Format a duration.
+
+    >>> _minutes(8.26), _minutes(95), _minutes(7300)
+    ('8.3 s', '1 min 35 s', '2 h 1 min')
+    """
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    if seconds < 3600:
+        return f"{seconds // 60:.0f} min {seconds % 60:.0f} s"
+    return f"{seconds // 3600:.0f} h {seconds % 3600 // 60:.0f} min"
+
+
+def _recorded(file: Path) -> tuple[dict[str, float], str, dict[str, str]]:
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+        seconds = {str(stage): float(value) for stage, value in found["seconds"].items()}
+        versions = {str(name): str(version) for name, version in found["versions"].items()}
+        return seconds, str(found["machine"]), versions
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return {}, "", {}  # a folder of before
 
 
 def _text(value: Any) -> str:

@@ -31,6 +31,22 @@ class Spikes:
     rightly where one is."""
     places: Mapping[int, tuple[int, int]]
     """Row and column of that pixel, by class number."""
+    potentials: Mapping[int, Floats] = field(default_factory=dict)
+    """Potentials [T, neurons] of these neurons at the end of each step, in thresholds, by class
+    number; empty for neurons that are no plain LIF."""
+
+
+@dataclass(frozen=True, eq=False)
+class Levels:
+    """Levels that the quantized weights of a layer use."""
+
+    layer: str
+    bits: int
+    """Bits per weight."""
+    codes: NDArray[np.int64]
+    """Whole levels in use, rising; 0 is the weight 0."""
+    counts: NDArray[np.int64]
+    """Weights per level."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,6 +82,8 @@ class SceneViews:
     distance: Floats | None = None
     """Distance [H, W] of the spectra from the training pixels, 1 typical of them."""
     spikes: Spikes | None = None
+    levels: tuple[Levels, ...] = ()
+    """Levels of the main network's weights, by layer; empty in floating point."""
 
     @property
     def classes(self) -> Map | None:

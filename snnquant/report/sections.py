@@ -51,7 +51,7 @@ def headings(metrics: RunMetrics) -> dict[Network, str]:
 
 def sections(metrics: RunMetrics) -> list[Section]:
     """Return every table that the metrics hold the numbers of."""
-    paper = published(metrics.scene.name)
+    paper = published(metrics)
     found = [_comparison(metrics, paper)]
     if metrics.rival is not None:
         found.append(over_twin(metrics.rival))
@@ -70,14 +70,16 @@ def sections(metrics: RunMetrics) -> list[Section]:
     return found
 
 
-def published(scene: str) -> dict[str, Any] | None:
-    """Return what the ACE-SNN paper reports, with the scores of `scene` under "scores".
+def published(metrics: RunMetrics) -> dict[str, Any] | None:
+    """Return what the ACE-SNN paper reports, with its scores of the scene under "scores".
 
-    None for a scene that the paper does not have.
+    None for a scene that the paper does not have, one of the user's own, and an imported CNN.
     """
+    if metrics.scene.own or metrics.model.imported:
+        return None
     file = resources.files("snnquant.report").joinpath("references", "ace_snn.toml")
     content = tomllib.loads(file.read_text(encoding="utf-8"))
-    scores = content["scenes"].get(scene)
+    scores = content["scenes"].get(metrics.scene.name)
     return None if scores is None else {**content, "scores": scores}
 
 

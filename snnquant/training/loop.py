@@ -8,43 +8,27 @@ import math
 import statistics
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from snnquant.checkpoints.tensorfile import read_tensors, write_tensors
 from snnquant.config import TrainingConfig
 from snnquant.errors import InputError
-from snnquant.io import one_line
 from snnquant.quantization import Rule
+from snnquant.quantization.backward import quantized_errors
+from snnquant.quantization.plan import ErrorMaker, OptimizerMaker
 from snnquant.sampling import Patches
+from snnquant.training.loss import Loss, Teacher
+from snnquant.training.resumable import Epoch, Stage, restore_state, save_state, settings_of
 
-Teacher: TypeAlias = nn.Module | Tensor
-"""A CNN, or soft labels [H W, K] of a scene's pixels."""
 WARM_UP = 0.2
 """Share of the steps during which the learning rate rises to its peak."""
 SMOOTHING = 3
 """Epochs whose mean validation loss decides on the best one."""
-
-
-@dataclass(frozen=True)
-class Stage:
-    """One training of a run.
-
-    >>> Stage("cnn", epochs=40, rate=2e-3).name
-    'cnn'
-    """
-
-    name: str
-    """Name in the history; the random numbers of the training depend on it."""
-    epochs: int
-    """Epochs, each of which uses every training patch once."""
-    rate: float
-    """Peak learning rate of the one-cycle schedule."""
 
 
 @dataclass(frozen=True)
@@ -66,19 +50,6 @@ class Samples:
     """Flat pixel indices [N], int64."""
     classes: Tensor
     """Class numbers from 0 [N], int64."""
-
-
-@dataclass(frozen=True)
-class Epoch:
-    """Row of the history."""
-
-    stage: str
-    epoch: int
-    loss: float
-    validation_accuracy: float
-    validation_loss: float
-    allowed: bool = True
-    """True where the rules allow this epoch's network as the result."""
 
 
 @torch.no_grad()
@@ -109,6 +80,11 @@ def predict(network: nn.Module, patches: Patches, indices: Tensor, batch_size: i
     return torch.cat(logits).cpu()
 
 
+def adamw(network: nn.Module, rate: float, weight_decay: float) -> torch.optim.Optimizer:
+    """Return AdamW on all parameters of a network."""
+    return torch.optim.AdamW(network.parameters(), rate, weight_decay=weight_decay, fused=True)
+
+
 def train(
     network: nn.Module,
     training: Samples,
@@ -122,15 +98,17 @@ def train(
     unlabelled: Tensor | None = None,
     penalty: Callable[[], Tensor] | None = None,
     rules: Sequence[Rule] = (),
+    error: ErrorMaker | None = None,
+    optimizer: OptimizerMaker = adamw,
     on_epoch: Callable[[Epoch], None] = lambda epoch: None,
 ) -> list[Epoch]:
     """Train a network in place and leave it with the weights of its best validation epoch.
 
-    AdamW on a one-cycle schedule; the loss is cross-entropy and, with a teacher and distillation d,
-    (1 - d) of it plus d times the divergence from the teacher's soft labels. Best means the lowest
-    validation loss, averaged over the last `SMOOTHING` epochs because a few hundred pixels say
-    little about one. Nothing ends the training early: a schedule that is cut off leaves the network
-    at a high rate.
+    An optimizer on a one-cycle schedule; the loss is cross-entropy and, with a teacher and
+    distillation d, (1 - d) of it plus d times the divergence from the teacher's soft labels. Best
+    means the lowest validation loss, averaged over the last `SMOOTHING` epochs because a few
+    hundred pixels say little about one. Nothing ends the training early: a schedule that is cut
+    off leaves the network at a high rate.
 
     After every epoch the whole state goes to `state_path`. Where that file exists, training
     resumes from it and ends bit for bit as if it had never stopped: every random number is drawn
@@ -151,6 +129,9 @@ def train(
         penalty: Returns a scalar of the last forward, which is added to the loss.
         rules: Rules of the quantization method. Epochs are validated, and the best one is kept, in
             the form that the rules deploy; an epoch that a rule does not allow is never the best.
+        error: Makes the quantizer of the errors at a layer's output, by its place.
+        optimizer: Makes the optimizer from network, peak rate and weight decay; the schedule
+            scales the rate that each of its parameter groups starts with.
         on_epoch: Called with the row of every epoch, those of a resumed training included.
 
     Returns:
@@ -174,20 +155,23 @@ def train(
     >>> [row.epoch for row in history]
     [0, 1]
     """
-    optimizer = torch.optim.AdamW(
-        network.parameters(), stage.rate, weight_decay=config.weight_decay, fused=True
-    )
-    settings = _settings(stage, config, seed)
-    loss_of = _Loss(network, teacher, config, penalty)
+    descent = optimizer(network, stage.rate, config.weight_decay)
+    for group in descent.param_groups:
+        group["peak"] = group["lr"]
+    settings = settings_of(stage, config, seed)
+    loss_of = Loss(network, teacher, config, penalty)
     history: list[Epoch] = []
     best = copy.deepcopy(network.state_dict())
     if state_path.exists():
-        history, best = _restore(state_path, network, optimizer, settings, rules)
+        history, best = restore_state(state_path, network, descent, settings, rules)
         for epoch in history:
             on_epoch(epoch)
     while len(history) < stage.epochs:
         torch.manual_seed(_epoch_seed(seed, stage, len(history)))
-        loss = _one_epoch(training, unlabelled, optimizer, loss_of, stage, len(history), rules)
+        for rule in rules:
+            rule.before_epoch(len(history) / stage.epochs)
+        with quantized_errors(network, error):
+            loss = _one_epoch(training, unlabelled, descent, loss_of, stage, len(history), rules)
         for rule in rules:
             rule.after_epoch(loss)
         with ExitStack() as forms:
@@ -206,7 +190,7 @@ def train(
         history.append(row)
         if _last_is_best(history):
             best = deployed
-        _save(state_path, network, optimizer, settings, history, best, rules)
+        save_state(state_path, network, descent, settings, history, best, rules)
         on_epoch(row)
     if history and not any(row.allowed for row in history):
         raise InputError(
@@ -222,7 +206,7 @@ def _one_epoch(
     training: Samples,
     unlabelled: Tensor | None,
     optimizer: torch.optim.Optimizer,
-    loss_of: _Loss,
+    loss_of: Loss,
     stage: Stage,
     epoch: int,
     rules: Sequence[Rule],
@@ -239,16 +223,18 @@ def _one_epoch(
     for step, batch in enumerate(torch.split(torch.randperm(count), sizes)):
         progress = (epoch * steps + step) / (stage.epochs * steps)
         for group in optimizer.param_groups:
-            group["lr"] = stage.rate * one_cycle(progress)
+            group["lr"] = group["peak"] * one_cycle(progress)
         pixels = training.indices[batch]
         if unlabelled is not None:
             drawn = torch.randint(len(unlabelled), (round(config.unlabelled * len(batch)),))
             pixels = torch.cat([pixels, unlabelled[drawn]])
         patches = flip(training.patches.gather(pixels))
-        loss = loss_of(patches, training.classes[batch].to(patches.device), pixels)
+        inputs = patches, training.classes[batch].to(patches.device), pixels
+        loss = loss_of(*inputs)
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         for rule in rules:
+            rule.compare(partial(loss_of.again, *inputs))
             rule.before_step()
         optimizer.step()
         clamp()
@@ -279,45 +265,6 @@ def flip(patches: Tensor) -> Tensor:
     return torch.where(diagonal, patches.transpose(-1, -2), patches)
 
 
-@dataclass(frozen=True)
-class _Loss:
-    """Loss that a training minimises."""
-
-    network: nn.Module
-    teacher: Teacher | None
-    config: TrainingConfig
-    penalty: Callable[[], Tensor] | None
-
-    def __call__(self, patches: Tensor, classes: Tensor, pixels: Tensor) -> Tensor:
-        """Return the loss of patches [N, ...], of which the first, one per class, are labelled.
-
-        `pixels` [N] are the flat indices of the patches.
-        """
-        lower = self.config.precision == "bfloat16"
-        with torch.autocast(patches.device.type, torch.bfloat16, enabled=lower):
-            logits = self.network(patches)
-        logits, share = logits.float() if lower else logits, self.config.distillation
-        loss = functional.cross_entropy(logits[: len(classes)], classes)
-        if self.teacher is not None and share > 0:
-            target = self._target(self.teacher, patches, pixels)
-            divergence = functional.kl_div(
-                logits.log_softmax(1), target, log_target=True, reduction="batchmean"
-            )
-            loss = (1 - share) * loss + share * divergence
-        if self.penalty is not None:
-            loss = loss + self.penalty()
-        return loss
-
-    @staticmethod
-    @torch.no_grad()
-    def _target(teacher: Teacher, patches: Tensor, pixels: Tensor) -> Tensor:
-        """Return the logarithms of the soft labels [N, K]."""
-        if isinstance(teacher, Tensor):
-            return teacher[pixels].clamp(min=1e-8).log().to(patches.device)
-        found: Tensor = teacher(patches).log_softmax(1)
-        return found
-
-
 def _validate(network: nn.Module, samples: Samples, batch_size: int) -> tuple[float, float]:
     """Return accuracy and loss, in batches of the training's size, which fit the memory."""
     logits = predict(network, samples.patches, samples.indices, batch_size)
@@ -338,61 +285,3 @@ def _last_is_best(history: list[Epoch]) -> bool:
 def _epoch_seed(seed: int, stage: Stage, epoch: int) -> int:
     text = f"{seed} {stage.name} {epoch}"
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:6], "big")
-
-
-def _settings(stage: Stage, config: TrainingConfig, seed: int) -> dict[str, Any]:
-    """Return everything that a resumed training must agree in with the interrupted one."""
-    names = ["batch_size", "weight_decay", "distillation", "spike_penalty", "unlabelled"]
-    own = {"stage": stage.name, "epochs": stage.epochs, "learning_rate": stage.rate, "seed": seed}
-    standard = TrainingConfig()
-    names += [n for n in ("teacher", "spike_target") if getattr(config, n) != getattr(standard, n)]
-    return own | {name: getattr(config, name) for name in (*names, "precision")}
-
-
-def _save(
-    path: Path,
-    network: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    settings: dict[str, Any],
-    history: list[Epoch],
-    best: dict[str, Tensor],
-    rules: Sequence[Rule],
-) -> None:
-    tensors = {f"network.{k}": v for k, v in network.state_dict().items()}
-    tensors |= {f"best.{k}": v for k, v in best.items()}
-    for index, state in optimizer.state_dict()["state"].items():
-        tensors |= {f"optimizer.{index}.{key}": value for key, value in state.items()}
-    for index, rule in enumerate(rules):
-        tensors |= {f"rule.{index}.{key}": value for key, value in rule.state_dict().items()}
-    header = {"what": "training", "recipe": settings, "history": [asdict(e) for e in history]}
-    write_tensors(path, tensors, header)
-
-
-def _restore(
-    path: Path,
-    network: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    settings: dict[str, Any],
-    rules: Sequence[Rule],
-) -> tuple[list[Epoch], dict[str, Tensor]]:
-    tensors, header = read_tensors(path)
-    if header.get("what") != "training" or header.get("recipe") != settings:
-        raise InputError(f"{path}: found another training's state, expected {settings}")
-    parts: dict[str, dict[str, Tensor]] = {"network": {}, "best": {}, "optimizer": {}, "rule": {}}
-    for name, tensor in tensors.items():
-        part, key = name.split(".", 1)
-        parts[part][key] = tensor
-    try:
-        network.load_state_dict(parts["network"])
-    except RuntimeError as error:
-        raise InputError(f"{path}: found another network's state ({one_line(error)})") from None
-    state: dict[int, dict[str, Any]] = {}
-    for name, tensor in parts["optimizer"].items():
-        index, key = name.split(".")
-        state.setdefault(int(index), {})[key] = tensor
-    optimizer.load_state_dict(optimizer.state_dict() | {"state": state})
-    for position, rule in enumerate(rules):
-        start = f"{position}."
-        own = {k.removeprefix(start): v for k, v in parts["rule"].items() if k.startswith(start)}
-        rule.load_state_dict(own)
-    return [Epoch(**row) for row in header["history"]], parts["best"]

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pim_sim.registry import Registry
-from snnquant.training.loop import Epoch
+from snnquant.training.resumable import Epoch
 
 
 class Tracker(ABC):

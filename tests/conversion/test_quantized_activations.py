@@ -26,7 +26,7 @@ def patches() -> Tensor:
 
 def quantized_cnn(bits: int = 3, quantizer: str = "lsq") -> nn.Module:
     torch.manual_seed(1)
-    cnn = build_model(ModelConfig(widths=(3, 4, 8, 6)), 20, 4).eval()
+    cnn = build_model(ModelConfig(name="cnn32h", widths=(3, 4, 8, 6)), 20, 4).eval()
     config = QuantizationConfig(activation_bits=bits, activation_quantizer=quantizer)  # type: ignore[arg-type]
     return freeze(quantize(cnn, config, Calibration(patches())))
 

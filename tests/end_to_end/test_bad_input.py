@@ -38,7 +38,10 @@ if TYPE_CHECKING:
         (["run", "--scene", "nowhere", "--time-steps", "-3"], ["--time-steps", "-3", "at least 1"]),
         (["run", "--scene", "nowhere", "--seed", "-1"], ["--seed", "-1", "0 or more"]),
         (["run", "--scene", "nowhere", "--window", "4"], ["--window", "4", "odd"]),
-        (["run", "--scene", "nowhere", "--widths", "8", "0", "8", "8"], ["--widths", "1 or more"]),
+        (
+            ["run", "--scene", "nowhere", "--model", "cnn32h", "--widths", "8", "0", "8", "8"],
+            ["--widths", "1 or more"],
+        ),
         (
             ["run", "--scene", "nowhere", "--learning-rate", "nan"],
             ["--learning-rate", "nan"],
@@ -58,7 +61,7 @@ if TYPE_CHECKING:
         (["run", "--scene", "synthetic:24x24x16", "--window", "25"], ["--window", "25", "24"]),
         (["run", "--scene", "synthetic:24x24x16", "--hardware", "abacus"], ["abacus", "sram_65nm"]),
         (["run", "--scene", "synthetic:24x24x16", "--hardware", "a.toml"], ["a.toml"]),
-        (["run", "--scene", "synthetic:24x24x16", "--widths", "8", "8"], ["--widths", "2", "4"]),
+        (["run", "--scene", "synthetic:24x24x16", "--widths", "8"], ["--widths", "1", "2"]),
         (
             ["run", "--scene", "synthetic:24x24x16", "--split", "mask"],
             ["synthetic:24x24x16", "card"],
@@ -137,7 +140,7 @@ def card(tmp_path: Path, cube: np.ndarray, labels: np.ndarray) -> Callable[..., 
 def test_the_card_of_these_tests_is_right(card: Any, snnquant: Command, tmp_path: Path) -> None:
     outcome = snnquant(
         *("train", "--scene", card(), "--cnn-epochs", 1, "--quantized-epochs", 1),
-        *("--widths", 2, 2, 2, 2, "--output", tmp_path / "run"),
+        *("--widths", 2, 2, "--output", tmp_path / "run"),
     )
     assert outcome.code == 0, outcome.err
 
@@ -156,7 +159,7 @@ def test_pixels_that_are_not_finite_take_no_part_and_are_counted(
     cube[3, 4, 5] = cube[3, 9, 0] = cube[11, 0, 7] = value
     outcome = snnquant(
         *("train", "--scene", card(cube=cube), "--cnn-epochs", 1, "--quantized-epochs", 1),
-        *("--widths", 2, 2, 2, 2, "--output", tmp_path / "run"),
+        *("--widths", 2, 2, "--output", tmp_path / "run"),
     )
     assert outcome.code == 0, outcome.err
     assert "3 of 144 pixels have no data" in outcome.err
@@ -177,7 +180,7 @@ def test_labels_without_a_class_are_left_out_and_said(
     labels[0, 0] = CLASSES + 1
     outcome = snnquant(
         *("train", "--scene", card(labels=labels), "--cnn-epochs", 1, "--quantized-epochs", 1),
-        *("--widths", 2, 2, 2, 2, "--output", tmp_path / "run"),
+        *("--widths", 2, 2, "--output", tmp_path / "run"),
     )
     assert outcome.code == 0, outcome.err
     (line,) = [line for line in outcome.err.splitlines() if "labels.npy" in line]

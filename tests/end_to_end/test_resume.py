@@ -21,7 +21,19 @@ if TYPE_CHECKING:
 
 # Epochs of some 50 ms and enough of them: the signal arrives while the stage is at work.
 OPTIONS = (
-    *("--scene", "synthetic:48x48x32", "--widths", "8", "16", "32", "32", "--batch-size", "32"),
+    *(
+        "--scene",
+        "synthetic:48x48x32",
+        "--model",
+        "cnn32h",
+        "--widths",
+        "8",
+        "16",
+        "32",
+        "32",
+        "--batch-size",
+        "32",
+    ),
     *("--cnn-epochs", "12", "--quantized-epochs", "1", "--snn-epochs", "8"),
 )
 CHECKPOINTS = {network.stage: network.file for network in Network}

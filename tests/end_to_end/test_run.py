@@ -33,7 +33,7 @@ FILES = {
     *("map.png", "map_and_truth.png", "map.npy", "map.img", "map.hdr"),
     *("map_smoothed.png", "map_smoothed_and_truth.png", "map_smoothed.npy", "map_smoothed.img"),
     *("map_smoothed.hdr", "map_confidence.png", "map_confidence.npy", "map_distance.png"),
-    *("map_distance.npy", "confidence.json"),
+    *("map_distance.npy", "confidence.json", "views.npz", "record.json"),
 }
 
 
@@ -62,7 +62,7 @@ def test_metrics_hold_the_contract(finished: Finished) -> None:
             assert ratio == pytest.approx(energy[network] / energy["snn_trained"])
         cnns = {network.value for network in Network if not network.spiking}
         assert set(metrics["energy_ratio"][table]) == cnns
-    assert set(metrics["spike_rates"]) == {"lif1", "lif2", "lif3", "lif4"}
+    assert set(metrics["spike_rates"]) == {"lif1", "lif2"}
     assert all(0 <= rate <= 1 for rate in metrics["spike_rates"].values())
     for quantity in ("energy", "delay", "edp"):
         pim = metrics["pim"][quantity]
@@ -142,14 +142,14 @@ def test_options_beat_the_file_which_beats_defaults(
     snnquant: Command, quick: tuple[str, ...], tmp_path: Path
 ) -> None:
     file = tmp_path / "options.toml"
-    file.write_text("bits = 4\nseed = 3\nwidths = [2, 2, 2, 2]\ncnn_epochs = 9\n")
+    file.write_text("bits = 4\nseed = 3\nwidths = [2, 2]\ncnn_epochs = 9\n")
     folder = tmp_path / "run"
     options = ("--config", file, "--cnn-epochs", 1, "--quantized-epochs", 1, "--bits", 5)
     assert snnquant("train", *quick[:2], *options, "--output", folder).code == 0
     config = read_config(folder / "config.toml")
     assert (config.quantization.bits, config.training.cnn_epochs) == (5, 1)
-    assert (config.seed, config.model.widths) == (3, (2, 2, 2, 2))
-    assert (config.model.window, config.neuron.time_steps) == (5, 5)
+    assert (config.seed, config.model.widths) == (3, (2, 2))
+    assert (config.model.window, config.neuron.time_steps) == (5, 2)
     written = tomllib.loads((folder / "config.toml").read_text())
     assert (written["bits"], written["seed"], written["window"]) == (5, 3, 5)
 
@@ -230,7 +230,7 @@ def test_default_folder_is_named_for_the_run_and_never_reused(
     monkeypatch.chdir(tmp_path)
     for _ in range(2):
         assert snnquant("train", *quick).code == 0
-    name = "synthetic-24x24x16-cnn32h-random-seed0"
+    name = "synthetic-24x24x16-cnn1x1-random-seed0"
     assert {path.name for path in (tmp_path / "runs").iterdir()} == {name, f"{name}-2"}
 
 
@@ -279,13 +279,7 @@ def test_energy_by_layer_adds_up_to_the_metrics(finished: Finished, snnquant: Co
             own = [row for row in rows if row["network"] == network]
             spent = sum(row[quantity][table] for row in own)
             assert spent == pytest.approx(price[network])
-            assert [row["layer"] for row in own] == [
-                "conv1",
-                "conv2",
-                "conv3",
-                "conv4",
-                "classifier",
-            ]
+            assert [row["layer"] for row in own] == ["conv1", "conv2", "classifier"]
     shown = snnquant("energy", finished.folder)
     assert shown.code == 0
     assert "conv4" in shown.out
@@ -364,7 +358,7 @@ def test_convert_a_state_dict_with_batch_norm(
 ) -> None:
     torch.manual_seed(0)
     scene = load_scene("synthetic:24x24x16")
-    model = ModelConfig(widths=(4, 4, 8, 8))
+    model = ModelConfig(widths=(8, 8))
     cnn = build_model(model, scene.bands, scene.classes, batch_norm=True)
     patches = torch.randn(64, 1, scene.bands, 5, 5)
     for _ in range(3):

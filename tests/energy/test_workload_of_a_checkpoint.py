@@ -18,7 +18,19 @@ pytestmark = pytest.mark.slow
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("checkpoints") / "run"
     short = [f"--{stage}-epochs=1" for stage in ("cnn", "quantized", "snn")]
-    options = ["--widths", "2", "3", "4", "3", "--time-steps", "3", "--bits", "5"]
+    options = [
+        "--model",
+        "cnn32h",
+        "--widths",
+        "2",
+        "3",
+        "4",
+        "3",
+        "--time-steps",
+        "3",
+        "--bits",
+        "5",
+    ]
     snnquant(["run", "--scene", SCENE, *short, *options, "--output", str(folder)])
     return folder
 

@@ -73,7 +73,7 @@ def test_a_workload_survives_its_file_and_counts_the_same_macs(
 @pytest.mark.parametrize(("pixel_bits", "expected"), [(32, 8), (8, 8), (5, 5), (14, 14)])
 def test_the_first_layer_receives_pixels_of_their_bits(pixel_bits, expected, patches_of):
     torch.manual_seed(0)
-    config = ModelConfig(window=3, widths=(2, 2, 3, 3))
+    config = ModelConfig(name="cnn32h", window=3, widths=(2, 2, 3, 3))
     patches = patches_of(30, 3)
     cnn = build_model(config, 30, 4).eval()
     snn = to_spiking(cnn, patches.gather(torch.tensor([0])), NeuronConfig(time_steps=2)).eval()
@@ -90,7 +90,7 @@ def test_the_first_layer_receives_pixels_of_their_bits(pixel_bits, expected, pat
 @pytest.mark.parametrize("bits", [1, 3, 8, 32])
 def test_layers_of_a_cnn_have_their_own_bits_and_no_neurons(bits, patches_of):
     torch.manual_seed(0)
-    cnn = build_model(ModelConfig(window=3, widths=(2, 2, 3, 3)), 30, 4).eval()
+    cnn = build_model(ModelConfig(name="cnn32h", window=3, widths=(2, 2, 3, 3)), 30, 4).eval()
     given = QuantizationConfig(activation_bits=bits)
     quantize(cnn, given)
     activity = measure(cnn, patches_of(30, 3), torch.arange(4))

@@ -35,7 +35,9 @@ def case(
     normalisation = fitted.on_grid(scene.cube, pixels, bits)
     raw, taken = (windows(cube) for cube in (scene.cube, normalisation.apply(scene.cube)))
     torch.manual_seed(0)
-    cnn = build_model(ModelConfig(widths=(3, 3, 6, 6), window=WINDOW), scene.bands, 4).eval()
+    cnn = build_model(
+        ModelConfig(name="cnn32h", widths=(3, 3, 6, 6), window=WINDOW), scene.bands, 4
+    ).eval()
     config = QuantizationConfig(activation_bits=activation_bits, activation_quantizer=quantizer)  # type: ignore[arg-type]
     return quantize(cnn, config, Calibration(taken)).eval(), raw, taken, normalisation
 
@@ -69,7 +71,9 @@ def test_the_module_of_snntorch_rounds_raw_patches(tmp_path: Path) -> None:
     for scaling in ("standard", "within-class"):
         _, raw, taken, normalisation = case(scaling)
         torch.manual_seed(0)
-        cnn = build_model(ModelConfig(widths=(3, 3, 6, 6), window=WINDOW), 20, 4).eval()
+        cnn = build_model(
+            ModelConfig(name="cnn32h", widths=(3, 3, 6, 6), window=WINDOW), 20, 4
+        ).eval()
         snn, _ = convert(cnn, taken[:1], taken)
         file = tmp_path / f"written_{scaling[:4]}.py"
         export(ExportRequest(snn.eval(), taken, normalisation), file, "snntorch")

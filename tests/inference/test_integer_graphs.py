@@ -71,14 +71,18 @@ class Builder:
         if "kernel" in options:
             kernel = (options.pop("kernel"),) * (len(shape) - 2)
         if options.get("dilation"):
-            kernel = tuple(min(k, (size + 1) // 2) for k, size in zip(kernel, shape[2:], strict=True))
+            kernel = tuple(
+                min(k, (size + 1) // 2) for k, size in zip(kernel, shape[2:], strict=True)
+            )
         width = outputs or int(self.random.integers(1, 4)) * options.get("groups", 1)
         return self.add(for_axes("conv", shape, shape[1], width, kernel, **options))
 
     def block(self, kind: str) -> None:
         channels, before = self.sample.shape[1], list(self.layers)[-1] if self.layers else ""
         spikes = before and isinstance(self.layers[before], LIF)
-        pool = tuple(2 if size > 1 and i == 0 else 1 for i, size in enumerate(self.sample.shape[2:]))
+        pool = tuple(
+            2 if size > 1 and i == 0 else 1 for i, size in enumerate(self.sample.shape[2:])
+        )
         if kind in ("max", "average", "residual", "beside") and not spikes:
             kind = "conv"
         if kind == "max":
@@ -146,7 +150,9 @@ class Builder:
 
 def pixels(seed: int, window: int, count: int = 6) -> torch.Tensor:
     generator = torch.Generator().manual_seed(seed)
-    codes = torch.randint(GRID.low, GRID.high + 1, (count, 1, BANDS, window, window), generator=generator)
+    codes = torch.randint(
+        GRID.low, GRID.high + 1, (count, 1, BANDS, window, window), generator=generator
+    )
     return codes.float() * GRID.step
 
 
@@ -276,5 +282,3 @@ def test_outputs_that_are_no_logits_are_refused():
     )
     with pytest.raises(InputError, match="layer lif: found an output of shape"):
         integer_engine(network, BANDS, 3)
-
-

@@ -185,6 +185,26 @@ def test_another_number_of_widths_is_refused(name: str, more: int):
         build_model(config, 40, 4)
 
 
+def test_strides_shorten_the_spectrum():
+    cnn = build_model(ModelConfig(name="cnn32h", strides=(7, 1, 1, 1)), 203, 4)
+    shapes = [row.output_shape for row in layer_table(cnn, example_patch(203, 5))]
+    # (203 - 7) / 7 + 1 = 29 places, then 29 - 5 + 1 of stride 1
+    assert (shapes[0][1], shapes[1][1]) == (29, 25)
+
+
+@pytest.mark.parametrize(
+    ("name", "strides", "words"),
+    [
+        ("cnn32h", (4, 3, 2, 1), "found 2 for conv3 of cnn32h"),
+        ("cnn1x1", (2, 1), "found 2 for conv1 of cnn1x1"),
+        ("cnn3d", (2, 1), "found 2 numbers, expected 4"),
+    ],
+)
+def test_strides_that_would_do_nothing_are_refused(name, strides, words):
+    with pytest.raises(InputError, match=f"--strides: {words}"):
+        build_model(ModelConfig(name=name, strides=strides), 40, 4)
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_batch_norm_follows_every_convolution_where_asked(name: str):
     modules = list(build_model(ModelConfig(name=name), 40, 4, batch_norm=True))

@@ -111,6 +111,7 @@ def test_luo_stacks_feature_vectors_in_the_order_of_memory(window, bands):
         ("hybridsn", {"window": 7}, 40, "layer conv4"),
         ("luo", {}, 16, "layer conv1"),
         ("li", {"widths": (2, 4, 8)}, 40, "--widths: found 3 numbers, expected 2"),
+        ("li", {"strides": (2, 1)}, 40, "--strides: found 2 numbers, expected none"),
     ],
 )
 def test_what_leaves_nothing_for_a_layer_is_refused(name, options, bands, words):
@@ -138,5 +139,5 @@ def test_the_summary_counts_what_the_networks_hold():
         with torch.device("meta"):
             model = build_model(config, 60, 5)
         assert row.parameters == parameter_count(model)
-        tanh = any(isinstance(module, nn.Tanh) for module in model)
+        tanh = any(isinstance(module, nn.Tanh) for module in model.modules())
         assert (row.refused is not None) is tanh

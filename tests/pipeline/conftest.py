@@ -13,7 +13,7 @@ from snnquant.report import RunMetrics
 
 CONFIG = RunConfig(
     scene="synthetic:24x24x16",
-    model=ModelConfig(widths=(2, 3, 4, 3), window=3),
+    model=ModelConfig(name="cnn32h", widths=(2, 3, 4, 3), window=3),
     training=TrainingConfig(cnn_epochs=1, quantized_epochs=1, snn_epochs=1),
 )
 

@@ -15,7 +15,7 @@ from snnquant.pipeline.scene_map import draw_map
 from snnquant.scenes import Scene, load_scene
 
 LEARN = RunConfig(
-    model=ModelConfig(widths=(4, 8, 16, 16)),
+    model=ModelConfig(name="cnn32h", widths=(4, 8, 16, 16)),
     training=TrainingConfig(cnn_epochs=30, quantized_epochs=2, snn_epochs=20),
 )
 HALF_A_POINT = 0.005

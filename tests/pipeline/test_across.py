@@ -27,7 +27,7 @@ from snnquant.stored_networks import Network
 
 LEARNS = RunConfig(
     scene="synthetic:24x24x16",
-    model=ModelConfig(widths=(4, 4, 8, 8), window=3),
+    model=ModelConfig(name="cnn32h", widths=(4, 4, 8, 8), window=3),
     training=TrainingConfig(cnn_epochs=15, quantized_epochs=1),
 )
 OTHER_LIGHT = "synthetic:24x24x16:0:1"
@@ -239,7 +239,7 @@ def test_the_command_prints_a_table_or_one_object(
     main(["evaluate", str(path), "--scene", OTHER_LIGHT])
     text = capsys.readouterr().out
     assert f"Scores on {OTHER_LIGHT} after training on synthetic:24x24x16:0, %" in text
-    for label in ("CNN 32-bit", "SNN trained, 6-bit, T = 5", "LDA on spectrum", "SVM on window"):
+    for label in ("CNN 32-bit", "SNN trained, 6-bit, T = 2", "LDA on spectrum", "SVM on window"):
         (line,) = [line for line in text.splitlines() if label in line]
         assert len(re.findall(r" -?\d+\.\d\d| - ", line + " ")) == 6
     file = path / "across_synthetic_24x24x16_0_1.json"

@@ -65,7 +65,9 @@ def fields(gains: bool, seed: int = 0, side: int = 48) -> Scene:
 
 
 def made(scene: Scene, path: Path, **options: Any) -> Run:
-    config = RunConfig(**{"split": BLOCKS, "model": ModelConfig(window=1), **options})
+    config = RunConfig(
+        **{"split": BLOCKS, "model": ModelConfig(name="cnn32h", window=1), **options}
+    )
     return Run.create(config, path, scene=scene)
 
 
@@ -152,7 +154,11 @@ def test_networks_that_take_whitening_into_their_weights_have_it_by_default(
 
 
 def test_of_given_spectra_only_the_scaling_is_chosen(tmp_path: Path) -> None:
-    run = made(fields(gains=True), tmp_path / "run", model=ModelConfig(window=1, spectra="raw"))
+    run = made(
+        fields(gains=True),
+        tmp_path / "run",
+        model=ModelConfig(name="cnn32h", window=1, spectra="raw"),
+    )
     choose_front_end(run)
     assert run.config.model.spectra == "raw"
     assert run.config.scaling in NAMES
@@ -164,7 +170,7 @@ def test_pixels_that_are_not_positive_leave_the_logarithm_out(tmp_path: Path) ->
     run = made(dark, tmp_path / "run")
     choose_front_end(run)
     assert "log-derivative" not in run.config.model.spectra
-    asked = ModelConfig(window=1, spectra="log-derivative")
+    asked = ModelConfig(name="cnn32h", window=1, spectra="log-derivative")
     with pytest.raises(InputError, match=r"^--spectra: found training pixels of mean -"):
         choose_front_end(made(dark, tmp_path / "other", model=asked))
 

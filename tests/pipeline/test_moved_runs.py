@@ -40,7 +40,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
         scene=str(data / "field.toml"),
         hardware=str(folder / "chip.toml"),
         scaling=str(folder / "mine.npz"),
-        model=ModelConfig(widths=(2, 2, 2, 2)),
+        model=ModelConfig(name="cnn32h", widths=(2, 2, 2, 2)),
         training=QUICK,
     )
     run = Run.create(config, folder / "run")

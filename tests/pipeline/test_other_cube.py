@@ -259,7 +259,19 @@ def test_json_stays_json(config, tmp_path, capsys):
     labels = field().labels.copy()
     Scene.from_arrays(cube, labels).save(tmp_path / "scene.npz")
     capsys.readouterr()
-    options = ["--cnn-epochs", "1", "--quantized-epochs", "1", "--widths", "2", "2", "2", "2"]
+    options = [
+        "--cnn-epochs",
+        "1",
+        "--quantized-epochs",
+        "1",
+        "--model",
+        "cnn32h",
+        "--widths",
+        "2",
+        "2",
+        "2",
+        "2",
+    ]
     main(["train", "--scene", str(tmp_path / "scene.npz"), *options, "--json",
           "--output", str(tmp_path / "run")])  # fmt: skip
     assert json.loads(capsys.readouterr().out)

@@ -32,7 +32,9 @@ def card(tmp_path: Path) -> Path:
 def _with(card: Path, scaling: str) -> RunConfig:
     card.write_text(f'scaling = "{scaling}"\n{card.read_text()}')
     quick = TrainingConfig(cnn_epochs=1, quantized_epochs=1, snn_epochs=1)
-    return RunConfig(scene=str(card), model=ModelConfig(widths=(2, 2, 2, 2)), training=quick)
+    return RunConfig(
+        scene=str(card), model=ModelConfig(name="cnn32h", widths=(2, 2, 2, 2)), training=quick
+    )
 
 
 @pytest.mark.parametrize("scaling", ["none", "minmax", "minmax-band", "divide:4", "whiten"])

@@ -33,7 +33,7 @@ from snnquant.quantization import (
 from snnquant.quantization.listing import summarise_methods
 from snnquant.sampling import Normalisation
 
-MODEL = ModelConfig(window=3, widths=(2, 2, 3, 4))
+MODEL = ModelConfig(name="cnn32h", window=3, widths=(2, 2, 3, 4))
 BANDS, CLASSES = 20, 3
 NEURON = NeuronConfig(time_steps=2)
 KINDS: dict[str, Callable[[], nn.Sequential]] = {

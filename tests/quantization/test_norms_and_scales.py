@@ -1,4 +1,4 @@
-"""Quantized norms, double quantization of scales, and grids by role: their bounds and their work."""
+"""Quantized norms, double quantization of scales, and grids by role: their bounds."""
 
 from __future__ import annotations
 
@@ -139,7 +139,9 @@ def test_factors_and_terms_lie_on_grids_within_half_a_step(bits, seed):
     norm.running_var.copy_((torch.rand(5) * 12 - 6).exp())  # variances span decades
     factor = norm.weight / (norm.running_var + norm.eps).sqrt()
     term = norm.bias - factor * norm.running_mean
-    for exact, found in zip((factor, term), quantized_norm(norm, "n", bits).affine_form(), strict=True):
+    for exact, found in zip(
+        (factor, term), quantized_norm(norm, "n", bits).affine_form(), strict=True
+    ):
         step = exact.detach().abs().max() / (2 ** (bits - 1) - 1)
         codes = found.detach() / step
         torch.testing.assert_close(codes, codes.round(), rtol=0, atol=1e-3)
@@ -210,4 +212,3 @@ def test_an_snn_of_roles_runs():
     network = to_spiking(separable(), torch.zeros(1, 1, BANDS, 5, 5), NeuronConfig(time_steps=2))
     quantize(network, PikeLPN())
     assert network(torch.randn(2, 1, BANDS, 5, 5)).isfinite().all()
-

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from snnquant.report import RunMetrics, write_html
+from snnquant.report.chip_prices import ChipPrices, Factor, InMemory
 from snnquant.report.run_record import RunRecord
-from snnquant.report.scene_views import SceneViews, Spikes
+from snnquant.report.scene_views import Levels, SceneViews, Spikes
 from snnquant.sampling import Split
 from snnquant.scenes import Scene, load_scene
 from snnquant.stored_networks import Network
@@ -241,7 +242,9 @@ def views_of(scene: Scene) -> SceneViews:
         layer="lif2",
         rasters={1: draw.random((2, 12)) < 0.3},
         places={1: (2, 3)},
+        potentials={1: draw.normal(0.5, 0.6, (2, 12)).astype(np.float32)},
     )
+    levels = Levels("conv1", 6, np.arange(-9, 10), draw.integers(1, 99, 19))
     return SceneViews(
         scene,
         Split(*parts, protocol="random", seed=0),
@@ -255,6 +258,7 @@ def views_of(scene: Scene) -> SceneViews:
         by_step=(guessed, snn),
         distance=draw.uniform(0, 4, labels.shape),
         spikes=spikes,
+        levels=(levels,),
     )
 
 
@@ -284,6 +288,37 @@ def metrics_of(views: SceneViews) -> dict[str, Any]:
 def synthetic_page(tmp_path_factory, views, scene_metrics) -> Path:
     page = tmp_path_factory.mktemp("page") / "report.html"
     curve = [(1.0, 2.0), (2.0, 0.5)]
-    record = RunRecord({"seed": "7"}, {"snn.safetensors": "0" * 64}, {}, {"snn": curve}, {})
-    write_html(RunMetrics.from_dict(scene_metrics), page, views, record)
+    record = RunRecord(
+        options={"seed": "7"},
+        digests={"snn.safetensors": "0" * 64},
+        source={"licence": "CC BY 4.0"},
+        losses={"snn": curve},
+        accuracies={"snn": curve},
+        seconds={"cnn": 1.0, "snn": 95.0},
+        machine="a processor, 2 cores available",
+    )
+    write_html(RunMetrics.from_dict(scene_metrics), page, views, record, chip_prices())
     return page
+
+
+def chip_prices() -> ChipPrices:
+    costs = {"multiplies": 60.0, "weight_reads": 80.0, "links": 20.0, "leakage": 0.5}
+    layers = {"conv1": costs, "fc": {"membranes": 9.0, "adds": 30.0}}
+    networks = {name: layers for name in NETWORKS if name != "snn_converted"}
+    breakdown = {schedule: networks for schedule in ("events", "best")}
+    gain = InMemory(Factor(3, 1.6, 4.8), Factor(2, 0.9, 3), Factor(6, 1.4, 9), 94.5, 30.6)
+    return ChipPrices("edge_22nm", breakdown, breakdown, gain, "sram_65nm", gain)
+
+
+PartsOf = Callable[[Scene], tuple[SceneViews, dict[str, Any]]]
+
+
+@pytest.fixture(scope="session")
+def parts_of() -> PartsOf:
+    """Make views and metrics of a scene, as difficult to compress as maps may be."""
+
+    def build(scene: Scene) -> tuple[SceneViews, dict[str, Any]]:
+        views = views_of(scene)
+        return views, metrics_of(views)
+
+    return build

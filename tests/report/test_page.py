@@ -104,6 +104,13 @@ def test_a_browser_runs_only_the_script_of_the_page(synthetic_page):
     ]
 
 
+def test_durations_machine_and_licence_are_on_the_page(synthetic_page):
+    page = Page(synthetic_page.read_text())
+    for text in ("snn 1 min 35 s", "in all 1 min 36 s", "a processor, 2 cores", "CC BY 4.0"):
+        assert text in page.text
+    assert "seed 7" in page.text
+
+
 def test_it_can_be_read_without_a_script(synthetic_page, views):
     page = Page(synthetic_page.read_text())
     for heading in ("Answer", "Map", "Classes", "Spikes", "Energy", "Training", "Calibration"):
@@ -119,7 +126,9 @@ def test_it_can_be_read_without_a_script(synthetic_page, views):
 
 def test_pictures_have_the_colours_of_the_classes_in_a_palette(synthetic_page, views):
     page = Page(synthetic_page.read_text())
-    sources = {found["id"]: found["src"] for tag, found in page.tags if tag == "img"}
+    sources = {
+        found["id"]: found["src"] for _, found in page.tags if "id" in found and "src" in found
+    }
     picture = Image.open(io.BytesIO(base64.b64decode(sources["picture-truth"][22:])))
     assert picture.mode == "P"
     np.testing.assert_array_equal(np.asarray(picture), views.scene.labels)
@@ -166,8 +175,17 @@ def test_the_honesty_card_is_amber_where_it_applies(page_of, metrics):
         page = page_of(metrics)
         return [f["class"] for tag, f in page.tags if tag == "article"][-1]
 
+    for control in ("lda", "svm"):
+        metrics["controls"][control]["oa"] = 0.6
     metrics["split"] |= {"leakage": 0.0, "coordinates_only_oa": 0.1}
     assert tone() == "card good"
+    metrics["controls"]["lda"]["oa"] = 0.8
+    assert tone() == "card warn"
+    assert (
+        "LDA on spectrum and window mean scores 80.00 %, more than the SNN."
+        in page_of(metrics).text
+    )
+    metrics["controls"]["lda"]["oa"] = 0.6
     metrics["split"]["leakage"] = 0.2
     assert tone() == "card warn"
     metrics["split"] |= {"leakage": 0.0, "coordinates_only_oa": 0.99, "protocol": "random"}

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import base64
+import io
 import itertools
 import json
 import os
 import shutil
 import subprocess
+import unicodedata
 from collections.abc import Iterator
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import pytest
+from pypdf import PdfReader
 
 CHROMIUM = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
@@ -222,6 +226,50 @@ def test_a_class_of_the_legend_is_isolated_and_escape_ends_it(opened: Browser) -
     assert (canvas(opened), opened.run(pressed)) == (before, "false")
 
 
+def test_the_line_between_the_pictures_is_dragged(opened: Browser) -> None:
+    box = "document.querySelector('#view').getBoundingClientRect()"
+    opened.run("document.querySelector('#view').scrollIntoView({block: 'center'})")
+    left, top, width, height = opened.run(f"(b => [b.left, b.top, b.width, b.height])({box})")
+    before, y = canvas(opened), top + height / 2
+    opened.mouse("mousePressed", left + width / 2, y)
+    opened.mouse("mouseMoved", left + width / 4, y)
+    opened.mouse("mouseReleased", left + width / 4, y)
+    assert float(opened.run("document.querySelector('#swipe').value")) == pytest.approx(25, abs=1)
+    assert canvas(opened) != before
+
+
+def test_numbers_that_the_browser_reads_from_pictures_are_those_of_the_scene(
+    opened: Browser, views: Any
+) -> None:
+    """Ground truth, classes and split stand on the page as pictures only."""
+    opened.run("document.querySelector('#view').focus()")
+    names, roles = views.scene.class_names, ("training", "validation", "test")
+    seen = set()
+    for row, column in ((0, 0), (5, 7), (23, 23), (12, 3)):
+        x, y = opened.run(
+            "(() => { const c = document.querySelector('#view'); "
+            "c.scrollIntoView({block: 'center'}); const b = c.getBoundingClientRect(); "
+            f"return [b.left + b.width * {(column + 0.5) / 24}, "
+            f"b.top + b.height * {(row + 0.5) / 24}] }})()"
+        )
+        opened.mouse("mousePressed", x, y)
+        opened.mouse("mouseReleased", x, y)
+        assert text(opened, "#pixel-place") == f"Row {row}, column {column}"
+        facts = dict(
+            opened.run(
+                "[...document.querySelectorAll('#pixel-facts dt')]"
+                ".map((t) => [t.textContent, t.nextSibling.textContent])"
+            )
+        )
+        truth, role = views.scene.labels[row, column], views.roles[row, column]
+        assert facts["Ground truth"] == (names[truth - 1] if truth else "no label")
+        assert facts["SNN trained"] == names[views.classes[row, column] - 1]
+        if 1 <= role <= 3:
+            assert facts["Split"] == roles[role - 1]
+        seen.add(facts["SNN trained"])
+    assert len(seen) > 1
+
+
 def test_a_heading_sorts_the_table(opened: Browser) -> None:
     column = "[...document.querySelectorAll('table.sort tbody tr')].map((r) => r.cells[1])"
     values = f"{column}.slice(0, 3).map((cell) => Number(cell.dataset.value))"
@@ -257,6 +305,60 @@ def test_the_button_changes_the_theme(opened: Browser) -> None:
     assert opened.run(paper) != before
     opened.run("document.querySelector('#theme').click()")
     assert opened.run(paper) == before
+
+
+@pytest.mark.parametrize("dark", [False, True])
+@pytest.mark.parametrize("width", [400, 1400])
+def test_axe_finds_no_serious_problem(
+    browser: Browser, synthetic_page: Path, width: int, dark: bool
+) -> None:
+    axe = resources.files("axe_core_python").joinpath("axe.min.js").read_text(encoding="utf-8")
+    browser.open(synthetic_page, width, dark)
+    browser.run("for (const d of document.querySelectorAll('details')) d.open = true")
+    browser.run(axe + ";0")
+    found = browser.run(
+        "axe.run().then((r) => ({ passes: r.passes.length, violations: r.violations.map((v) => "
+        "[v.impact, v.id, ...v.nodes.slice(0, 3).map((n) => n.html)]) }))"
+    )
+    assert found["passes"] > 20
+    assert [each for each in found["violations"] if each[0] in ("serious", "critical")] == []
+
+
+def stranded(browser: Browser, inches: float) -> list[str]:
+    """Return the headings that are the last line of a printed page of that height."""
+    query = "[...document.querySelectorAll('h1, h2, h3')].map((h) => h.textContent.trim())"
+    headings = set(browser.run(query))
+    printed = browser.call("Page.printToPDF", printBackground=True, paperHeight=inches)
+    pages = PdfReader(io.BytesIO(base64.b64decode(printed["data"]))).pages
+    assert len(pages) > 3
+    found = []
+    for page in pages:
+        lines: dict[int, list[str]] = {}
+
+        def visit(
+            words: str, now: Any, then: Any, font: Any, size: Any, lines: Any = lines
+        ) -> None:
+            if words.strip():
+                height = then[4] * now[1] + then[5] * now[3] + now[5]
+                lines.setdefault(round(height), []).append(words.strip())
+
+        page.extract_text(visitor_text=visit)
+        if lines:
+            last = unicodedata.normalize("NFKC", " ".join(lines[min(lines)]))  # ligatures
+            found += [last] if last in headings else []
+    return found
+
+
+HEIGHTS = (7.0, 7.6, 8.2, 8.8, 9.4, 10.0, 10.6, 11.0, 11.7)
+
+
+def test_no_heading_is_the_last_line_of_a_printed_page(opened: Browser) -> None:
+    assert [stranded(opened, inches) for inches in HEIGHTS] == [[]] * len(HEIGHTS)
+    opened.run(
+        "document.head.append(Object.assign(document.createElement('style'), "
+        "{ textContent: 'h2, h3 { break-after: auto !important }' }))"
+    )
+    assert any(stranded(opened, inches) for inches in HEIGHTS)  # it is the rule that holds them
 
 
 def test_it_prints_with_all_its_pictures(opened: Browser) -> None:

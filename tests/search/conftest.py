@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 BASE = RunConfig(
     scene="synthetic:24x24x16",
     split=SplitConfig(refit=False),
-    model=ModelConfig(widths=(2, 2, 2, 2)),
+    model=ModelConfig(name="cnn32h", widths=(2, 2, 2, 2)),
     conversion=ConversionConfig(calibration="maximum"),  # the fastest
     training=TrainingConfig(cnn_epochs=2, snn_epochs=2, learning_rate=0.02),
 )

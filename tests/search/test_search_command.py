@@ -16,12 +16,34 @@ import pytest
 from snnquant.cli import main
 
 SMALL = (
-    *("search", "--scene", "synthetic:24x24x16", "--widths", "2", "2", "2", "2"),
+    *(
+        "search",
+        "--scene",
+        "synthetic:24x24x16",
+        "--model",
+        "cnn32h",
+        "--widths",
+        "2",
+        "2",
+        "2",
+        "2",
+    ),
     *("--cnn-epochs", "2", "--snn-epochs", "2", "--workers", "1", "--rungs", "1"),
     *("--over", "time-steps=1,2"),
 )
 LONGER = (
-    *("search", "--scene", "synthetic:48x48x32", "--widths", "4", "4", "8", "8"),
+    *(
+        "search",
+        "--scene",
+        "synthetic:48x48x32",
+        "--model",
+        "cnn32h",
+        "--widths",
+        "4",
+        "4",
+        "8",
+        "8",
+    ),
     *("--cnn-epochs", "1", "--snn-epochs", "6", "--calibration", "maximum"),
     *("--over", "time-steps=2,3", "--rungs", "1"),
 )

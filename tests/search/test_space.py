@@ -78,7 +78,7 @@ def test_widths_of_another_number_of_layers_are_impossible(scene: Scene) -> None
 
 
 def test_equal_options_are_one_candidate() -> None:
-    axes = {"time_steps": (5, DEFAULT), "bits": (3, 6)}
+    axes = {"time_steps": (2, DEFAULT), "bits": (3, 6)}
     assert len(make_space(RunConfig(), axes, 9).candidates) == 2
 
 
@@ -144,10 +144,10 @@ def test_a_file_says_the_same_as_the_command_line(tmp_path: Path) -> None:
         ({"seed": (1, 2)}, "--over seed: found an option of the split, expected an option of"),
         ({"scene": ("a",)}, "--over scene: found an option of the scene"),
         ({"hardware": ("a",)}, "--over hardware: found an option of the output"),
-        ({"strides": (1,)}, "--over strides: found no such option"),
+        ({"kernels": (1,)}, "--over kernels: found no such option"),
         ({"time_steps": (1, 0)}, "--over: --time-steps: found 0, expected at least 1"),
         ({"time_steps": ("x",)}, "--over: --time-steps: found 'x', expected a whole"),
-        ({"widths": ((1, 2),)}, "--over: --widths: found 2 numbers, expected 4"),
+        ({"widths": ((1, 2, 3),)}, "--over: --widths: found 3 numbers, expected 2"),
         ({"quantization": ("none",)}, "none"),
         ({"model": ("hu",), "window": (5,)}, "--over: --model hu: "),
     ],

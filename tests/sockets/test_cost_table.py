@@ -49,7 +49,18 @@ def run(folder: Path, *command: str) -> Any:
 def test_a_file_and_a_class_are_in_every_report(tmp_path: Path) -> None:
     (tmp_path / "my_28nm.toml").write_text(TOML)
     (tmp_path / "gates.py").write_text(PLUGIN)
-    small = ["--scene", "synthetic:16x15x20", "--widths", "2", "3", "4", "3", *FEW]
+    small = [
+        "--scene",
+        "synthetic:16x15x20",
+        "--model",
+        "cnn32h",
+        "--widths",
+        "2",
+        "3",
+        "4",
+        "3",
+        *FEW,
+    ]
     metrics = run(tmp_path, "run", *small, "--output", str(tmp_path / "run"), "--json")
     assert next(iter(metrics["energy_pj"])) == "horowitz_widths"
     mine, shipped = metrics["energy_pj"]["my_28nm"], metrics["energy_pj"]["horowitz_widths"]

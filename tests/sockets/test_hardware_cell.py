@@ -199,7 +199,19 @@ def test_a_run_on_hardware_with_a_new_cell(
     file = tmp_path / "fefet.toml"
     file.write_text(_with_own_cell(FEFET), encoding="utf-8")
     short = [f"--{stage}-epochs=1" for stage in ("cnn", "quantized", "snn")]
-    options = ["--scene", "synthetic:16x15x20", "--widths", "2", "3", "4", "3", "--output", "run"]
+    options = [
+        "--scene",
+        "synthetic:16x15x20",
+        "--model",
+        "cnn32h",
+        "--widths",
+        "2",
+        "3",
+        "4",
+        "3",
+        "--output",
+        "run",
+    ]
     metrics = _answer(
         command("snnquant", "run", *options, *short, "--hardware", str(file), "--json")
     )

@@ -58,7 +58,7 @@ from snnquant.spiking import LIF
 NEURONS.register("lif_again")(LIF)
 """
 OPTIONS = (
-    *("--scene", "synthetic:24x24x16", "--widths", "4", "4", "8", "8"),
+    *("--scene", "synthetic:24x24x16", "--model", "cnn32h", "--widths", "4", "4", "8", "8"),
     *("--batch-size", "32", "--quantized-epochs", "1"),
 )
 FEW = ("--cnn-epochs", "2", "--snn-epochs", "2")

@@ -14,7 +14,19 @@ import pytest
 
 PLUGIN = Path(__file__).with_name("toy_method.py")
 OPTIONS = (
-    *("--scene", "synthetic:24x24x20", "--widths", "4", "4", "8", "8", "--time-steps", "3"),
+    *(
+        "--scene",
+        "synthetic:24x24x20",
+        "--model",
+        "cnn32h",
+        "--widths",
+        "4",
+        "4",
+        "8",
+        "8",
+        "--time-steps",
+        "3",
+    ),
     *("--cnn-epochs", "2", "--quantized-epochs", "2", "--snn-epochs", "2"),
 )
 # All commands of a test in one process: torch takes seconds to load.

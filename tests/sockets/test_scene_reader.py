@@ -26,7 +26,7 @@ name = "maize"
 name = "barley"
 """
 QUICK = (
-    *("--widths", "4", "4", "8", "8"),
+    *("--model", "cnn32h", "--widths", "4", "4", "8", "8"),
     *("--cnn-epochs", "1", "--quantized-epochs", "1", "--snn-epochs", "1"),
 )
 

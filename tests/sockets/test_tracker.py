@@ -37,7 +37,19 @@ class Lines(Tracker):
 def test_a_run_tells_a_plugin_its_options_epochs_and_scores(tmp_path: Path) -> None:
     (tmp_path / "lines.py").write_text(PLUGIN, encoding="utf-8")
     run = tmp_path / "run"
-    options = ("--scene", "synthetic:24x24x16", "--widths", "2", "2", "2", "2", "--seed", "7")
+    options = (
+        "--scene",
+        "synthetic:24x24x16",
+        "--model",
+        "cnn32h",
+        "--widths",
+        "2",
+        "2",
+        "2",
+        "2",
+        "--seed",
+        "7",
+    )
     result = subprocess.run(
         [
             *(sys.executable, "-c", "from snnquant.cli import main; main()", "train", *options),

@@ -11,7 +11,7 @@ from snnquant.conversion import to_spiking
 from snnquant.errors import InputError
 from snnquant.models import build_model
 from snnquant.nn.convolutions import Conv2d, Conv3d
-from snnquant.training.loop import _Loss
+from snnquant.training.loss import Loss
 
 STEP = 2.0**-8
 """Largest relative error of a rounding to 8 significant bits."""
@@ -56,7 +56,7 @@ def test_losses_and_gradients_stay_close_and_are_of_float32(spiking: bool) -> No
     losses, gradients = [], []
     for precision in ("float32", "bfloat16"):
         config = TrainingConfig(distillation=0.0, precision=precision)
-        loss = _Loss(network, None, config, None)(x, classes, torch.arange(len(x)))
+        loss = Loss(network, None, config, None)(x, classes, torch.arange(len(x)))
         network.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         assert loss.dtype == torch.float32

@@ -30,7 +30,7 @@ sys.exit(130)
 def _runs(folder: Path) -> None:
     config = RunConfig(
         scene="synthetic:24x24x16",
-        model=ModelConfig(widths=(2, 2, 2, 2)),
+        model=ModelConfig(name="cnn32h", widths=(2, 2, 2, 2)),
         training=TrainingConfig(cnn_epochs=1),
     )
     run = Run.create(config, folder / "first")

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from snnquant.errors import InputError
-from snnquant.inference.integer.fixed_point_graph import to_fixed_point_graph
+from snnquant.inference.integer.fixed_point_graph import FixedPointGraph, to_fixed_point_graph
 from snnquant.inference.integer.fixed_point_network import Integers
 from snnquant.inference.integer.integer_engine import IntegerNetwork, TileForm
 from snnquant.sampling import PixelGrid
@@ -59,7 +59,7 @@ class DenseIntegerNetwork(TileForm):
         *,
         grid: PixelGrid | None = None,
     ) -> None:
-        self.fixed_point = to_fixed_point_graph(network, bands, window, grid)
+        self.fixed_point: FixedPointGraph = to_fixed_point_graph(network, bands, window, grid)
         self.margins = margins
         self.window = window
 
@@ -67,8 +67,8 @@ class DenseIntegerNetwork(TileForm):
         """Return integers [N, h', w', classes] for tiles [N, 1, B, h, w]: logits over `unit`."""
         fixed = self.fixed_point
         totals = np.concatenate([sums.sum(0) for sums in self._outputs(x)])
-        logits = totals * fixed.multiplier + fixed.output_bias
-        return logits.astype(np.int32).reshape(*self._places(x), -1)
+        logits: Integers = (totals * fixed.multiplier + fixed.output_bias).astype(np.int32)
+        return logits.reshape(*self._places(x), -1)
 
     def classes_and_steps(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return classes from 0 and their steps, both [N, h', w'], for tiles [N, 1, B, h, w]."""

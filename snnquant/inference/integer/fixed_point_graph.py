@@ -70,7 +70,7 @@ class Form:
     @classmethod
     def of(cls, unit: float, reach: float, sample: Tensor) -> Form:
         """Make the form of numbers with one unit."""
-        return cls(np.float64(unit), np.float64(reach), np.float64(0), sample)
+        return cls(np.asarray(unit), np.asarray(reach), np.asarray(0.0), sample)
 
     @property
     def is_common(self) -> bool:
@@ -149,9 +149,7 @@ def to_fixed_point_graph(
     sums = Sums(*(np.broadcast_to(x, classes) for x in (last.unit, last.bias, last.reach)))
     largest = max(form.sample.numel() for form in forms.values())
     steps = network.time_steps
-    return FixedPointGraph(
-        tuple(layers), codes, *output_integers(sums, steps), steps, int(largest)
-    )
+    return FixedPointGraph(tuple(layers), codes, *output_integers(sums, steps), steps, int(largest))
 
 
 class _Reader:
@@ -230,7 +228,7 @@ def _folded(module: nn.Module) -> Run:
 
     def run(inputs: list[Tensor]) -> Tensor:
         output: Tensor = module(inputs[0].flatten(0, 1))
-        return output.unflatten(0, inputs[0].shape[:2])
+        return output.view(*inputs[0].shape[:2], *output.shape[1:])
 
     return run
 
@@ -250,7 +248,7 @@ def _synapse(name: str, module: Any, form: Form) -> tuple[Form, Run]:
     codes, scale, zero_point = integer_weights(module)
     whole = (codes.to(torch.int32) - zero_point).double()
     outputs = len(whole)
-    plain = freeze(copy.deepcopy(module)).double()
+    plain: Any = freeze(copy.deepcopy(module)).double()
     plain.weight, plain.bias = nn.Parameter(whole, requires_grad=False), None
     scales = scale.double().flatten().expand(outputs).clone()
     # A channel of zeros has no scale; any value serves.
@@ -281,7 +279,8 @@ def _average(name: str, module: Any, form: Form) -> tuple[Form, Run]:
     run = _folded(module)
 
     def sums(inputs: list[Tensor]) -> Tensor:
-        return (run(inputs) * number).round()
+        total: Tensor = run(inputs) * number
+        return total.round()
 
     return Form.of(float(form.unit) / number, float(form.reach) * number, output), sums
 
@@ -325,10 +324,10 @@ def _by_channel(forms: list[Form]) -> bool:
 def _concatenated(module: Concatenate, forms: list[Form]) -> tuple[Form, Run]:
     """Return values of one unit beside each other."""
     if all(form.is_common and form.unit == forms[0].unit for form in forms):
-        parts = [(form, _same) for form in forms]
+        parts = [_common(form) for form in forms]
     else:
         top = max(float(_unit_of_values(form)) for form in forms)
-        parts = [_rescaled(form, np.float64(top)) for form in forms]
+        parts = [_rescaled(form, np.asarray(top)) for form in forms]
     sample = module(*(form.sample for form in forms))
     axis = module.axis + 1 if module.axis > 0 else module.axis
     reach = max(float(form.reach.max()) for form, _ in parts)

@@ -25,7 +25,7 @@ output adds up: class k's sum times :math:`\mathrm{round}(2^M s_k / \max s)`, pl
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
@@ -35,6 +35,7 @@ from torch import nn
 
 from snnquant.errors import InputError
 from snnquant.nn.kinds import DROPOUTS
+from snnquant.nn.wiring import PopulationMean, WeightedSum
 from snnquant.quantization import integer_weights
 from snnquant.sampling import PixelGrid
 from snnquant.spiking import FLOATING, LIF, Neuron, Reset, SpikingNetwork, require_lif
@@ -90,6 +91,10 @@ class Synapse:
     depth: int
     """Depth of the output."""
 
+    def times(self, factor: float) -> Synapse:
+        """Return the synapse whose sums are multiplied by a factor."""
+        return replace(self, scale=self.scale * factor, bias=self.bias * factor)
+
 
 @dataclass(frozen=True)
 class Neurons:
@@ -137,7 +142,8 @@ def to_fixed_point(
 
     The network is a chain of convolutions, without spatial stride or padding, and dense layers,
     all quantized and all except the last followed by LIF neurons; a mean of spikes over the whole
-    window may stand before a dense layer. Raises `InputError`, naming the layer, for any other.
+    window may stand before a dense layer, one over output neurons at the end. Raises `InputError`,
+    naming the layer, for any other.
     """
     synapses: list[Synapse] = []
     neurons: list[LIF] = []
@@ -161,6 +167,14 @@ def to_fixed_point(
             synapses.append(_synapse(name, module, shape))
             x = module(x)
             shape = _with_depth(tuple(x.shape[1:]))
+        elif isinstance(module, PopulationMean):
+            if not 0 < len(synapses) == len(neurons) or x.ndim != 2:
+                refuse(name, "a mean of output neurons elsewhere", "neurons in a row before it")
+            synapses.append(_output_neurons(name, module.matrix(x.shape[1])))
+            x = module(x)
+            shape = _with_depth(tuple(x.shape[1:]))
+        elif isinstance(module, WeightedSum) and len(synapses) == len(neurons) + 1:
+            synapses[-1] = synapses[-1].times(float(module.weights))
         elif isinstance(module, (nn.Flatten, nn.Identity, *DROPOUTS)) or (
             len(synapses) == len(neurons) > 0 and _is_mean(module, x)
         ):
@@ -250,6 +264,12 @@ def _synapse(name: str, module: nn.Module, shape: tuple[int, ...]) -> Synapse:
         padding,
         (depth + 2 * padding - span) // stride + 1,
     )
+
+
+def _output_neurons(name: str, weights: torch.Tensor) -> Synapse:
+    """Read the mean over each class's neurons, of weights [C, size C] that are 0 or 1 / size."""
+    codes, scale = weights.ne(0).to(torch.int32).numpy(), weights.double().amax(1).numpy()
+    return Synapse(name, codes[:, None, None, None], scale, np.zeros(len(codes)), 1, 0, 1)
 
 
 def _ungrouped(codes: torch.Tensor, module: Any) -> torch.Tensor:

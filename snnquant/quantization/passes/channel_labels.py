@@ -10,7 +10,7 @@ from torch import Tensor, fx, nn
 from snnquant.errors import InputError
 from snnquant.nn.kinds import AVERAGE_POOLS, DROPOUTS, MAX_POOLS, PADS, SHAPES, SYNAPSES, UPSAMPLES
 from snnquant.nn.tracing import is_softmax, operation, where
-from snnquant.nn.wiring import Concatenate, Mean
+from snnquant.nn.wiring import Concatenate, Mean, PopulationMean
 
 ENDS = 0
 """Label of the network's input and output, whose factor is 1."""
@@ -66,6 +66,9 @@ class LabelReader(fx.Interpreter):
             return self._moved(node, module)
         if isinstance(module, SPANS) or "_pool" in name:
             return self._spanned(module, read[0], result)
+        if isinstance(module, PopulationMean):
+            groups = module.grouped(read[0])
+            return self._over(groups, [2]).expand(groups.shape).amax(2).view(result.shape)
         if isinstance(module, Mean) or (name == "mean" and len(node.args) > 1):
             axes: Any = module.axes if isinstance(module, Mean) else node.args[1]
             labels = self._over(read[0], axes)

@@ -77,6 +77,17 @@
     return found;
   };
 
+  const planeFrom = ({ image, palette }) => {
+    const drawn = context2d(width, height), numbers = new Map();
+    palette.forEach((colour, number) => numbers.set(parseInt(colour.slice(1), 16), number));
+    drawn.drawImage(image, 0, 0);
+    const rgba = drawn.getImageData(0, 0, width, height).data, found = new Uint8Array(width * height);
+    for (let i = 0; i < found.length; i++) {
+      found[i] = numbers.get(rgba[4 * i] << 16 | rgba[4 * i + 1] << 8 | rgba[4 * i + 2]);
+    }
+    return found;
+  };
+
   const shown = (key) => {
     const picture = pictures[key];
     const plane = planes[picture.plane];
@@ -233,7 +244,7 @@
     if (planes.smoothed) add("Smoothed", named(planes.smoothed[at]), planes.smoothed[at]);
     add("Ground truth", truth ? named(truth) : "no label", truth);
     if (truth && found) add("Verdict", truth === found ? "✓ right" : "✗ wrong");
-    if (planes.roles) add("Split", data.roles[planes.roles[at]]);
+    if (planes.split) add("Split", data.roles[planes.split[at]]);
     scores(at);
     growth(at);
     spectrum(found, truth);
@@ -251,7 +262,7 @@
     const list = $("#pixel-scores");
     list.replaceChildren();
     for (let k = 0; planes[`best${k}`]; k++) {
-      const number = planes[`best${k}`][at], share = planes[`share${k}`][at] / 255;
+      const number = planes[`best${k}`][at], share = planes[`share${k}`][at] / 100;
       if (!number) continue;
       const line = element("li", "");
       const bar = element("span", "", { class: "share" }), filled = element("span", "");
@@ -401,9 +412,9 @@
         list.append(option);
       }
     }
-    if (data.sheet) {
-      const sheet = await decoded(data.sheet.png);
-      data.planes.forEach((name, k) => { planes[name] = planeOf(sheet, data.sheet, k); });
+    const sheet = data.sheet && await decoded(data.sheet.png);
+    for (const [name, place] of Object.entries(data.planes)) {
+      planes[name] = typeof place === "number" ? planeOf(sheet, data.sheet, place) : planeFrom(pictures[place]);
     }
     cube = await decoded(data.cube.png);
     $("#viewer").hidden = false;

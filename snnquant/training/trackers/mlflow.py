@@ -12,7 +12,7 @@ from typing import Any
 
 from snnquant.errors import InputError
 from snnquant.io import one_line, require_extra, write_json
-from snnquant.training.loop import Epoch
+from snnquant.training.resumable import Epoch
 from snnquant.training.tracking import TRACKERS, Tracker, curves
 
 STORE, KEPT = "mlruns", "mlflow.json"

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from snnquant.io import require_extra
-from snnquant.training.loop import Epoch
+from snnquant.training.resumable import Epoch
 from snnquant.training.tracking import TRACKERS, Tracker, curves
 
 FOLDER = "tensorboard"
