@@ -19,6 +19,9 @@ from snnquant.sampling import Normalisation
 from snnquant.sampling.patches import check_window
 
 
+_NO_GUIDE = np.zeros((1, 1, 1), np.float32)
+
+
 def map_fields(classes: int) -> np.dtype[Any]:
     """Return the type of a pixel of `map_scene`.
 
@@ -83,7 +86,8 @@ def map_scene(
             scaled = normalisation.apply(values)
             found = logits(torch.from_numpy(scaled).permute(2, 0, 1)[None, None]).cpu()
             centre = slice(half, half + len(wide[0])), slice(half, half + len(wide[1]))
-            guide = edges(values[centre])
+            # Only a mean within edges looks at it.
+            guide = edges(values[centre]) if readout.strength.passes else _NO_GUIDE
             smoothed = readout.smoothed(found.permute(1, 2, 0).numpy(), wide_valid, guide)[inner]
             spectra = scaled[centre][inner]
             part["smoothed"] = np.where(valid, smoothed.argmax(2) + 1, 0)

@@ -16,7 +16,6 @@ from numpy.typing import DTypeLike, NDArray
 from snnquant.checkpoints import Checkpoint
 from snnquant.errors import InputError
 from snnquant.inference import (
-    Classifier,
     Cube,
     SpectralDistance,
     TileLogits,
@@ -111,7 +110,7 @@ def draw_map(
     if early_exit:
         step_margins = validation_margins(run, require_spiking(checkpoint, name))
         drawing.of_classes(
-            integer_network(checkpoint, name, step_margins).classes, "integers, early exit"
+            integer_network(checkpoint, name, step_margins), "integers, early exit"
         )
     elif engine == "integer":
         drawing.of_logits(integer_network(checkpoint, name).tile_logits, "integers")
@@ -131,12 +130,16 @@ class _Drawing:
     stem: Path
     of_run: bool
 
-    def of_classes(self, classify: Classifier, how: str) -> None:
+    def of_classes(self, network: TileForm, how: str) -> None:
         """Draw only the map of the classes, of a method without logits."""
+        cube, normalisation, window = self._pixels
+        raw = network.of_pixels(normalisation)
+        classify = (raw or network).classes
+        scaling = normalisation if raw is None else None
         remark(f"{self.stem.name}: only the classes, since {how} ends without probabilities")
         number = class_type(self.run.scene.classes)
         with self._unfinished(number, how) as class_map:
-            classify_scene(classify, *self._pixels, class_map, self._progress(how))
+            classify_scene(classify, cube, scaling, window, class_map, self._progress(how))
             self._write("", class_map)
 
     def of_logits(self, logits: TileLogits, how: str) -> None:
