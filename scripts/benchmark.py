@@ -186,7 +186,9 @@ def read_options(description: str) -> argparse.Namespace:
     """Read the options of the command line."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--model", choices=("cnn1x1", "cnn32h", "cnn3d"), default=DEFAULT)
-    parser.add_argument("--quick", action="store_true", help="fewer rounds and maps; writes nothing")
+    parser.add_argument(
+        "--quick", action="store_true", help="fewer rounds and maps; writes nothing"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("--gpu", action="store_true", help="time on a CUDA device")
     return parser.parse_args()

@@ -18,7 +18,6 @@ from snnquant.inference.tiles import class_type, work_on_tiles
 from snnquant.sampling import Normalisation
 from snnquant.sampling.patches import check_window
 
-
 _NO_GUIDE = np.zeros((1, 1, 1), np.float32)
 
 

@@ -109,9 +109,7 @@ def draw_map(
     drawing = _Drawing(run, name, checkpoint, cube, stem, file is None)
     if early_exit:
         step_margins = validation_margins(run, require_spiking(checkpoint, name))
-        drawing.of_classes(
-            integer_network(checkpoint, name, step_margins), "integers, early exit"
-        )
+        drawing.of_classes(integer_network(checkpoint, name, step_margins), "integers, early exit")
     elif engine == "integer":
         drawing.of_logits(integer_network(checkpoint, name).tile_logits, "integers")
     else:

@@ -19,18 +19,18 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from snnquant.inference.integer.fixed_point_graph import FixedPointGraph
-from snnquant.inference.integer.fixed_point_network import (
-    FixedPointNetwork,
-    Integers,
-    to_fixed_point,
-)
 from snnquant.inference.integer.encoding import Coder, encode
 from snnquant.inference.integer.first_layers import (
     AcrossTable,
     FirstLayerTable,
     first_layer,
     first_layer_across,
+)
+from snnquant.inference.integer.fixed_point_graph import FixedPointGraph
+from snnquant.inference.integer.fixed_point_network import (
+    FixedPointNetwork,
+    Integers,
+    to_fixed_point,
 )
 from snnquant.inference.integer.kernels import (
     Longs,
@@ -307,7 +307,9 @@ class IntegerNetwork(TileForm):
         layers = (self._neurons[0], self._codes[0], self._rows[0])
         layers = (*layers, self._neurons[1], self._codes[1], self._rows[1])
         pairs = np.empty((width, self._words), np.int32)
-        run_points(values, self._coder, pairs, self._first, *layers, self.fixed_point.time_steps, sums)
+        run_points(
+            values, self._coder, pairs, self._first, *layers, self.fixed_point.time_steps, sums
+        )
         return sums
 
     def _shape(self, x: Tensor) -> tuple[int, int, int]:

@@ -80,8 +80,6 @@ def run_points(
 
 
 @part
-def _add(
-    lists: Words, begin: int, end: int, rows: WeightRows, sums: NDArray[Any], at: int
-) -> None:
+def _add(lists: Words, begin: int, end: int, rows: WeightRows, sums: NDArray[Any], at: int) -> None:
     """Add the rows of the spikes begin..end-1 to the sums from `at` on."""
     gather(lists, begin, end, rows.table, 0, rows.table.shape[2], sums, at)

@@ -310,7 +310,9 @@ def any_apart(typing: Any, a: Any, b: Any, distance: Any) -> Any:
         a, b, limit = arguments
         apart = _call(builder, f"llvm.fabs.v{LANES}f32", _FLOATS, builder.fsub(a, b))
         far = builder.fcmp_ordered(">", apart, limit)
-        return builder.icmp_unsigned("!=", builder.bitcast(far, ir.IntType(LANES)), ir.IntType(LANES)(0))
+        return builder.icmp_unsigned(
+            "!=", builder.bitcast(far, ir.IntType(LANES)), ir.IntType(LANES)(0)
+        )
 
     return types.boolean(a, b, distance), generate
 
@@ -342,9 +344,7 @@ def _operators(function: Any, *emitters: tuple[Any, Vector, Vector]) -> None:
         return of_vectors
 
 
-_operators(
-    operator.add, (ir.IRBuilder.add, _vector, _vector)
-)
+_operators(operator.add, (ir.IRBuilder.add, _vector, _vector))
 _operators(
     operator.sub, (ir.IRBuilder.sub, _vector, _vector), (ir.IRBuilder.fsub, _floats, _floats)
 )
@@ -355,6 +355,4 @@ _operators(operator.truediv, (ir.IRBuilder.fdiv, _floats, _floats))
 _operators(operator.and_, (ir.IRBuilder.and_, _vector, _vector))
 _operators(operator.lshift, (ir.IRBuilder.shl, _vector, _vector))
 _operators(operator.rshift, (ir.IRBuilder.ashr, _vector, _vector))
-_operators(
-    operator.gt, (lambda builder, a, b: builder.icmp_signed(">", a, b), _vector, _mask)
-)
+_operators(operator.gt, (lambda builder, a, b: builder.icmp_signed(">", a, b), _vector, _mask))
