@@ -40,8 +40,8 @@ def compiled(function: Loop, *, inlined: bool = False) -> Loop:
 
     numba itself looks at the file of a function, not at those of the functions that it calls.
     """
-    options = {"nogil": True, "error_model": "numpy", "forceinline": inlined}
-    dispatcher: Any = numba.njit(**options)(function)
+    compiles = numba.njit(nogil=True, error_model="numpy", forceinline=inlined)
+    dispatcher: Any = compiles(function)
     dispatcher.enable_caching()
     dispatcher._cache._cache_file._source_stamp = _SOURCES
     loop: Loop = dispatcher
