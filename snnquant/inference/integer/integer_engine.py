@@ -41,7 +41,7 @@ from snnquant.inference.integer.kernels import (
     spiking_layer,
     window_sums,
 )
-from snnquant.inference.integer.points import run_points
+from snnquant.inference.integer.pixelwise import run_points
 from snnquant.inference.integer.tables import (
     Layout,
     across_table,
