@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -24,6 +24,8 @@ from snnquant.quantization.plan import (
     Role,
     WeightQuantizer,
 )
+
+_Kind = TypeVar("_Kind", bound=WeightQuantizer)
 
 
 def quantize(
@@ -177,6 +179,17 @@ def weight_quantizer(module: nn.Module) -> WeightQuantizer | None:
         return None
     steps: Any = module.parametrizations.weight  # type: ignore[union-attr]
     return next(step for step in steps if isinstance(step, WeightQuantizer))
+
+
+def latent_weights(model: nn.Module, kind: type[_Kind]) -> dict[str, tuple[_Kind, nn.Parameter]]:
+    """Return quantizer and weight in floating point of every layer that a kind quantizes."""
+    found = {}
+    for name, module in model.named_modules():
+        quantizer = weight_quantizer(module)
+        if isinstance(quantizer, kind):
+            steps: Any = module.parametrizations
+            found[name] = quantizer, steps.weight.original
+    return found
 
 
 def _plan(config: MethodConfig) -> Plan:

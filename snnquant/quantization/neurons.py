@@ -35,4 +35,4 @@ class FixedPointThreshold(Quantizer):
         with torch.no_grad():
             mantissa, exponent = torch.frexp(threshold)
             quantized = torch.ldexp(torch.round(mantissa * 2**self.bits), exponent - self.bits)
-        return straight_through(threshold, quantized, torch.ones_like(threshold, dtype=torch.bool))
+        return straight_through(threshold, quantized)
