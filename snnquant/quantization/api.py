@@ -25,6 +25,8 @@ from snnquant.quantization.plan import (
     WeightQuantizer,
 )
 
+SHORTCUTS = ("shortcut", "downsample")
+"""Starts of the names of residual blocks' projections, here and in torchvision."""
 _Kind = TypeVar("_Kind", bound=WeightQuantizer)
 
 
@@ -232,6 +234,8 @@ def layer_places(model: nn.Module) -> list[tuple[nn.Module, LayerPlace]]:
         role: Role = "other"
         if position in (0, len(found) - 1):
             role = "last" if position else "first"
+        elif any(part.startswith(SHORTCUTS) for part in name.split(".")):
+            role = "shortcut"
         elif kind != "linear":
             convolution: Any = module
             if 1 < convolution.groups == convolution.in_channels:

@@ -13,6 +13,7 @@ update      w <- w - s / n sr(lr m + lr decay n w / s), clamped to the weight's 
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import torch
@@ -24,6 +25,7 @@ from snnquant.quantization.activations import QuantizedReLU
 from snnquant.quantization.api import weight_quantizer
 from snnquant.quantization.descent import WeightDescent, at_random, nearest_power
 from snnquant.quantization.fixed_grid import StoredScaleWeight
+from snnquant.quantization.passes.fixup import fixup
 from snnquant.quantization.plan import ErrorQuantizer, LayerPlace, Plan
 
 
@@ -163,6 +165,7 @@ def plan(config: Any) -> Plan:
         lambda weight, place: FixedPointWeight(weight, config.bits, config.range),
         activation=None if config.activation_bits == 32 else activation,
         error=lambda place: FixedPointError(config.bits),
+        before=(partial(fixup, seed=config.seed),) if config.start == "fixup" else (),
         optimizer=descent,
         recipe={"learning_rate": config.learning_rate, "weight_decay": config.weight_decay},
     )

@@ -57,7 +57,7 @@ def plan(config: LowMemoryBNN) -> Plan:
         after=(unpack,),
         rules=(partial(PackedLayers, mask=config.mask),),
         optimizer=SignAdam.of_network,
-        recipe={"weight_decay": 0.0},
+        recipe={"weight_decay": 0.0, "learning_rate": config.learning_rate},
     )
 
 
