@@ -27,7 +27,7 @@ class LowMemoryBNN(MethodConfig):
     last_bits: int = 8
     """Bits per weight in the last layer, 2 to 8."""
     learning_rate: float = 1e-2
-    """Peak learning rate; shifts of the norms and the last layer learn too slowly at a small one."""
+    """Peak learning rate; at a small one the norms' shifts and the last layer learn too slowly."""
     mask: bool = True
     """Keep one more bit per activation of a CNN: no gradient where it was beyond -1 to 1."""
     about: ClassVar[About] = About(
