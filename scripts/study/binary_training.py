@@ -265,9 +265,9 @@ ROWS: dict[str, dict[str, Callable[[int], Record]]] = {
         "norm_free_bnn, from floating point": standardised_from_float,
     },
     "memory": {
-        "batch norm and AdamW in float32": unpacked(RATE),
+        "batch norm and AdamW in float32, rate 0.002": unpacked(RATE),
         "batch norm and AdamW in float32, rate 0.01": unpacked(0.01),
-        "low_memory_bnn": packed(RATE),
+        "low_memory_bnn, rate 0.002": packed(RATE),
         "low_memory_bnn, rate 0.01": packed(0.01),
     },
     "bytes": {
