@@ -57,17 +57,18 @@ def residual_branches(network: Graph) -> list[list[nn.Module]]:
     Of the ways into a sum, the branch is the one of most such layers since they parted.
     """
     layers = dict(network.layers.named_children())
+    weighted = {name for name, layer in layers.items() if isinstance(layer, SYNAPSES)}
     found = []
     for name, sources in network.inputs.items():
         if not isinstance(layers[name], Sum):
             continue
         ways = [_way_back(network, source) for source in sources]
         shared = set.intersection(*map(set, ways))
-        own = [
-            [layers[step] for step in way if step not in shared and step in layers] for way in ways
+        own: list[list[nn.Module]] = [
+            [layers[step] for step in way if step in weighted and step not in shared]
+            for way in ways
         ]
-        weighted = [[layer for layer in way if isinstance(layer, SYNAPSES)] for way in own]
-        found.append(max(weighted, key=len))
+        found.append(max(own, key=len))
     return [branch for branch in found if branch]
 
 
