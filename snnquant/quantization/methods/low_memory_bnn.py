@@ -26,8 +26,8 @@ class LowMemoryBNN(MethodConfig):
     min_bits: ClassVar[int] = 1
     last_bits: int = 8
     """Bits per weight in the last layer, 2 to 8."""
-    learning_rate: float = 1e-2
-    """Peak learning rate; at a small one the norms' shifts and the last layer learn too slowly."""
+    learning_rate: float = 2e-3
+    """Peak learning rate, of a CNN's training too: a tenth of it would hardly turn a sign."""
     mask: bool = True
     """Keep one more bit per activation of a CNN: no gradient where it was beyond -1 to 1."""
     about: ClassVar[About] = About(
