@@ -106,7 +106,8 @@ class Cube:
             margin: Pixels around it, reflected at the edges of the cube.
 
         Returns:
-            Float32 [rows + 2 margin, columns + 2 margin, B], and the mask [rows, columns] of the
+            Float32 [rows + 2 margin, columns + 2 margin, B], which may be a view of the cube, and
+            the mask [rows, columns] of the
             pixels with data.
         """
         at = [
@@ -122,8 +123,9 @@ class Cube:
             above, before = min(reach, top), min(reach, left)
             values, valid = self._pixels(top - above, bottom + reach, left - before, right + reach)
             fill_nearest(values, valid)
-            values = values[above:, before:]
-        return values[np.ix_(at[0] - top, at[1] - left)], inner
+            values = values[above:, before:][: bottom - top, : right - left]
+        inside = len(at[0]) == bottom - top and len(at[1]) == right - left
+        return values if inside else values[np.ix_(at[0] - top, at[1] - left)], inner
 
     def _pixels(
         self, top: int, bottom: int, left: int, right: int
@@ -131,7 +133,7 @@ class Cube:
         values = self.open()[top:bottom, left:right]
         if self.valid is None:
             return self.rules.pixels(values)
-        return np.array(values, np.float32), self.valid[top:bottom, left:right]
+        return np.asarray(values, np.float32), self.valid[top:bottom, left:right]
 
 
 def _state_of(path: Path) -> str:

@@ -36,7 +36,7 @@ def _silent(done: int, total: int) -> None:
 def classify_scene(
     classify: Classifier,
     cube: Cube,
-    normalisation: Normalisation,
+    normalisation: Normalisation | None,
     window: int,
     class_map: ClassMap,
     progress: Callable[[int, int], None] = _silent,
@@ -49,7 +49,7 @@ def classify_scene(
     Args:
         classify: Class numbers from 0, [h, w], of a normalised tile with its margin.
         cube: Raw pixels [H, W, B].
-        normalisation: Statistics of the training pixels.
+        normalisation: Statistics of the training pixels; None where `classify` takes raw pixels.
         window: Side of the patches, in pixels.
         class_map: Array [H, W] that is filled with class numbers from 1.
         progress: Receives the number of pixels done and in total.
@@ -129,14 +129,18 @@ class TileClasses:
     """Class numbers from 1 of a tile's pixels, 0 where they have no data."""
 
     classify: Classifier
-    normalisation: Normalisation
+    normalisation: Normalisation | None
+    """None for a classifier that takes raw pixels."""
     window: int
     margin: int = 0
 
     def __call__(self, tile: Tile) -> NDArray[Any]:
         """Return the classes [h, w]."""
-        scaled = torch.from_numpy(self.normalisation.apply(tile.values)).permute(2, 0, 1)
-        return np.where(tile.valid, self.classify(scaled[None, None]).cpu().numpy() + 1, 0)
+        scaled = (
+            tile.values if self.normalisation is None else self.normalisation.apply(tile.values)
+        )
+        pixels = torch.from_numpy(scaled).permute(2, 0, 1)[None, None]
+        return np.where(tile.valid, self.classify(pixels).cpu().numpy() + 1, 0)
 
 
 def fill_map(

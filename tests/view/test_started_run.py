@@ -362,6 +362,7 @@ def test_a_run_ends_with_the_server_and_resumes(runs: Path, end: signal.Signals)
                 with urlopen(f"{address}started", timeout=60) as answer:
                     status = json.loads(answer.read())
                 assert status["state"] == "running", status
+                time.sleep(0.1)
             assert _alive(str(run))
             process.send_signal(end)
             process.wait(60)
