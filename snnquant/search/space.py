@@ -34,8 +34,8 @@ from snnquant.errors import InputError
 DEFAULT = "default"
 """Value of an axis that leaves an option at its own default."""
 DEFAULT_AXES: dict[str, tuple[Any, ...]] = {
-    "model": ("cnn1x1h", "cnn32h"),
-    "widths": (DEFAULT, (8, 32, 64), (4, 8, 64, 64)),
+    "model": ("cnn1x1", "cnn1x1h"),
+    "widths": (DEFAULT, (32, 64), (8, 32, 64)),
     "time_steps": (1, 2, 3, 5),
     "bits": (3, 4, 6),
     "pixel_bits": (6, 8),
