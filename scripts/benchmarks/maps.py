@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 import tempfile
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -82,7 +82,10 @@ def engine_map(found: Trained, time_steps: int) -> tuple[Map, list[float]]:
     quantize(snn, QuantizationConfig())
     scene, normalisation = found.scene, found.normalisation
     engine = IntegerNetwork(snn, scene.bands, WINDOW, grid=normalisation.grid)
-    rates = [float(engine.spikes(found.patches, i).mean()) for i in range(len(engine.fixed_point.neurons))]
+    rates = [
+        float(engine.spikes(found.patches, i).mean())
+        for i in range(len(engine.fixed_point.neurons))
+    ]
     raw = engine.of_pixels(normalisation)
     assert raw is not None
     cube = Cube.of_scene(scene)

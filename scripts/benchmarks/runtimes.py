@@ -46,7 +46,9 @@ def missing() -> dict[str, str]:
     }
     install = "pip install 'snnquant[bench]'"
     return {
-        name: f"left out: no {', '.join(which)} ({install})" for name, which in absent.items() if which
+        name: f"left out: no {', '.join(which)} ({install})"
+        for name, which in absent.items()
+        if which
     }
 
 
@@ -170,8 +172,12 @@ def _onnx(model: nn.Module, example: Tensor, folder: Path) -> Path:
 
 def _quantized(model: nn.Module, example: Tensor, folder: Path) -> Path:
     """Write weights and activations of 8 bits between quantize and dequantize nodes."""
-    from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType
-    from onnxruntime.quantization import quantize_static
+    from onnxruntime.quantization import (
+        CalibrationDataReader,
+        QuantFormat,
+        QuantType,
+        quantize_static,
+    )
 
     source = _onnx(model, example, folder)
     path = source.with_suffix(".int8.onnx")

@@ -16,6 +16,8 @@ from snnquant.inference.spectral_distance import SpectralDistance
 from snnquant.inference.tiles import Tile, class_type
 from snnquant.sampling import Normalisation
 
+_NO_GUIDE = np.zeros((1, 1, 1), np.float32)
+
 
 def map_fields(classes: int) -> np.dtype[Any]:
     """Return the type of a pixel of `TileMaps`.
@@ -63,7 +65,8 @@ class TileMaps:
         scaled, valid = self.normalisation.apply(tile.values), tile.valid
         logits = self.logits(torch.from_numpy(scaled).permute(2, 0, 1)[None, None]).cpu()
         centre = slice(half, half + height), slice(half, half + width)
-        guide = self.edges(tile.values[centre])
+        # Only a mean within edges looks at it.
+        guide = self.edges(tile.values[centre]) if self.readout.strength.passes else _NO_GUIDE
         by_pixel = logits.permute(1, 2, 0).numpy()
         smoothed = self.readout.smoothed(by_pixel, tile.wide_valid, guide)[tile.inner]
         found = np.zeros(valid.shape, map_fields(len(logits)))

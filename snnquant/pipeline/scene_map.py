@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from numpy.typing import DTypeLike, NDArray
 
@@ -37,6 +37,7 @@ from snnquant.pipeline.other_cube import other_cube
 from snnquant.pipeline.readouts import edges_of, inputs_of, kept_readout, tile_form
 from snnquant.pipeline.run import Run
 from snnquant.report import write_map, write_values
+from snnquant.sampling import Normalisation
 from snnquant.scenes.labels import ClassMap
 from snnquant.scenes.pixels import count_remark, remark
 from snnquant.spiking import SpikingNetwork
@@ -126,15 +127,29 @@ def draw_map(
     return stem.with_name(f"{stem.name}.png")
 
 
+class _Form(NamedTuple):
+    """A network's form for tiles."""
+
+    of_tile: Classifier | TileLogits
+    """Classes of a tile where there are margins, else logits."""
+    how: str
+    """The method in words."""
+    scaling: Normalisation | None
+    """Scaling of the pixels before it; None where it takes raw ones."""
+
+
 def _form_of_tiles(
     checkpoint: Checkpoint, name: str, engine: Engine, step_margins: Sequence[float] | None
-) -> tuple[Classifier | TileLogits, str]:
-    """Return the classes (with margins) or logits of tiles, and their method in words."""
+) -> _Form:
+    scaling = checkpoint.normalisation
     if step_margins is not None:
-        return integer_network(checkpoint, name, step_margins).classes, "integers, early exit"
+        network = integer_network(checkpoint, name, step_margins)
+        raw = network.of_pixels(scaling)
+        how = "integers, early exit"
+        return _Form((raw or network).classes, how, scaling if raw is None else None)
     if engine == "integer":
-        return integer_network(checkpoint, name).tile_logits, "integers"
-    return tile_form(checkpoint)
+        return _Form(integer_network(checkpoint, name).tile_logits, "integers", scaling)
+    return _Form(*tile_form(checkpoint), scaling)
 
 
 @dataclass(frozen=True)
@@ -147,26 +162,26 @@ class _Drawing:
     cube: Cube
     stem: Path
     of_run: bool
-    form: Callable[[Checkpoint], tuple[Classifier | TileLogits, str]]
+    form: Callable[[Checkpoint], _Form]
     scheduler: str | None
 
     def of_classes(self) -> None:
         """Draw only the map of the classes, of a method without logits."""
-        form, how = self.form(self.checkpoint)
-        remark(f"{self.stem.name}: only the classes, since {how} ends without probabilities")
-        number, key = class_type(self.run.scene.classes), self._key(how)
+        form = self.form(self.checkpoint)
+        remark(f"{self.stem.name}: only the classes, since {form.how} ends without probabilities")
+        number, key = class_type(self.run.scene.classes), self._key(form.how)
         with self._unfinished(number, key) as class_map:
-            self._fill(class_map, TileClasses, form, how, key)
+            self._fill(class_map, TileClasses, form, key)
             self._write("", class_map)
 
     def of_logits(self) -> None:
         """Draw classes, smoothed classes, confidence and distance."""
-        form, how = self.form(self.checkpoint)
+        form = self.form(self.checkpoint)
         readout = kept_readout(self.run, self.name)
-        fields, key = map_fields(self.run.scene.classes), self._key(f"{how} {readout}")
+        fields, key = map_fields(self.run.scene.classes), self._key(f"{form.how} {readout}")
         with self._unfinished(fields, key) as pixels:
             rest = {"readout": readout, "edges": edges_of(self.run), "distance": self._distance()}
-            self._fill(pixels, partial(TileMaps, **rest), form, how, key)
+            self._fill(pixels, partial(TileMaps, **rest), form, key)
             self._write("", pixels["classes"])
             self._write("_smoothed", pixels["smoothed"])
             confidence, known = pixels["confidence"], pixels["classes"] > 0
@@ -183,13 +198,12 @@ class _Drawing:
         self,
         pixels: NDArray[Any],
         method: Callable[..., TileMethod],
-        form: Classifier | TileLogits,
-        how: str,
+        form: _Form,
         key: str,
     ) -> None:
         """Fill a map by a method of tiles that takes form, normalisation and window."""
-        done = self._progress(how)
-        here = method(form, self.checkpoint.normalisation, self.checkpoint.model.window)
+        done = self._progress(form.how)
+        here = method(form.of_tile, form.scaling, self.checkpoint.model.window)
         if self.scheduler is None:
             fill_map(here, self.cube, pixels, done)
             return
@@ -234,7 +248,7 @@ class _Drawing:
 
 def _method_there(
     weights: bytes,
-    form: Callable[[Checkpoint], tuple[Classifier | TileLogits, str]],
+    form: Callable[[Checkpoint], _Form],
     method: Callable[..., TileMethod],
 ) -> TileMethod:
     """Return the method of tiles on a worker, from the content of the checkpoint's file."""
@@ -242,7 +256,8 @@ def _method_there(
         file = Path(folder) / "network.safetensors"
         file.write_bytes(weights)
         checkpoint = load_checkpoint(file)
-    return method(form(checkpoint)[0], checkpoint.normalisation, checkpoint.model.window)
+    made = form(checkpoint)
+    return method(made.of_tile, made.scaling, checkpoint.model.window)
 
 
 def require_spiking(checkpoint: Checkpoint, name: str) -> SpikingNetwork:

@@ -158,12 +158,11 @@ def dots_across(
     pairs: Words, corners: Longs, width: int, table: AcrossTable, sums: Words, length: int
 ) -> None:
     """Compute the sums [4, L] of the windows at four corners."""
-    n = 0
-    while n + 4 * LANES <= length:
+    whole = length - length % (4 * LANES)
+    for n in range(0, whole, 4 * LANES):
         _dots_of_four(pairs, corners, width, table, n, sums, length)
-        n += 4 * LANES
-    for m in range(n, length, LANES):
-        _dots_of_one(pairs, corners, width, table, m, sums, length)
+    for n in range(whole, length, LANES):
+        _dots_of_one(pairs, corners, width, table, n, sums, length)
 
 
 @part

@@ -19,18 +19,18 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from snnquant.inference.integer.fixed_point_graph import FixedPointGraph
-from snnquant.inference.integer.fixed_point_network import (
-    FixedPointNetwork,
-    Integers,
-    to_fixed_point,
-)
 from snnquant.inference.integer.encoding import Coder, encode
 from snnquant.inference.integer.first_layers import (
     AcrossTable,
     FirstLayerTable,
     first_layer,
     first_layer_across,
+)
+from snnquant.inference.integer.fixed_point_graph import FixedPointGraph
+from snnquant.inference.integer.fixed_point_network import (
+    FixedPointNetwork,
+    Integers,
+    to_fixed_point,
 )
 from snnquant.inference.integer.kernels import (
     Longs,
@@ -64,6 +64,13 @@ class TileForm(ABC):
 
     fixed_point: FixedPointNetwork | FixedPointGraph
     margins: Sequence[float] | None
+
+    def of_pixels(self, normalisation: Normalisation) -> TileForm | None:
+        """Return the network for tiles of raw pixels, which it normalises to the same codes.
+
+        None where it takes only normalised ones.
+        """
+        return None
 
     def classes(self, tile: Tensor) -> Tensor:
         """Return class numbers from 0, [h, w], of a normalised tile; a `Classifier`."""
@@ -155,7 +162,7 @@ class IntegerNetwork(TileForm):
     def of_pixels(self, normalisation: Normalisation) -> Self | None:
         """Return the network for tiles of raw pixels, which it normalises to the same codes.
 
-        None where the normalisation is more than a line per band.
+        None where the normalisation, which is that of its input, is more than a line per band.
         """
         fixed = self.fixed_point
         coder = Coder.of_values(normalisation, fixed.input_scale, fixed.input_limit)

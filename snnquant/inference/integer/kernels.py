@@ -280,7 +280,8 @@ def read_out(
         sums[:] = 0
         corner = _corner(spikes, weights, positions[p])
         _add_up(spikes, corner, first, count, weights, sums, 0)
-        totals[p] = sums[: totals.shape[1]]
+        for k in range(totals.shape[1]):  # numba compiles for seconds on an assignment
+            totals[p, k] = sums[k]
 
 
 @compiled

@@ -54,7 +54,8 @@ def run_points(
             for p in range(min(BESIDE, width - start)):
                 own = first_sums[p * length : (p + 1) * length]
                 fire(own, 0, neurons, codes, neurons.start, 0, False, lists, ends)
-                sums[:] = 0
+                for n in range(len(sums)):
+                    sums[n] = 0
                 for t in range(steps):
                     begin = t * lists.shape[1]
                     _add(spikes, begin, ends[t], second, sums, t * second.sums)
@@ -69,11 +70,13 @@ def run_points(
                     later_lists,
                     later_ends,
                 )
-                class_sums[:] = 0
+                for n in range(len(class_sums)):
+                    class_sums[n] = 0
                 for t in range(steps):
                     begin = t * later_lists.shape[1]
                     _add(later_spikes, begin, later_ends[t], last, class_sums, 0)
-                totals[row * width + start + p] = class_sums[: totals.shape[1]]
+                for k in range(totals.shape[1]):  # numba compiles for seconds on an assignment
+                    totals[row * width + start + p, k] = class_sums[k]
 
 
 @part

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from snnquant.inference.integer.fixed_point_network import Integers, Neurons, Synapse
 from snnquant.inference.integer.first_layers import ABREAST, AcrossTable, FirstLayerTable
+from snnquant.inference.integer.fixed_point_network import Integers, Neurons, Synapse
 from snnquant.inference.integer.kernels import RESETS, Longs, NeuronTable, WeightRows
 from snnquant.inference.integer.vectors import LANES
 from snnquant.spiking import unknown_reset
