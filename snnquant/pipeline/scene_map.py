@@ -180,7 +180,11 @@ class _Drawing:
         readout = kept_readout(self.run, self.name)
         fields, key = map_fields(self.run.scene.classes), self._key(f"{form.how} {readout}")
         with self._unfinished(fields, key) as pixels:
-            rest = {"readout": readout, "edges": edges_of(self.run), "distance": self._distance()}
+            rest: dict[str, Any] = {
+                "readout": readout,
+                "edges": edges_of(self.run),
+                "distance": self._distance(),
+            }
             self._fill(pixels, partial(TileMaps, **rest), form, key)
             self._write("", pixels["classes"])
             self._write("_smoothed", pixels["smoothed"])

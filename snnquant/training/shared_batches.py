@@ -121,7 +121,7 @@ class _Share:
 
 
 def _rows(whole: Tensor, own: slice, count: int) -> Tensor:
-    return whole.unflatten(0, (-1, count))[:, own].flatten(0, 1)
+    return whole.reshape(-1, count, *whole.shape[1:])[:, own].flatten(0, 1)
 
 
 class _Gathered(torch.autograd.Function):
@@ -130,7 +130,7 @@ class _Gathered(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, part: Tensor, own: slice, count: int, shared: bool) -> Tensor:
         ctx.own, ctx.count, ctx.shared = own, count, shared
-        steps = part.unflatten(0, (-1, own.stop - own.start))
+        steps = part.reshape(-1, own.stop - own.start, *part.shape[1:])
         whole = part.new_zeros(len(steps), count, *part.shape[1:])
         whole[:, own] = steps
         distributed.all_reduce(whole)  # rows of the others are zeros
