@@ -6,9 +6,8 @@
 
 The CNN of a seed and split is trained and converted once, kept in runs/methods, and each method
 then quantizes both; SNNs of methods whose levels cannot follow a batch norm train without. Under
-blocks, whole blocks validate. Costs of trainings are over those in 32 bits. What a
-method, split and seed give is a line in docs/results/methods, a file per scene and model, so that a
-stopped study resumes. `--list` only says what is left and how long it takes. A run takes one core.
+blocks, whole blocks validate. Results are lines of docs/results/methods, a file per scene and
+model, so that a stopped study resumes; `--list` says what is left. A run takes one core.
 """
 
 from __future__ import annotations
@@ -202,13 +201,14 @@ def _config(arguments: argparse.Namespace, spec: str) -> Any:
         quantization=find_method(name)(),
         training=TrainingConfig(snn_batch_norm=False),
     )
-    own = {"model": arguments.model, "split": arguments.splits[0]}
-    values = tomllib.loads(write_config(plain)) | own
+    values = tomllib.loads(write_config(plain))
+    values |= {"model": arguments.model, "split": arguments.splits[0]}
     words = shlex.split(arguments.options)
     for flag, value in zip(words[::2], words[1::2], strict=True):
         values[flag.removeprefix("--").replace("-", "_")] = _value(value)
     table = values.pop(name, values)  # uniform's options have no table
-    given = {key: _value(value) for key, _, value in _pairs(fields)}
+    pairs = [pair.partition("=") for pair in fields.split(",") if pair]
+    given = {key: _value(value) for key, _, value in pairs}
     if table is values and "bits" in given:  # activations have those of weights unless said
         table.pop("activation_bits", None)
     table |= given
@@ -226,10 +226,6 @@ def _config(arguments: argparse.Namespace, spec: str) -> Any:
     return replace(config, training=replace(config.training, snn_batch_norm=True))
 
 
-def _pairs(fields: str) -> list[tuple[str, str, str]]:
-    return [pair.partition("=") for pair in fields.split(",") if pair]
-
-
 def _value(text: str) -> Any:
     """Return a value as TOML has it; what is no number, true or false is text."""
     try:
@@ -242,7 +238,7 @@ def _quantized(arguments: argparse.Namespace) -> None:
     """Quantize the CNN and the SNN of a seed by a method; print the record."""
     import shutil
 
-    from snnquant.config import write_config
+    from snnquant.config import read_config, write_config
     from snnquant.pipeline import stages
     from snnquant.pipeline.evaluation import evaluate
     from snnquant.pipeline.run import Run
@@ -253,7 +249,10 @@ def _quantized(arguments: argparse.Namespace) -> None:
     spec = arguments.methods[0]
     with tempfile.TemporaryDirectory() as folder:
         path = shutil.copytree(arguments.folder, Path(folder) / "run")
-        (path / "config.toml").write_text(write_config(_config(arguments, spec)), encoding="utf-8")
+        config, base = _config(arguments, spec), read_config(path / "config.toml")
+        model = replace(config.model, spectra=base.model.spectra)
+        config = replace(config, model=model, scaling=base.scaling)  # as chosen under blocks
+        (path / "config.toml").write_text(write_config(config), encoding="utf-8")
         run = Run.open(path)
         seconds = {}
         for name, stage in (("CNN", stages.quantize_cnn), ("SNN", stages.train_snn)):
@@ -263,9 +262,9 @@ def _quantized(arguments: argparse.Namespace) -> None:
         metrics = evaluate(run).to_dict()
         memory = _with_memory(run)
         figures = read_figures(path / FIGURES)
-        record: Record = {"spec": spec, "seed": run.config.seed, "split": arguments.splits[0]}
-        record |= {"options": arguments.options, "chip": run.config.chip}
-        record["snn_batch_norm"] = run.config.training.snn_batch_norm
+        record: Record = {"spec": spec, "seed": config.seed, "split": arguments.splits[0]}
+        record |= {"options": arguments.options, "chip": config.chip}
+        record["snn_batch_norm"] = config.training.snn_batch_norm
         for name, key in NETWORKS.items():
             network = run.load(key).network
             bits = layer_bits(network)

@@ -37,7 +37,7 @@ def option_table(*kinds: type) -> Iterator[OptionRow]:
 
     >>> row = next(row for row in option_table() if row.flag == "--time-steps")
     >>> row.group, row.default, row.help
-    ('Neuron', '5', 'Time steps T per classification.')
+    ('Neuron', '2', 'Time steps T per classification.')
     """
     # By name: their order in the registry depends on which file was imported first.
     methods = sorted(METHODS, key=lambda method: method.method)

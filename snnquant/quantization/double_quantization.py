@@ -86,9 +86,9 @@ class DoubleQuantizedWeight(UniformQuantizer):
         scale_grid: linear or log.
 
     >>> quantizer = DoubleQuantizedWeight(3, 8, "linear")
-    >>> quantizer(torch.tensor([[3.0, 0.9], [0.3, 0.1]]))
+    >>> quantizer(torch.tensor([[3.0, 0.9], [0.33, 0.11]]))
     tensor([[3.0000, 1.0000],
-            [0.3059, 0.1020]])
+            [0.3294, 0.1098]])
     """
 
     def __init__(self, bits: int, scale_bits: int, scale_grid: str) -> None:

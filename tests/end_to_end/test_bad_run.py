@@ -99,7 +99,7 @@ def test_run_whose_options_were_changed(refused: Refused, copy: Path) -> None:
     text = path.read_text()
     path.write_text(text.replace("seed = 0", "seed = 1"))
     assert "split.npz" in refused("run", "--resume", copy)
-    path.write_text(text.replace('model = "cnn32h"', 'model = "cnn3d"'))
+    path.write_text(text.replace('model = "cnn1x1"', 'model = "cnn3d"'))
     assert "cnn.safetensors" in refused("evaluate", copy, progress=True)
 
 
@@ -225,7 +225,7 @@ STATE_DICTS: list[tuple[Callable[[Path], Any], str]] = [
     (lambda path: torch.save(torch.nn.Linear(2, 2), path), "pickle"),
     (lambda path: torch.save([torch.zeros(2)], path), "found list"),
     (lambda path: torch.save({"epoch": 3}, path), "epoch"),
-    (lambda path: torch.save({"conv1.weight": torch.zeros(2)}, path), "do not fit model cnn32h"),
+    (lambda path: torch.save({"conv1.weight": torch.zeros(2)}, path), "do not fit model cnn1x1"),
     (lambda path: torch.save({"conv1.weight": torch.tensor(np.nan)}, path), "NaN"),
 ]
 

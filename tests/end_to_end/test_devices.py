@@ -33,7 +33,7 @@ from snnquant.pipeline import evaluation, scene_map, stages
 from snnquant.pipeline.run import Run
 from snnquant.quantization import grids
 from snnquant.quantization.activations import ActivationQuantizer
-from snnquant.training import loop
+from snnquant.training import resumable
 
 if TYPE_CHECKING:
     from tests.end_to_end.conftest import Command, Finished, Refused
@@ -124,7 +124,7 @@ def valueless(monkeypatch: pytest.MonkeyPatch) -> FakeTensorMode:
         },
         torch: {"allclose": lambda *tensors, rtol, atol: True},
         checkpoint: {"write_tensors": write, "read_tensors": read},
-        loop: {"write_tensors": write, "read_tensors": read},
+        resumable: {"write_tensors": write, "read_tensors": read},
     }
     for owner, names in replacements.items():
         for name, replacement in names.items():

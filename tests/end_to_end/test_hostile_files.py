@@ -36,7 +36,7 @@ BOMB = 2**29
 
 def _state() -> dict[str, Tensor]:
     torch.manual_seed(0)
-    config = ModelConfig(name="cnn32h", widths=(4, 4, 8, 8))
+    config = ModelConfig(widths=(8, 8))
     return dict(build_model(config, BANDS, CLASSES).state_dict())
 
 

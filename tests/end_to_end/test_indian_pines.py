@@ -41,7 +41,7 @@ def indian_pines(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[s
 
 def test_the_snn_is_as_good_as_asked(indian_pines: Any) -> None:
     _, metrics = indian_pines
-    assert (metrics["model"]["bits"], metrics["model"]["time_steps"]) == (6, 5)
+    assert (metrics["model"]["bits"], metrics["model"]["time_steps"]) == (6, 2)
     assert metrics["snn_trained"]["oa"] >= 0.975
     assert metrics["snn_trained"]["oa"] >= metrics["cnn_fp32"]["oa"] - 0.01
 

@@ -120,19 +120,7 @@ def test_an_imported_cnn_has_its_page(
     snnquant: Command, finished: Finished, tmp_path: Path
 ) -> None:
     cnn, folder = finished.folder / "cnn.safetensors", tmp_path / "imported"
-    scene = (
-        "--scene",
-        "synthetic:24x24x16",
-        "--model",
-        "cnn32h",
-        "--widths",
-        "4",
-        "4",
-        "8",
-        "8",
-        "--output",
-        folder,
-    )
+    scene = ("--scene", "synthetic:24x24x16", "--widths", "8", "8", "--output", folder)
     outcome = snnquant("convert", cnn, *scene)
     assert outcome.code == 0, outcome.err
     page = page_of(folder)

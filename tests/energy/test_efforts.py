@@ -148,7 +148,7 @@ def test_pikelpn_takes_less_than_norms_and_scales_in_floating_point(
 
 def test_a_channel_takes_its_scale_in_the_bits_that_it_has(patches_of: Build) -> None:
     """The logits' multiplication: 17 bits as in the integer engine, or those of `scale_bits`."""
-    cnn = build_model(ModelConfig(widths=(2, 2, 2, 2)), 20, 4)
+    cnn = build_model(ModelConfig(name="cnn32h", widths=(2, 2, 2, 2)), 20, 4)
     for bits, expected in ((8, 8), (16, 16), (32, 17)):
         network = quantize(copy.deepcopy(cnn), PikeLPN(scale_bits=bits)).eval()
         *_, last = measure(network, patches_of(20, 5), PIXELS, pixel_bits=8)

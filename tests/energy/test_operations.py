@@ -175,7 +175,7 @@ def test_a_cnn_multiplies_everywhere(name, quantized, patches_of):
 @pytest.mark.parametrize("steps", [1, 3])
 def test_operations_are_the_sums_over_the_layers(steps, patches_of):
     torch.manual_seed(0)
-    cnn = build_model(ModelConfig(window=3), 20, 4)
+    cnn = build_model(ModelConfig(name="cnn32h", window=3), 20, 4)
     snn = to_spiking(cnn, torch.zeros(1, 1, 20, 3, 3), NeuronConfig(time_steps=steps))
     for lif in snn.layers:
         if isinstance(lif, LIF):

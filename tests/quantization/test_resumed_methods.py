@@ -45,7 +45,7 @@ def config(request: pytest.FixtureRequest) -> MethodConfig:
 def started(config: MethodConfig, kind: str, samples: Samples, seed: int = 0) -> nn.Module:
     """Return a quantized network with weights of a seed."""
     torch.manual_seed(seed)
-    model = ModelConfig(window=3, widths=(2, 2, 3, 4))
+    model = ModelConfig(name="cnn32h", window=3, widths=(2, 2, 3, 4))
     network = fold_batch_norm(build_model(model, BANDS, CLASSES, batch_norm=True).eval())
     patches = samples.patches.gather(samples.indices)
     if kind == "snn":

@@ -56,7 +56,7 @@ def toy() -> tuple[Samples, Samples]:
 
 def toy_network(seed: int = 0) -> nn.Sequential:
     torch.manual_seed(seed)
-    return build_model(ModelConfig(window=1, widths=(3, 4, 6, 6), dropout=0), 6, 2)
+    return build_model(ModelConfig(name="cnn32h", window=1, widths=(3, 4, 6, 6), dropout=0), 6, 2)
 
 
 def same(first: nn.Module, second: nn.Module) -> bool:
