@@ -35,7 +35,8 @@ docs: $(READY)  ## regenerate pages and figures of docs/, build the site in site
 	$(BIN)/python docs/explained/draw.py
 	$(BIN)/mkdocs build --strict --quiet
 
-bench: $(READY)  ## time SNN, CNN and other SNN libraries; writes docs/results
+bench: $(READY)  ## time SNN, CNN, its runtimes and other SNN libraries; writes docs/results
+	$(PIP) --editable ".[bench]"
 	$(BIN)/python scripts/benchmark.py
 	$(BIN)/python scripts/benchmark.py --gpu
 	$(BIN)/python scripts/benchmarks/whole_scenes.py

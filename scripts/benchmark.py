@@ -1,13 +1,16 @@
-"""Time the SNN beside its CNN, snnTorch and SpikingJelly, on the same weights and patches.
+"""Time the SNN beside its CNN, snnTorch and SpikingJelly, on the same weights and pixels.
 
     python scripts/benchmark.py [--quick] [--json] [--model cnn3d] [--gpu]
+
+Patches are those of `--model`. Maps of whole scenes stand beside the dense, that is fully
+convolutional, CNN in torch, onnxruntime and OpenVINO (extra `bench`).
 
 All run in turn within a round, so that a machine that slows down slows all of them; a figure is the
 median ratio over the rounds with its quartiles, by wall time and by processor time. Peers and the
 CNN have torch's own convolutions, which their users have; "CNN, our layers" has those of this
 package (`snnquant.nn.convolutions`). Peers get what is fastest for them: the layer before the
 first spikes runs once, not at every step. SpikingJelly is installed without its dependencies into a
-folder of its own. Without --quick the results go to docs/results/benchmark.md and benchmark.json;
+folder of its own. A busy machine is noticed and said: its figures do not hold. Without --quick the results go to docs/results/benchmark.md and benchmark.json;
 --gpu times the networks on a CUDA device instead, for benchmark_gpu.md and benchmark_gpu.json.
 """
 
@@ -22,8 +25,9 @@ import numpy as np
 import torch
 from benchmarks import gpu
 from benchmarks.contenders import WINDOW, Contenders, build, infer, train_step
+from benchmarks.maps import DEFAULT, map_lines, measure_maps
 from benchmarks.peers import install_spikingjelly, same_step
-from benchmarks.timing import fastest, interleave, per_second, publish, ratio
+from benchmarks.timing import fastest, interleave, machine_load, per_second, publish, ratio
 from torch import Tensor, nn
 
 from snnquant.cli.allocator import keep_freed_memory
@@ -142,6 +146,7 @@ def page(result: dict[str, Any]) -> str:
     lines = [
         "# Speed",
         "",
+        *busy_lines(result),
         f"`python scripts/benchmark.py --model {model}`: {model} on 5x5 patches of Indian Pines, "
         f"T = {result['time_steps']}, 6-bit weights, batches of "
         f"{result['batch']} (training: 64), {result['threads']} threads, {result['machine']}. "
@@ -161,14 +166,29 @@ def page(result: dict[str, Any]) -> str:
         lines += [f"| {label}: {name} | {rate:,.0f} |" for name, rate in rates.items()]
     lines += ["", "| agreement of | share |", "|---|---|"]
     lines += [f"| {name} | {share:.4f} |" for name, share in result["agreement"].items()]
+    lines += map_lines(result)
     return "\n".join([*lines, ""])
+
+
+def busy_lines(result: dict[str, Any]) -> list[str]:
+    """Return a paragraph that says that the machine was busy, if it was."""
+    if not result["machine_busy"]:
+        return []
+    loads = [
+        f"load average {load['load_average']:.1f}, processor over wall time of a thread "
+        f"{load['processor_over_wall']:.2f} {when}"
+        for when, load in result["machine_load"].items()
+    ]
+    return [f"**The machine was busy ({'; '.join(loads)}): these figures do not hold.**", ""]
 
 
 def read_options(description: str) -> argparse.Namespace:
     """Read the options of the command line."""
     parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("--model", choices=("cnn32h", "cnn3d"), default="cnn32h")
-    parser.add_argument("--quick", action="store_true", help="under three minutes; writes nothing")
+    parser.add_argument("--model", choices=("cnn1x1", "cnn32h", "cnn3d"), default=DEFAULT)
+    parser.add_argument(
+        "--quick", action="store_true", help="fewer rounds and maps; writes nothing"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("--gpu", action="store_true", help="time on a CUDA device")
     return parser.parse_args()
@@ -181,6 +201,7 @@ def main() -> None:
         gpu.run(options)
         return
     keep_freed_memory()
+    before = machine_load(own=0)
     note = install_spikingjelly()
     batch, side, rounds = (128, 32, 9) if options.quick else (256, 64, 20)
     contenders = build(options.model, batch, side, peers=not note.startswith("left out"))
@@ -188,6 +209,7 @@ def main() -> None:
     result: dict[str, Any] = {
         "outputs_agree": all(share >= 0.98 for share in shares.values()),
         **measure(contenders, rounds),
+        **measure_maps(quick=options.quick),
         "agreement": shares,
         "model": options.model,
         "time_steps": contenders.snn.time_steps,
@@ -199,6 +221,9 @@ def main() -> None:
         if torch.cuda.is_available()
         else "left out, torch sees no CUDA device",
     }
+    loads = {"before": before, "after": machine_load(own=torch.get_num_threads())}
+    result["machine_load"] = loads
+    result["machine_busy"] = any(load["busy"] for load in loads.values())
     publish(result, page(result), "benchmark", options)
 
 

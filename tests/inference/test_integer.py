@@ -6,7 +6,6 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
-from torch.nn import functional
 
 pytest.importorskip("numba", reason="the integer engine's loops are compiled by numba")
 
@@ -14,10 +13,7 @@ from snnquant.config import ModelConfig, QuantizationConfig
 from snnquant.conversion import convert
 from snnquant.errors import InputError
 from snnquant.inference.integer import integer_engine, tables
-from snnquant.inference.integer.fixed_point_network import (
-    INPUT_BITS,
-    FixedPointNetwork,
-)
+from snnquant.inference.integer.fixed_point_network import INPUT_BITS
 from snnquant.inference.integer.integer_engine import IntegerNetwork
 from snnquant.models import build_model
 from snnquant.quantization import freeze, quantize
@@ -73,58 +69,6 @@ def network_of(
     return network
 
 
-def reference(fixed: FixedPointNetwork, x: torch.Tensor) -> tuple[list[np.ndarray], np.ndarray]:
-    """Run the fixed-point network in float64 by plain convolutions: all spikes, logits."""
-    values = (x.double() * fixed.input_scale).round()
-    values = values.clamp(-fixed.input_limit, fixed.input_limit)
-    steps, samples = fixed.time_steps, len(x)
-    all_spikes = []
-
-    def sums(synapse, values):
-        weight = torch.from_numpy(synapse.codes).double().permute(0, 4, 1, 2, 3)
-        space = (synapse.padding, 0, 0)
-        found = functional.conv3d(values, weight, None, (synapse.stride, 1, 1), space)
-        assert found.abs().max() < 2**31
-        return found
-
-    for i, (synapse, neurons) in enumerate(zip(fixed.synapses, fixed.neurons, strict=False)):
-        current = sums(synapse, values)
-        if i == 0:
-            current = current.repeat(steps, 1, 1, 1, 1)
-        current = current.view(steps, samples, *current.shape[1:])
-
-        def channelwise(numbers):
-            return torch.from_numpy(numbers).double().view(-1, 1, 1, 1)
-
-        shift, bias = channelwise(2.0**neurons.shift), channelwise(neurons.bias)
-        limit, u = channelwise(neurons.threshold), channelwise(neurons.start)
-        spikes, o = [], torch.zeros(())
-        for t in range(steps):
-            u = torch.floor(u * neurons.leak / 2.0**15) + current[t] * shift + bias
-            if neurons.reset == "delayed":
-                u = u - limit * o
-            assert u.abs().max() < 2**31
-            o = (u > limit).double()
-            spikes.append(o)
-            if neurons.reset == "same_step":
-                u = u - limit * o
-            elif neurons.reset == "zero":
-                u = u * (1 - o)
-        values = torch.cat(spikes)
-        all_spikes.append(torch.stack(spikes).permute(0, 1, 4, 5, 3, 2).numpy())
-    total = sums(fixed.synapses[-1], values).view(steps, samples, CLASSES, *_space(fixed, x)).sum(0)
-    by_class = (-1, 1, 1)
-    logits = total * torch.from_numpy(fixed.multiplier).double().view(by_class)
-    logits = logits + torch.from_numpy(fixed.output_bias).double().view(by_class)
-    return all_spikes, logits.permute(0, 2, 3, 1).numpy()
-
-
-def _space(fixed: FixedPointNetwork, x: torch.Tensor) -> tuple[int, int]:
-    rows = sum(synapse.codes.shape[2] - 1 for synapse in fixed.synapses)
-    columns = sum(synapse.codes.shape[3] - 1 for synapse in fixed.synapses)
-    return x.shape[3] - rows, x.shape[4] - columns
-
-
 @settings(deadline=None, max_examples=40)
 @given(
     st.integers(0, 9999),
@@ -140,7 +84,18 @@ def _space(fixed: FixedPointNetwork, x: torch.Tensor) -> tuple[int, int]:
     st.booleans(),
 )
 def test_every_bit_is_that_of_the_same_numbers_in_float64(
-    seed, window, bands, reset, stride, padding, bits, time_steps, widths, wide_sums, mean
+    reference,
+    seed,
+    window,
+    bands,
+    reset,
+    stride,
+    padding,
+    bits,
+    time_steps,
+    widths,
+    wide_sums,
+    mean,
 ):
     options = (reset, stride, padding, bits, time_steps, widths, mean)
     network = network_of(seed, window, bands, *options)
@@ -163,7 +118,7 @@ def test_every_bit_is_that_of_the_same_numbers_in_float64(
     st.integers(2, 14),
     st.booleans(),
 )
-def test_pixels_on_a_grid_are_summed_as_their_codes(seed, reset, bits, signed):
+def test_pixels_on_a_grid_are_summed_as_their_codes(reference, seed, reset, bits, signed):
     grid = PixelGrid(bits, float(np.float32(0.037)), signed)
     network = network_of(seed, 3, 16, reset)
     engine = IntegerNetwork(network, 16, 3, grid=grid)
@@ -214,7 +169,7 @@ def test_more_patches_than_run_together_give_what_each_gives(monkeypatch):
     np.testing.assert_array_equal(engine.logits(x), one_by_one)
 
 
-def test_sums_that_do_not_fit_into_16_bits_are_kept_in_32():
+def test_sums_that_do_not_fit_into_16_bits_are_kept_in_32(reference):
     torch.manual_seed(0)
     layers = {
         "conv1": nn.Conv3d(1, 600, (8, 1, 1)),
@@ -249,7 +204,7 @@ def test_class_sums_of_a_mean_are_whole_spikes_times_whole_weights():
 
 @pytest.mark.parametrize("name", ["cnn1x1", "cnn1x1h"])
 @pytest.mark.parametrize("window", [1, 3, 5])
-def test_networks_of_kernels_over_all_bands_have_an_integer_form(name, window):
+def test_networks_of_kernels_over_all_bands_have_an_integer_form(reference, name, window):
     torch.manual_seed(window)
     x = (torch.randn(100, 1, 16, window, window) * 2**INPUT_BITS).round() / 2**INPUT_BITS
     cnn = build_model(ModelConfig(name=name, window=window), 16, CLASSES).eval()
@@ -265,7 +220,7 @@ def test_networks_of_kernels_over_all_bands_have_an_integer_form(name, window):
     assert ((found - floats).abs().amax(1) < 1e-3).double().mean() > 0.9
 
 
-def test_a_channel_without_weights_does_no_harm():
+def test_a_channel_without_weights_does_no_harm(reference):
     network = network_of(2, 3, 16)
     with torch.no_grad():
         network.layers.conv2.parametrizations.weight.original[1] = 0

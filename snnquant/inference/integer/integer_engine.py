@@ -7,15 +7,25 @@ layer run before the next layer, for a few patches at a time, which stay in a co
 
 from __future__ import annotations
 
+import copy
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from typing import Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from snnquant.inference.integer.encoding import Coder, encode
+from snnquant.inference.integer.first_layers import (
+    AcrossTable,
+    FirstLayerTable,
+    first_layer,
+    first_layer_across,
+)
 from snnquant.inference.integer.fixed_point_graph import FixedPointGraph
 from snnquant.inference.integer.fixed_point_network import (
     FixedPointNetwork,
@@ -23,22 +33,30 @@ from snnquant.inference.integer.fixed_point_network import (
     to_fixed_point,
 )
 from snnquant.inference.integer.kernels import (
-    FirstLayerTable,
     Longs,
     SpikeLists,
     WeightRows,
-    encode,
-    first_layer,
+    best_classes,
     read_out,
     spiking_layer,
+    window_sums,
 )
-from snnquant.inference.integer.tables import Layout, first_layer_table, weight_rows
+from snnquant.inference.integer.points import run_points
+from snnquant.inference.integer.tables import (
+    Layout,
+    across_table,
+    averages,
+    first_layer_table,
+    weight_rows,
+)
 from snnquant.inference.integer.vectors import LANES
-from snnquant.sampling import PixelGrid
+from snnquant.sampling import Normalisation, PixelGrid
 from snnquant.spiking import SpikingNetwork
 
 PIXELS_AT_ONCE = 2048
 """Pixels of patches that run through all layers together; a tile is never divided."""
+ROWS_OF_PIXELS = 1024
+"""Pixels of whole rows that run through layers without a window in space together."""
 
 
 class TileForm(ABC):
@@ -46,6 +64,13 @@ class TileForm(ABC):
 
     fixed_point: FixedPointNetwork | FixedPointGraph
     margins: Sequence[float] | None
+
+    def of_pixels(self, normalisation: Normalisation) -> TileForm | None:
+        """Return the network for tiles of raw pixels, which it normalises to the same codes.
+
+        None where it takes only normalised ones.
+        """
+        return None
 
     def classes(self, tile: Tensor) -> Tensor:
         """Return class numbers from 0, [h, w], of a normalised tile; a `Classifier`."""
@@ -107,39 +132,78 @@ class IntegerNetwork(TileForm):
         self.margins = margins
         first, *others = fixed.synapses
         self._padding = first.padding
-        self._first, self._starts = first_layer_table(first)
+        self._coder = Coder.of_codes(bands, fixed.input_scale, fixed.input_limit)
         self._layouts = [Layout.by_channel(first), *map(Layout.by_depth, others[:-1])]
+        self._first: FirstLayerTable | AcrossTable
+        if first.depth == 1 and not first.padding:
+            self._first, self._starts = across_table(first, self._layouts[0]), np.empty(0, int)
+            self._words = -(-bands // LANES) * LANES // 2
+        else:
+            self._first, self._starts = first_layer_table(first)
+            self._words = len(self._starts)
         layers = list(zip(self._layouts, fixed.neurons, strict=True))
         self._neurons = [layout.neurons(neurons) for layout, neurons in layers]
+        self._window = others[-1].codes.shape[2:4]
+        if averages(others[-1]):  # the sums of a window are added up, not the rows of its spikes
+            others[-1] = replace(others[-1], codes=others[-1].codes[:, :, :1, :1])
+        else:
+            self._window = (1, 1)
         # The steps of the last synapse are added up, those of others are read one by one.
         steps = [1] * len(others[:-1]) + [fixed.time_steps]
         tables = [weight_rows(*parts) for parts in zip(others, self._layouts, steps, strict=True)]
         self._rows, self._codes = [rows for rows, _ in tables], [codes for _, codes in tables]
+        kernels = [self._first, *self._rows]
+        pointwise = all(kernel.rows * kernel.columns == 1 for kernel in kernels)
+        self._points = pointwise and isinstance(self._first, AcrossTable) and len(kernels) == 3
         # After the last layer with a window in space a pixel is independent and can stop early.
         around = [i for i, rows in enumerate(self._rows, 1) if rows.rows * rows.columns > 1]
         self._independent = max([1, *around])
 
+    def of_pixels(self, normalisation: Normalisation) -> Self | None:
+        """Return the network for tiles of raw pixels, which it normalises to the same codes.
+
+        None where the normalisation, which is that of its input, is more than a line per band.
+        """
+        fixed = self.fixed_point
+        coder = Coder.of_values(normalisation, fixed.input_scale, fixed.input_limit)
+        if coder is None:
+            return None
+        own = copy.copy(self)
+        own._coder = coder
+        return own
+
+    def classes(self, tile: Tensor) -> Tensor:
+        """Return class numbers from 0, [h, w], of a normalised tile; a `Classifier`."""
+        if self.margins is not None:
+            return super().classes(tile)
+        fixed = self.fixed_point
+        sums = self._sums(tile, 0, fixed.time_steps)
+        best = np.empty(len(sums), np.int64)
+        best_classes(sums, fixed.multiplier, fixed.output_bias, best)
+        return torch.from_numpy(best.reshape(self._shape(tile)[1:]))
+
     def logits(self, x: Tensor) -> Integers:
         """Return integers [N, h', w', classes] for tiles [N, 1, B, h, w]: logits over `unit`."""
         fixed = self.fixed_point
-        totals = []
-        for spikes in self._spikes(x, len(self._neurons), self._codes[-1]):
-            shape = _places(spikes.shape, self._rows[-1])
-            positions = np.arange(math.prod(shape))
-            part = self._read_out(spikes, positions, 0, fixed.time_steps)
-            totals.append(part.reshape(*shape, -1))
-        logits: Integers = np.concatenate(totals) * fixed.multiplier + fixed.output_bias
-        return logits
+        sums = self._sums(x, 0, fixed.time_steps)
+        logits: Integers = sums * fixed.multiplier + fixed.output_bias
+        return logits.reshape(*self._shape(x), -1)
 
     def classes_and_steps(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return classes from 0 and their steps, both [N, h', w'], for tiles [N, 1, B, h, w]."""
-        parts = []
-        for spikes in self._spikes(x, self._independent, self._codes[self._independent - 1]):
-            shape = _places(spikes.shape, self._rows[self._independent - 1])
-            found = self._until_settled(spikes, math.prod(shape))
-            parts.append([values.reshape(shape) for values in found])
-        classes, steps = (torch.from_numpy(np.concatenate(p)) for p in zip(*parts, strict=True))
-        return classes, steps
+        if self._window != (1, 1):
+            steps = range(self.fixed_point.time_steps)
+            by_step = [self._sums(x, t, 1) for t in steps]
+            parts = [self._until_settled(len(by_step[0]), lambda t, active: by_step[t][active])]
+        else:
+            codes = self._codes[self._independent - 1]
+            parts = []
+            for spikes in self._spikes(x, self._independent, codes):
+                count = math.prod(_places(spikes.shape, self._rows[self._independent - 1]))
+                parts.append(self._until_settled(count, self._sums_of_steps(spikes, count)))
+        shape = self._shape(x)
+        classes, steps_of = (np.concatenate(p).reshape(shape) for p in zip(*parts, strict=True))
+        return torch.from_numpy(classes), torch.from_numpy(steps_of)
 
     def spikes(self, x: Tensor, layer: int) -> NDArray[np.bool_]:
         """Return spikes [T, N, h, w, depth, K] of layer 0, 1, ... for tiles [N, 1, B, h, w]."""
@@ -151,36 +215,51 @@ class IntegerNetwork(TileForm):
             spikes = np.zeros((len(counts), layout.length), np.bool_)
             spikes[np.repeat(np.arange(len(counts)), counts), found.events[: counts.sum()]] = True
             parts.append(spikes[:, layout.slots].reshape(*found.shape, -1, *layout.slots.shape))
-        return np.moveaxis(np.concatenate(parts), 3, 0)
+        found_by_row = np.concatenate(parts)
+        across, *rest = found_by_row.shape[2:]
+        return np.moveaxis(found_by_row.reshape(len(x), -1, across, *rest), 3, 0)
 
     def _spikes(self, x: Tensor, layers: int, codes: Integers) -> Iterator[SpikeLists]:
         """Yield the spikes of the last of `layers` layers, as `codes` [L], per block of tiles.
 
         Each result overwrites the previous one.
         """
-        samples, _, bands, height, width = x.shape
-        size = (min(samples, max(1, PIXELS_AT_ONCE // (height * width))), height, width)
-        pairs = np.empty((math.prod(size), len(self._starts)), np.int32)
+        values = _pixels(x)
+        samples, height, width, _ = values.shape
+        kernels = [self._first, *self._rows][: layers + 1]  # and that which reads the spikes
+        at_once = PIXELS_AT_ONCE
+        if all(kernel.rows * kernel.columns == 1 for kernel in kernels):
+            # A row of pixels is as good a tile as any, and a few of them stay in a core's cache.
+            samples, height, at_once = samples * height, 1, ROWS_OF_PIXELS
+        together = min(samples, max(1, at_once // (height * width)))
+        size = (together, height, width)
+        pairs = np.empty((math.prod(size), self._words), np.int32)
         all_codes = [*self._codes[: layers - 1], codes]
         room: list[SpikeLists] = []
-        kernels: list[FirstLayerTable | WeightRows] = [self._first, *self._rows]
         for numbers, kernel in zip(all_codes, kernels, strict=False):
             shape = _places(room[-1].shape if room else size, kernel)
             room.append(_room(shape, len(numbers), self.fixed_point.time_steps))
-        fixed, depth = self.fixed_point, self.fixed_point.synapses[0].depth
-        encoding = fixed.input_scale, fixed.input_limit
-        for part in torch.split(x[:, 0].permute(0, 2, 3, 1), size[0]):
-            pixels = part.reshape(-1, bands).numpy()
-            encode(pixels, *encoding, self._padding, self._starts, pairs)
-            size = (len(part), height, width)
-            outs = [out._replace(shape=(len(part), *out.shape[1:])) for out in room]
-            neurons = self._neurons[0]
-            first_layer(pairs, size, self._first, neurons, all_codes[0], depth, outs[0])
+        for start in range(0, samples, together):
+            count = min(together, samples - start)
+            rows = start * height, count * height
+            encode(values, *rows, self._coder, self._padding, self._starts, pairs)
+            outs = [out._replace(shape=(count, *out.shape[1:])) for out in room]
+            self._first_layer(pairs, (count, height, width), all_codes[0], outs[0])
             for i, out in enumerate(outs[1:], 1):
                 positions = np.arange(math.prod(out.shape))
                 anew = np.empty((0, len(all_codes[i])), np.int32)
                 self._layer(i, outs[i - 1], positions, 0, all_codes[i], anew, out)
             yield outs[-1]
+
+    def _first_layer(
+        self, pairs: Integers, size: tuple[int, int, int], codes: Integers, out: SpikeLists
+    ) -> None:
+        neurons = self._neurons[0]
+        if isinstance(self._first, AcrossTable):
+            first_layer_across(pairs, size, self._first, neurons, codes, out)
+        else:
+            depth = self.fixed_point.synapses[0].depth
+            first_layer(pairs, size, self._first, neurons, codes, depth, out)
 
     def _layer(
         self,
@@ -200,26 +279,75 @@ class IntegerNetwork(TileForm):
         read_out(spikes, positions, first, count, self._rows[-1], totals)
         return totals
 
+    def _sums(self, x: Tensor, first: int, count: int) -> Integers:
+        """Return whole sums of the classes [P, K] of tiles over `count` steps from `first` on."""
+        if self._points and count == self.fixed_point.time_steps:
+            sums = self._sums_at_points(x)
+        else:
+            parts = []
+            for spikes in self._spikes(x, len(self._neurons), self._codes[-1]):
+                positions = np.arange(math.prod(_places(spikes.shape, self._rows[-1])))
+                parts.append(self._read_out(spikes, positions, first, count))
+            sums = np.concatenate(parts)
+        if self._window == (1, 1):
+            return sums
+        samples, height, width = self._shape(x)
+        rows, columns = self._window
+        across = sums.reshape(samples, height + rows - 1, width + columns - 1, -1)
+        whole = np.empty((samples, height, width, sums.shape[1]), np.int32)
+        window_sums(across, rows, columns, whole)
+        return whole.reshape(samples * height * width, -1)
+
+    def _sums_at_points(self, x: Tensor) -> Integers:
+        """Return whole sums of the classes [P, K] of all steps, each pixel's in one go."""
+        values = _pixels(x)
+        samples, height, width, _ = values.shape
+        sums = np.empty((samples * height * width, len(self.fixed_point.multiplier)), np.int32)
+        assert isinstance(self._first, AcrossTable)
+        layers = (self._neurons[0], self._codes[0], self._rows[0])
+        layers = (*layers, self._neurons[1], self._codes[1], self._rows[1])
+        pairs = np.empty((width, self._words), np.int32)
+        run_points(
+            values, self._coder, pairs, self._first, *layers, self.fixed_point.time_steps, sums
+        )
+        return sums
+
+    def _shape(self, x: Tensor) -> tuple[int, int, int]:
+        """Return the places [N, h', w'] of the logits of tiles."""
+        kernels = [self._first, *self._rows]
+        rows = sum(kernel.rows - 1 for kernel in kernels) + self._window[0] - 1
+        columns = sum(kernel.columns - 1 for kernel in kernels) + self._window[1] - 1
+        return len(x), x.shape[3] - rows, x.shape[4] - columns
+
+    def _sums_of_steps(self, spikes: SpikeLists, count: int) -> Callable[[int, Longs], Integers]:
+        """Return a function of the step and of positions to sums, called step after step."""
+        states = [
+            np.tile(neurons.start, (count, 1)) for neurons in self._neurons[self._independent :]
+        ]
+
+        def sums(t: int, active: Longs) -> Integers:
+            step, at, first = spikes, active, t
+            for i, state in enumerate(states, self._independent):
+                out, own = _room((len(active), 1, 1), len(self._codes[i]), 1), state[active]
+                self._layer(i, step, at, first, self._codes[i], own, out)
+                state[active] = own
+                step, at, first = out, np.arange(len(active)), 0
+            return self._read_out(step, at, first, 1)
+
+        return sums
+
     def _until_settled(
-        self, spikes: SpikeLists, count: int
+        self, count: int, sums_of: Callable[[int, Longs], Integers]
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Return classes and steps of all positions, dropping each when it is settled."""
         fixed = self.fixed_point
         classes, steps = np.empty(count, np.int64), np.empty(count, np.int64)
         active = np.arange(count)
-        states = [
-            np.tile(neurons.start, (count, 1)) for neurons in self._neurons[self._independent :]
-        ]
         sums = np.zeros((count, len(fixed.multiplier)), np.int32)
         for t in range(fixed.time_steps):
             if not len(active):
                 break
-            step, at, first = spikes, active, t
-            for i, state in enumerate(states, self._independent):
-                out = _room((len(active), 1, 1), len(self._codes[i]), 1)
-                self._layer(i, step, at, first, self._codes[i], state, out)
-                step, at, first = out, np.arange(len(active)), 0
-            sums += self._read_out(step, at, first, 1)
+            sums += sums_of(t, active)
             mean = sums * (fixed.multiplier * (fixed.time_steps / (t + 1))) + fixed.output_bias
             best = np.partition(mean, -2, axis=1)[:, -2:]
             margin = self.margins[t] if self.margins and t + 1 < fixed.time_steps else -np.inf
@@ -227,12 +355,17 @@ class IntegerNetwork(TileForm):
             classes[active[settled]] = mean[settled].argmax(1)
             steps[active[settled]] = t + 1
             active, sums = active[~settled], sums[~settled]
-            states = [state[~settled] for state in states]
         return classes, steps
 
 
+def _pixels(x: Tensor) -> NDArray[np.float32]:
+    """Return the pixels [N, h, w, B] of tiles [N, 1, B, h, w], whose bands lie side by side."""
+    values: NDArray[np.float32] = x[:, 0].permute(0, 2, 3, 1).numpy()
+    return values if values.strides[-1] == values.itemsize else np.ascontiguousarray(values)
+
+
 def _places(
-    shape: tuple[int, int, int], kernel: FirstLayerTable | WeightRows
+    shape: tuple[int, int, int], kernel: FirstLayerTable | AcrossTable | WeightRows
 ) -> tuple[int, int, int]:
     """Return the positions of a window in tiles [N, H, W]."""
     samples, height, width = shape

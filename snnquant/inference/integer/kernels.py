@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
@@ -13,12 +12,12 @@ from snnquant.inference.integer.vectors import (
     add_to,
     add_words,
     append,
+    compiled,
     dot,
     fill,
     load,
     load_words,
-    pair,
-    spread,
+    part,
     store,
     where,
 )
@@ -27,9 +26,7 @@ from snnquant.spiking import Reset
 LEAK_BITS = 15
 """Fractional bits of a leak: 1 is 2^15."""
 RESETS = {Reset.DELAYED: 0, Reset.SAME_STEP: 1, Reset.ZERO: 2}
-"""Numbers of the resets that `_fire` computes; `Layout.neurons` refuses all others."""
-ABREAST = 8
-"""Filters whose sums `first_layer` keeps in registers, one vector each."""
+"""Numbers of the resets that `fire` computes; `Layout.neurons` refuses all others."""
 TOGETHER = 4
 """Vectors of a row that `_add_rows` keeps in registers."""
 
@@ -38,10 +35,6 @@ _DELAYED, _SAME_STEP, _ZERO = RESETS.values()
 
 Words = NDArray[np.int32]
 Longs = NDArray[np.int64]
-_compiled = numba.njit(nogil=True, cache=True, error_model="numpy")
-# Functions called for every place are inlined: a call would count references to each array, which
-# is a locked write to memory that the cores share.
-_part = numba.njit(nogil=True, cache=True, error_model="numpy", forceinline=True)
 
 
 class SpikeLists(NamedTuple):
@@ -60,7 +53,7 @@ class SpikeLists(NamedTuple):
 class NeuronTable(NamedTuple):
     """L neurons of a place, in whole vectors; entries that are no neurons have no threshold."""
 
-    factor: Words
+    shift: Words
     bias: Words
     threshold: Words
     start: Words
@@ -70,23 +63,11 @@ class NeuronTable(NamedTuple):
     potential_bits: int
 
 
-class FirstLayerTable(NamedTuple):
-    """The K filters of the first layer over pairs of bands: weights [K / 8, h, w, taps, 8].
-
-    Lane d of the sums of tap i is the product with the pair taps[i] + d of a pixel.
-    """
-
-    weights: Words
-    taps: Longs
-    rows: int
-    columns: int
-
-
 class WeightRows(NamedTuple):
     """The rows of weights [h w, R, S] that spikes add, per place of a window, int16 or int32.
 
     A code is ``row << shift | block``: the row is added to the sums from 16 block on. Where `shift`
-    is 0 all rows are added to the first sums, and S is a whole number of `TOGETHER` vectors.
+    is 0 all rows are added to the first sums.
     """
 
     table: NDArray[Any]
@@ -97,40 +78,22 @@ class WeightRows(NamedTuple):
     columns: int
 
 
-@_compiled
-def encode(
-    x: NDArray[np.float32], scale: float, limit: int, padding: int, starts: Longs, pairs: Words
-) -> None:
-    """Fill `pairs` [P, V] with the codes of x [P, B] at band starts[v] - padding and the next.
-
-    Codes are rounded to nearest, ties to even, and clipped at the limit; they are 0 outside.
-    """
-    scale32, limit32 = np.float32(scale), np.float32(limit)
-    codes = np.zeros(max(starts.max() + 2, x.shape[1] + padding), np.int16)
-    within = codes[padding : padding + x.shape[1]]
-    for p in range(x.shape[0]):
-        pixel = x[p]
-        for b in range(len(pixel)):
-            within[b] = np.int16(min(max(np.rint(pixel[b] * scale32), -limit32), limit32))
-        for v in range(len(starts)):
-            pairs[p, v] = pair(codes, starts[v])
-
-
-@_part
-def _fire(
+@part
+def fire(
     sums: NDArray[Any],
     step: int,
     neurons: NeuronTable,
     codes: Words,
     potential: Words,
     at: int,
+    keeps: bool,
     lists: Words,
     ends: Longs,
 ) -> None:
     """Run the steps of a place's neurons; write the codes of spikes to one list per step.
 
-    `lists` [T, L + 16] are filled up to `ends`. Potentials start at `at`, sums at 0, `step`,
-    2 `step`, ... With the current I = factor sum + bias and floor(leak u / 2^15) for the leak, the
+    `lists` [T, L + 16] are filled up to `ends`. Potentials start at `at` and are written back where
+    `keeps`; sums start at 0, `step`, 2 `step`, ... With the current I = 2^shift sum + bias and floor(leak u / 2^15) for the leak, the
     recurrences are those of `snnquant.spiking.lif`, or where potentials are narrow, with I shifted
     right by `rounding`, of `snnquant.spiking.potentials`; u > V recovers the last spike, which the
     delayed reset subtracts.
@@ -143,19 +106,19 @@ def _fire(
         ends[t] = t * lists.shape[1]
     for n in range(0, len(codes), LANES):
         u, limit, code = load(potential, at + n), load(neurons.threshold, n), load(codes, n)
-        factor, bias = load(neurons.factor, n), load(neurons.bias, n)
-        rounding, current = load(neurons.rounding, n), load(sums, n) * factor + bias
+        shift, bias = load(neurons.shift, n), load(neurons.bias, n)
+        rounding, current = load(neurons.rounding, n), (load(sums, n) << shift) + bias
         if narrow:
             current = current >> rounding
         spike = u > limit
         for t in range(len(ends)):
             if step:
-                current = load(sums, t * step + n) * factor + bias
+                current = (load(sums, t * step + n) << shift) + bias
                 if narrow:
                     current = current >> rounding
             decayed = u
-            if neurons.leak != _ONE:  # of two halves of u, so that no product leaves 32 bits
-                decayed = (u >> bits) * leak + ((u & low) * leak >> bits)
+            if neurons.leak != _ONE:  # of two halves of u below 2^30, each of which fits 16 bits
+                decayed = dot(dot(zero, u & low, leak) >> bits, u >> bits, leak)
             u = decayed + current
             if neurons.reset == _DELAYED:
                 u = u - where(spike, limit, zero)
@@ -168,11 +131,12 @@ def _fire(
                 u = u - where(spike, limit, zero)
             elif neurons.reset == _ZERO:
                 u = where(spike, zero, u)
-        store(potential, at + n, u)
+        if keeps:
+            store(potential, at + n, u)
 
 
-@_part
-def _note(lists: Words, ends: Longs, spikes: SpikeLists, place: int) -> None:
+@part
+def note(lists: Words, ends: Longs, spikes: SpikeLists, place: int) -> None:
     """Append the lists of a place to those of the place before it."""
     for t in range(len(ends)):
         start, end = t * lists.shape[1], spikes.bounds[place * len(ends) + t]
@@ -181,74 +145,7 @@ def _note(lists: Words, ends: Longs, spikes: SpikeLists, place: int) -> None:
         spikes.bounds[place * len(ends) + t + 1] = end + ends[t] - start
 
 
-@_compiled
-def first_layer(
-    pairs: Words,
-    shape: tuple[int, int, int],
-    table: FirstLayerTable,
-    neurons: NeuronTable,
-    codes: Words,
-    depth: int,
-    out: SpikeLists,
-) -> None:
-    """Run all steps of neurons [K, depth] at all places, on pixels that stay the same.
-
-    `pairs` [N H W, V] are those of `encode`; `out` is filled.
-    """
-    samples, height, width = shape
-    steps, length = out.steps, len(codes)
-    sums, potential = np.empty(length + LANES, np.int32), np.empty((1, length), np.int32)
-    lists, ends = np.empty((steps, length + LANES), np.int32), np.empty(steps, np.int64)
-    out.bounds[0] = place = 0
-    for sample in range(samples):
-        for y in range(height - table.rows + 1):
-            for x in range(width - table.columns + 1):
-                corner = (sample * height + y) * width + x
-                for group in range(len(table.weights)):
-                    for d in range((depth - 1) // LANES * LANES, -1, -LANES):
-                        _dots(pairs, corner, width, d, table, group, depth, sums)
-                potential[:, :] = neurons.start
-                _fire(sums, 0, neurons, codes, potential, 0, lists, ends)
-                _note(lists, ends, out, place)
-                place += 1
-
-
-@_part
-def _dots(
-    pairs: Words,
-    corner: int,
-    width: int,
-    d: int,
-    table: FirstLayerTable,
-    group: int,
-    depth: int,
-    sums: Words,
-) -> None:
-    """Compute sums d..d+15 of eight filters over the window at a corner pixel."""
-    s0 = s1 = s2 = s3 = s4 = s5 = s6 = s7 = fill(0)
-    weights = table.weights
-    k = group * (weights.size // len(weights))
-    for i in range(table.rows):
-        for j in range(table.columns):
-            pixel = (corner + i * width + j) * pairs.shape[1] + d
-            for tap in table.taps:
-                x = load(pairs, pixel + tap)
-                s0 = dot(s0, x, spread(weights, k))
-                s1 = dot(s1, x, spread(weights, k + 1))
-                s2 = dot(s2, x, spread(weights, k + 2))
-                s3 = dot(s3, x, spread(weights, k + 3))
-                s4 = dot(s4, x, spread(weights, k + 4))
-                s5 = dot(s5, x, spread(weights, k + 5))
-                s6 = dot(s6, x, spread(weights, k + 6))
-                s7 = dot(s7, x, spread(weights, k + 7))
-                k += ABREAST
-    to = group * ABREAST * depth + d
-    for total in (s0, s1, s2, s3, s4, s5, s6, s7):
-        store(sums, to, total)
-        to += depth
-
-
-@_part
+@part
 def _corner(spikes: SpikeLists, weights: WeightRows, position: int) -> int:
     """Return the first place of the window at a position."""
     _, height, width = spikes.shape
@@ -258,7 +155,7 @@ def _corner(spikes: SpikeLists, weights: WeightRows, position: int) -> int:
     return (sample * height + y) * width + x
 
 
-@_part
+@part
 def _add_up(
     spikes: SpikeLists,
     corner: int,
@@ -281,11 +178,11 @@ def _add_up(
             if weights.shift:
                 _scatter(spikes.events, begin, end, table, start, length, weights.shift, sums, at)
             else:
-                _gather(spikes.events, begin, end, table, start, length, sums, at)
+                gather(spikes.events, begin, end, table, start, length, sums, at)
             start += table.shape[1] * length
 
 
-@_part
+@part
 def _scatter(
     events: Words,
     begin: int,
@@ -305,8 +202,8 @@ def _scatter(
             add_to(sums, at + n + (code & low) * LANES, table, start + n + (code >> shift) * LANES)
 
 
-@_part
-def _gather(
+@part
+def gather(
     events: Words,
     begin: int,
     end: int,
@@ -318,7 +215,14 @@ def _gather(
 ) -> None:
     """Add rows that all go to the first sums, of which four vectors stay in registers."""
     each = 4 * LANES // table.itemsize
-    for n in range(0, length, TOGETHER * each):
+    whole = length - length % (TOGETHER * each)
+    for n in range(whole, length, each):
+        s0 = load_words(sums, at + n)
+        for e in range(begin, end):
+            row = start + n + np.int64(events[np.uint64(e)]) * LANES
+            s0 = add_words(table, s0, load_words(table, row))
+        store(sums, at + n, s0)
+    for n in range(0, whole, TOGETHER * each):
         to = at + n
         s0, s1 = load_words(sums, to), load_words(sums, to + each)
         s2, s3 = load_words(sums, to + 2 * each), load_words(sums, to + 3 * each)
@@ -334,7 +238,7 @@ def _gather(
         store(sums, to + 3 * each, s3)
 
 
-@_compiled
+@compiled
 def spiking_layer(
     spikes: SpikeLists,
     positions: Longs,
@@ -353,7 +257,6 @@ def spiking_layer(
     length = len(codes)
     sums = np.zeros((out.steps, weights.sums), weights.table.dtype)
     lists, ends = np.empty((out.steps, length + LANES), np.int32), np.empty(out.steps, np.int64)
-    scratch = np.empty((1, length), np.int32)
     out.bounds[0] = 0
     for p in range(len(positions)):
         sums[:] = 0
@@ -361,14 +264,13 @@ def spiking_layer(
         for t in range(out.steps):
             _add_up(spikes, corner, first + t, 1, weights, sums, t * weights.sums)
         if len(states):
-            _fire(sums, weights.sums, neurons, codes, states, p * length, lists, ends)
+            fire(sums, weights.sums, neurons, codes, states, p * length, True, lists, ends)
         else:
-            scratch[:, :] = neurons.start
-            _fire(sums, weights.sums, neurons, codes, scratch, 0, lists, ends)
-        _note(lists, ends, out, p)
+            fire(sums, weights.sums, neurons, codes, neurons.start, 0, False, lists, ends)
+        note(lists, ends, out, p)
 
 
-@_compiled
+@compiled
 def read_out(
     spikes: SpikeLists, positions: Longs, first: int, count: int, weights: WeightRows, totals: Words
 ) -> None:
@@ -378,4 +280,37 @@ def read_out(
         sums[:] = 0
         corner = _corner(spikes, weights, positions[p])
         _add_up(spikes, corner, first, count, weights, sums, 0)
-        totals[p] = sums[: totals.shape[1]]
+        for k in range(totals.shape[1]):  # numba compiles for seconds on an assignment
+            totals[p, k] = sums[k]
+
+
+@compiled
+def window_sums(places: Words, rows: int, columns: int, sums: Words) -> None:
+    """Fill `sums` [N, h, w, K] with those of the windows of `places` [N, H, W, K]."""
+    samples, height, width, classes = sums.shape
+    down = np.empty(places.shape[2] * classes, np.int32)
+    for n in range(samples):
+        for y in range(height):
+            down[:] = 0
+            for i in range(rows):
+                row = places[n, y + i].ravel()
+                for c in range(len(down)):
+                    down[c] += row[c]
+            own = sums[n, y].ravel()
+            own[:] = 0
+            for j in range(columns):
+                shifted = down[j * classes :]
+                for c in range(len(own)):
+                    own[c] += shifted[c]
+
+
+@compiled
+def best_classes(sums: Words, multiplier: Words, bias: Words, best: Longs) -> None:
+    """Fill `best` [P] with the first largest class of the logits multiplier * sums + bias."""
+    for p in range(len(sums)):
+        top, largest = 0, sums[p, 0] * multiplier[0] + bias[0]
+        for k in range(1, sums.shape[1]):
+            logit = sums[p, k] * multiplier[k] + bias[k]
+            if logit > largest:
+                top, largest = k, logit
+        best[p] = top

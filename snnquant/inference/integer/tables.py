@@ -7,16 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from snnquant.inference.integer.first_layers import ABREAST, AcrossTable, FirstLayerTable
 from snnquant.inference.integer.fixed_point_network import Integers, Neurons, Synapse
-from snnquant.inference.integer.kernels import (
-    ABREAST,
-    RESETS,
-    TOGETHER,
-    FirstLayerTable,
-    Longs,
-    NeuronTable,
-    WeightRows,
-)
+from snnquant.inference.integer.kernels import RESETS, Longs, NeuronTable, WeightRows
 from snnquant.inference.integer.vectors import LANES
 from snnquant.spiking import unknown_reset
 
@@ -62,7 +55,7 @@ class Layout:
             return row
 
         return NeuronTable(
-            at_slots(1 << neurons.shift, 0),
+            at_slots(neurons.shift, 0),
             at_slots(neurons.bias, 0),
             at_slots(neurons.threshold, _UNREACHED),
             at_slots(neurons.start, 0),
@@ -92,6 +85,21 @@ def first_layer_table(synapse: Synapse) -> tuple[FirstLayerTable, Longs]:
     return FirstLayerTable(words, which * run + shifts, rows, columns), starts.ravel()
 
 
+def across_table(synapse: Synapse, layout: Layout) -> AcrossTable:
+    """Return the table of a first synapse whose filters span all bands, without padding."""
+    channels, span, rows, columns, _ = synapse.codes.shape
+    weights = np.zeros((rows, columns, _up(span, 2), layout.length), np.int16)
+    weights[:, :, :span, layout.slots[0]] = synapse.codes[..., 0].transpose(2, 3, 1, 0)
+    by_pairs = weights.reshape(rows, columns, -1, 2, layout.length).swapaxes(3, 4)
+    words = np.ascontiguousarray(by_pairs).view(np.int32)[..., 0]
+    return AcrossTable(words, words.shape[2], rows, columns)
+
+
+def averages(synapse: Synapse) -> bool:
+    """Tell whether a synapse has the same weights at all positions of a window."""
+    return bool((synapse.codes == synapse.codes[:, :, :1, :1]).all())
+
+
 def weight_rows(synapse: Synapse, layout: Layout, steps: int) -> tuple[WeightRows, Integers]:
     """Return the rows that spikes of the neurons before a synapse add, and the neurons' codes [L].
 
@@ -101,7 +109,7 @@ def weight_rows(synapse: Synapse, layout: Layout, steps: int) -> tuple[WeightRow
     inputs, depth = layout.slots.size, synapse.depth
     narrow = np.abs(synapse.codes).reshape(channels, -1).sum(1).max() * steps < SHORT
     dtype = np.dtype(np.int16 if narrow else np.int32)
-    across = _up(channels, LANES if depth > 1 else TOGETHER * LANES * 4 // dtype.itemsize)
+    across = _up(channels, LANES if depth > 1 else LANES * 4 // dtype.itemsize)
     table, starts = _whole_rows(synapse, len(layout.slots), across, dtype)
     reach = table.shape[-1]
     kinds, of = np.unique(table.reshape(inputs, -1), axis=0, return_inverse=True)

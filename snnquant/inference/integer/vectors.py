@@ -1,4 +1,4 @@
-"""Vectors of sixteen 32-bit integers in functions that numba compiles.
+"""Vectors of sixteen 32-bit integers or floats in functions that numba compiles.
 
 LLVM has such vectors for every processor: one register of AVX-512, two of AVX2, four of NEON. numba
 vectorises a loop only where it can prove enough; the loops of
@@ -12,20 +12,27 @@ import operator
 from collections.abc import Callable
 from typing import Any
 
+import numba
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic, models, overload, register_model
 
 LANES = 16
+compiled = numba.njit(nogil=True, cache=True, error_model="numpy")
+"""Decorator of loops that are called from Python."""
+part = numba.njit(nogil=True, cache=True, error_model="numpy", forceinline=True)
+"""Decorator of functions called for every place: a call would count references to each array,
+which is a locked write to memory that the cores share."""
 
 _WORD = ir.IntType(32)
 _WORDS = ir.VectorType(_WORD, LANES)
 _BITS = ir.VectorType(ir.IntType(1), LANES)
+_FLOATS = ir.VectorType(ir.FloatType(), LANES)
 
 
 class Vector(types.Type):
-    """A numba type of sixteen int32 or sixteen booleans."""
+    """A numba type of sixteen int32, float32 or booleans."""
 
     def __init__(self, name: str, form: Any) -> None:
         self.form = form
@@ -40,6 +47,7 @@ class _VectorModel(models.PrimitiveModel):
 
 _vector = Vector("int32 x 16", _WORDS)
 _mask = Vector("bool x 16", _BITS)
+_floats = Vector("float32 x 16", _FLOATS)
 
 
 def _intrinsic(function: Callable[..., Any]) -> Any:
@@ -221,18 +229,114 @@ def dot(typing: Any, total: Any, a: Any, b: Any) -> Any:
     return total(total, a, b), generate
 
 
-def _operator(function: Any, emit: Any, result: Vector) -> None:
-    @_intrinsic
-    def compute(typing: Any, a: Any, b: Any) -> Any:
-        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            return emit(builder, *arguments)
+def _call(builder: Any, name: str, form: Any, *arguments: Any) -> Any:
+    """Call an intrinsic of LLVM on vectors or numbers."""
+    kind = ir.FunctionType(form, [argument.type for argument in arguments])
+    function = cgutils.get_or_insert_function(builder.module, kind, name)  # type: ignore[no-untyped-call]
+    return builder.call(function, arguments)
 
-        return result(a, b), generate
+
+@_intrinsic
+def load_floats(typing: Any, array: Any, index: Any, count: Any) -> Any:
+    """Load values index..index+15 of an array of float32 with neighbours side by side.
+
+    Of them `count`; 0 for the others, which are not touched.
+    """
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        address = _address(context, builder, signature, arguments, _FLOATS)
+        number = builder.trunc(arguments[2], _WORD)
+        lanes = ir.Constant(_WORDS, list(range(LANES)))
+        inside = builder.icmp_signed("<", lanes, _sixteen(builder, number))
+        zeros = ir.Constant(_FLOATS, [0.0] * LANES)
+        name = f"llvm.masked.load.v{LANES}f32.p0"
+        return _call(builder, name, _FLOATS, address, _WORD(4), inside, zeros)
+
+    return _floats(array, types.intp, types.intp), generate
+
+
+@_intrinsic
+def store_halves(typing: Any, array: Any, index: Any, vector: Any) -> Any:
+    """Store sixteen int32 as int16 from value `index` of a contiguous array of int16 on."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        form = ir.VectorType(ir.IntType(16), LANES)
+        address = _address(context, builder, signature, arguments, form)
+        builder.store(builder.trunc(arguments[2], form), address, align=2)
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, vector), generate
+
+
+@_intrinsic
+def spread_float(typing: Any, value: Any) -> Any:
+    """Repeat a float32 sixteen times."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        nothing = ir.Constant(_FLOATS, ir.Undefined)
+        first = builder.insert_element(nothing, arguments[0], _WORD(0))
+        return builder.shuffle_vector(first, nothing, _WORDS([0] * LANES))
+
+    return _floats(types.float32), generate
+
+
+@_intrinsic
+def nearest(typing: Any, vector: Any) -> Any:
+    """Round float32 to nearest, ties to even."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return _call(builder, f"llvm.rint.v{LANES}f32", _FLOATS, *arguments)
+
+    return vector(vector), generate
+
+
+@_intrinsic
+def clipped(typing: Any, vector: Any, low: Any, high: Any) -> Any:
+    """Clip float32 to low..high and return them as int32."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        above = _call(builder, f"llvm.maxnum.v{LANES}f32", _FLOATS, *arguments[:2])
+        within = _call(builder, f"llvm.minnum.v{LANES}f32", _FLOATS, above, arguments[2])
+        return builder.fptosi(within, _WORDS)
+
+    return _vector(vector, low, high), generate
+
+
+@_intrinsic
+def any_apart(typing: Any, a: Any, b: Any, distance: Any) -> Any:
+    """Tell whether any lanes of a and b differ by more than those of `distance`."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        a, b, limit = arguments
+        apart = _call(builder, f"llvm.fabs.v{LANES}f32", _FLOATS, builder.fsub(a, b))
+        far = builder.fcmp_ordered(">", apart, limit)
+        return builder.icmp_unsigned(
+            "!=", builder.bitcast(far, ir.IntType(LANES)), ir.IntType(LANES)(0)
+        )
+
+    return types.boolean(a, b, distance), generate
+
+
+def _operators(function: Any, *emitters: tuple[Any, Vector, Vector]) -> None:
+    """Let an operator take two vectors of a type; each emitter has its operands and result."""
+
+    def intrinsic_of(emit: Any, result: Vector) -> Any:
+        @_intrinsic
+        def compute(typing: Any, a: Any, b: Any) -> Any:
+            def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+                return emit(builder, *arguments)
+
+            return result(a, b), generate
+
+        return compute
+
+    computes = {operand: intrinsic_of(emit, result) for emit, operand, result in emitters}
 
     @overload(function)
     def choose(a: Any, b: Any) -> Any:
-        if a is not _vector or b is not _vector:
+        if a is not b or a not in computes:
             return None
+        compute = computes[a]
 
         def of_vectors(a: Any, b: Any) -> Any:
             return compute(a, b)
@@ -240,9 +344,15 @@ def _operator(function: Any, emit: Any, result: Vector) -> None:
         return of_vectors
 
 
-_operator(operator.add, ir.IRBuilder.add, _vector)
-_operator(operator.sub, ir.IRBuilder.sub, _vector)
-_operator(operator.mul, ir.IRBuilder.mul, _vector)
-_operator(operator.and_, ir.IRBuilder.and_, _vector)
-_operator(operator.rshift, ir.IRBuilder.ashr, _vector)
-_operator(operator.gt, lambda builder, a, b: builder.icmp_signed(">", a, b), _mask)
+_operators(operator.add, (ir.IRBuilder.add, _vector, _vector))
+_operators(
+    operator.sub, (ir.IRBuilder.sub, _vector, _vector), (ir.IRBuilder.fsub, _floats, _floats)
+)
+_operators(
+    operator.mul, (ir.IRBuilder.mul, _vector, _vector), (ir.IRBuilder.fmul, _floats, _floats)
+)
+_operators(operator.truediv, (ir.IRBuilder.fdiv, _floats, _floats))
+_operators(operator.and_, (ir.IRBuilder.and_, _vector, _vector))
+_operators(operator.lshift, (ir.IRBuilder.shl, _vector, _vector))
+_operators(operator.rshift, (ir.IRBuilder.ashr, _vector, _vector))
+_operators(operator.gt, (lambda builder, a, b: builder.icmp_signed(">", a, b), _vector, _mask))

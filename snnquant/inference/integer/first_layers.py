@@ -1,0 +1,243 @@
+"""First layers, which multiply pixels by weights and run neurons: loops that numba compiles."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from snnquant.inference.integer.kernels import (
+    Longs,
+    NeuronTable,
+    SpikeLists,
+    Words,
+    fire,
+    note,
+)
+from snnquant.inference.integer.vectors import (
+    LANES,
+    compiled,
+    dot,
+    fill,
+    load,
+    part,
+    spread,
+    store,
+)
+
+ABREAST = 8
+"""Filters whose sums `first_layer` keeps in registers, one vector each."""
+BESIDE = 4
+"""Places whose sums `first_layer_across` keeps in registers."""
+
+
+class FirstLayerTable(NamedTuple):
+    """The K filters of the first layer over pairs of bands: weights [K / 8, h, w, taps, 8].
+
+    Lane d of the sums of tap i is the product with the pair taps[i] + d of a pixel.
+    """
+
+    weights: Words
+    taps: Longs
+    rows: int
+    columns: int
+
+
+class AcrossTable(NamedTuple):
+    """The filters of a first layer that span all bands: weights [h, w, taps, L] by pairs of bands.
+
+    A place has L sums, one per filter, in whole vectors.
+    """
+
+    weights: Words
+    taps: int
+    rows: int
+    columns: int
+
+
+@compiled
+def first_layer(
+    pairs: Words,
+    shape: tuple[int, int, int],
+    table: FirstLayerTable,
+    neurons: NeuronTable,
+    codes: Words,
+    depth: int,
+    out: SpikeLists,
+) -> None:
+    """Run all steps of neurons [K, depth] at all places, on pixels that stay the same.
+
+    `pairs` [N H W, V] are those of `encode`; `out` is filled.
+    """
+    samples, height, width = shape
+    steps, length = out.steps, len(codes)
+    sums = np.empty(length + LANES, np.int32)
+    lists, ends = np.empty((steps, length + LANES), np.int32), np.empty(steps, np.int64)
+    out.bounds[0] = place = 0
+    for sample in range(samples):
+        for y in range(height - table.rows + 1):
+            for x in range(width - table.columns + 1):
+                corner = (sample * height + y) * width + x
+                for group in range(len(table.weights)):
+                    for d in range((depth - 1) // LANES * LANES, -1, -LANES):
+                        _dots(pairs, corner, width, d, table, group, depth, sums)
+                fire(sums, 0, neurons, codes, neurons.start, 0, False, lists, ends)
+                note(lists, ends, out, place)
+                place += 1
+
+
+@part
+def _dots(
+    pairs: Words,
+    corner: int,
+    width: int,
+    d: int,
+    table: FirstLayerTable,
+    group: int,
+    depth: int,
+    sums: Words,
+) -> None:
+    """Compute sums d..d+15 of eight filters over the window at a corner pixel."""
+    s0 = s1 = s2 = s3 = s4 = s5 = s6 = s7 = fill(0)
+    weights = table.weights
+    k = group * (weights.size // len(weights))
+    for i in range(table.rows):
+        for j in range(table.columns):
+            pixel = (corner + i * width + j) * pairs.shape[1] + d
+            for tap in table.taps:
+                x = load(pairs, pixel + tap)
+                s0 = dot(s0, x, spread(weights, k))
+                s1 = dot(s1, x, spread(weights, k + 1))
+                s2 = dot(s2, x, spread(weights, k + 2))
+                s3 = dot(s3, x, spread(weights, k + 3))
+                s4 = dot(s4, x, spread(weights, k + 4))
+                s5 = dot(s5, x, spread(weights, k + 5))
+                s6 = dot(s6, x, spread(weights, k + 6))
+                s7 = dot(s7, x, spread(weights, k + 7))
+                k += ABREAST
+    to = group * ABREAST * depth + d
+    for total in (s0, s1, s2, s3, s4, s5, s6, s7):
+        store(sums, to, total)
+        to += depth
+
+
+@compiled
+def first_layer_across(
+    pairs: Words,
+    shape: tuple[int, int, int],
+    table: AcrossTable,
+    neurons: NeuronTable,
+    codes: Words,
+    out: SpikeLists,
+) -> None:
+    """Run all steps of the K neurons at all places of filters that span all bands.
+
+    `pairs` [N H W, V] are those of `encode` without starts; `out` is filled.
+    """
+    samples, height, width = shape
+    down, right = height - table.rows + 1, width - table.columns + 1
+    length, steps, places = len(codes), out.steps, samples * down * right
+    sums = np.empty(BESIDE * length, np.int32)
+    lists, ends = np.empty((steps, length + LANES), np.int32), np.empty(steps, np.int64)
+    corners = np.empty(BESIDE, np.int64)
+    out.bounds[0] = 0
+    for start in range(0, places, BESIDE):
+        for p in range(BESIDE):
+            sample, place = divmod(min(start + p, places - 1), down * right)
+            y, x = divmod(place, right)
+            corners[p] = (sample * height + y) * width + x
+        dots_across(pairs, corners, width, table, sums, length)
+        for p in range(min(BESIDE, places - start)):
+            own = sums[p * length : (p + 1) * length]
+            fire(own, 0, neurons, codes, neurons.start, 0, False, lists, ends)
+            note(lists, ends, out, start + p)
+
+
+@part
+def dots_across(
+    pairs: Words, corners: Longs, width: int, table: AcrossTable, sums: Words, length: int
+) -> None:
+    """Compute the sums [4, L] of the windows at four corners."""
+    whole = length - length % (4 * LANES)
+    for n in range(0, whole, 4 * LANES):
+        _dots_of_four(pairs, corners, width, table, n, sums, length)
+    for n in range(whole, length, LANES):
+        _dots_of_one(pairs, corners, width, table, n, sums, length)
+
+
+@part
+def _dots_of_four(
+    pairs: Words,
+    corners: Longs,
+    width: int,
+    table: AcrossTable,
+    n: int,
+    sums: Words,
+    length: int,
+) -> None:
+    """Compute sums n..n+63 of the windows at four corners."""
+    a0 = a1 = a2 = a3 = b0 = b1 = b2 = b3 = fill(0)
+    c0 = c1 = c2 = c3 = d0 = d1 = d2 = d3 = fill(0)
+    weights, words, k = table.weights, pairs.shape[1], n
+    for i in range(table.rows):
+        for j in range(table.columns):
+            a, b = (corners[0] + i * width + j) * words, (corners[1] + i * width + j) * words
+            c, d = (corners[2] + i * width + j) * words, (corners[3] + i * width + j) * words
+            for v in range(table.taps):
+                w0, w1 = load(weights, k), load(weights, k + LANES)
+                w2, w3 = load(weights, k + 2 * LANES), load(weights, k + 3 * LANES)
+                x = spread(pairs, a + v)
+                a0, a1, a2, a3 = dot(a0, x, w0), dot(a1, x, w1), dot(a2, x, w2), dot(a3, x, w3)
+                x = spread(pairs, b + v)
+                b0, b1, b2, b3 = dot(b0, x, w0), dot(b1, x, w1), dot(b2, x, w2), dot(b3, x, w3)
+                x = spread(pairs, c + v)
+                c0, c1, c2, c3 = dot(c0, x, w0), dot(c1, x, w1), dot(c2, x, w2), dot(c3, x, w3)
+                x = spread(pairs, d + v)
+                d0, d1, d2, d3 = dot(d0, x, w0), dot(d1, x, w1), dot(d2, x, w2), dot(d3, x, w3)
+                k += length
+    _store_four(sums, n, a0, a1, a2, a3)
+    _store_four(sums, n + length, b0, b1, b2, b3)
+    _store_four(sums, n + 2 * length, c0, c1, c2, c3)
+    _store_four(sums, n + 3 * length, d0, d1, d2, d3)
+
+
+@part
+def _store_four(sums: Words, at: int, a: Any, b: Any, c: Any, d: Any) -> None:
+    store(sums, at, a)
+    store(sums, at + LANES, b)
+    store(sums, at + 2 * LANES, c)
+    store(sums, at + 3 * LANES, d)
+
+
+@part
+def _dots_of_one(
+    pairs: Words,
+    corners: Longs,
+    width: int,
+    table: AcrossTable,
+    n: int,
+    sums: Words,
+    length: int,
+) -> None:
+    """Compute sums n..n+15 of the windows at four corners."""
+    s0 = s1 = s2 = s3 = fill(0)
+    words, k = pairs.shape[1], n
+    for i in range(table.rows):
+        for j in range(table.columns):
+            at = i * width + j
+            for v in range(table.taps):
+                w = load(table.weights, k)
+                s0 = dot(s0, spread(pairs, (corners[0] + at) * words + v), w)
+                s1 = dot(s1, spread(pairs, (corners[1] + at) * words + v), w)
+                s2 = dot(s2, spread(pairs, (corners[2] + at) * words + v), w)
+                s3 = dot(s3, spread(pairs, (corners[3] + at) * words + v), w)
+                k += length
+    _store_apart(sums, n, length, s0, s1, s2, s3)
+
+
+@part
+def _store_apart(sums: Words, at: int, step: int, a: Any, b: Any, c: Any, d: Any) -> None:
+    store(sums, at, a)
+    store(sums, at + step, b)
+    store(sums, at + 2 * step, c)
+    store(sums, at + 3 * step, d)

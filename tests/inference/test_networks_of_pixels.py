@@ -1,0 +1,191 @@
+"""Networks whose first kernel spans all bands, in integers: every bit, from raw pixels too."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, reject, settings
+from hypothesis import strategies as st
+from torch import nn
+
+pytest.importorskip("numba", reason="the integer engine's loops are compiled by numba")
+
+from snnquant.config import QuantizationConfig
+from snnquant.errors import InputError
+from snnquant.inference import Cube, classify_scene
+from snnquant.inference.integer.encoding import Coder, encode
+from snnquant.inference.integer.integer_engine import IntegerNetwork
+from snnquant.quantization import quantize
+from snnquant.sampling import Normalisation, PixelGrid
+from snnquant.spiking import LIF, SpikingNetwork
+
+CLASSES = 4
+RESETS = st.sampled_from(["delayed", "same_step", "zero"])
+
+
+def network_of(
+    seed: int,
+    bands: int,
+    filters: int,
+    hidden: int,
+    sides: tuple[int, int],
+    window: int,
+    reset: str,
+    bits: int,
+    time_steps: int,
+) -> SpikingNetwork:
+    """Build two layers of neurons, the kernels of which have `sides`, and a mean over the rest."""
+    torch.manual_seed(seed)
+
+    def lif() -> LIF:
+        leak, threshold = torch.rand(2).tolist()
+        return LIF(round(leak, 1), 0.1 + threshold / 4, reset=reset, initial=0.5)
+
+    rest = window - sum(sides) + 2
+    layers = {
+        "conv1": nn.Conv3d(1, filters, (bands, sides[0], sides[0])),
+        "lif1": lif(),
+        "fold": nn.Flatten(1, 2),
+        "conv2": nn.Conv2d(filters, hidden, sides[1]),
+        "lif2": lif(),
+        "mean": nn.AvgPool2d(rest),
+        "flatten": nn.Flatten(),
+        "classifier": nn.Linear(hidden, CLASSES),
+    }
+    network = SpikingNetwork(layers, time_steps).eval()
+    quantize(network, QuantizationConfig(bits=bits))
+    return network
+
+
+networks = st.builds(
+    network_of,
+    seed=st.integers(0, 9999),
+    bands=st.integers(1, 40),
+    filters=st.sampled_from([3, 16, 64, 90]),
+    hidden=st.sampled_from([5, 32, 130]),
+    sides=st.sampled_from([(1, 1), (1, 1), (3, 1), (1, 3)]),
+    window=st.sampled_from([3, 5]),
+    reset=RESETS,
+    bits=st.sampled_from([3, 6, 8]),
+    time_steps=st.integers(1, 5),
+)
+
+
+def window_of(network: SpikingNetwork) -> int:
+    layers = network.layers
+    return int(
+        layers.conv1.kernel_size[1] + layers.conv2.kernel_size[0] + layers.mean.kernel_size - 2
+    )
+
+
+def engine_of(network: SpikingNetwork, grid: PixelGrid | None = None) -> IntegerNetwork:
+    """Return the engine of a network, if its sums fit into 32 bits."""
+    bands = network.layers.conv1.kernel_size[0]
+    try:
+        return IntegerNetwork(network, bands, window_of(network), grid=grid)
+    except InputError:
+        reject()
+
+
+@settings(deadline=None, max_examples=40)
+@given(networks, st.integers(1, 3), st.integers(0, 6), st.integers(0, 3))
+def test_every_bit_is_that_of_the_same_numbers_in_float64(reference, network, samples, down, right):
+    bands, window = network.layers.conv1.kernel_size[0], window_of(network)
+    engine = engine_of(network)
+    x = torch.randn(samples, 1, bands, window + down, window + right)
+    expected_spikes, expected_logits = reference(engine.fixed_point, x)
+    for layer, expected in enumerate(expected_spikes):
+        np.testing.assert_array_equal(engine.spikes(x, layer), expected)
+    np.testing.assert_array_equal(engine.logits(x), expected_logits)
+    classes = engine.classes(x[:1])
+    np.testing.assert_array_equal(classes, expected_logits[0].argmax(-1))
+
+
+def statistics_of(bands: int, grid: PixelGrid | None, rng: np.random.Generator) -> Normalisation:
+    mean, std = rng.normal(2000, 500, bands), rng.uniform(0.5, 700, bands)
+    return Normalisation(mean.astype(np.float32), std.astype(np.float32), grid=grid)
+
+
+grids = st.one_of(
+    st.none(),
+    st.builds(
+        PixelGrid,
+        st.integers(2, 14),
+        st.sampled_from([float(np.float32(s)) for s in (0.0371, 0.25, 1.1)]),
+        st.booleans(),
+    ),
+)
+
+
+@settings(deadline=None, max_examples=30)
+@given(networks, grids, st.integers(0, 9999), st.booleans())
+def test_raw_pixels_have_the_codes_of_normalised_ones(network, grid, seed, whole):
+    rng = np.random.default_rng(seed)
+    bands, window = network.layers.conv1.kernel_size[0], window_of(network)
+    normalisation = statistics_of(bands, grid, rng)
+    cube = rng.normal(2000, 900, (window + 6, window + 8, bands)).astype(np.float32)
+    if whole:  # as a sensor counts, with many values halfway between two codes
+        cube = np.round(cube)
+        normalisation = Normalisation(
+            np.round(normalisation.mean), normalisation.std // 8 + 1, grid=grid
+        )
+    engine = engine_of(network, grid)
+    raw = engine.of_pixels(normalisation)
+    assert raw is not None
+    part = cube[1:-2, 3:-1]  # a view, as blocks of a cube are
+
+    def tile(values: np.ndarray) -> torch.Tensor:
+        return torch.from_numpy(values).permute(2, 0, 1)[None, None]
+
+    expected = engine.logits(tile(normalisation.apply(part)))
+    np.testing.assert_array_equal(raw.logits(tile(part)), expected)
+    np.testing.assert_array_equal(raw.classes(tile(part)), expected[0].argmax(-1))
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.integers(0, 9999), grids, st.integers(1, 50))
+def test_codes_of_raw_values_are_those_of_two_divisions_in_float32(seed, grid, bands):
+    rng = np.random.default_rng(seed)
+    normalisation = statistics_of(bands, grid, rng)
+    step = np.float32(2.0**-11 if grid is None else grid.step)
+    limit = 32639 if grid is None else max(-grid.low, grid.high)
+    coder = Coder.of_values(normalisation, 1 / float(step), limit)
+    assert coder is not None
+    # Halves of codes, where a product and two divisions may round to different sides.
+    halves = rng.integers(-600, 600, (1, 20, 30, bands)) / 2 * step
+    values = (halves * normalisation.std + normalisation.mean).astype(np.float32)
+    words = np.zeros((600, -(-bands // 16) * 8), np.int32)
+    encode(values, 0, 20, coder, 0, np.empty(0, int), words)
+    found = words.view(np.int16)[:, :bands].reshape(values.shape)
+    scores = (values - normalisation.mean) / normalisation.std
+    expected = np.rint(scores / step).clip(coder.low, coder.high)
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_a_normalisation_that_mixes_bands_has_no_line_per_band():
+    network = network_of(0, 6, 3, 5, (1, 1), 3, "delayed", 6, 2)
+    engine = IntegerNetwork(network, 6, 3)
+    ones = np.ones(6, np.float32)
+    assert engine.of_pixels(Normalisation(ones, ones, np.eye(6, dtype=np.float32))) is None
+    assert engine.of_pixels(Normalisation(ones, ones, spectra="snv")) is None
+
+
+@pytest.mark.parametrize("margins", [None, [0.05, 0.0]])
+def test_a_map_of_raw_pixels_is_that_of_normalised_ones(margins):
+    rng = np.random.default_rng(1)
+    network = network_of(3, 8, 16, 32, (1, 1), 5, "delayed", 6, 2)
+    network.layers.classifier.bias.data.zero_()  # else one class has every pixel
+    grid = PixelGrid(8, float(np.float32(0.04)), True)
+    normalisation = statistics_of(8, grid, rng)
+    pixels = rng.normal(2000, 900, (80, 70, 8)).astype(np.float32)
+    valid = rng.random((80, 70)) > 0.1
+    cube = Cube("field", pixels.shape, "", lambda: pixels, valid=valid)
+    engine = IntegerNetwork(network, 8, 5, margins, grid=grid)
+    raw = engine.of_pixels(normalisation)
+    assert raw is not None
+    maps = [np.zeros((80, 70), np.uint8) for _ in range(2)]
+    classify_scene(engine.classes, cube, normalisation, 5, maps[0])
+    classify_scene(raw.classes, cube, None, 5, maps[1])
+    assert len(np.unique(maps[0])) > 2
+    np.testing.assert_array_equal(maps[1], maps[0])
