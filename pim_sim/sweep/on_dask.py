@@ -9,23 +9,18 @@ regions, which add up, so a sweep of any size is summarised from the ends of its
 from __future__ import annotations
 
 import functools
-import hashlib
-import itertools
 import json
-import logging
 import sys
-from collections.abc import Iterator, Sequence
-from concurrent.futures import CancelledError
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-import pim_sim
+from pim_sim.cluster import code_digest, computed, connected
 from pim_sim.errors import InputError
-from pim_sim.io import one_line, replacing, require_extra, write_json
+from pim_sim.io import replacing, require_extra, write_json
 from pim_sim.schema import check_table
 from pim_sim.sweep.pareto import costs, front_rows, regions, undominated
 from pim_sim.sweep.points import Grid
@@ -33,10 +28,8 @@ from pim_sim.sweep.points import Grid
 PART_POINTS = 250_000
 """Combinations per part: a second or less of work, some 10 MB."""
 MAX_LARGE = 10_000_000_000
-WAIT_S = 30
-"""Time for a scheduler to answer, and to have a worker."""
-_FAILURES = (ImportError, OSError, RuntimeError, CancelledError)
-"""Errors of a cluster that has no pim_sim, or goes away."""
+PACKAGES = ("pim_sim",)
+"""Packages that workers must have with the same code."""
 _KEY = b"pim_sim"
 """Key of the summary in the metadata of a Parquet file, beside those of other programs."""
 _AT_ONCE = 64
@@ -73,13 +66,15 @@ def sweep_large(grid: Grid, folder: Path, scheduler: str | None = None) -> tuple
     parts = {start: folder / f"part-{i:05}.parquet" for i, start in enumerate(starts)}
     missing = [start for start, path in parts.items() if not path.exists()]
     if missing:
-        with _client(scheduler) as client:
-            for done, (start, content) in enumerate(_computed(client, grid, missing), 1):
+        calls = ((start, (grid, start, min(start + PART_POINTS, total))) for start in missing)
+        with connected(scheduler) as client:
+            found = computed(client, PACKAGES, compute_part, calls)
+            for done, (start, content) in enumerate(found, 1):
                 with replacing(parts[start]) as temporary:
                     temporary.write_bytes(content)
                 _progress(len(parts) - len(missing) + done, len(parts))
-    computed = sum(min(PART_POINTS, total - start) for start in missing)
-    return read_summaries(list(parts.values())), computed
+    now = sum(min(PART_POINTS, total - start) for start in missing)
+    return read_summaries(list(parts.values())), now
 
 
 def _claim_folder(folder: Path, grid: Grid) -> None:
@@ -91,7 +86,7 @@ def _claim_folder(folder: Path, grid: Grid) -> None:
         "accuracy": None if grid.accuracy is None else grid.accuracy.to_dict(),
         "claims": [asdict(claim) for claim in grid.claims],
         "part_points": PART_POINTS,
-        "pim_sim": code_digest(),
+        "pim_sim": code_digest(*PACKAGES),
     }
     file = folder / "_sweep.json"
     try:
@@ -108,79 +103,13 @@ def _claim_folder(folder: Path, grid: Grid) -> None:
         raise InputError(f"{folder}: holds a sweep with another {other[0]}, expected a new folder")
 
 
-@contextmanager
-def _client(scheduler: str | None) -> Iterator[Any]:
-    (distributed,) = require_extra("sweep", "distributed")
-    if scheduler is None:
-        with (
-            distributed.LocalCluster(
-                threads_per_worker=1, dashboard_address="127.0.0.1:0", silence_logs=logging.CRITICAL
-            ) as cluster,
-            distributed.Client(cluster) as client,
-        ):
-            yield client
-        return
-    try:
-        client = distributed.Client(scheduler, timeout=WAIT_S, set_as_default=False)
-    except (OSError, ValueError) as error:
-        raise InputError(f"--scheduler {scheduler}: {one_line(error)}") from None
-    with client:
-        try:
-            client.wait_for_workers(1, timeout=WAIT_S)
-        except TimeoutError:
-            raise InputError(f"--scheduler {scheduler}: no worker within {WAIT_S} s") from None
-        yield client
-
-
-def _computed(client: Any, grid: Grid, starts: Sequence[int]) -> Iterator[tuple[int, bytes]]:
-    """Yield parts as they are done; few wait at a time, to spare the memory of workers."""
-    (distributed,) = require_extra("sweep", "distributed")
-    begun: dict[Any, int] = {}
-
-    def begin(start: int) -> Any:
-        stop = min(start + PART_POINTS, len(grid))
-        future = client.submit(compute_part, grid, start, stop, code_digest(), pure=False)
-        begun[future] = start
-        return future
-
-    at_once = 2 * sum(client.nthreads().values())
-    left = iter(starts)
-    first = [begin(start) for start in itertools.islice(left, at_once)]
-    waiting = distributed.as_completed(first, loop=client.loop)
-    for future in waiting:
-        try:
-            content = future.result()
-        except (*_FAILURES, distributed.KilledWorker) as error:
-            raise InputError(
-                f"--scheduler: a worker failed ({one_line(error)}); rerun the command to resume"
-            ) from None
-        yield begun.pop(future), content
-        if (start := next(left, None)) is not None:
-            waiting.add(begin(start))
-
-
 def _progress(done: int, parts: int) -> None:
     if sys.stderr.isatty():
         print(f"\rpart {done:,} of {parts:,}", end="\n" if done == parts else "", file=sys.stderr)
 
 
-@functools.cache
-def code_digest() -> str:
-    """Return the SHA-256 of code and data: machines that agree on it compute the same points."""
-    folder, digest = Path(pim_sim.__file__).parent, hashlib.sha256()
-    for path in sorted(folder.rglob("*")):
-        if path.suffix in (".py", ".csv", ".json", ".toml"):
-            digest.update(path.relative_to(folder).as_posix().encode() + path.read_bytes())
-    return digest.hexdigest()
-
-
-def compute_part(grid: Grid, start: int, stop: int, code: str) -> bytes:
-    """Compute the combinations from ``start`` up to ``stop`` as a Parquet file, on a worker.
-
-    Raises `InputError` where the worker has another pim_sim than that of ``code``.
-    """
-    if code != code_digest():
-        raise InputError("--scheduler: a worker has another version of pim_sim")
+def compute_part(grid: Grid, start: int, stop: int) -> bytes:
+    """Compute the combinations from ``start`` up to ``stop`` as a Parquet file, on a worker."""
     arrow, parquet = require_extra("sweep", "pyarrow", "pyarrow.parquet")
     points = grid.points(start, stop)
     summary = Summary(

@@ -57,6 +57,7 @@ from records import Record, Records
 
 FILE = Path("docs/results/methods/binary_training.jsonl")
 EPOCHS = 10
+RATE = TrainingConfig().learning_rate
 BANDS, CLASSES, WINDOW = 200, 16, 5
 """Shape of the task whose memory is measured."""
 
@@ -101,6 +102,7 @@ class BatchNormed(MethodConfig):
     min_bits: ClassVar[int] = 1
     first_bits: int = 8
     ceiling: float = 0.0
+    learning_rate: float = RATE
 
     def plan(self) -> Plan:
         """Return the quantizers."""
@@ -112,7 +114,7 @@ class BatchNormed(MethodConfig):
                 else AllocatedWeight(bits=1)
             ),
             activation=lambda place: BinaryReLU(self.ceiling),
-            recipe={"weight_decay": 0.0},
+            recipe={"weight_decay": 0.0, "learning_rate": self.learning_rate},
         )
 
 
@@ -183,15 +185,17 @@ def plain_from_float(seed: int) -> Record:
     return trained(BatchNormed(), base(seed).load(Network.CNN_FP32).network, seed)
 
 
-def packed(seed: int) -> Record:
-    """Train in little memory from the weights in floating point."""
-    return trained(LowMemoryBNN(), base(seed).load(Network.CNN_FP32).network, seed)
+def packed(rate: float) -> Callable[[int], Record]:
+    """Return the row of a training in little memory from the weights in floating point."""
+    return lambda seed: trained(
+        LowMemoryBNN(learning_rate=rate), base(seed).load(Network.CNN_FP32).network, seed
+    )
 
 
-def unpacked(seed: int) -> Record:
-    """Train the same layers with batch norm, AdamW and everything in float32."""
-    network = base(seed).load(Network.CNN_FP32).network
-    return trained(BatchNormed(first_bits=1), network, seed, norms=True)
+def unpacked(rate: float) -> Callable[[int], Record]:
+    """Return the row of the same layers with batch norm, AdamW and everything in float32."""
+    config = BatchNormed(first_bits=1, learning_rate=rate)
+    return lambda seed: trained(config, base(seed).load(Network.CNN_FP32).network, seed, norms=True)
 
 
 def measured(model: str, kind: str, batch: int) -> Callable[[int], Record]:
@@ -261,8 +265,10 @@ ROWS: dict[str, dict[str, Callable[[int], Record]]] = {
         "norm_free_bnn, from floating point": standardised_from_float,
     },
     "memory": {
-        "batch norm and AdamW in float32": unpacked,
-        "low_memory_bnn": packed,
+        "batch norm and AdamW in float32, rate 0.002": unpacked(RATE),
+        "batch norm and AdamW in float32, rate 0.01": unpacked(0.01),
+        "low_memory_bnn, rate 0.002": packed(RATE),
+        "low_memory_bnn, rate 0.01": packed(0.01),
     },
     "bytes": {
         f"{model}, {kind}, batch {batch}": measured(model, kind, batch)

@@ -29,6 +29,7 @@ def map(
     engine: Literal["float", "integer"] = "float",
     early_exit: Annotated[bool, Parameter(negative="")] = False,
     resample: Annotated[bool, Parameter(negative="")] = False,
+    scheduler: str | None = None,
     scene: Moved = None,
     device: Device = "auto",
 ) -> None:
@@ -48,17 +49,28 @@ def map(
         Stop a pixel's time steps when its class is settled (integer engine only).
     resample
         Resample the bands of another cube to the wavelengths of the run's scene.
+    scheduler
+        Address of a Dask scheduler whose workers compute the tiles, in place of this machine.
     """
     from snnquant.pipeline import report_data, scene_map
 
     if engine == "integer" and device == "cuda":
         found = "found cuda beside --engine integer"
         raise InputError(f"--device: {found}, expected cpu or auto: it runs only on the CPU")
+    if scheduler is not None and device == "cuda":
+        found = "found cuda beside --scheduler"
+        raise InputError(f"--device: {found}, expected cpu or auto: workers use processors")
     with show_progress() as progress:
         run = open_run(folder, progress, device, scene)
         try:
             picture = scene_map.draw_map(
-                run, network, cube, engine=engine, early_exit=early_exit, resample=resample
+                run,
+                network,
+                cube,
+                engine=engine,
+                early_exit=early_exit,
+                resample=resample,
+                scheduler=scheduler,
             )
             if cube is None and (folder / report_data.METRICS_FILE).exists():
                 report_data.write_report(run)

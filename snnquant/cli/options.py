@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import Parameter
 
 from snnquant.cli.progress import show_progress
+from snnquant.cli.torchrun import join
 from snnquant.config import FLAT, RunConfig
 from snnquant.config.options import OUTPUT, section
 from snnquant.errors import InputError
@@ -83,6 +84,7 @@ def create_or_resume(config: RunConfig, options: RunOptions, progress: Progress)
     from snnquant.pipeline.tracked import add_trackers
 
     keep_freed_memory()
+    options, progress = join(options, progress)
     device = _torch_device(options.device)
     if options.resume is None:
         run = Run.create(config, options.output, progress, device)

@@ -61,7 +61,7 @@ class SearchPlaces:
     """Folder of the search; the same command resumes there; by default searches/SCENE-DIGEST."""
     workers: int = 0
     """Processes, one thread each; 0: one per core."""
-    dask: str | None = None
+    scheduler: str | None = None
     """Address of a Dask scheduler whose workers train, in place of this machine."""
     config: Path | None = None
     """TOML file of options that are fixed, such as a run's config.toml."""
@@ -111,7 +111,7 @@ def search(
                 folder,
                 settings,
                 processes=places.workers,
-                dask=places.dask,
+                scheduler=places.scheduler,
                 progress=progress,
             )
         except KeyboardInterrupt:

@@ -10,12 +10,15 @@ from snnquant.inference.dense import (
 )
 from snnquant.inference.early_exit import Exits, exits, logits_by_step, margins
 from snnquant.inference.edges import Edges
-from snnquant.inference.scene_maps import map_fields, map_scene
+from snnquant.inference.scene_maps import TileMaps, map_fields
 from snnquant.inference.smoothing import Judged, Readout, Strength, choose_smoothing, smooth
 from snnquant.inference.spectral_distance import SpectralDistance
 from snnquant.inference.tiles import (
+    TileClasses,
+    TileMethod,
     class_type,
     classify_scene,
+    fill_map,
     scene_logits,
     scene_probabilities,
     unfinished_map,
@@ -30,15 +33,18 @@ __all__ = [
     "Readout",
     "SpectralDistance",
     "Strength",
+    "TileClasses",
     "TileLogits",
+    "TileMaps",
+    "TileMethod",
     "choose_smoothing",
     "class_type",
     "classify_scene",
     "dense_form",
     "exits",
+    "fill_map",
     "logits_by_step",
     "map_fields",
-    "map_scene",
     "margins",
     "scene_logits",
     "scene_probabilities",

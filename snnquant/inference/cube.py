@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 from collections.abc import Callable
@@ -41,6 +42,9 @@ class Cube:
     """[H, W] mask of a cube whose gaps are filled already; None where the values tell."""
     geo: Georeference | None = None
     """Place on Earth, where known."""
+    visible: Callable[[], bool] | None = None
+    """Tells whether a process, perhaps on another machine, sees the files of a cube that is mapped;
+    None for pixels in memory."""
 
     @classmethod
     def of_scene(cls, scene: Scene) -> Cube:
@@ -66,18 +70,19 @@ class Cube:
         `opened` returns the array where it is not simply that of `read_array`. Raises `InputError`
         for a file that cannot be read or holds no cube.
         """
-        opened = opened or (lambda: read_array(path))
-        array = opened()
+        array = read_array(path) if opened is None else opened()
+        place = path.resolve()  # for workers of a cluster, which are in other folders
+        opened = opened or (lambda: read_array(place))
         if array.ndim != 3 or array.size == 0:
             raise InputError(
                 f"{path}: found a cube of shape {array.shape}, expected rows x columns x bands"
             )
         rows, columns, bands = array.shape
-        states = [(str(part.resolve()), part.stat()) for part in content_files(path)]
-        identity = json.dumps([(name, state.st_size, state.st_mtime_ns) for name, state in states])
+        identity = _state_of(place)
         if isinstance(array, np.memmap):
             # A new map for every block: the pages that were read leave memory with it.
-            return cls(str(path), (rows, columns, bands), identity, opened)
+            seen = functools.partial(_is_in_state, place, identity)
+            return cls(str(path), (rows, columns, bands), identity, opened, visible=seen)
         return cls(str(path), (rows, columns, bands), identity, lambda: array)
 
     def read_as(self, rules: PixelRules) -> Cube:
@@ -129,6 +134,19 @@ class Cube:
         if self.valid is None:
             return self.rules.pixels(values)
         return np.asarray(values, np.float32), self.valid[top:bottom, left:right]
+
+
+def _state_of(path: Path) -> str:
+    """Return names, sizes and times of the files of a cube."""
+    states = [(str(part.resolve()), part.stat()) for part in content_files(path)]
+    return json.dumps([(name, state.st_size, state.st_mtime_ns) for name, state in states])
+
+
+def _is_in_state(path: Path, state: str) -> bool:
+    try:
+        return _state_of(path) == state
+    except (OSError, InputError):
+        return False
 
 
 def _reflected(positions: NDArray[np.int64], length: int) -> NDArray[np.int64]:

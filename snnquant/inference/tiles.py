@@ -7,8 +7,9 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -67,22 +68,136 @@ def classify_scene(
         >>> class_map.min(), class_map.max()
         (np.uint8(1), np.uint8(1))
     """
+    fill_map(TileClasses(classify, normalisation, window), cube, class_map, progress)
+
+
+class TileMethod(Protocol):
+    """Map of one tile."""
+
+    @property
+    def window(self) -> int:
+        """Side of the patches, in pixels."""
+
+    @property
+    def margin(self) -> int:
+        """Pixels around a tile whose results it needs."""
+
+    def __call__(self, tile: Tile) -> NDArray[Any]:
+        """Return the pixels [h, w] of the map."""
+
+
+@dataclass(frozen=True, eq=False)
+class Tile:
+    """Raw pixels of a tile and of its margin, as they are read."""
+
+    values: NDArray[np.float32]
+    """[h + 2 m + window - 1, w + 2 m + window - 1, B] with a margin m, less at the scene's edge."""
+    wide_valid: NDArray[np.bool_]
+    """[h + 2 m, w + 2 m] mask of the pixels with data."""
+    inner: tuple[slice, slice]
+    """Rows and columns of the tile within its margin."""
+
+    @classmethod
+    def read(
+        cls,
+        cube: Cube,
+        method: TileMethod,
+        rows: range,
+        columns: range,
+        known: NDArray[np.integer],
+    ) -> Tile | None:
+        """Read a tile; None where its pixels with data have classes already, `known` [h, w]."""
+        if known.all():
+            return None
+        height, width, _ = cube.shape
+        wide = (
+            _widened(rows, method.margin, height),
+            _widened(columns, method.margin, width),
+        )
+        values, valid = cube.block(*wide, method.window // 2)
+        tile = cls(values, valid, (_within(rows, wide[0]), _within(columns, wide[1])))
+        return None if known[tile.valid].all() else tile
+
+    @property
+    def valid(self) -> NDArray[np.bool_]:
+        """[h, w] mask of the pixels with data, without the margin."""
+        return self.wide_valid[self.inner]
+
+
+@dataclass(frozen=True, eq=False)
+class TileClasses:
+    """Class numbers from 1 of a tile's pixels, 0 where they have no data."""
+
+    classify: Classifier
+    normalisation: Normalisation | None
+    """None for a classifier that takes raw pixels."""
+    window: int
+    margin: int = 0
+
+    def __call__(self, tile: Tile) -> NDArray[Any]:
+        """Return the classes [h, w]."""
+        scaled = (
+            tile.values if self.normalisation is None else self.normalisation.apply(tile.values)
+        )
+        pixels = torch.from_numpy(scaled).permute(2, 0, 1)[None, None]
+        return np.where(tile.valid, self.classify(pixels).cpu().numpy() + 1, 0)
+
+
+def fill_map(
+    method: TileMethod,
+    cube: Cube,
+    pixels: NDArray[Any],
+    progress: Callable[[int, int], None] = _silent,
+) -> None:
+    """Fill a map [H, W] tile by tile, as many at a time as torch has threads.
+
+    Args:
+        method: The map of one tile.
+        cube: Raw pixels [H, W, B].
+        pixels: Zeros, class numbers from 1 or pixels with a field "classes" of such; tiles whose
+            pixels with data have classes are done already and left as they are.
+        progress: Receives the number of pixels done and in total.
+
+    Raises:
+        InputError: For a window larger than the scene.
+    """
     height, width, _ = cube.shape
-    check_window(window, height, width)
+    check_window(method.window, height, width)
 
     @torch.inference_mode()
     def fill(rows: range, columns: range) -> int:
-        part = class_map[rows.start : rows.stop, columns.start : columns.stop]
-        if part.all():
-            return part.size
-        pixels, valid = cube.block(rows, columns, window // 2)
-        if not part[valid].all():
-            scaled = pixels if normalisation is None else normalisation.apply(pixels)
-            tile = torch.from_numpy(scaled).permute(2, 0, 1)
-            part[:] = np.where(valid, classify(tile[None, None]).cpu().numpy() + 1, 0)
-        return part.size
+        tile = Tile.read(cube, method, rows, columns, known_classes(pixels, rows, columns))
+        if tile is not None:
+            keep_tile(pixels, rows, columns, method(tile))
+        return len(rows) * len(columns)
 
     work_on_tiles(fill, height, width, progress)
+
+
+def known_classes(pixels: NDArray[Any], rows: range, columns: range) -> NDArray[np.integer]:
+    """Return the class numbers of a tile in a map that `fill_map` fills, 0 where unknown."""
+    part = pixels[rows.start : rows.stop, columns.start : columns.stop]
+    return part if part.dtype.names is None else part["classes"]
+
+
+def keep_tile(pixels: NDArray[Any], rows: range, columns: range, found: NDArray[Any]) -> None:
+    """Put the pixels of a tile into the map."""
+    part = pixels[rows.start : rows.stop, columns.start : columns.stop]
+    for name in found.dtype.names or ():
+        if name != "classes":
+            part[name] = found[name]
+    # Last, because they tell that the tile is done.
+    known_classes(pixels, rows, columns)[:] = (
+        found if found.dtype.names is None else found["classes"]
+    )
+
+
+def _widened(part: range, margin: int, length: int) -> range:
+    return range(max(part.start - margin, 0), min(part.stop + margin, length))
+
+
+def _within(part: range, wide: range) -> slice:
+    return slice(part.start - wide.start, part.stop - wide.start)
 
 
 def scene_probabilities(
@@ -152,7 +267,7 @@ def work_on_tiles(
     try:
         with ThreadPoolExecutor(threads) as pool:
             waiting: deque[Future[int]] = deque()
-            for tile in _tiles(height, width):
+            for tile in tiles_of(height, width):
                 if len(waiting) == 2 * threads:
                     done += waiting.popleft().result()
                     progress(done, total)
@@ -164,7 +279,8 @@ def work_on_tiles(
         torch.set_num_threads(threads)
 
 
-def _tiles(height: int, width: int) -> Iterator[tuple[range, range]]:
+def tiles_of(height: int, width: int) -> Iterator[tuple[range, range]]:
+    """Yield the rows and columns of every tile of a scene."""
     for top in range(0, height, TILE):
         for left in range(0, width, TILE):
             yield range(top, min(top + TILE, height)), range(left, min(left + TILE, width))

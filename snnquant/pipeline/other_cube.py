@@ -168,7 +168,8 @@ class _Source:
             return cls(file, Cube.of_file(file), read_header(file), None)
         card = load_card(str(file))
         path, _ = obtain_file(card, card.cube)
-        cube = Cube.of_file(path, lambda: open_cube(card, path))
+        place = path.resolve()  # for workers of a cluster, which are in other folders
+        cube = Cube.of_file(path, lambda: open_cube(card, place))
         return cls(path, cube, cube_header(card, path), card)
 
 

@@ -8,25 +8,31 @@ import re
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from numpy.typing import DTypeLike, NDArray
 
-from snnquant.checkpoints import Checkpoint
+from snnquant.checkpoints import Checkpoint, load_checkpoint
 from snnquant.errors import InputError
 from snnquant.inference import (
+    Classifier,
     Cube,
     SpectralDistance,
+    TileClasses,
     TileLogits,
+    TileMaps,
+    TileMethod,
     class_type,
-    classify_scene,
+    fill_map,
     logits_by_step,
     map_fields,
-    map_scene,
     margins,
     unfinished_map,
 )
+from snnquant.inference.tiles_on_dask import MadeMethod, fill_map_on_dask
 from snnquant.pipeline.other_cube import other_cube
 from snnquant.pipeline.readouts import edges_of, inputs_of, kept_readout, tile_form
 from snnquant.pipeline.run import Run
@@ -57,6 +63,7 @@ def draw_map(
     engine: Engine = "float",
     early_exit: bool = False,
     resample: bool = False,
+    scheduler: str | None = None,
 ) -> Path:
     """Classify every pixel of the scene, or of the cube in a file, and write the maps.
 
@@ -74,13 +81,15 @@ def draw_map(
         early_exit: Stop each pixel once its class is settled, by margins from the validation
             pixels (integer engine only).
         resample: Resample another cube to the scene's wavelengths.
+        scheduler: Address of a Dask scheduler whose workers compute the tiles, in place of this
+            machine.
 
     Returns:
         The PNG file, map.png or map_CUBE.png; the names of other files start alike.
 
     Raises:
-        InputError: For a cube with other bands, a network that the engine cannot run, and files
-            that cannot be written.
+        InputError: For a cube with other bands, a network that the engine cannot run, files that
+            cannot be written, and a cluster that is missing or fails.
 
     >>> from tempfile import TemporaryDirectory
     >>> from snnquant.config import ModelConfig, RunConfig, TrainingConfig
@@ -106,15 +115,41 @@ def draw_map(
     if early_exit and engine != "integer":
         raise InputError("--early-exit: found the float engine, expected --engine integer")
     stem = run.path / ("map" if file is None else f"map_{_PATTERN.sub('_', file.stem)}")
-    drawing = _Drawing(run, name, checkpoint, cube, stem, file is None)
+    step_margins = None
     if early_exit:
         step_margins = validation_margins(run, require_spiking(checkpoint, name))
-        drawing.of_classes(integer_network(checkpoint, name, step_margins), "integers, early exit")
-    elif engine == "integer":
-        drawing.of_logits(integer_network(checkpoint, name).tile_logits, "integers")
+    form = partial(_form_of_tiles, name=name, engine=engine, step_margins=step_margins)
+    drawing = _Drawing(run, name, checkpoint, cube, stem, file is None, form, scheduler)
+    if early_exit:
+        drawing.of_classes()
     else:
-        drawing.of_logits(*tile_form(checkpoint))
+        drawing.of_logits()
     return stem.with_name(f"{stem.name}.png")
+
+
+class _Form(NamedTuple):
+    """A network's form for tiles."""
+
+    of_tile: Classifier | TileLogits
+    """Classes of a tile where there are margins, else logits."""
+    how: str
+    """The method in words."""
+    scaling: Normalisation | None
+    """Scaling of the pixels before it; None where it takes raw ones."""
+
+
+def _form_of_tiles(
+    checkpoint: Checkpoint, name: str, engine: Engine, step_margins: Sequence[float] | None
+) -> _Form:
+    scaling = checkpoint.normalisation
+    if step_margins is not None:
+        network = integer_network(checkpoint, name, step_margins)
+        raw = network.of_pixels(scaling)
+        how = "integers, early exit"
+        return _Form((raw or network).classes, how, scaling if raw is None else None)
+    if engine == "integer":
+        return _Form(integer_network(checkpoint, name).tile_logits, "integers", scaling)
+    return _Form(*tile_form(checkpoint), scaling)
 
 
 @dataclass(frozen=True)
@@ -127,28 +162,30 @@ class _Drawing:
     cube: Cube
     stem: Path
     of_run: bool
+    form: Callable[[Checkpoint], _Form]
+    scheduler: str | None
 
-    def of_classes(self, network: TileForm, how: str) -> None:
+    def of_classes(self) -> None:
         """Draw only the map of the classes, of a method without logits."""
-        cube, normalisation, window = self._pixels
-        raw = network.of_pixels(normalisation)
-        classify = (raw or network).classes
-        scaling = normalisation if raw is None else None
-        remark(f"{self.stem.name}: only the classes, since {how} ends without probabilities")
-        number = class_type(self.run.scene.classes)
-        with self._unfinished(number, how) as class_map:
-            classify_scene(classify, cube, scaling, window, class_map, self._progress(how))
+        form = self.form(self.checkpoint)
+        remark(f"{self.stem.name}: only the classes, since {form.how} ends without probabilities")
+        number, key = class_type(self.run.scene.classes), self._key(form.how)
+        with self._unfinished(number, key) as class_map:
+            self._fill(class_map, TileClasses, form, key)
             self._write("", class_map)
 
-    def of_logits(self, logits: TileLogits, how: str) -> None:
+    def of_logits(self) -> None:
         """Draw classes, smoothed classes, confidence and distance."""
+        form = self.form(self.checkpoint)
         readout = kept_readout(self.run, self.name)
-        fields, method = map_fields(self.run.scene.classes), f"{how} {readout}"
-        with self._unfinished(fields, method) as pixels:
-            distance = self._distance()
-            edges = edges_of(self.run)
-            done = self._progress(how)
-            map_scene(logits, *self._pixels, readout, edges, distance, pixels, done)
+        fields, key = map_fields(self.run.scene.classes), self._key(f"{form.how} {readout}")
+        with self._unfinished(fields, key) as pixels:
+            rest: dict[str, Any] = {
+                "readout": readout,
+                "edges": edges_of(self.run),
+                "distance": self._distance(),
+            }
+            self._fill(pixels, partial(TileMaps, **rest), form, key)
             self._write("", pixels["classes"])
             self._write("_smoothed", pixels["smoothed"])
             confidence, known = pixels["confidence"], pixels["classes"] > 0
@@ -161,9 +198,22 @@ class _Drawing:
             within = (0.0, DISTANT)
             write_values(self._stem("_distance"), pixels["distance"], known, caption, within)
 
-    @property
-    def _pixels(self) -> tuple[Cube, Normalisation, int]:
-        return self.cube, self.checkpoint.normalisation, self.checkpoint.model.window
+    def _fill(
+        self,
+        pixels: NDArray[Any],
+        method: Callable[..., TileMethod],
+        form: _Form,
+        key: str,
+    ) -> None:
+        """Fill a map by a method of tiles that takes form, normalisation and window."""
+        done = self._progress(form.how)
+        here = method(form.of_tile, form.scaling, self.checkpoint.model.window)
+        if self.scheduler is None:
+            fill_map(here, self.cube, pixels, done)
+            return
+        make = partial(_method_there, self._weights, self.form, method)
+        there = MadeMethod(key, make)
+        fill_map_on_dask(here, there, self.cube, pixels, done, self.scheduler)
 
     def _stem(self, end: str) -> Path:
         return self.stem.with_name(f"{self.stem.name}{end}")
@@ -171,9 +221,15 @@ class _Drawing:
     def _progress(self, how: str) -> Callable[[int, int], None]:
         return lambda done, total: self.run.progress("map", done, total, how)
 
-    def _unfinished(self, fields: DTypeLike, method: str) -> AbstractContextManager[NDArray[Any]]:
-        weights = self.run.file(self.name).read_bytes()
-        key = hashlib.sha256(weights + f"{self.cube.identity} {method}".encode()).hexdigest()[:12]
+    @property
+    def _weights(self) -> bytes:
+        return self.run.file(self.name).read_bytes()
+
+    def _key(self, method: str) -> str:
+        text = self._weights + f"{self.cube.identity} {method}".encode()
+        return hashlib.sha256(text).hexdigest()[:12]
+
+    def _unfinished(self, fields: DTypeLike, key: str) -> AbstractContextManager[NDArray[Any]]:
         return unfinished_map(self.stem, self.cube.shape[:2], fields, key)
 
     def _distance(self) -> SpectralDistance:
@@ -192,6 +248,20 @@ class _Drawing:
             beside_truth=self.of_run,
             geo=self.cube.geo,
         )
+
+
+def _method_there(
+    weights: bytes,
+    form: Callable[[Checkpoint], _Form],
+    method: Callable[..., TileMethod],
+) -> TileMethod:
+    """Return the method of tiles on a worker, from the content of the checkpoint's file."""
+    with TemporaryDirectory() as folder:
+        file = Path(folder) / "network.safetensors"
+        file.write_bytes(weights)
+        checkpoint = load_checkpoint(file)
+    made = form(checkpoint)
+    return method(made.of_tile, made.scaling, checkpoint.model.window)
 
 
 def require_spiking(checkpoint: Checkpoint, name: str) -> SpikingNetwork:

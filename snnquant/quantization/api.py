@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -24,6 +24,10 @@ from snnquant.quantization.plan import (
     Role,
     WeightQuantizer,
 )
+
+SHORTCUTS = ("shortcut", "downsample")
+"""Starts of the names of residual blocks' projections, here and in torchvision."""
+_Kind = TypeVar("_Kind", bound=WeightQuantizer)
 
 
 def quantize(
@@ -179,6 +183,17 @@ def weight_quantizer(module: nn.Module) -> WeightQuantizer | None:
     return next(step for step in steps if isinstance(step, WeightQuantizer))
 
 
+def latent_weights(model: nn.Module, kind: type[_Kind]) -> dict[str, tuple[_Kind, nn.Parameter]]:
+    """Return quantizer and weight in floating point of every layer that a kind quantizes."""
+    found = {}
+    for name, module in model.named_modules():
+        quantizer = weight_quantizer(module)
+        if isinstance(quantizer, kind):
+            steps: Any = module.parametrizations
+            found[name] = quantizer, steps.weight.original
+    return found
+
+
 def _plan(config: MethodConfig) -> Plan:
     if not isinstance(config, MethodConfig):
         known = ", ".join(method.__name__ for method in METHODS)
@@ -219,6 +234,8 @@ def layer_places(model: nn.Module) -> list[tuple[nn.Module, LayerPlace]]:
         role: Role = "other"
         if position in (0, len(found) - 1):
             role = "last" if position else "first"
+        elif any(part.startswith(SHORTCUTS) for part in name.split(".")):
+            role = "shortcut"
         elif kind != "linear":
             convolution: Any = module
             if 1 < convolution.groups == convolution.in_channels:

@@ -26,11 +26,42 @@ def signs(weight: Tensor) -> Tensor:
     return torch.where(weight < 0, -1, 1).to(weight.dtype)
 
 
-class AllocatedWeight(WeightQuantizer):
-    """Weight of one bit, or on a symmetric grid of more, as the buffer ``width`` says.
+def on_levels(weight: Tensor, bits: int) -> Tensor:
+    """Return a weight as signs times a scale per filter, or on a symmetric grid per channel.
 
     One bit is mean|w| sgn(w) per filter, with sgn(0) = 1; its gradient passes everywhere. More bits
     are a grid per channel that follows the largest weight.
+
+    Args:
+        weight: Weight [K, ...].
+        bits: Bits per weight.
+
+    >>> weight = torch.tensor([[0.5, -0.1, 0.0]])
+    >>> on_levels(weight, bits=1), on_levels(weight, bits=2)
+    (tensor([[ 0.2000, -0.2000,  0.2000]]), tensor([[0.5000, 0.0000, 0.0000]]))
+    """
+    if bits > 1:
+        return fake_quantize(weight, quantize_symmetric(weight, bits, per_channel=True))
+    with torch.no_grad():
+        levels = signs(weight) * binary_scale(weight)
+    return straight_through(weight, levels)
+
+
+@torch.no_grad()
+def codes_of_levels(weight: Tensor, bits: int) -> Uniform:
+    """Return the codes of `on_levels`: int8, -1 and 1 at one bit, with a scale per channel."""
+    if bits > 1:
+        grid = quantize_symmetric(weight, bits, per_channel=True)
+        scale, codes = grid.scale, grid.codes(weight)
+    else:
+        scale, codes = binary_scale(weight), signs(weight)
+    return Uniform(codes.to(torch.int8), scale, torch.zeros_like(scale, dtype=torch.int32))
+
+
+class AllocatedWeight(WeightQuantizer):
+    """Weight of one bit, or on a symmetric grid of more, as the buffer ``width`` says.
+
+    Levels are those of `on_levels`.
 
     >>> quantizer = AllocatedWeight(bits=1)
     >>> weight = torch.tensor([[0.5, -0.1, 0.0]])
@@ -58,21 +89,11 @@ class AllocatedWeight(WeightQuantizer):
 
     def forward(self, weight: Tensor) -> Tensor:
         """Return the weight on its levels, same shape and dtype."""
-        if self.bits > 1:
-            return fake_quantize(weight, quantize_symmetric(weight, self.bits, per_channel=True))
-        with torch.no_grad():
-            levels = signs(weight) * binary_scale(weight)
-        return straight_through(weight, levels, torch.ones_like(weight, dtype=torch.bool))
+        return on_levels(weight, self.bits)
 
-    @torch.no_grad()
     def encode(self, weight: Tensor) -> Uniform:
         """Return int8 codes, -1 and 1 at one bit, with a scale per channel."""
-        if self.bits > 1:
-            grid = quantize_symmetric(weight, self.bits, per_channel=True)
-            scale, codes = grid.scale, grid.codes(weight)
-        else:
-            scale, codes = binary_scale(weight), signs(weight)
-        return Uniform(codes.to(torch.int8), scale, torch.zeros_like(scale, dtype=torch.int32))
+        return codes_of_levels(weight, self.bits)
 
     @torch.no_grad()
     def scale_channels_(self, weight: Tensor, factors: Tensor) -> None:

@@ -31,8 +31,13 @@ def plan(config: HybridNet) -> Plan:
     """Return one bit between the first and the last layer, and the rule that allocates more."""
 
     def quantizer(weight: Tensor, place: LayerPlace) -> WeightQuantizer:
-        if place.role in ("first", "last"):
-            return QuantizedWeight(weight, QuantizationConfig(bits=config.ends_bits))
+        bits = {
+            "first": config.ends_bits,
+            "last": config.ends_bits,
+            "shortcut": config.shortcut_bits,
+        }.get(place.role, 1)
+        if bits > 1:
+            return QuantizedWeight(weight, QuantizationConfig(bits=bits))
         return AllocatedWeight(bits=1)
 
     return Plan(weight=quantizer, rules=(partial(BitAllocation, config=config),))

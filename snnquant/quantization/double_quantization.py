@@ -20,6 +20,7 @@ from snnquant.quantization.codes import PowersOfTwo
 from snnquant.quantization.estimators import fake_quantize, straight_through
 from snnquant.quantization.grids import Grid, quantize_symmetric
 from snnquant.quantization.plan import LayerPlace, Plan, UniformQuantizer, WeightQuantizer
+from snnquant.quantization.powers_of_two import nearest
 from snnquant.quantization.quantized_norm import quantized_norm
 
 OCTAVES = 16
@@ -135,21 +136,15 @@ class ScaledShiftWeight(WeightQuantizer):
     @torch.no_grad()
     def encode(self, weight: Tensor) -> PowersOfTwo:
         """Return signs, exponents and the scales."""
-        size = weight.abs()
-        largest = size.amax(tuple(range(1, weight.ndim)), keepdim=True)
+        largest = weight.abs().amax(tuple(range(1, weight.ndim)), keepdim=True)
         largest = largest.clamp(min=torch.finfo(weight.dtype).tiny)
         scale = quantized_scales(largest, self.scale_bits, self.scale_grid)
-        smallest = 1 - (1 << (self.bits - 2))
-        # Halfway between two powers is 3/4 of the larger one.
-        exponent = (torch.frexp(size / scale / 0.75).exponent - 1).clamp(smallest, 0)
-        kept = size / scale >= 2.0 ** (smallest - 1)
-        sign = torch.where(kept, weight.sign(), 0).to(torch.int8)
-        return PowersOfTwo(sign, torch.where(kept, exponent, 0).to(torch.int8), scale)
+        sign, exponent, _ = nearest(weight / scale, torch.zeros_like(scale).int(), self.bits)
+        return PowersOfTwo(sign, exponent, scale)
 
     def forward(self, weight: Tensor) -> Tensor:
         """Return the weight on its levels, same shape and dtype."""
-        everywhere = torch.ones_like(weight, dtype=torch.bool)
-        return straight_through(weight, self.encode(weight).decode(), everywhere)
+        return straight_through(weight, self.encode(weight).decode())
 
     def scale_channels_(self, weight: Tensor, factors: Tensor) -> None:
         """Accept: scales follow the weight and are rounded anew, within the bound of their grid."""

@@ -125,14 +125,14 @@ def log(cells: Cells, gradient: Tensor) -> Tensor:
 
 class _StraightThrough(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, value: Tensor, quantized: Tensor, inside: Tensor) -> Tensor:
+    def forward(ctx: Any, value: Tensor, quantized: Tensor, inside: Tensor | None) -> Tensor:
         ctx.save_for_backward(inside)
         return quantized
 
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> Any:
         (inside,) = ctx.saved_tensors
-        return torch.where(inside, grads[0], 0), None, None
+        return grads[0] if inside is None else torch.where(inside, grads[0], 0), None, None
 
 
 class _Estimated(torch.autograd.Function):
@@ -152,13 +152,13 @@ class _Estimated(torch.autograd.Function):
         return torch.where(factor == 0, 0, grads[0] * factor), None, None, *(None for _ in range(4))
 
 
-def straight_through(value: Tensor, quantized: Tensor, inside: Tensor) -> Tensor:
+def straight_through(value: Tensor, quantized: Tensor, inside: Tensor | None = None) -> Tensor:
     """Return ``quantized``; backward gives ``value`` the gradient where ``inside``, 0 elsewhere.
 
     Args:
         value: Tensor in floating point.
         quantized: Its quantized value, of the same shape, taken as a constant.
-        inside: Where the gradient passes, bool, of the same shape.
+        inside: Where the gradient passes, bool, of the same shape; by default everywhere.
 
     Returns:
         ``quantized``, with the gradient of ``value``.

@@ -13,6 +13,7 @@ update      w <- w - s / n sr(lr m + lr decay n w / s), clamped to the weight's 
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import torch
@@ -23,9 +24,9 @@ from snnquant.nn.kinds import BATCH_NORMS, SYNAPSES
 from snnquant.quantization.activations import QuantizedReLU
 from snnquant.quantization.api import weight_quantizer
 from snnquant.quantization.descent import WeightDescent, at_random, nearest_power
-from snnquant.quantization.estimators import ESTIMATORS, fake_quantize
-from snnquant.quantization.grids import Grid
-from snnquant.quantization.plan import ErrorQuantizer, LayerPlace, Plan, UniformQuantizer
+from snnquant.quantization.fixed_grid import StoredScaleWeight
+from snnquant.quantization.passes.fixup import fixup
+from snnquant.quantization.plan import ErrorQuantizer, LayerPlace, Plan
 
 
 def range_of(values: Tensor, kind: str) -> Tensor:
@@ -45,7 +46,7 @@ def range_of(values: Tensor, kind: str) -> Tensor:
     return torch.ldexp(one, largest.log2().ceil().int())
 
 
-class FixedPointWeight(UniformQuantizer):
+class FixedPointWeight(StoredScaleWeight):
     """Weight on multiples of its range over 2^(bits - 1), with a straight-through gradient.
 
     Args:
@@ -57,21 +58,9 @@ class FixedPointWeight(UniformQuantizer):
     tensor([ 0.2500, -0.7500,  0.7500])
     """
 
-    scale: Tensor
-
     def __init__(self, weight: Tensor, bits: int, kind: str) -> None:
-        super().__init__(bits)
         step = range_of(weight, kind) / 2 ** (bits - 1)
-        self.register_buffer("scale", step.view([1] * weight.ndim).clone())
-
-    def grid(self, weight: Tensor) -> Grid:
-        """Return the grid, the same for every weight."""
-        high = 2 ** (self.bits - 1) - 1
-        return Grid(self.scale, torch.zeros_like(self.scale), -high, high)
-
-    def forward(self, weight: Tensor) -> Tensor:
-        """Return the weight on its grid, same shape and dtype."""
-        return fake_quantize(weight, self.grid(weight), ESTIMATORS.get("clipped"))
+        super().__init__(bits, step.view([1] * weight.ndim).clone())
 
 
 class FixedPointReLU(QuantizedReLU):
@@ -176,6 +165,7 @@ def plan(config: Any) -> Plan:
         lambda weight, place: FixedPointWeight(weight, config.bits, config.range),
         activation=None if config.activation_bits == 32 else activation,
         error=lambda place: FixedPointError(config.bits),
+        before=(partial(fixup, seed=config.seed),) if config.start == "fixup" else (),
         optimizer=descent,
         recipe={"learning_rate": config.learning_rate, "weight_decay": config.weight_decay},
     )

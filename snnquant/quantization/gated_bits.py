@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from snnquant.quantization.activations import QuantizedReLU
-from snnquant.quantization.api import weight_quantizer
+from snnquant.quantization.api import latent_weights
 from snnquant.quantization.binary import AllocatedWeight
 from snnquant.quantization.methods.cgmq import CGMQ
 from snnquant.quantization.plan import LayerPlace, Plan
@@ -61,12 +60,7 @@ class GatedBits(Rule):
 
     def __init__(self, network: nn.Module, config: CGMQ) -> None:
         self.config = config
-        self.layers: dict[str, tuple[AllocatedWeight, nn.Parameter]] = {}
-        for name, module in network.named_modules():
-            quantizer = weight_quantizer(module)
-            if isinstance(quantizer, AllocatedWeight):
-                steps: Any = module.parametrizations
-                self.layers[name] = quantizer, steps.weight.original
+        self.layers = latent_weights(network, AllocatedWeight)
         self.counts = ProductCounts(network)
         number = len(self.layers)
         start = WIDTHS.index(start_bits(config)) + 0.5

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 
 from snnquant.nn.kinds import SYNAPSES
+from snnquant.quantization.passes.observed_layers import latent
 from snnquant.quantization.rules import Rule
 
 
@@ -42,13 +41,7 @@ class GradientClipping(Rule):
 
     def __init__(self, network: nn.Module, limit: float = 0.02, floor: float = 1e-3) -> None:
         self.limit, self.floor = limit, floor
-        self.weights: list[nn.Parameter] = []
-        for module in network.modules():
-            if isinstance(module, SYNAPSES):
-                steps: Any = getattr(module, "parametrizations", {})
-                quantized = "weight" in steps
-                weight: Any = steps.weight.original if quantized else module.weight
-                self.weights.append(weight)
+        self.weights = [latent(m) for m in network.modules() if isinstance(m, SYNAPSES)]
 
     @torch.no_grad()
     def before_step(self) -> None:

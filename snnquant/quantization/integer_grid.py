@@ -8,9 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from snnquant.quantization.activations import QuantizedReLU
-from snnquant.quantization.estimators import fake_quantize
-from snnquant.quantization.grids import Grid
-from snnquant.quantization.plan import UniformQuantizer
+from snnquant.quantization.fixed_grid import StoredScaleWeight
 
 FRACTION_BITS = 8
 """Fractional bits of a bias below the step of its layer's weights, and of an activation's step."""
@@ -18,7 +16,7 @@ EXPONENTS = 6
 """Powers of two that a search tries, down from the one that reaches the largest value."""
 
 
-class ShiftedWeight(UniformQuantizer):
+class ShiftedWeight(StoredScaleWeight):
     """Weight on 2^b - 1 levels around 0, with one step per layer, a power of two.
 
     Attribute `on` is False while the layer still computes in floating point.
@@ -28,12 +26,9 @@ class ShiftedWeight(UniformQuantizer):
     (tensor([[ 1.0000, -0.5000]]), tensor([[0.5000]]))
     """
 
-    scale: Tensor
-
     def __init__(self, weight: Tensor, bits: int) -> None:
-        super().__init__(bits)
+        super().__init__(bits, weight.detach().new_ones((1,) * weight.ndim))
         self.on = True
-        self.register_buffer("scale", weight.detach().new_ones((1,) * weight.ndim))
         self.lay(weight)
 
     @torch.no_grad()
@@ -42,14 +37,9 @@ class ShiftedWeight(UniformQuantizer):
         high = 2 ** (self.bits - 1) - 1
         self.scale.fill_(closest_step(weight, -high, high))
 
-    def grid(self, weight: Tensor) -> Grid:
-        """Return the grid, whatever the weight."""
-        high = 2 ** (self.bits - 1) - 1
-        return Grid(self.scale, torch.zeros_like(self.scale), -high, high)
-
     def forward(self, weight: Tensor) -> Tensor:
         """Return the weight on its grid, same shape and dtype; itself while not `on`."""
-        return fake_quantize(weight, self.grid(weight)) if self.on else weight
+        return super().forward(weight) if self.on else weight
 
 
 @torch.no_grad()

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from snnquant.quantization.api import weight_quantizer
+from snnquant.quantization.api import latent_weights
 from snnquant.quantization.codes import Logarithmic
 from snnquant.quantization.descent import WeightDescent
 from snnquant.quantization.estimators import straight_through
@@ -84,9 +84,7 @@ class LogWeight(WeightQuantizer):
 
     def forward(self, weight: Tensor) -> Tensor:
         """Return the weight on its levels, same shape and dtype."""
-        return straight_through(
-            weight, self.encode(weight).decode(), torch.ones_like(weight, dtype=torch.bool)
-        )
+        return straight_through(weight, self.encode(weight).decode())
 
     @torch.no_grad()
     def encode(self, weight: Tensor) -> Logarithmic:
@@ -136,13 +134,8 @@ class Madam(WeightDescent):
     def __init__(
         self, network: nn.Module, rate: float, weight_decay: float, other_rate: float, bits: int
     ) -> None:
-        moved: dict[nn.Parameter, LogWeight] = {}
-        for module in network.modules():
-            quantizer = weight_quantizer(module)
-            if isinstance(quantizer, LogWeight):
-                lists: Any = module.parametrizations
-                if lists.weight.original.any():
-                    moved[lists.weight.original] = quantizer
+        found = latent_weights(network, LogWeight).values()
+        moved = {weight: quantizer for quantizer, weight in found if weight.any()}
         super().__init__(network, moved, rate, other_rate, weight_decay)
         self.bits = bits
         for parameter, quantizer in moved.items():

@@ -27,7 +27,7 @@ from snnquant.quantization.packed_bits import (
     pack_bits,
     unpack_bits,
 )
-from snnquant.quantization.passes.observed_layers import latent
+from snnquant.quantization.passes.observed_layers import fires, latent
 from snnquant.quantization.plan import Calibration, LayerPlace, Plan, WeightQuantizer
 from snnquant.quantization.rules import Rule
 from snnquant.quantization.uniform import QuantizedWeight
@@ -57,7 +57,7 @@ def plan(config: LowMemoryBNN) -> Plan:
         after=(unpack,),
         rules=(partial(PackedLayers, mask=config.mask),),
         optimizer=SignAdam.of_network,
-        recipe={"weight_decay": 0.0},
+        recipe={"weight_decay": 0.0, "learning_rate": config.learning_rate},
     )
 
 
@@ -81,14 +81,9 @@ def _pairs(network: nn.Module) -> Iterator[tuple[str, Any, Any]]:
         if isinstance(module, SYNAPSES):
             signed = isinstance(weight_quantizer(module), SignWeight)
             before = (name, module) if signed else None
-        elif before is not None and (isinstance(module, QuantizedReLU) or _fires(module)):
+        elif before is not None and (isinstance(module, QuantizedReLU) or fires(module)):
             yield *before, module
             before = None
-
-
-def _fires(module: nn.Module) -> bool:
-    """Tell whether a module is a layer of neurons: this room does not import the spiking one."""
-    return hasattr(module, "leak") and hasattr(module, "threshold")
 
 
 class PackedLayers(Rule):
@@ -109,7 +104,7 @@ class PackedLayers(Rule):
     def __init__(self, network: nn.Module, *, mask: bool) -> None:
         self.norms: dict[str, tuple[Any, Tensor]] = {}
         for name, synapse, after in _pairs(network):
-            if _fires(after):
+            if fires(after):
                 _Recomputed(name, synapse, after)
                 continue
             if synapse.bias is None:

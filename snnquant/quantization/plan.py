@@ -118,8 +118,12 @@ class ErrorQuantizer:
         """
 
 
-Role: TypeAlias = Literal["first", "last", "depthwise", "pointwise", "other"]
-"""Part that a layer plays in its network."""
+Role: TypeAlias = Literal["first", "last", "shortcut", "depthwise", "pointwise", "other"]
+"""Part that a layer plays in its network.
+
+A shortcut projects the input of a residual block; it is known by its name, which begins with
+`shortcut` or `downsample`.
+"""
 
 
 @dataclass(frozen=True)

@@ -75,7 +75,7 @@ class MultipointWeight(WeightQuantizer):
     def forward(self, weight: Tensor) -> Tensor:
         """Return the sum of each channel's points, same shape and dtype."""
         quantized = self.encode(weight).decode()
-        return straight_through(weight, quantized, torch.ones_like(weight, dtype=torch.bool))
+        return straight_through(weight, quantized)
 
     @torch.no_grad()
     def encode(self, weight: Tensor) -> Terms:

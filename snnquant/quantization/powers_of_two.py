@@ -52,7 +52,7 @@ class ShiftWeight(WeightQuantizer):
     def forward(self, weight: Tensor) -> Tensor:
         """Return the weight on its levels, same shape and dtype."""
         quantized = self.powers(weight).values(weight.dtype)
-        return straight_through(weight, quantized, torch.ones_like(weight, dtype=torch.bool))
+        return straight_through(weight, quantized)
 
     def encode(self, weight: Tensor) -> PowersOfTwo:
         """Return signs, exponents and the scale 2^s."""
@@ -103,11 +103,11 @@ def exact(weight: Tensor, bits: int, *, per_channel: bool) -> Powers:
     best, least = top, torch.full_like(top, torch.inf, dtype=torch.float64)
     for down in range(int((top - lowest).max()) + 1):
         shift = top - down
-        rounded = _nearest(weight, shift, bits).values(weight.dtype)
+        rounded = nearest(weight, shift, bits).values(weight.dtype)
         error = (rounded - weight).double().square().sum(axes, keepdim=True)
         best = torch.where(error < least, shift, best)
         least = torch.minimum(error, least)
-    return _nearest(weight, best, bits)
+    return nearest(weight, best, bits)
 
 
 def threshold(weight: Tensor, bits: int, *, per_channel: bool) -> Powers:
@@ -143,12 +143,20 @@ def levels_per_sign(bits: int) -> int:
     return 1 << (bits - 2)
 
 
-def _nearest(weight: Tensor, shift: Tensor, bits: int) -> Powers:
-    """Round to the nearest level at given shifts."""
+def nearest(weight: Tensor, shift: Tensor, bits: int) -> Powers:
+    """Round to the nearest level at given shifts.
+
+    Args:
+        weight: Weight [K, ...].
+        shift: s, int32, [1, 1, ...] or [K, 1, ...].
+        bits: Bits per weight, at least 2.
+
+    >>> nearest(torch.tensor([[1.0, -0.3, 0.01]]), torch.tensor([[0]]), 4).values(torch.float32)
+    tensor([[ 1.0000, -0.2500,  0.0000]])
+    """
     size = torch.ldexp(weight.abs(), -shift)
     smallest = 1 - levels_per_sign(bits)
-    # Halfway between two powers is 3/4 of the larger one.
-    exponent = _floor_log2(size / 0.75).clamp(smallest, 0)
+    exponent = nearest_exponent(size).clamp(smallest, 0)
     return _powers(weight, exponent, size >= 2.0 ** (smallest - 1), shift)
 
 
@@ -159,7 +167,17 @@ def _powers(weight: Tensor, exponent: Tensor, kept: Tensor, shift: Tensor) -> Po
 
 def _shift(size: Tensor) -> Tensor:
     """Return floor(log2(4/3 size)), the power of two nearest to a size, within its bounds."""
-    return _floor_log2(size / 0.75).clamp(MIN_SHIFT, MAX_SHIFT)
+    return nearest_exponent(size).clamp(MIN_SHIFT, MAX_SHIFT)
+
+
+def nearest_exponent(size: Tensor) -> Tensor:
+    """Return the exponents, int32, of the powers of two nearest to sizes above 0.
+
+    >>> nearest_exponent(torch.tensor([0.7, 0.8, 3.1]))
+    tensor([-1,  0,  2], dtype=torch.int32)
+    """
+    # Halfway between two powers is 3/4 of the larger one.
+    return _floor_log2(size / 0.75)
 
 
 def _floor_log2(size: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from snnquant.quantization.activations import QuantizedReLU
-from snnquant.quantization.api import weight_quantizer
+from snnquant.quantization.api import latent_weights
 from snnquant.quantization.codes import Uniform
 from snnquant.quantization.estimators import (
     ESTIMATORS,
@@ -119,8 +119,7 @@ class ProjectedWeight(WeightQuantizer):
         """Return the weight on its levels, same shape and dtype."""
         with torch.no_grad():
             codes, scale = self._project(weight)
-        inside = torch.ones_like(weight, dtype=torch.bool)
-        return straight_through(weight, codes * scale, inside)
+        return straight_through(weight, codes * scale)
 
     @torch.no_grad()
     def encode(self, weight: Tensor) -> Uniform:
@@ -154,12 +153,7 @@ class Blending(Rule):
 
     def __init__(self, network: nn.Module, rho: float) -> None:
         self.rho = rho
-        self._pairs: list[tuple[ProjectedWeight, nn.Parameter]] = []
-        for module in network.modules():
-            quantizer = weight_quantizer(module)
-            if isinstance(quantizer, ProjectedWeight):
-                steps: Any = module.parametrizations
-                self._pairs.append((quantizer, steps.weight.original))
+        self._pairs = list(latent_weights(network, ProjectedWeight).values())
 
     @torch.no_grad()
     def before_step(self) -> None:

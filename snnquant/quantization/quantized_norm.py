@@ -15,6 +15,7 @@ from snnquant.errors import InputError
 from snnquant.nn.tracing import Leaf
 from snnquant.quantization.estimators import fake_quantize, straight_through
 from snnquant.quantization.grids import quantize_symmetric
+from snnquant.quantization.powers_of_two import nearest_exponent
 
 
 class QuantizedNorm(Leaf, nn.modules.batchnorm._BatchNorm):
@@ -39,7 +40,7 @@ class QuantizedNorm(Leaf, nn.modules.batchnorm._BatchNorm):
         var = self.running_var if var is None else var
         factor = self.weight / (var + self.eps).sqrt()
         term = self.bias - factor * mean
-        rounded = nearest_power if self.factor == "power_of_two" else self._rounded
+        rounded = signed_power if self.factor == "power_of_two" else self._rounded
         return [rounded(factor), self._rounded(term)]
 
     def _rounded(self, values: Tensor) -> Tensor:
@@ -114,13 +115,13 @@ def quantized_norm(norm: nn.Module, name: str, bits: int, factor: str = "uniform
     return made.train(plain.training)
 
 
-def nearest_power(values: Tensor) -> Tensor:
+def signed_power(values: Tensor) -> Tensor:
     """Return the nearest signed powers of two, with a straight-through gradient; 0 stays 0.
 
-    >>> nearest_power(torch.tensor([0.7, -0.8, 3.1, 0.0]))
+    >>> signed_power(torch.tensor([0.7, -0.8, 3.1, 0.0]))
     tensor([ 0.5000, -1.0000,  4.0000,  0.0000])
     """
     with torch.no_grad():
-        exponent = torch.frexp(values.abs() / 0.75).exponent - 1
+        exponent = nearest_exponent(values.abs())
         powers = torch.where(values == 0, 0, torch.ldexp(values.sign(), exponent))
-    return straight_through(values, powers, torch.ones_like(values, dtype=torch.bool))
+    return straight_through(values, powers)

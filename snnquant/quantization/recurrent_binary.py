@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from snnquant.config import QuantizationConfig
 from snnquant.quantization.activations import QuantizedReLU
-from snnquant.quantization.api import weight_quantizer
+from snnquant.quantization.api import latent_weights
 from snnquant.quantization.binary import binary_scale, signs
 from snnquant.quantization.codes import Uniform
 from snnquant.quantization.methods.rbonn import RBONN
@@ -127,12 +127,7 @@ class RecurrentUpdate(Rule):
 
     def __init__(self, network: nn.Module, share: float) -> None:
         self.share = share
-        self.layers: list[tuple[LearntScaleWeight, nn.Parameter]] = []
-        for module in network.modules():
-            quantizer = weight_quantizer(module)
-            if isinstance(quantizer, LearntScaleWeight):
-                steps: Any = module.parametrizations
-                self.layers.append((quantizer, steps.weight.original))
+        self.layers = list(latent_weights(network, LearntScaleWeight).values())
         self.given = [torch.zeros_like(weight) for _, weight in self.layers]
         self._before: list[Tensor] = []
 

@@ -15,11 +15,10 @@ import torch
 from torch import Tensor, nn
 
 from snnquant.quantization.activations import QuantizedReLU
-from snnquant.quantization.binary import binary_scale, signs
+from snnquant.quantization.binary import codes_of_levels, on_levels
 from snnquant.quantization.codes import Uniform
-from snnquant.quantization.estimators import Cells, fake_quantize, straight_through
+from snnquant.quantization.estimators import Cells
 from snnquant.quantization.gradient_clipping import GradientClipping
-from snnquant.quantization.grids import quantize_symmetric
 from snnquant.quantization.methods.norm_free_bnn import NormFreeBNN
 from snnquant.quantization.plan import LayerPlace, Plan, WeightQuantizer
 
@@ -73,23 +72,12 @@ class StandardisedWeight(WeightQuantizer):
 
     def forward(self, weight: Tensor) -> Tensor:
         """Return the weight on its levels, same shape and dtype; the gradient passes rounding."""
-        found = self.standardised(weight)
-        if self.bits > 1:
-            return fake_quantize(found, quantize_symmetric(found, self.bits, per_channel=True))
-        with torch.no_grad():
-            levels = signs(found) * binary_scale(found)
-        return straight_through(found, levels, torch.ones_like(found, dtype=torch.bool))
+        return on_levels(self.standardised(weight), self.bits)
 
     @torch.no_grad()
     def encode(self, weight: Tensor) -> Uniform:
         """Return int8 codes, -1 and 1 at one bit, with a scale per channel."""
-        found = self.standardised(weight)
-        if self.bits > 1:
-            grid = quantize_symmetric(found, self.bits, per_channel=True)
-            scale, codes = grid.scale, grid.codes(found)
-        else:
-            scale, codes = binary_scale(found), signs(found)
-        return Uniform(codes.to(torch.int8), scale, torch.zeros_like(scale, dtype=torch.int32))
+        return codes_of_levels(self.standardised(weight), self.bits)
 
     @torch.no_grad()
     def scale_channels_(self, weight: Tensor, factors: Tensor) -> None:

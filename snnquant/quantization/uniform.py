@@ -10,9 +10,8 @@ from torch import Tensor
 
 from snnquant.config import QuantizationConfig
 from snnquant.quantization.activations import QuantizedReLU
-from snnquant.quantization.estimators import ESTIMATORS, fake_quantize
+from snnquant.quantization.estimators import ESTIMATORS, fake_quantize, straight_through
 from snnquant.quantization.grids import QUANTIZERS, Grid, least_squares_grid
-from snnquant.quantization.neurons import FixedPointLeak, FixedPointThreshold
 from snnquant.quantization.plan import LayerPlace, Plan, Quantizer, UniformQuantizer
 
 
@@ -88,3 +87,32 @@ class QuantizedWeight(UniformQuantizer):
         """Return the configuration, for ``print(model)``."""
         c = self.config
         return f"bits={c.bits}, {c.scheme}, per {c.granularity}, clip={c.clip!r}, {c.estimator}"
+
+
+class FixedPointLeak(Quantizer):
+    """Leak as an unsigned fraction of b bits: k / 2^b with k = 0 .. 2^b - 1, nearest.
+
+    No leak at all (1.0) therefore becomes 1 - 2^-b. Straight-through inside [0, 1].
+    """
+
+    def forward(self, leak: Tensor) -> Tensor:
+        """Return the leak in fixed point, a scalar."""
+        levels = 2**self.bits
+        with torch.no_grad():
+            quantized = torch.round(leak * levels).clamp(0, levels - 1) / levels
+        return straight_through(leak, quantized, (leak >= 0) & (leak <= 1))
+
+
+class FixedPointThreshold(Quantizer):
+    """Threshold as a whole number k of b bits and a binary point: k * 2^(e - b), nearest.
+
+    e is the exponent of the threshold itself, 2^(e-1) <= V < 2^e, so that 2^(b-1) <= k <= 2^b, the
+    error is at most V / 2^b and nothing is clipped. Straight-through everywhere.
+    """
+
+    def forward(self, threshold: Tensor) -> Tensor:
+        """Return the threshold in fixed point, a scalar."""
+        with torch.no_grad():
+            mantissa, exponent = torch.frexp(threshold)
+            quantized = torch.ldexp(torch.round(mantissa * 2**self.bits), exponent - self.bits)
+        return straight_through(threshold, quantized)

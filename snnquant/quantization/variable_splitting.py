@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from snnquant.quantization.api import weight_quantizer
+from snnquant.quantization.api import latent_weights
 from snnquant.quantization.masked import MaskedWeight
 from snnquant.quantization.methods.rvsm import RVSM
 from snnquant.quantization.plan import Plan
@@ -93,12 +93,7 @@ class VariableSplitting(Rule):
             "tl1": partial(nearest_tl1, shape=config.shape),
         }
         self.config, self.nearest = config, maps[config.penalty]
-        self.layers: list[tuple[MaskedWeight, nn.Parameter]] = []
-        for module in network.modules():
-            quantizer = weight_quantizer(module)
-            if isinstance(quantizer, MaskedWeight):
-                steps: Any = module.parametrizations
-                self.layers.append((quantizer, steps.weight.original))
+        self.layers = list(latent_weights(network, MaskedWeight).values())
 
     def sparse(self, weight: Tensor) -> Tensor:
         """Return the copy of a layer's weight, with the layer's root mean square as unit."""

@@ -88,7 +88,7 @@ def search(
     settings: Search,
     *,
     processes: int = 0,
-    dask: str | None = None,
+    scheduler: str | None = None,
     progress: Progress = lambda *_: None,
 ) -> Front:
     """Train, score and halve the candidates of a space; write front.json.
@@ -104,7 +104,7 @@ def search(
         folder: Folder of the search: new, or that of this very search, which resumes.
         settings: Rungs and energies.
         processes: Processes on this machine, of one thread each; 0 for one per core.
-        dask: Address of a Dask scheduler that has the workers instead.
+        scheduler: Address of a Dask scheduler that has the workers instead.
         progress: Receives the progress: a rung, jobs done, jobs in all, a remark.
 
     Returns:
@@ -120,7 +120,7 @@ def search(
             check_schedule(schedule, chip)
     pricing = Pricing(chips, space.schedules, settings.in_map)
     _claim(folder, space, scene, settings, [asdict(chip) for chip in chips])
-    trials = _Trials(folder, scene, pricing, processes, dask, progress)
+    trials = _Trials(folder, scene, pricing, processes, scheduler, progress)
     left: Sequence[Candidate] = space.candidates
     sizes = rung_sizes(len(left), settings.rungs, settings.reduction)
     rungs: list[Rung] = []
@@ -185,7 +185,7 @@ class _Trials:
     scene: Scene
     pricing: Pricing
     processes: int
-    dask: str | None
+    scheduler: str | None
     progress: Progress
 
     def rung(
@@ -227,8 +227,8 @@ class _Trials:
         missing = [place for place in places if not result(place).exists()]
         done = len(places) - len(missing)
         self.progress(title, done, len(places), "")
-        dask = None if here else self.dask
-        for place in finished(job, missing, self.processes, dask):
+        scheduler = None if here else self.scheduler
+        for place in finished(job, missing, self.processes, scheduler):
             done += 1
             self.progress(title, done, len(places), self._remark(place))
 

@@ -24,6 +24,7 @@ from snnquant.quantization.plan import ErrorMaker, OptimizerMaker
 from snnquant.sampling import Patches
 from snnquant.training.loss import Loss, Teacher
 from snnquant.training.resumable import Epoch, Stage, restore_state, save_state, settings_of
+from snnquant.training.shared_batches import processes, shared_batches, sum_gradients
 
 WARM_UP = 0.2
 """Share of the steps during which the learning rate rises to its peak."""
@@ -110,6 +111,9 @@ def train(
     hundred pixels say little about one. Nothing ends the training early: a schedule that is cut
     off leaves the network at a high rate.
 
+    Where `torch.distributed` is started, its processes, which all call this with equal arguments
+    except `state_path`, share every batch, to the result of one process except for rounding.
+
     After every epoch the whole state goes to `state_path`. Where that file exists, training
     resumes from it and ends bit for bit as if it had never stopped: every random number is drawn
     from a seed made of (seed, stage, epoch).
@@ -138,8 +142,8 @@ def train(
         The rows of all epochs.
 
     Raises:
-        InputError: The loss became infinite or NaN, the rules allowed no epoch, or `state_path`
-            is of another training.
+        InputError: The loss became infinite or NaN, the rules allowed no epoch, `state_path` is of
+            another training, or several processes cannot share the training.
 
     >>> import tempfile, numpy as np
     >>> from snnquant.config import TrainingConfig
@@ -155,6 +159,8 @@ def train(
     >>> [row.epoch for row in history]
     [0, 1]
     """
+    if penalty is not None and processes() > 1:
+        raise InputError("--spike-penalty, --spike-target: found several processes, expected one")
     descent = optimizer(network, stage.rate, config.weight_decay)
     for group in descent.param_groups:
         group["peak"] = group["lr"]
@@ -170,7 +176,7 @@ def train(
         torch.manual_seed(_epoch_seed(seed, stage, len(history)))
         for rule in rules:
             rule.before_epoch(len(history) / stage.epochs)
-        with quantized_errors(network, error):
+        with quantized_errors(network, error), shared_batches(network):
             loss = _one_epoch(training, unlabelled, descent, loss_of, stage, len(history), rules)
         for rule in rules:
             rule.after_epoch(loss)
@@ -233,6 +239,7 @@ def _one_epoch(
         loss = loss_of(*inputs)
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
+        sum_gradients(network)
         for rule in rules:
             rule.compare(partial(loss_of.again, *inputs))
             rule.before_step()

@@ -88,7 +88,7 @@ def test_help_lists_every_option_of_a_run(help_of: HelpOf, subcommand: str) -> N
         ("models", {"--json"}),
         ("methods", {"--json"}),
         ("finetune", {"FOLDER", "--device", "--json"}),
-        ("search", {"--over", "--space", "--budget-nj", "--time-steps", "--dask", "--json"}),
+        ("search", {"--over", "--space", "--budget-nj", "--time-steps", "--scheduler", "--json"}),
         ("evaluate", {"FOLDER", "--device", "--json"}),
         ("energy", {"FOLDER", "--json"}),
         ("map", {"FOLDER", "--device", "--network", "cnn_fp32,", "snn_trained]"}),

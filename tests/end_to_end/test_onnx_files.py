@@ -160,9 +160,9 @@ def test_export_of_a_run(finished: Finished, snnquant: Command, tmp_path: Path) 
     raw = Patches(run.scene.cube, 5, nothing).gather(pixels)
     session = onnxruntime.InferenceSession(str(tmp_path / "q.onnx"))
     found = torch.from_numpy(session.run(None, {"patches": raw.numpy()})[0])
-    # A value between two codes of a pixel or an activation may be rounded to either.
-    apart = (found - expected).abs() > 1e-5
-    assert apart.double().mean() < 0.1
+    # A value between two codes of a pixel or an activation may be rounded to either, and is one of
+    # many in the mean over a window.
+    assert (found - expected).abs().mean() < 1e-3 * expected.abs().mean()
     torch.testing.assert_close(found, expected, rtol=0, atol=0.05)
     assert (found.argmax(1) == expected.argmax(1)).double().mean() > 0.995
     facts = session.get_modelmeta().custom_metadata_map

@@ -38,7 +38,7 @@ def test_scores_do_not_depend_on_how_many_patches_fit_the_memory(
         metrics = evaluation.evaluate(Run.open(copy))
     finally:
         handle.remove()
-    assert largest == metrics.model.time_steps
+    assert largest == max(metrics.model.time_steps, 3)  # networks are traced with three patches
     for name in Network:
         assert metrics.networks[name].oa == finished.metrics[name]["oa"]
         expected = finished.metrics["operations"][name]

@@ -13,8 +13,9 @@ from snnquant.inference import (
     Edges,
     Readout,
     SpectralDistance,
+    TileMaps,
+    fill_map,
     map_fields,
-    map_scene,
     scene_logits,
     tiles,
 )
@@ -58,8 +59,8 @@ def maps_of(
 ) -> np.ndarray:
     if pixels is None:
         pixels = np.zeros(cube.shape[:2], map_fields(CLASSES))
-    done = lambda *_: None  # noqa: E731
-    map_scene(by_tile, cube, NORMALISATION, WINDOW, readout, edges, distance, pixels, done)
+    method = TileMaps(by_tile, NORMALISATION, WINDOW, readout, edges, distance)
+    fill_map(method, cube, pixels)
     return pixels
 
 

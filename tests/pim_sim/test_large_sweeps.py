@@ -18,8 +18,9 @@ from hypothesis import strategies as st
 
 from pim_sim import InputError, Layer, load_hardware
 from pim_sim.cli import main
+from pim_sim.cluster import with_equal_code
 from pim_sim.sweep import sweep
-from pim_sim.sweep.on_dask import code_digest, compute_part, read_summary
+from pim_sim.sweep.on_dask import PACKAGES, compute_part, read_summary
 from pim_sim.sweep.pareto import undominated
 from pim_sim.sweep.points import Grid
 
@@ -106,7 +107,7 @@ def test_front_of_many_points_is_what_no_point_beats(seed: int, objectives: int)
 def test_part_without_a_possible_design_is_empty(conv1: Layer, tmp_path: Path) -> None:
     axes = {"macro.array.columns": [3, 96], "macro.array.rows": [8, 16]}
     grid = Grid.of(conv1, load_hardware("charge_28nm"), axes)
-    (tmp_path / "part.parquet").write_bytes(compute_part(grid, 0, 2, code_digest()))
+    (tmp_path / "part.parquet").write_bytes(compute_part(grid, 0, 2))
     found = read_summary(tmp_path / "part.parquet")
     assert (found.designs, found.impossible, found.front) == (0, 2, [])
     assert parquet.read_table(tmp_path / "part.parquet").num_rows == 0
@@ -202,7 +203,7 @@ def test_scheduler_that_cannot_be_had_is_one_line(
     monkeypatch: pytest.MonkeyPatch,
     one_line_refusal: Callable[..., str],
 ) -> None:
-    monkeypatch.setattr("pim_sim.sweep.on_dask.WAIT_S", 1)
+    monkeypatch.setattr("pim_sim.cluster.WAIT_S", 1)
     options = ["sweep", "--workload", workload, "--axis", "adc.bits=4:6"]
     options += ["--parquet", str(tmp_path / "points"), "--scheduler"]
     assert "--scheduler tcp://127.0.0.1:1:" in one_line_refusal(*options, "tcp://127.0.0.1:1")
@@ -216,7 +217,7 @@ def test_scheduler_that_cannot_be_had_is_one_line(
 def test_worker_with_other_code_is_refused(conv1: Layer) -> None:
     grid = Grid.of(conv1, load_hardware("sram_65nm"), {"adc.bits": [4, 5]})
     with pytest.raises(InputError, match="another version of pim_sim"):
-        compute_part(grid, 0, 2, "older")
+        with_equal_code("older", PACKAGES, compute_part, grid, 0, 2)
 
 
 @pytest.mark.slow

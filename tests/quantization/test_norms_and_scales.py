@@ -30,7 +30,7 @@ from snnquant.quantization.double_quantization import (
     quantized_scales,
 )
 from snnquant.quantization.methods import PikeLPN
-from snnquant.quantization.quantized_norm import QuantizedNorm, nearest_power, quantized_norm
+from snnquant.quantization.quantized_norm import QuantizedNorm, quantized_norm, signed_power
 
 BANDS = 24
 EXPONENTS = st.lists(st.floats(-12, 6), min_size=1, max_size=20)
@@ -152,7 +152,7 @@ def test_factors_and_terms_lie_on_grids_within_half_a_step(bits, seed):
 @settings(deadline=None)
 def test_the_nearest_power_is_nearest(values):
     exact = torch.tensor(values, dtype=torch.float64)
-    found = nearest_power(exact)
+    found = signed_power(exact)
     powers = 2.0 ** torch.arange(-30, 30).double()
     least = (exact.abs()[:, None] - powers).abs().amin(1)
     errors = (found - exact).abs()

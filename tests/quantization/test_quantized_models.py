@@ -33,8 +33,7 @@ from snnquant.quantization import (
     scale_channels,
     straight_through,
 )
-from snnquant.quantization.neurons import FixedPointLeak, FixedPointThreshold
-from snnquant.quantization.uniform import QuantizedWeight
+from snnquant.quantization.uniform import FixedPointLeak, FixedPointThreshold, QuantizedWeight
 from snnquant.spiking import LIF, SpikingNetwork
 
 X = torch.randn(3, 1, 8, 5, 5, generator=torch.Generator().manual_seed(2))

@@ -110,7 +110,7 @@ def test_runs_of_the_front_are_ordinary(capsys: pytest.CaptureFixture[str]) -> N
         (("--output", "full"), "full: exists and holds no search, expected a new folder"),
         (("--scene", "none"), "none"),
         (("--model", "hu", "--over", "bits=3"), "--model hu: "),
-        (("--dask", "nowhere"), "--dask nowhere: "),
+        (("--scheduler", "nowhere"), "--scheduler nowhere: "),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )

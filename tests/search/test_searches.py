@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from pim_sim import Workload, load_chip, price_network
+from pim_sim.cluster import with_equal_code
 from snnquant.config import RunConfig
 from snnquant.errors import InputError
 from snnquant.pipeline import stages
@@ -21,7 +22,7 @@ from snnquant.pipeline.run import Run
 from snnquant.scenes import Scene, load_scene
 from snnquant.search import Search, Space, candidate_runs, make_space, search
 from snnquant.search.candidate_runs import SCORE_FILE, WORKLOAD_FILE
-from snnquant.search.workers import _elsewhere, code_digest
+from snnquant.search.workers import PACKAGES, _elsewhere
 from snnquant.training import predict
 
 if TYPE_CHECKING:
@@ -153,7 +154,7 @@ def test_processes_make_the_same_bits(
     assert results(tmp_path / "all") == results(unbroken)
 
 
-def test_a_job_works_without_its_folder(unbroken: Path, scene: Scene, tmp_path: Path) -> None:
+def test_a_job_works_without_its_folder(unbroken: Path, scene: Scene) -> None:
     """As on a machine of a cluster, which gets the files and returns those that it wrote."""
     kept = next((unbroken / "rung_1").iterdir())
     names = ("config.toml", "split.npz", "cnn.safetensors", "history.csv")
@@ -166,14 +167,12 @@ def test_a_job_works_without_its_folder(unbroken: Path, scene: Scene, tmp_path: 
     def job(folder: Path) -> None:
         candidate_runs.train_candidate(folder, scene, pricing)
 
-    place, found = _elsewhere(job, tmp_path / "missing", files, code_digest())
-    assert place == tmp_path / "missing"
-    assert not place.exists()
+    found = _elsewhere(job, files)
     assert "cnn.safetensors" not in found
     for name in ("snn.safetensors", "history.csv", SCORE_FILE, WORKLOAD_FILE):
         assert found[name] == (kept / name).read_bytes(), name
     with pytest.raises(InputError, match="another version of snnquant"):
-        _elsewhere(job, tmp_path / "missing", files, "0" * 64)
+        with_equal_code("0" * 64, PACKAGES, _elsewhere, job, files)
 
 
 def test_another_search_in_the_folder_is_refused(

@@ -23,6 +23,11 @@ class EOQ(MethodConfig):
     range: Literal["layer", "unit"] = "layer"
     """Ranges. layer: the power of two above the largest weight and activation at the start; unit:
     weights within 1 and activations within 2, as published, for training from random weights."""
+    start: Literal["given", "fixup"] = "given"
+    """Weights at the start. given: those the network has; fixup: those of a residual CNN are drawn
+    anew so that it trains without batch norm; an SNN keeps its own."""
+    seed: int = 0
+    """Seed of the weights that fixup draws."""
     update: Literal["stochastic", "nearest"] = "stochastic"
     """Rounding of updates; to the nearest, steps below half of a weight's step are lost."""
     momentum: float = 0.25
@@ -34,13 +39,13 @@ class EOQ(MethodConfig):
     neuron_rate: float = 2e-3
     """Peak rate of AdamW on leaks and thresholds, which stay in floating point."""
     about: ClassVar[About] = About(
-        hooks=("quantizer", "error", "optimizer"),
+        hooks=("quantizer", "error", "pass", "optimizer"),
         cnn="weights, biases, activations; in training also errors, gradients, updates",
         snn="weights, biases; in training also errors, gradients, updates; no batch norm",
         source="Yang, Chi, Deng, Yan, Gao, Li 2021 (arXiv 2105.13890); quantizers of its authors' "
         "WAGEUBN",
         certainty="quantizers read in the authors' code of WAGEUBN; 8-bit updates and momenta and "
-        "the ranges of layers are ours",
+        "the ranges of layers are ours; Fixup: arXiv 1901.09321, recalled",
     )
 
     def __post_init__(self) -> None:
@@ -51,6 +56,7 @@ class EOQ(MethodConfig):
         self.require(0 <= self.momentum < 1, "momentum", "0 to below 1")
         self.require(self.learning_rate > 0, "learning_rate", "above 0")
         self.require(self.weight_decay >= 0, "weight_decay", "0 or more")
+        self.require(self.seed >= 0, "seed", "at least 0")
         self.require(self.neuron_rate > 0, "neuron_rate", "above 0")
 
     def plan(self) -> Any:

@@ -12,8 +12,8 @@ from snnquant.config import About, MethodConfig, register_method
 class HybridNet(MethodConfig):
     """Binary weights, with more bits in the layers that add dimensions to what they are given.
 
-    All layers except the first and last start at one bit. After `binary_epochs` of training, the
-    significant ones get `bits`, and training continues.
+    All layers except the first, the last and, by option, shortcuts start at one bit. After
+    `binary_epochs` of training, the significant ones get `bits`, and training continues.
 
     >>> HybridNet(bits=2).explained
     0.999
@@ -23,6 +23,8 @@ class HybridNet(MethodConfig):
     """Bits per weight in significant layers, 2 to 8; the others have 1."""
     ends_bits: int = 8
     """Bits per weight in the first and the last layer, 2 to 8."""
+    shortcut_bits: int = 1
+    """Bits per weight in the projections of residual blocks, 2 to 8; 1: as other layers."""
     binary_epochs: int = 2
     """Epochs at one bit, the last of which finds the significant layers."""
     explained: float = 0.999
@@ -37,14 +39,16 @@ class HybridNet(MethodConfig):
         hooks=("quantizer", "rule"),
         cnn="weights; activations stay in floating point",
         snn="weights; components are those of the currents at every step",
-        source="Chakraborty et al., Nat. Mach. Intell. 2020 (arXiv 1906.01493)",
-        certainty="abstract; threshold, share of the width and bits of the ends are ours",
+        source="Chakraborty et al., Nat. Mach. Intell. 2020 (arXiv 1906.01493); shortcuts: "
+        "Chakraborty et al. 2019 (arXiv 1902.00460)",
+        certainty="abstracts; threshold, share of the width, bits of ends and shortcuts are ours",
     )
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self.require(self.bits <= 8, "bits", "2 to 8")
         self.require(2 <= self.ends_bits <= 8, "ends_bits", "2 to 8")
+        self.require(1 <= self.shortcut_bits <= 8, "shortcut_bits", "1 to 8")
         self.require(self.binary_epochs >= 1, "binary_epochs", "at least 1")
         self.require(0 < self.explained < 1, "explained", "above 0 and below 1")
         self.require(self.delta >= 0, "delta", "at least 0")

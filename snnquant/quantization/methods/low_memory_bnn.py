@@ -26,6 +26,8 @@ class LowMemoryBNN(MethodConfig):
     min_bits: ClassVar[int] = 1
     last_bits: int = 8
     """Bits per weight in the last layer, 2 to 8."""
+    learning_rate: float = 2e-3
+    """Peak learning rate, of a CNN's training too: a tenth of it would hardly turn a sign."""
     mask: bool = True
     """Keep one more bit per activation of a CNN: no gradient where it was beyond -1 to 1."""
     about: ClassVar[About] = About(
@@ -38,6 +40,7 @@ class LowMemoryBNN(MethodConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        self.require(0 < self.learning_rate <= 1, "learning_rate", "above 0, at most 1")
         self.require(self.bits == 1, "bits", "1")
         self.require(2 <= self.last_bits <= 8, "last_bits", "2 to 8")
 

@@ -23,7 +23,7 @@ from snnquant.quantization.activations import QuantizedReLU
 from snnquant.quantization.integer_grid import ShiftedWeight, lay_activation, round_constants
 from snnquant.quantization.methods.tandem import Tandem
 from snnquant.quantization.passes.activation_ranges import unquantized_activations
-from snnquant.quantization.passes.observed_layers import BATCH, floating, latent
+from snnquant.quantization.passes.observed_layers import BATCH, fires, floating, latent
 from snnquant.quantization.plan import Calibration, Plan
 
 STEP = 64
@@ -125,7 +125,7 @@ def _stages(network: nn.Module, inputs: Tensor) -> list[Stage]:
     """List the layers in the order in which they run."""
     ran: list[str] = []
     kinds = (*SYNAPSES, nn.ReLU)
-    modules = {name: m for name, m in network.named_modules() if isinstance(m, kinds) or _fires(m)}
+    modules = {name: m for name, m in network.named_modules() if isinstance(m, kinds) or fires(m)}
     with recording(modules, lambda name, *call: ran.append(name)):
         network(inputs[:1])
     synapses = [name for name in ran if isinstance(modules[name], SYNAPSES)]
@@ -138,11 +138,6 @@ def _stages(network: nn.Module, inputs: Tensor) -> list[Stage]:
             after = ran[place + 1] if place + 1 < len(ran) else name
             stages.append(Stage(name, name if isinstance(modules[after], SYNAPSES) else after))
     return stages
-
-
-def _fires(module: nn.Module) -> bool:
-    """Tell whether a module is a layer of neurons: this room does not import the spiking one."""
-    return hasattr(module, "leak") and hasattr(module, "threshold")
 
 
 class _Reached(Exception):
@@ -173,7 +168,7 @@ class _Student:
         self.validation, self.training = order[:held], order[held:]
         self.wanted = torch.cat([teacher(batch) for batch in torch.split(seen.inputs, BATCH)])
         for module in network.modules():
-            if _fires(module):  # without a leak, potentials are sums of whole numbers
+            if fires(module):  # without a leak, potentials are sums of whole numbers
                 module.get_parameter("leak").fill_(1.0)
 
     def fit(self, stage: Stage) -> Fit:
@@ -223,7 +218,7 @@ class _Student:
             return
         names = {name for stage in later for name in (stage.synapse, stage.end)}
         leaks = {
-            m.get_parameter("leak") for m in map(self.network.get_submodule, names) if _fires(m)
+            m.get_parameter("leak") for m in map(self.network.get_submodule, names) if fires(m)
         }
         found = {p for name in names for p in self.network.get_submodule(name).parameters()}
         parameters = [p for p in self.network.parameters() if p in found - leaks]
@@ -286,7 +281,7 @@ def _output(network: nn.Module, name: str, inputs: Tensor) -> Tensor:
     module = network.get_submodule(name)
 
     def stop(_: str, module: nn.Module, given: Any, output: Tensor) -> None:
-        raise _Reached(output.mean(0) if _fires(module) else output)
+        raise _Reached(output.mean(0) if fires(module) else output)
 
     try:
         with recording({name: module}, stop):

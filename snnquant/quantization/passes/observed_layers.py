@@ -19,9 +19,14 @@ BATCH = 128
 """Calibration inputs per forward."""
 
 
+def fires(module: nn.Module) -> bool:
+    """Check whether a module is a layer of neurons, which are known by leak and threshold."""
+    return hasattr(module, "leak") and hasattr(module, "threshold")
+
+
 def spikes(network: nn.Module) -> bool:
-    """Check whether a network has neurons, which are known by their leak and threshold."""
-    return any(hasattr(m, "leak") and hasattr(m, "threshold") for m in network.modules())
+    """Check whether a network has neurons."""
+    return any(map(fires, network.modules()))
 
 
 def synapses_in_order(network: nn.Module, example: Tensor) -> dict[str, bool]:
