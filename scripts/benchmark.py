@@ -6,12 +6,13 @@ Patches are those of `--model`. Maps of whole scenes stand beside the dense, tha
 convolutional, CNN in torch, onnxruntime and OpenVINO (extra `bench`).
 
 All run in turn within a round, so that a machine that slows down slows all of them; a figure is the
-median ratio over the rounds with its quartiles, by wall time and by processor time. Peers and the
-CNN have torch's own convolutions, which their users have; "CNN, our layers" has those of this
-package (`snnquant.nn.convolutions`). Peers get what is fastest for them: the layer before the
-first spikes runs once, not at every step. SpikingJelly is installed without its dependencies into a
-folder of its own. A busy machine is noticed and said: its figures do not hold. Without --quick the results go to docs/results/benchmark.md and benchmark.json;
---gpu times the networks on a CUDA device instead, for benchmark_gpu.md and benchmark_gpu.json.
+median ratio over the rounds with its quartiles, by wall time and by processor time. A busy machine
+is noticed and said: its figures do not hold. Peers and the CNN have torch's own convolutions, which
+their users have; "CNN, our layers" has those of this package (`snnquant.nn.convolutions`). Peers
+get what is fastest for them: the layer before the first spikes runs once, not at every step.
+SpikingJelly is installed without its dependencies into a folder of its own. Without --quick the
+results go to docs/results/benchmark.md and benchmark.json; --gpu times the networks on a CUDA
+device instead, for benchmark_gpu.md and benchmark_gpu.json.
 """
 
 from __future__ import annotations

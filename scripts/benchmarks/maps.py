@@ -161,8 +161,8 @@ def map_lines(result: dict[str, Any]) -> list[str]:
         "",
         "## Maps beside the dense CNN",
         "",
-        "The integer engine goes from the raw cube to the classes. The CNN, of the weights that the "
-        "SNN was converted from, runs fully convolutionally on a cube that was normalised and "
+        "The integer engine goes from the raw cube to the classes. The CNN, of the weights that "
+        "the SNN was converted from, runs fully convolutionally on a cube that was normalised and "
         "extended at its edges before the clock starts, as a whole or in strips, bands or pixels "
         "first, whichever is fastest for the runtime. int8 is onnxruntime's static quantization.",
     ]

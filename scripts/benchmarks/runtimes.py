@@ -87,13 +87,11 @@ def dense_maps(network: nn.Module, pixels: NDArray[np.float32], folder: Path) ->
 
 
 def _seconds(run: Map) -> float:
-    """Return the shorter time of two runs after one that warms up."""
-    times = []
-    for _ in range(3):
-        start = time.perf_counter()
-        run()
-        times.append(time.perf_counter() - start)
-    return min(times[1:])
+    """Return the time of a run after one that warms up."""
+    run()
+    start = time.perf_counter()
+    run()
+    return time.perf_counter() - start
 
 
 class _AcrossBands(nn.Module):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib.util import module_from_spec, spec_from_file_location
+
 import numpy as np
 import pytest
 import torch
@@ -14,6 +16,7 @@ pytest.importorskip("numba", reason="the integer engine's loops are compiled by 
 from snnquant.config import QuantizationConfig
 from snnquant.errors import InputError
 from snnquant.inference import Cube, classify_scene
+from snnquant.inference.integer import vectors
 from snnquant.inference.integer.encoding import Coder, encode
 from snnquant.inference.integer.integer_engine import IntegerNetwork
 from snnquant.quantization import quantize
@@ -189,3 +192,24 @@ def test_a_map_of_raw_pixels_is_that_of_normalised_ones(margins):
     classify_scene(raw.classes, cube, None, 5, maps[1])
     assert len(np.unique(maps[0])) > 2
     np.testing.assert_array_equal(maps[1], maps[0])
+
+
+def test_a_loop_is_compiled_again_where_another_source_changed(tmp_path, monkeypatch):
+    import numba
+
+    source = tmp_path / "loop_of_a_test.py"
+    source.write_text("def caller():\n    return helper()\n")
+
+    def result(number: int, sources: str) -> int:
+        monkeypatch.setattr(vectors, "_SOURCES", sources)
+        spec = spec_from_file_location("loop_of_a_test", source)
+        assert spec is not None
+        assert spec.loader is not None
+        found = module_from_spec(spec)
+        spec.loader.exec_module(found)
+        found.helper = numba.njit(lambda: number)
+        return vectors.compiled(found.caller)()
+
+    assert result(1, "as first") == 1
+    assert result(2, "as first") == 1  # from the cache, which does not look at the helper
+    assert result(2, "changed") == 2

@@ -41,7 +41,7 @@ from snnquant.inference.integer.kernels import (
     spiking_layer,
     window_sums,
 )
-from snnquant.inference.integer.points import run_points
+from snnquant.inference.integer.pixelwise import run_points
 from snnquant.inference.integer.tables import (
     Layout,
     across_table,
@@ -304,12 +304,10 @@ class IntegerNetwork(TileForm):
         samples, height, width, _ = values.shape
         sums = np.empty((samples * height * width, len(self.fixed_point.multiplier)), np.int32)
         assert isinstance(self._first, AcrossTable)
-        layers = (self._neurons[0], self._codes[0], self._rows[0])
-        layers = (*layers, self._neurons[1], self._codes[1], self._rows[1])
         pairs = np.empty((width, self._words), np.int32)
-        run_points(
-            values, self._coder, pairs, self._first, *layers, self.fixed_point.time_steps, sums
-        )
+        layer, later = zip(self._neurons, self._codes, self._rows, strict=True)
+        steps = self.fixed_point.time_steps
+        run_points(values, self._coder, pairs, self._first, *layer, *later, steps, sums)
         return sums
 
     def _shape(self, x: Tensor) -> tuple[int, int, int]:

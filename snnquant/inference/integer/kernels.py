@@ -93,10 +93,10 @@ def fire(
     """Run the steps of a place's neurons; write the codes of spikes to one list per step.
 
     `lists` [T, L + 16] are filled up to `ends`. Potentials start at `at` and are written back where
-    `keeps`; sums start at 0, `step`, 2 `step`, ... With the current I = 2^shift sum + bias and floor(leak u / 2^15) for the leak, the
-    recurrences are those of `snnquant.spiking.lif`, or where potentials are narrow, with I shifted
-    right by `rounding`, of `snnquant.spiking.potentials`; u > V recovers the last spike, which the
-    delayed reset subtracts.
+    `keeps`; sums start at 0, `step`, 2 `step`, ... With the current I = 2^shift sum + bias and
+    floor(leak u / 2^15) for the leak, the recurrences are those of `snnquant.spiking.lif`, or where
+    potentials are narrow, with I shifted right by `rounding`, of `snnquant.spiking.potentials`;
+    u > V recovers the last spike, which the delayed reset subtracts.
     """
     zero, low, bits, leak = fill(0), fill(_ONE - 1), fill(LEAK_BITS), fill(neurons.leak)
     narrow = neurons.potential_bits < 32
@@ -287,7 +287,7 @@ def read_out(
 @compiled
 def window_sums(places: Words, rows: int, columns: int, sums: Words) -> None:
     """Fill `sums` [N, h, w, K] with those of the windows of `places` [N, H, W, K]."""
-    samples, height, width, classes = sums.shape
+    samples, height, _, classes = sums.shape
     down = np.empty(places.shape[2] * classes, np.int32)
     for n in range(samples):
         for y in range(height):

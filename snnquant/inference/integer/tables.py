@@ -87,7 +87,7 @@ def first_layer_table(synapse: Synapse) -> tuple[FirstLayerTable, Longs]:
 
 def across_table(synapse: Synapse, layout: Layout) -> AcrossTable:
     """Return the table of a first synapse whose filters span all bands, without padding."""
-    channels, span, rows, columns, _ = synapse.codes.shape
+    _, span, rows, columns, _ = synapse.codes.shape
     weights = np.zeros((rows, columns, _up(span, 2), layout.length), np.int16)
     weights[:, :, :span, layout.slots[0]] = synapse.codes[..., 0].transpose(2, 3, 1, 0)
     by_pairs = weights.reshape(rows, columns, -1, 2, layout.length).swapaxes(3, 4)

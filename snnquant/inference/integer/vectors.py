@@ -8,9 +8,11 @@ spikes to a list, which it cannot vectorise. Indices are not checked.
 
 from __future__ import annotations
 
+import hashlib
 import operator
 from collections.abc import Callable
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeVar
 
 import numba
 from llvmlite import ir
@@ -19,11 +21,41 @@ from numba.core import cgutils
 from numba.extending import intrinsic, models, overload, register_model
 
 LANES = 16
-compiled = numba.njit(nogil=True, cache=True, error_model="numpy")
-"""Decorator of loops that are called from Python."""
-part = numba.njit(nogil=True, cache=True, error_model="numpy", forceinline=True)
-"""Decorator of functions called for every place: a call would count references to each array,
-which is a locked write to memory that the cores share."""
+Loop = TypeVar("Loop", bound=Callable[..., Any])
+
+
+def _sources() -> str:
+    """Return a digest of the sources of this folder."""
+    digest = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+_SOURCES = _sources()
+
+
+def compiled(function: Loop, *, inlined: bool = False) -> Loop:
+    """Compile a loop at its first call and keep it in numba's cache until a source changes.
+
+    numba itself looks at the file of a function, not at those of the functions that it calls.
+    """
+    compiles = numba.njit(nogil=True, error_model="numpy", forceinline=inlined)
+    dispatcher: Any = compiles(function)
+    dispatcher.enable_caching()
+    dispatcher._cache._cache_file._source_stamp = _SOURCES
+    loop: Loop = dispatcher
+    return loop
+
+
+def part(function: Loop) -> Loop:
+    """Compile a function that is called for every place, into its callers.
+
+    A call would count references to each array, which is a locked write to memory that the cores
+    share.
+    """
+    return compiled(function, inlined=True)
+
 
 _WORD = ir.IntType(32)
 _WORDS = ir.VectorType(_WORD, LANES)

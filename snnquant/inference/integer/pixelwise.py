@@ -1,4 +1,4 @@
-"""A network whose neurons see one pixel each: all its layers pixel by pixel, in registers and L1."""
+"""Networks whose neurons see one pixel each: all layers pixel by pixel, within a core."""
 
 from __future__ import annotations
 
