@@ -9,7 +9,7 @@ PYTEST := $(BIN)/python -m pytest --numprocesses logical --dist worksteal
 
 .PHONY: run test quick lint voice docs bench reproduce clean help
 
-run: $(READY)  ## the whole chain on Indian Pines, about five minutes on two cores
+run: $(READY)  ## the whole chain on Indian Pines, about two and a half minutes on two cores
 	$(BIN)/snnquant run --scene indian_pines
 
 test: $(READY)  ## all tests
