@@ -210,7 +210,7 @@ def _config(arguments: argparse.Namespace, spec: str) -> Any:
     pairs = [pair.partition("=") for pair in fields.split(",") if pair]
     given = {key: _value(value) for key, _, value in pairs}
     if table is values and "bits" in given:  # activations have those of weights unless said
-        table.pop("activation_bits", None)
+        table["activation_bits"] = min(given["bits"], 8)
     table |= given
     lines = [f"{key} = {json.dumps(value)}" for key, value in values.items()]
     if table is not values:
