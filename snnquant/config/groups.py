@@ -90,8 +90,9 @@ class ModelConfig:
     25
     """
 
-    name: Annotated[str, Parameter(name=("--model", "--architecture"))] = "cnn1x1"
-    """Network: one that `snnquant models` lists; for convert also FILE.py:CLASS."""
+    name: Annotated[str, Parameter(name=("--model", "--architecture"))] = None  # type: ignore[assignment]
+    """Network: one that `snnquant models` lists; for convert also FILE.py:CLASS. By default cnn1x1,
+    or cnn32h, the default before it, where `--widths` names four convolutions."""
     window: int = None  # type: ignore[assignment]
     """Side of the square patch around a pixel, odd, in pixels; by default the network's own."""
     components: int = None  # type: ignore[assignment]
@@ -112,6 +113,9 @@ class ModelConfig:
 
     def __post_init__(self) -> None:
         # The network's own values are filled in at once: a stored option always says all.
+        if self.name is None:
+            four = isinstance(self.widths, tuple) and len(self.widths) == 4
+            object.__setattr__(self, "name", "cnn32h" if four else "cnn1x1")
         own = NETWORKS.get(self.name, IMPORTED) if isinstance(self.name, str) else IMPORTED
         for field, value in own._asdict().items():
             if getattr(self, field) is None:

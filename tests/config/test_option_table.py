@@ -44,6 +44,10 @@ OF_THE_SNN = {
 """Options that the 32-bit CNN does not depend on: a CNN is shared by runs that differ in them."""
 
 
+DEPENDENT = ("model", "window", "components", "pixel_bits", "activation_bits")
+"""Options whose default depends on others."""
+
+
 def test_the_32_bit_cnn_depends_on_all_other_options() -> None:
     every = {option.name for option in options_of(RunConfig)}
     assert options_before(RunConfig(), "cnn").keys() == every - OF_THE_SNN
@@ -73,7 +77,7 @@ def test_the_table_has_every_option_once_with_group_default_and_help() -> None:
         assert len(row.help.split()) >= 4, row
         assert row.type, row
         if row.key in written:
-            depends = row.key in ("window", "components", "pixel_bits", "activation_bits")
+            depends = row.key in DEPENDENT
             assert depends or row.default == written[row.key].strip('"'), row
 
 

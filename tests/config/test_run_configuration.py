@@ -287,3 +287,10 @@ def test_the_file_is_json_where_toml_and_json_agree():
     ).splitlines():
         option, value = line.split(" = ")
         assert json.loads(value) == tomllib.loads(line)[option]
+
+
+@pytest.mark.parametrize(
+    ("widths", "name"), [(None, "cnn1x1"), ((4, 8), "cnn1x1"), ((2, 2, 2, 2), "cnn32h")]
+)
+def test_the_network_is_the_default_before_where_four_widths_are_given(widths, name):
+    assert ModelConfig(widths=widths).name == name
