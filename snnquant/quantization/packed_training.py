@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
@@ -138,7 +139,7 @@ class PackedLayers(Rule):
             running.copy_(state[name])
 
 
-class _Pair:
+class _Pair(ABC):
     """Synapse and what comes right after it, whose forwards are replaced in training."""
 
     def __init__(self, name: str, synapse: Any, after: Any) -> None:
@@ -170,13 +171,13 @@ class _Pair:
         self._take(x)
         return self.finish(x)
 
+    @abstractmethod
     def run(self, x: Tensor) -> Tensor:
         """Compute the synapse."""
-        raise NotImplementedError
 
+    @abstractmethod
     def finish(self, x: Tensor) -> Tensor:
         """Compute what comes after it."""
-        raise NotImplementedError
 
 
 class _Packed(_Pair):

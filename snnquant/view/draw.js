@@ -12,15 +12,6 @@
 
   let timer = null;
 
-  async function ask(path, body) {
-    const headers = { "Content-Type": "application/json" };
-    const options = body === undefined ? {} : { method: "POST", headers, body: JSON.stringify(body) };
-    const response = await fetch(`${page}/${path}`, options);
-    const content = await response.json();
-    if (!response.ok) throw new Error(content.error);
-    return content;
-  }
-
   function link(address, text) {
     const node = document.createElement("a");
     node.href = address;
@@ -49,7 +40,7 @@
 
   async function look() {
     try {
-      show(await ask("started"));
+      show(await ask(page, "started"));
     } catch {
       find("state").textContent = "The server has ended; the run can be resumed";
     }
@@ -58,7 +49,7 @@
   async function order(path, body) {
     find("trouble").textContent = "";
     try {
-      show(await ask(path, body));
+      show(await ask(page, path, body));
     } catch (error) {
       find("trouble").textContent = error.message;
     }

@@ -1,4 +1,15 @@
 "use strict";
+
+// Also for the scripts after this one. With a body it is a POST.
+async function ask(page, path, body) {
+  const headers = { "Content-Type": "application/json" };
+  const options = body === undefined ? {} : { method: "POST", headers, body: JSON.stringify(body) };
+  const response = await fetch(`${page}/${path}`, options);
+  const content = await response.json();
+  if (!response.ok) throw new Error(content.error);
+  return content;
+}
+
 (() => {
   const cube = document.getElementById("cube");
   if (!cube) return;
@@ -11,13 +22,6 @@
   const frame = find("frame");
   const overlay = find("overlay");
   const fields = { bands: find("bands"), pixel: find("pixel"), rectangle: find("rectangle") };
-
-  async function answer(path, options) {
-    const response = await fetch(`${page}/${path}`, options);
-    const content = await response.json();
-    if (!response.ok) throw new Error(content.error);
-    return content;
-  }
 
   function guarded(work) {
     return async () => {
@@ -39,7 +43,7 @@
 
   const showSpectrum = guarded(async () => {
     const query = new URLSearchParams(new FormData(fields.pixel));
-    const found = await answer(`spectrum/${run}?${query}`);
+    const found = await ask(page, `spectrum/${run}?${query}`);
     const values = found.values;
     const across = found.wavelengths_nm || values.map((_, band) => band);
     const [low, high] = [Math.min(...values), Math.max(...values)];
@@ -62,9 +66,7 @@
   const classify = guarded(async () => {
     const given = Object.fromEntries(new FormData(fields.rectangle));
     find("message").textContent = "Classifying…";
-    const body = JSON.stringify(given);
-    const headers = { "Content-Type": "application/json" };
-    const found = await answer(`classes/${run}`, { method: "POST", headers, body });
+    const found = await ask(page, `classes/${run}`, given);
     const context = overlay.getContext("2d");
     context.clearRect(0, 0, width, height);
     const counts = new Map();

@@ -195,18 +195,10 @@ def _dots_of_four(
                 x = spread(pairs, d + v)
                 d0, d1, d2, d3 = dot(d0, x, w0), dot(d1, x, w1), dot(d2, x, w2), dot(d3, x, w3)
                 k += length
-    _store_four(sums, n, a0, a1, a2, a3)
-    _store_four(sums, n + length, b0, b1, b2, b3)
-    _store_four(sums, n + 2 * length, c0, c1, c2, c3)
-    _store_four(sums, n + 3 * length, d0, d1, d2, d3)
-
-
-@part
-def _store_four(sums: Words, at: int, a: Any, b: Any, c: Any, d: Any) -> None:
-    store(sums, at, a)
-    store(sums, at + LANES, b)
-    store(sums, at + 2 * LANES, c)
-    store(sums, at + 3 * LANES, d)
+    _store_apart(sums, n, LANES, a0, a1, a2, a3)
+    _store_apart(sums, n + length, LANES, b0, b1, b2, b3)
+    _store_apart(sums, n + 2 * length, LANES, c0, c1, c2, c3)
+    _store_apart(sums, n + 3 * length, LANES, d0, d1, d2, d3)
 
 
 @part
