@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from pim_sim.cost_model import calibrated
+from pim_sim.cost_model.loading_and_leakage import leakage
 from pim_sim.cost_model.macro_price import area_mm2
 from pim_sim.hardware import Chip
 from pim_sim.technology import GATES, cost, sram_cell_um2
@@ -46,6 +47,11 @@ def leaking_cells(chip: Chip) -> float:
     if chip.macro is not None and chip.macro.array.kind.volatile:
         cells = cells + chip.macro.array.cells * chip.macro.copies
     return float(np.asarray(cells))
+
+
+def leakage_pj_per_ns(chip: Chip) -> float:
+    """Return the energy that a chip leaks in a nanosecond."""
+    return leakage(leaking_cells(chip), chip.supply_v, 1.0).energy_pj
 
 
 def _buffer_bits(chip: Chip) -> Any:

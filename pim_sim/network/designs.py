@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from pim_sim.cost_model import Cost
 from pim_sim.errors import InputError
 from pim_sim.hardware import Chip, with_fields
-from pim_sim.network.area import chip_area_mm2
+from pim_sim.network.area import chip_area_mm2, leakage_pj_per_ns
 from pim_sim.network.demand import Demand
 from pim_sim.network.layer_price import LayerPrice, Loading, Objective, digital_costs, score_of
 from pim_sim.network.mappings import Counts
@@ -130,16 +130,18 @@ def _many(
     for name, values in prices.items():
         many = _with_array(many, name.split("."), values)
 
+    used = chip if in_memory else replace(chip, macro=None)
+    leaks = leakage_pj_per_ns(used)
+
     def digital(demand: Demand, loading: Loading) -> LayerPrice:
         table = frontier(np.concatenate([found.table for found in candidates(demand, chip)]))
         rows = Counts(*(column[:, None] for column in table.T))
         costs = digital_costs(demand, rows, many, loading)
-        best = np.argmin(np.atleast_2d(score_of(costs, objective)), axis=0)
+        best = np.argmin(np.atleast_2d(score_of(costs, objective, leaks)), axis=0)
         return LayerPrice(demand.layer.name, "digital", "", _taken(costs, best, len(table)))
 
     found = layer_prices(workload, many, in_memory, 1, digital)
     every = [cost for layer in found for cost in layer.costs.values()]
-    used = chip if in_memory else replace(chip, macro=None)
     energy = sum(cost.energy_pj for cost in every)
     return energy, sum(cost.delay_ns for cost in every), chip_area_mm2(used)
 

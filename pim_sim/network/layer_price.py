@@ -61,12 +61,16 @@ def price_digital(
     loading: Loading,
     objective: Objective = "energy",
     schedule: Schedule = "best",
+    leakage_pj_per_ns: float = 0.0,
 ) -> LayerPrice:
-    """Price a layer with the best mapping of a schedule on the digital cores of a chip."""
+    """Price a layer with the best mapping of a schedule on the digital cores of a chip.
+
+    The chip's leakage is not in the price, but a mapping is chosen with what leaks meanwhile.
+    """
     best: tuple[float, LayerPrice] | None = None
     for found in candidates(demand, chip, schedule):
         counts = Counts(*found.table.T)
-        score = score_of(digital_costs(demand, counts, chip, loading), objective)
+        score = score_of(digital_costs(demand, counts, chip, loading), objective, leakage_pj_per_ns)
         index = int(np.argmin(score))
         if best is None or score[index] < best[0]:
             costs = digital_costs(demand, Counts(*found.table[index]), chip, loading)
@@ -257,11 +261,11 @@ def _write_pj(buffer: Buffer) -> Any:
     return buffer.write_energy_pj / buffer.word_bits
 
 
-def score_of(costs: Mapping[str, Cost], objective: Objective) -> Any:
+def score_of(costs: Mapping[str, Cost], objective: Objective, leakage_pj_per_ns: float) -> Any:
     """Return the value to minimise; the other quantity decides between equals."""
-    energy = sum(cost.energy_pj for cost in costs.values())
     delay = sum(cost.delay_ns for cost in costs.values())
+    leaking = (leakage_pj_per_ns + 1e-9) * delay
+    energy = sum(cost.energy_pj for cost in costs.values()) + leaking
     if objective == "edp":
         return energy * delay
-    first, second = (energy, delay) if objective == "energy" else (delay, energy)
-    return first + 1e-9 * second
+    return energy if objective == "energy" else delay + 1e-9 * energy

@@ -12,7 +12,7 @@ from pim_sim.cost_model.costs import ADD_ENERGY, LOGIC_ENERGY, MEMORY_ENERGY, ME
 from pim_sim.cost_model.loading_and_leakage import leakage
 from pim_sim.errors import InputError
 from pim_sim.hardware import Chip
-from pim_sim.network.area import chip_area_mm2, leaking_cells
+from pim_sim.network.area import chip_area_mm2, leakage_pj_per_ns, leaking_cells
 from pim_sim.network.demand import Demand, demands
 from pim_sim.network.layer_price import (
     LayerPrice,
@@ -156,12 +156,13 @@ def price_network(
     'in memory'
     """
     check_schedule(schedule, chip)
+    used = chip if in_memory else unchecked(chip, macro=None)
+    leaks = leakage_pj_per_ns(used)
 
     def digital(demand: Demand, loading: Loading) -> LayerPrice:
-        return price_digital(demand, chip, loading, objective, schedule)
+        return price_digital(demand, chip, loading, objective, schedule, leaks)
 
     layers = layer_prices(workload, chip, in_memory, pixels, digital)
-    used = chip if in_memory else unchecked(chip, macro=None)
     return NetworkPrice(workload.name, chip.name, tuple(map(_plain, layers)), chip_area_mm2(used))
 
 

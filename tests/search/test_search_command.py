@@ -44,7 +44,7 @@ LONGER = (
         "8",
         "8",
     ),
-    *("--cnn-epochs", "1", "--snn-epochs", "6", "--calibration", "maximum"),
+    *("--cnn-epochs", "1", "--snn-epochs", "20", "--calibration", "maximum"),
     *("--over", "time-steps=2,3", "--rungs", "1"),
 )
 
