@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import platform
+import subprocess
+import sys
 from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,7 +22,7 @@ from snnquant.config import QuantizationConfig
 from snnquant.errors import InputError
 from snnquant.inference import Cube, classify_scene
 from snnquant.inference.integer import vectors
-from snnquant.inference.integer.encoding import Coder, encode
+from snnquant.inference.integer.encoding import Coder, encode_whole
 from snnquant.inference.integer.integer_engine import IntegerNetwork
 from snnquant.quantization import quantize
 from snnquant.sampling import Normalisation, PixelGrid
@@ -37,21 +42,32 @@ def network_of(
     reset: str,
     bits: int,
     time_steps: int,
+    layers_of_neurons: int = 2,
 ) -> SpikingNetwork:
-    """Build two layers of neurons, the kernels of which have `sides`, and a mean over the rest."""
+    """Build layers of neurons, the first two kernels of which have `sides`, and a mean of the rest.
+
+    A network of one layer has the first side only.
+    """
     torch.manual_seed(seed)
 
     def lif() -> LIF:
         leak, threshold = torch.rand(2).tolist()
         return LIF(round(leak, 1), 0.1 + threshold / 4, reset=reset, initial=0.5)
 
+    if layers_of_neurons == 1:
+        sides, hidden = (sides[0], 1), filters
     rest = window - sum(sides) + 2
     layers = {
         "conv1": nn.Conv3d(1, filters, (bands, sides[0], sides[0])),
         "lif1": lif(),
         "fold": nn.Flatten(1, 2),
-        "conv2": nn.Conv2d(filters, hidden, sides[1]),
-        "lif2": lif(),
+    }
+    if layers_of_neurons > 1:
+        layers |= {"conv2": nn.Conv2d(filters, hidden, sides[1]), "lif2": lif()}
+    if layers_of_neurons > 2:
+        layers |= {"conv3": nn.Conv2d(hidden, 20, 1), "lif3": lif()}
+        hidden = 20
+    layers |= {
         "mean": nn.AvgPool2d(rest),
         "flatten": nn.Flatten(),
         "classifier": nn.Linear(hidden, CLASSES),
@@ -72,14 +88,14 @@ networks = st.builds(
     reset=RESETS,
     bits=st.sampled_from([3, 6, 8]),
     time_steps=st.integers(1, 5),
+    layers_of_neurons=st.integers(1, 3),
 )
 
 
 def window_of(network: SpikingNetwork) -> int:
     layers = network.layers
-    return int(
-        layers.conv1.kernel_size[1] + layers.conv2.kernel_size[0] + layers.mean.kernel_size - 2
-    )
+    second = layers.conv2.kernel_size[0] if "conv2" in dict(layers.named_children()) else 1
+    return int(layers.conv1.kernel_size[1] + second + layers.mean.kernel_size - 2)
 
 
 def engine_of(network: SpikingNetwork, grid: PixelGrid | None = None) -> IntegerNetwork:
@@ -92,11 +108,18 @@ def engine_of(network: SpikingNetwork, grid: PixelGrid | None = None) -> Integer
 
 
 @settings(deadline=None, max_examples=40)
-@given(networks, st.integers(1, 3), st.integers(0, 6), st.integers(0, 3))
-def test_every_bit_is_that_of_the_same_numbers_in_float64(reference, network, samples, down, right):
+@given(
+    networks, st.integers(1, 3), st.integers(0, 6), st.integers(0, 3), st.sampled_from([0, 4, 8])
+)
+def test_every_bit_is_that_of_the_same_numbers_in_float64(
+    reference, network, samples, down, right, pixel_bits
+):
     bands, window = network.layers.conv1.kernel_size[0], window_of(network)
-    engine = engine_of(network)
+    grid = PixelGrid(pixel_bits, 2.0**-5, True) if pixel_bits else None
+    engine = engine_of(network, grid)
     x = torch.randn(samples, 1, bands, window + down, window + right)
+    if grid is not None:  # first products of bytes
+        x = (3 * x / grid.step).round().clamp(grid.low, grid.high) * grid.step
     expected_spikes, expected_logits = reference(engine.fixed_point, x)
     for layer, expected in enumerate(expected_spikes):
         np.testing.assert_array_equal(engine.spikes(x, layer), expected)
@@ -153,14 +176,15 @@ def test_codes_of_raw_values_are_those_of_two_divisions_in_float32(seed, grid, b
     normalisation = statistics_of(bands, grid, rng)
     step = np.float32(2.0**-11 if grid is None else grid.step)
     limit = 32639 if grid is None else max(-grid.low, grid.high)
-    coder = Coder.of_values(normalisation, 1 / float(step), limit)
+    in_bytes = limit <= 128
+    coder = Coder.of_values(normalisation, 1 / float(step), limit, in_bytes=in_bytes)
     assert coder is not None
     # Halves of codes, where a product and two divisions may round to different sides.
     halves = rng.integers(-600, 600, (1, 20, 30, bands)) / 2 * step
     values = (halves * normalisation.std + normalisation.mean).astype(np.float32)
-    words = np.zeros((600, -(-bands // 16) * 8), np.int32)
-    encode(values, 0, 20, coder, 0, np.empty(0, int), words)
-    found = words.view(np.int16)[:, :bands].reshape(values.shape)
+    codes = np.zeros((600, -(-bands // 16) * 16), np.uint8 if in_bytes else np.int16)
+    encode_whole(values, 0, 20, coder, codes)
+    found = codes[:, :bands].astype(int).reshape(values.shape) - coder.zero
     scores = (values - normalisation.mean) / normalisation.std
     expected = np.rint(scores / step).clip(coder.low, coder.high)
     np.testing.assert_array_equal(found, expected)
@@ -192,6 +216,35 @@ def test_a_map_of_raw_pixels_is_that_of_normalised_ones(margins):
     classify_scene(raw.classes, cube, None, 5, maps[1])
     assert len(np.unique(maps[0])) > 2
     np.testing.assert_array_equal(maps[1], maps[0])
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="the processor's name is of x86-64")
+def test_processors_without_products_of_bytes_have_the_same_logits(tmp_path):
+    program = """
+import hashlib, sys, numpy as np, torch
+sys.path.insert(0, sys.argv[1])
+from test_networks_of_pixels import IntegerNetwork, PixelGrid, network_of
+for sides in ((1, 1), (3, 1)):
+    network = network_of(1, 30, 20, 40, sides, 5, "delayed", 6, 3)
+    codes = np.random.default_rng(0).integers(-128, 128, (2, 1, 30, 7, 7))
+    engine = IntegerNetwork(network, 30, 5, grid=PixelGrid(8, 2.0**-5, True))
+    x = torch.from_numpy((codes * 2.0**-5).astype(np.float32))
+    print(hashlib.sha256(engine.logits(x).tobytes()).hexdigest())
+"""
+    plain = {"NUMBA_CPU_NAME": "x86-64", "NUMBA_CPU_FEATURES": "", "NUMBA_CACHE_DIR": str(tmp_path)}
+    outputs = [
+        subprocess.run(
+            [sys.executable, "-c", program, str(Path(__file__).parent)],
+            env=os.environ | settings_of_numba,
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for settings_of_numba in ({}, plain)
+    ]
+    assert outputs[0] == outputs[1]
+    assert len(set(outputs[0].split())) == 2
 
 
 def test_a_loop_is_compiled_again_where_another_source_changed(tmp_path, monkeypatch):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,18 +12,22 @@ from snnquant.inference.integer.vectors import (
     any_apart,
     clipped,
     compiled,
+    fill,
     load_floats,
     nearest,
     pair,
     part,
     spread_float,
-    store_halves,
+    store_narrow,
 )
 from snnquant.sampling import Normalisation
 
 Floats = NDArray[np.float32]
 Longs = NDArray[np.int64]
 Words = NDArray[np.int32]
+
+BYTE = 128
+"""Codes of -128..127 fit into bytes."""
 
 
 class Coder(NamedTuple):
@@ -42,16 +46,22 @@ class Coder(NamedTuple):
     divides: bool
     doubt: np.float32
     """Distance from a code past which the two may round to different ones."""
+    zero: int
+    """Number that stands for code 0: 128 where codes are bytes, which have no sign."""
 
     @classmethod
-    def of_codes(cls, bands: int, per_unit: float, limit: int) -> Coder:
+    def of_codes(cls, bands: int, per_unit: float, limit: int, *, in_bytes: bool) -> Coder:
         """Return the coder of normalised values: so many codes per unit."""
         zeros, ones = np.zeros(bands, np.float32), np.ones(bands, np.float32)
-        one, low, high = np.float32(1), np.float32(-limit), np.float32(limit)
-        return cls(zeros, ones, ones * np.float32(per_unit), one, low, high, False, one)
+        high = min(limit, BYTE - 1) if in_bytes else limit
+        one, bounds = np.float32(1), (np.float32(-limit), np.float32(high))
+        zero = BYTE * in_bytes
+        return cls(zeros, ones, ones * np.float32(per_unit), one, *bounds, False, one, zero)
 
     @classmethod
-    def of_values(cls, normalisation: Normalisation, per_unit: float, limit: int) -> Coder | None:
+    def of_values(
+        cls, normalisation: Normalisation, per_unit: float, limit: int, *, in_bytes: bool
+    ) -> Coder | None:
         """Return the coder of raw values, whose codes are those of the normalised values.
 
         None where a normalisation is more than a line per band.
@@ -65,15 +75,20 @@ class Coder(NamedTuple):
         # Both forms are within four roundings of the exact value, of 2^-24 of it each.
         doubt = np.float32(0.5 - max(-low, high) * 2.0**-20)
         bounds = np.float32(low), np.float32(high)
-        return cls(normalisation.mean, std, factor, step, *bounds, True, doubt)
+        zero = BYTE * in_bytes
+        return cls(normalisation.mean, std, factor, step, *bounds, True, doubt, zero)
 
 
 @part
-def encode_pixel(values: Floats, at: int, coder: Coder, codes: NDArray[np.int16], to: int) -> None:
-    """Write the codes of the pixel at value `at` from codes[to] on, in whole vectors."""
+def encode_pixel(values: Floats, at: int, coder: Coder, codes: NDArray[Any], to: int) -> None:
+    """Write the codes of the pixel at value `at` from codes[to] on, in whole vectors.
+
+    `codes` are int16, or uint8 where `coder.zero` is 128.
+    """
     bands = len(coder.mean)
     low, high = spread_float(coder.low), spread_float(coder.high)
     doubt, step = spread_float(coder.doubt), spread_float(coder.step)
+    zero = fill(coder.zero)
     for b in range(0, bands, LANES):
         count = bands - b
         x = load_floats(values, at + b, count) - load_floats(coder.mean, b, count)
@@ -81,7 +96,7 @@ def encode_pixel(values: Floats, at: int, coder: Coder, codes: NDArray[np.int16]
         code = nearest(y)
         if coder.divides and any_apart(y, code, doubt):
             code = nearest(x / load_floats(coder.std, b, count) / step)
-        store_halves(codes, to + b, clipped(code, low, high))
+        store_narrow(codes, to + b, clipped(code, low, high) + zero)
 
 
 @compiled
@@ -97,7 +112,7 @@ def encode(
     """Fill `pairs` [P, V] with the codes of `count` rows of values [N, h, w, B] from a row on.
 
     Rows of one sample follow those of the one before. Word v of a pixel holds the codes of band
-    starts[v] - padding and the next, 0 outside; without `starts` those of bands 2v and 2v + 1.
+    starts[v] - padding and the next, 0 outside.
     """
     _, height, width, bands = values.shape
     sample, down, right = values.strides[0] // 4, values.strides[1] // 4, values.strides[2] // 4
@@ -105,16 +120,26 @@ def encode(
     for v in range(len(starts)):
         longest = max(longest, starts[v] + 2)
     codes = np.zeros(longest, np.int16)
-    halves = pairs.view(np.int16)
     p = 0
     for row in range(first, first + count):
         at = row // height * sample + row % height * down
         for _ in range(width):
-            if len(starts):
-                encode_pixel(values, at, coder, codes, padding)
-                for v in range(len(starts)):
-                    pairs[p, v] = pair(codes, starts[v])
-            else:
-                encode_pixel(values, at, coder, halves, p * halves.shape[1])
+            encode_pixel(values, at, coder, codes, padding)
+            for v in range(len(starts)):
+                pairs[p, v] = pair(codes, starts[v])
             p += 1
+            at += right
+
+
+@compiled
+def encode_whole(values: Floats, first: int, count: int, coder: Coder, codes: NDArray[Any]) -> None:
+    """Fill `codes` [P, V], int16 or uint8, with those of `count` rows of values from a row on."""
+    _, height, width, _ = values.shape
+    sample, down, right = values.strides[0] // 4, values.strides[1] // 4, values.strides[2] // 4
+    flat, to = codes.ravel(), 0
+    for row in range(first, first + count):
+        at = row // height * sample + row % height * down
+        for _ in range(width):
+            encode_pixel(values, at, coder, flat, to)
+            to += codes.shape[1]
             at += right

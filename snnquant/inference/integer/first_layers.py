@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from snnquant.inference.integer.kernels import (
     Longs,
@@ -18,6 +19,7 @@ from snnquant.inference.integer.vectors import (
     LANES,
     compiled,
     dot,
+    dot_like,
     fill,
     load,
     part,
@@ -44,12 +46,13 @@ class FirstLayerTable(NamedTuple):
 
 
 class AcrossTable(NamedTuple):
-    """The filters of a first layer that span all bands: weights [h, w, taps, L] by pairs of bands.
+    """Filters that span all values of a place: weights [h, w, taps, L], by words of these values.
 
-    A place has L sums, one per filter, in whole vectors.
+    A word is two int16, or as uint32 four bytes. A place has L sums, one per filter, in whole
+    vectors.
     """
 
-    weights: Words
+    weights: NDArray[Any]
     taps: int
     rows: int
     columns: int
@@ -81,7 +84,7 @@ def first_layer(
                 for group in range(len(table.weights)):
                     for d in range((depth - 1) // LANES * LANES, -1, -LANES):
                         _dots(pairs, corner, width, d, table, group, depth, sums)
-                fire(sums, 0, neurons, codes, neurons.start, 0, False, lists, ends)
+                fire(sums, 0, neurons, codes, neurons.cells, 0, False, lists, ends)
                 note(lists, ends, out, place)
                 place += 1
 
@@ -123,7 +126,7 @@ def _dots(
 
 @compiled
 def first_layer_across(
-    pairs: Words,
+    words: NDArray[Any],
     shape: tuple[int, int, int],
     table: AcrossTable,
     neurons: NeuronTable,
@@ -132,7 +135,7 @@ def first_layer_across(
 ) -> None:
     """Run all steps of the K neurons at all places of filters that span all bands.
 
-    `pairs` [N H W, V] are those of `encode` without starts; `out` is filled.
+    `words` [N H W, V] are those of `encode_whole`; `out` is filled.
     """
     samples, height, width = shape
     down, right = height - table.rows + 1, width - table.columns + 1
@@ -145,86 +148,118 @@ def first_layer_across(
         for p in range(BESIDE):
             sample, place = divmod(min(start + p, places - 1), down * right)
             y, x = divmod(place, right)
-            corners[p] = (sample * height + y) * width + x
-        dots_across(pairs, corners, width, table, sums, length)
+            corners[p] = ((sample * height + y) * width + x) * words.shape[1]
+        dots_across(
+            words,
+            corners,
+            (table.rows, width * words.shape[1]),
+            (table.columns, words.shape[1]),
+            table.taps,
+            table.weights,
+            0,
+            length,
+            sums,
+            0,
+        )
         for p in range(min(BESIDE, places - start)):
             own = sums[p * length : (p + 1) * length]
-            fire(own, 0, neurons, codes, neurons.start, 0, False, lists, ends)
+            fire(own, 0, neurons, codes, neurons.cells, 0, False, lists, ends)
             note(lists, ends, out, start + p)
 
 
 @part
 def dots_across(
-    pairs: Words, corners: Longs, width: int, table: AcrossTable, sums: Words, length: int
+    words: NDArray[Any],
+    corners: Longs,
+    down: tuple[int, int],
+    right: tuple[int, int],
+    taps: int,
+    weights: NDArray[Any],
+    k: int,
+    length: int,
+    sums: Words,
+    to: int,
 ) -> None:
-    """Compute the sums [4, L] of the windows at four corners."""
+    """Compute the sums [4, L] of the windows at four corners, from sums[to] on.
+
+    A corner is the place of a window's first word. `down` and `right` are its places in either
+    direction and the words from one to the next; each has `taps` words. Weights start at k.
+    """
     whole = length - length % (4 * LANES)
     for n in range(0, whole, 4 * LANES):
-        _dots_of_four(pairs, corners, width, table, n, sums, length)
+        _dots_of_four(words, corners, down, right, taps, weights, k + n, length, sums, to + n)
     for n in range(whole, length, LANES):
-        _dots_of_one(pairs, corners, width, table, n, sums, length)
+        _dots_of_one(words, corners, down, right, taps, weights, k + n, length, sums, to + n)
 
 
 @part
 def _dots_of_four(
-    pairs: Words,
+    words: NDArray[Any],
     corners: Longs,
-    width: int,
-    table: AcrossTable,
-    n: int,
-    sums: Words,
+    down: tuple[int, int],
+    right: tuple[int, int],
+    taps: int,
+    weights: NDArray[Any],
+    k: int,
     length: int,
+    sums: Words,
+    to: int,
 ) -> None:
-    """Compute sums n..n+63 of the windows at four corners."""
+    """Compute 64 sums of the windows at four corners."""
     a0 = a1 = a2 = a3 = b0 = b1 = b2 = b3 = fill(0)
     c0 = c1 = c2 = c3 = d0 = d1 = d2 = d3 = fill(0)
-    weights, words, k = table.weights, pairs.shape[1], n
-    for i in range(table.rows):
-        for j in range(table.columns):
-            a, b = (corners[0] + i * width + j) * words, (corners[1] + i * width + j) * words
-            c, d = (corners[2] + i * width + j) * words, (corners[3] + i * width + j) * words
-            for v in range(table.taps):
+    for i in range(down[0]):
+        for j in range(right[0]):
+            at = i * down[1] + j * right[1]
+            a, b, c, d = corners[0] + at, corners[1] + at, corners[2] + at, corners[3] + at
+            for v in range(taps):
                 w0, w1 = load(weights, k), load(weights, k + LANES)
                 w2, w3 = load(weights, k + 2 * LANES), load(weights, k + 3 * LANES)
-                x = spread(pairs, a + v)
-                a0, a1, a2, a3 = dot(a0, x, w0), dot(a1, x, w1), dot(a2, x, w2), dot(a3, x, w3)
-                x = spread(pairs, b + v)
-                b0, b1, b2, b3 = dot(b0, x, w0), dot(b1, x, w1), dot(b2, x, w2), dot(b3, x, w3)
-                x = spread(pairs, c + v)
-                c0, c1, c2, c3 = dot(c0, x, w0), dot(c1, x, w1), dot(c2, x, w2), dot(c3, x, w3)
-                x = spread(pairs, d + v)
-                d0, d1, d2, d3 = dot(d0, x, w0), dot(d1, x, w1), dot(d2, x, w2), dot(d3, x, w3)
+                x = spread(words, a + v)
+                a0, a1 = dot_like(words, a0, x, w0), dot_like(words, a1, x, w1)
+                a2, a3 = dot_like(words, a2, x, w2), dot_like(words, a3, x, w3)
+                x = spread(words, b + v)
+                b0, b1 = dot_like(words, b0, x, w0), dot_like(words, b1, x, w1)
+                b2, b3 = dot_like(words, b2, x, w2), dot_like(words, b3, x, w3)
+                x = spread(words, c + v)
+                c0, c1 = dot_like(words, c0, x, w0), dot_like(words, c1, x, w1)
+                c2, c3 = dot_like(words, c2, x, w2), dot_like(words, c3, x, w3)
+                x = spread(words, d + v)
+                d0, d1 = dot_like(words, d0, x, w0), dot_like(words, d1, x, w1)
+                d2, d3 = dot_like(words, d2, x, w2), dot_like(words, d3, x, w3)
                 k += length
-    _store_apart(sums, n, LANES, a0, a1, a2, a3)
-    _store_apart(sums, n + length, LANES, b0, b1, b2, b3)
-    _store_apart(sums, n + 2 * length, LANES, c0, c1, c2, c3)
-    _store_apart(sums, n + 3 * length, LANES, d0, d1, d2, d3)
+    _store_apart(sums, to, LANES, a0, a1, a2, a3)
+    _store_apart(sums, to + length, LANES, b0, b1, b2, b3)
+    _store_apart(sums, to + 2 * length, LANES, c0, c1, c2, c3)
+    _store_apart(sums, to + 3 * length, LANES, d0, d1, d2, d3)
 
 
 @part
 def _dots_of_one(
-    pairs: Words,
+    words: NDArray[Any],
     corners: Longs,
-    width: int,
-    table: AcrossTable,
-    n: int,
-    sums: Words,
+    down: tuple[int, int],
+    right: tuple[int, int],
+    taps: int,
+    weights: NDArray[Any],
+    k: int,
     length: int,
+    sums: Words,
+    to: int,
 ) -> None:
-    """Compute sums n..n+15 of the windows at four corners."""
+    """Compute 16 sums of the windows at four corners."""
     s0 = s1 = s2 = s3 = fill(0)
-    words, k = pairs.shape[1], n
-    for i in range(table.rows):
-        for j in range(table.columns):
-            at = i * width + j
-            for v in range(table.taps):
-                w = load(table.weights, k)
-                s0 = dot(s0, spread(pairs, (corners[0] + at) * words + v), w)
-                s1 = dot(s1, spread(pairs, (corners[1] + at) * words + v), w)
-                s2 = dot(s2, spread(pairs, (corners[2] + at) * words + v), w)
-                s3 = dot(s3, spread(pairs, (corners[3] + at) * words + v), w)
+    for i in range(down[0]):
+        for j in range(right[0]):
+            at = i * down[1] + j * right[1]
+            for v in range(at, at + taps):
+                w = load(weights, k)
+                s0 = dot_like(words, s0, spread(words, corners[0] + v), w)
+                s1 = dot_like(words, s1, spread(words, corners[1] + v), w)
+                s2 = dot_like(words, s2, spread(words, corners[2] + v), w)
+                s3 = dot_like(words, s3, spread(words, corners[3] + v), w)
                 k += length
-    _store_apart(sums, n, length, s0, s1, s2, s3)
+    _store_apart(sums, to, length, s0, s1, s2, s3)
 
 
 @part

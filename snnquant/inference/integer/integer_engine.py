@@ -12,15 +12,16 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from snnquant.inference.integer.encoding import Coder, encode
+from snnquant.inference.integer.encoding import BYTE, Coder, encode, encode_whole
 from snnquant.inference.integer.first_layers import (
+    BESIDE,
     AcrossTable,
     FirstLayerTable,
     first_layer,
@@ -41,13 +42,14 @@ from snnquant.inference.integer.kernels import (
     spiking_layer,
     window_sums,
 )
-from snnquant.inference.integer.pixelwise import run_points
+from snnquant.inference.integer.pixelwise import PointLayers, run_points
 from snnquant.inference.integer.tables import (
     Layout,
     across_table,
     averages,
     first_layer_table,
     weight_rows,
+    with_zero_at,
 )
 from snnquant.inference.integer.vectors import LANES
 from snnquant.sampling import Normalisation, PixelGrid
@@ -132,16 +134,22 @@ class IntegerNetwork(TileForm):
         self.margins = margins
         first, *others = fixed.synapses
         self._padding = first.padding
-        self._coder = Coder.of_codes(bands, fixed.input_scale, fixed.input_limit)
+        across = first.depth == 1 and not first.padding
+        self._in_bytes = across and grid is not None and fixed.input_limit <= BYTE
+        self._coder = Coder.of_codes(
+            bands, fixed.input_scale, fixed.input_limit, in_bytes=self._in_bytes
+        )
         self._layouts = [Layout.by_channel(first), *map(Layout.by_depth, others[:-1])]
         self._first: FirstLayerTable | AcrossTable
-        if first.depth == 1 and not first.padding:
-            self._first, self._starts = across_table(first, self._layouts[0]), np.empty(0, int)
-            self._words = -(-bands // LANES) * LANES // 2
+        self._starts = np.empty(0, int)
+        if across:
+            slots = np.arange(bands)[:, None]
+            self._first = across_table(first, slots, self._layouts[0], in_bytes=self._in_bytes)
         else:
             self._first, self._starts = first_layer_table(first)
-            self._words = len(self._starts)
         layers = list(zip(self._layouts, fixed.neurons, strict=True))
+        if self._in_bytes:
+            layers[0] = self._layouts[0], with_zero_at(BYTE, fixed.neurons[0], first)
         self._neurons = [layout.neurons(neurons) for layout, neurons in layers]
         self._window = others[-1].codes.shape[2:4]
         if averages(others[-1]):  # the sums of a window are added up, not the rows of its spikes
@@ -154,7 +162,13 @@ class IntegerNetwork(TileForm):
         self._rows, self._codes = [rows for rows, _ in tables], [codes for _, codes in tables]
         kernels = [self._first, *self._rows]
         pointwise = all(kernel.rows * kernel.columns == 1 for kernel in kernels)
-        self._points = pointwise and isinstance(self._first, AcrossTable) and len(kernels) == 3
+        pointwise &= all(synapse.depth == 1 and not synapse.padding for synapse in others)
+        self._points: PointLayers | None = None
+        if across and pointwise and fixed.time_steps < 2 * BYTE:
+            outputs = [*self._layouts[1:], Layout.by_depth(others[-1])]
+            parts = zip(others, self._layouts, outputs, strict=True)
+            later = [across_table(s, i.slots, o, in_bytes=True) for s, i, o in parts]
+            self._points = PointLayers.of(self._neurons, later)
         # After the last layer with a window in space a pixel is independent and can stop early.
         around = [i for i, rows in enumerate(self._rows, 1) if rows.rows * rows.columns > 1]
         self._independent = max([1, *around])
@@ -165,7 +179,9 @@ class IntegerNetwork(TileForm):
         None where the normalisation, which is that of its input, is more than a line per band.
         """
         fixed = self.fixed_point
-        coder = Coder.of_values(normalisation, fixed.input_scale, fixed.input_limit)
+        coder = Coder.of_values(
+            normalisation, fixed.input_scale, fixed.input_limit, in_bytes=self._in_bytes
+        )
         if coder is None:
             return None
         own = copy.copy(self)
@@ -233,7 +249,7 @@ class IntegerNetwork(TileForm):
             samples, height, at_once = samples * height, 1, ROWS_OF_PIXELS
         together = min(samples, max(1, at_once // (height * width)))
         size = (together, height, width)
-        pairs = np.empty((math.prod(size), self._words), np.int32)
+        pixels, words = self._room_of_pixels(math.prod(size))
         all_codes = [*self._codes[: layers - 1], codes]
         room: list[SpikeLists] = []
         for numbers, kernel in zip(all_codes, kernels, strict=False):
@@ -242,24 +258,36 @@ class IntegerNetwork(TileForm):
         for start in range(0, samples, together):
             count = min(together, samples - start)
             rows = start * height, count * height
-            encode(values, *rows, self._coder, self._padding, self._starts, pairs)
+            if isinstance(self._first, AcrossTable):
+                encode_whole(values, *rows, self._coder, pixels)
+            else:
+                encode(values, *rows, self._coder, self._padding, self._starts, words)
             outs = [out._replace(shape=(count, *out.shape[1:])) for out in room]
-            self._first_layer(pairs, (count, height, width), all_codes[0], outs[0])
+            self._first_layer(words, (count, height, width), all_codes[0], outs[0])
             for i, out in enumerate(outs[1:], 1):
                 positions = np.arange(math.prod(out.shape))
                 anew = np.empty((0, len(all_codes[i])), np.int32)
                 self._layer(i, outs[i - 1], positions, 0, all_codes[i], anew, out)
             yield outs[-1]
 
+    def _room_of_pixels(self, count: int) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Return room for the codes of pixels, [P, B] and as words [P, V]: the same memory."""
+        if not isinstance(self._first, AcrossTable):
+            words = np.empty((count, len(self._starts)), np.int32)
+            return words, words
+        bands = -(-len(self._coder.mean) // LANES) * LANES
+        codes = np.zeros((count, bands), np.uint8 if self._in_bytes else np.int16)
+        return codes, codes.view(self._first.weights.dtype)
+
     def _first_layer(
-        self, pairs: Integers, size: tuple[int, int, int], codes: Integers, out: SpikeLists
+        self, words: NDArray[Any], size: tuple[int, int, int], codes: Integers, out: SpikeLists
     ) -> None:
         neurons = self._neurons[0]
         if isinstance(self._first, AcrossTable):
-            first_layer_across(pairs, size, self._first, neurons, codes, out)
+            first_layer_across(words, size, self._first, neurons, codes, out)
         else:
             depth = self.fixed_point.synapses[0].depth
-            first_layer(pairs, size, self._first, neurons, codes, depth, out)
+            first_layer(words, size, self._first, neurons, codes, depth, out)
 
     def _layer(
         self,
@@ -281,8 +309,8 @@ class IntegerNetwork(TileForm):
 
     def _sums(self, x: Tensor, first: int, count: int) -> Integers:
         """Return whole sums of the classes [P, K] of tiles over `count` steps from `first` on."""
-        if self._points and count == self.fixed_point.time_steps:
-            sums = self._sums_at_points(x)
+        if self._points is not None and count == self.fixed_point.time_steps:
+            sums = self._sums_at_points(x, self._points)
         else:
             parts = []
             for spikes in self._spikes(x, len(self._neurons), self._codes[-1]):
@@ -298,17 +326,26 @@ class IntegerNetwork(TileForm):
         window_sums(across, rows, columns, whole)
         return whole.reshape(samples * height * width, -1)
 
-    def _sums_at_points(self, x: Tensor) -> Integers:
-        """Return whole sums of the classes [P, K] of all steps, each pixel's in one go."""
-        values = _pixels(x)
-        samples, height, width, _ = values.shape
-        sums = np.empty((samples * height * width, len(self.fixed_point.multiplier)), np.int32)
+    def _sums_at_points(self, x: Tensor, layers: PointLayers) -> Integers:
+        """Return whole sums of the classes [P, K] of all steps, a few pixels' in one go."""
+        values, steps = _pixels(x), self.fixed_point.time_steps
+        places, (longest, _, _) = math.prod(values.shape[:3]), layers.sizes.max(0)
+        spikes = np.zeros(BESIDE * steps * longest, np.uint8)
+        totals = np.empty((places + -places % BESIDE, layers.sizes[-1, 2]), np.int32)
         assert isinstance(self._first, AcrossTable)
-        pairs = np.empty((width, self._words), np.int32)
-        layer, later = zip(self._neurons, self._codes, self._rows, strict=True)
-        steps = self.fixed_point.time_steps
-        run_points(values, self._coder, pairs, self._first, *layer, *later, steps, sums)
-        return sums
+        run_points(
+            values,
+            self._coder,
+            self._room_of_pixels(BESIDE),
+            self._first,
+            layers,
+            (spikes, spikes.view(np.uint32)),
+            np.empty(BESIDE * steps * layers.sizes.max(), np.int32),
+            steps,
+            totals,
+        )
+        sums: Integers = totals[:places, : len(self.fixed_point.multiplier)]
+        return np.ascontiguousarray(sums)
 
     def _shape(self, x: Tensor) -> tuple[int, int, int]:
         """Return the places [N, h', w'] of the logits of tiles."""
@@ -320,7 +357,7 @@ class IntegerNetwork(TileForm):
     def _sums_of_steps(self, spikes: SpikeLists, count: int) -> Callable[[int, Longs], Integers]:
         """Return a function of the step and of positions to sums, called step after step."""
         states = [
-            np.tile(neurons.start, (count, 1)) for neurons in self._neurons[self._independent :]
+            np.tile(neurons.cells[0], (count, 1)) for neurons in self._neurons[self._independent :]
         ]
 
         def sums(t: int, active: Longs) -> Integers:

@@ -53,13 +53,10 @@ class SpikeLists(NamedTuple):
 class NeuronTable(NamedTuple):
     """L neurons of a place, in whole vectors; entries that are no neurons have no threshold."""
 
-    shift: Words
-    bias: Words
-    threshold: Words
-    start: Words
+    cells: Words
+    """Potential before the first step, threshold, shift, bias and rounding, [5, L]."""
     leak: int
     reset: int
-    rounding: Words
     potential_bits: int
 
 
@@ -98,41 +95,63 @@ def fire(
     potentials are narrow, with I shifted right by `rounding`, of `snnquant.spiking.potentials`;
     u > V recovers the last spike, which the delayed reset subtracts.
     """
-    zero, low, bits, leak = fill(0), fill(_ONE - 1), fill(LEAK_BITS), fill(neurons.leak)
-    narrow = neurons.potential_bits < 32
-    largest = fill((1 << (neurons.potential_bits - 1)) - 1)
-    smallest = fill(-(1 << (neurons.potential_bits - 1)))
+    kind = neurons.leak, neurons.reset, neurons.potential_bits
     for t in range(len(ends)):
         ends[t] = t * lists.shape[1]
     for n in range(0, len(codes), LANES):
-        u, limit, code = load(potential, at + n), load(neurons.threshold, n), load(codes, n)
-        shift, bias = load(neurons.shift, n), load(neurons.bias, n)
-        rounding, current = load(neurons.rounding, n), (load(sums, n) << shift) + bias
-        if narrow:
-            current = current >> rounding
-        spike = u > limit
+        u, code = load(potential, at + n), load(codes, n)
+        cells = cells_of(neurons.cells, n, len(codes))
+        spike = u > cells[0]
         for t in range(len(ends)):
-            if step:
-                current = (load(sums, t * step + n) << shift) + bias
-                if narrow:
-                    current = current >> rounding
-            decayed = u
-            if neurons.leak != _ONE:  # of two halves of u below 2^30, each of which fits 16 bits
-                decayed = dot(dot(zero, u & low, leak) >> bits, u >> bits, leak)
-            u = decayed + current
-            if neurons.reset == _DELAYED:
-                u = u - where(spike, limit, zero)
-            if narrow:
-                u = where(u > largest, largest, u)
-                u = where(smallest > u, smallest, u)
-            spike = u > limit
+            u, spike = advance(u, spike, load(sums, t * step + n), cells, kind)
             ends[t] = append(lists, ends[t], code, spike)
-            if neurons.reset == _SAME_STEP:
-                u = u - where(spike, limit, zero)
-            elif neurons.reset == _ZERO:
-                u = where(spike, zero, u)
+            u = after_spike(u, spike, cells, kind)
         if keeps:
             store(potential, at + n, u)
+
+
+@part
+def cells_of(cells: Words, n: int, length: int) -> tuple[Any, Any, Any, Any]:
+    """Return thresholds, shifts, biases and roundings of neurons whose potentials stand at n."""
+    limit, shift = load(cells, n + length), load(cells, n + 2 * length)
+    return limit, shift, load(cells, n + 3 * length), load(cells, n + 4 * length)
+
+
+@part
+def advance(
+    u: Any, spike: Any, total: Any, cells: Any, kind: tuple[int, int, int]
+) -> tuple[Any, Any]:
+    """Return potentials and spikes of sixteen neurons after a step with these sums.
+
+    `kind` is their leak, reset and bits of potential.
+    """
+    zero, bits, leak = fill(0), fill(LEAK_BITS), fill(kind[0])
+    limit, shift, bias, rounding = cells
+    narrow = kind[2] < 32
+    current = (total << shift) + bias
+    if narrow:
+        current = current >> rounding
+    if kind[1] == _DELAYED:
+        current = current - where(spike, limit, zero)
+    if kind[0] == _ONE:
+        u = u + current
+    else:  # of two halves of u below 2^30, each of which fits 16 bits
+        u = dot(current, u >> bits, leak) + (dot(zero, u & fill(_ONE - 1), leak) >> bits)
+    if narrow:
+        largest, smallest = fill((1 << (kind[2] - 1)) - 1), fill(-(1 << (kind[2] - 1)))
+        u = where(u > largest, largest, u)
+        u = where(smallest > u, smallest, u)
+    return u, u > limit
+
+
+@part
+def after_spike(u: Any, spike: Any, cells: Any, kind: tuple[int, int, int]) -> Any:
+    """Return potentials after the reset of the same step, if it is one."""
+    if kind[1] == _SAME_STEP:
+        return u - where(spike, cells[0], fill(0))
+    if kind[1] == _ZERO:
+        return where(spike, fill(0), u)
+    return u
 
 
 @part
@@ -266,7 +285,7 @@ def spiking_layer(
         if len(states):
             fire(sums, weights.sums, neurons, codes, states, p * length, True, lists, ends)
         else:
-            fire(sums, weights.sums, neurons, codes, neurons.start, 0, False, lists, ends)
+            fire(sums, weights.sums, neurons, codes, neurons.cells, 0, False, lists, ends)
         note(lists, ends, out, p)
 
 
@@ -309,7 +328,7 @@ def best_classes(sums: Words, multiplier: Words, bias: Words, best: Longs) -> No
     """Fill `best` [P] with the first largest class of the logits multiplier * sums + bias."""
     for p in range(len(sums)):
         top, largest = 0, sums[p, 0] * multiplier[0] + bias[0]
-        for k in range(1, sums.shape[1]):
+        for k in range(1, len(bias)):
             logit = sums[p, k] * multiplier[k] + bias[k]
             if logit > largest:
                 top, largest = k, logit

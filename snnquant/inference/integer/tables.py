@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,16 +54,15 @@ class Layout:
             row[self.slots] = numbers
             return row
 
-        return NeuronTable(
+        cells = (
+            at_slots(neurons.start, 0),
+            at_slots(neurons.threshold, _UNREACHED),
             at_slots(neurons.shift, 0),
             at_slots(neurons.bias, 0),
-            at_slots(neurons.threshold, _UNREACHED),
-            at_slots(neurons.start, 0),
-            neurons.leak,
-            RESETS[neurons.reset],
             at_slots(neurons.rounding, 0),
-            neurons.potential_bits,
         )
+        reset = RESETS[neurons.reset]
+        return NeuronTable(np.stack(cells), neurons.leak, reset, neurons.potential_bits)
 
 
 def first_layer_table(synapse: Synapse) -> tuple[FirstLayerTable, Longs]:
@@ -85,14 +84,32 @@ def first_layer_table(synapse: Synapse) -> tuple[FirstLayerTable, Longs]:
     return FirstLayerTable(words, which * run + shifts, rows, columns), starts.ravel()
 
 
-def across_table(synapse: Synapse, layout: Layout) -> AcrossTable:
-    """Return the table of a first synapse whose filters span all bands, without padding."""
+def across_table(
+    synapse: Synapse, inputs: Longs, outputs: Layout, *, in_bytes: bool
+) -> AcrossTable:
+    """Return the table of a synapse without padding whose filters span all values of a place.
+
+    `inputs` [D, C] are the slots of its inputs among these values; words are of four bytes, or of
+    two int16.
+    """
     _, span, rows, columns, _ = synapse.codes.shape
-    weights = np.zeros((rows, columns, _up(span, 2), layout.length), np.int16)
-    weights[:, :, :span, layout.slots[0]] = synapse.codes[..., 0].transpose(2, 3, 1, 0)
-    by_pairs = weights.reshape(rows, columns, -1, 2, layout.length).swapaxes(3, 4)
-    words = np.ascontiguousarray(by_pairs).view(np.int32)[..., 0]
+    inputs = inputs[:span]
+    each, dtype, word = (4, np.int8, np.uint32) if in_bytes else (2, np.int16, np.int32)
+    weights = np.zeros((rows, columns, _up(int(inputs.max()) + 1, each), outputs.length), dtype)
+    weights[:, :, inputs[..., None], outputs.slots[0]] = synapse.codes.transpose(2, 3, 1, 4, 0)
+    by_words = weights.reshape(rows, columns, -1, each, outputs.length).swapaxes(3, 4)
+    words = np.ascontiguousarray(by_words).view(word)[..., 0]
     return AcrossTable(words, words.shape[2], rows, columns)
+
+
+def with_zero_at(zero: int, neurons: Neurons, synapse: Synapse) -> Neurons:
+    """Return neurons for inputs whose codes have `zero` added.
+
+    Sums wrap around at 32 bits, and come back by this bias.
+    """
+    added = zero * synapse.codes.reshape(len(synapse.codes), -1).sum(1, np.int64)
+    bias = neurons.bias - (added << neurons.shift)
+    return replace(neurons, bias=bias.astype(np.int32))
 
 
 def averages(synapse: Synapse) -> bool:

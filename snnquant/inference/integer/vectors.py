@@ -107,7 +107,7 @@ def _sixteen(builder: Any, word: Any) -> Any:
 
 @_intrinsic
 def load(typing: Any, array: Any, index: Any) -> Any:
-    """Load values index..index+15 of a contiguous array of int16 or int32."""
+    """Load values index..index+15 of a contiguous array of bytes, int16 or 32 bits."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         form = ir.VectorType(ir.IntType(array.dtype.bitwidth), LANES)
@@ -211,7 +211,7 @@ def fill(typing: Any, value: Any) -> Any:
 
 @_intrinsic
 def spread(typing: Any, array: Any, index: Any) -> Any:
-    """Repeat one value of an array of int32 sixteen times."""
+    """Repeat one value of an array of int32 or uint32 sixteen times."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         address = _address(context, builder, signature, arguments, _WORD)
@@ -240,25 +240,63 @@ def where(typing: Any, mask: Any, a: Any, b: Any) -> Any:
     return a(mask, a, b), generate
 
 
+def _has(context: Any, feature: str) -> bool:
+    """Tell whether numba compiles for a processor with a feature."""
+    return f"+{feature}" in context.codegen().magic_tuple()[2]
+
+
+def _dot_of_halves(context: Any, builder: Any, total: Any, a: Any, b: Any) -> Any:
+    halves = ir.VectorType(ir.IntType(16), 2 * LANES)
+    if _has(context, "avx512bw"):  # as operations below, it is lost where halves are known as 0
+        x, y = (builder.bitcast(v, halves) for v in (a, b))
+        return builder.add(total, _call(builder, "llvm.x86.avx512.pmaddw.d.512", _WORDS, x, y))
+    wide = ir.VectorType(_WORD, 2 * LANES)
+    x, y = (builder.sext(builder.bitcast(v, halves), wide) for v in (a, b))
+    products = builder.mul(x, y)
+    # Compilers know the sum of neighbouring products as one instruction (vpdpwssd).
+    low, high = (
+        builder.shuffle_vector(
+            products, ir.Constant(wide, ir.Undefined), _WORDS(list(range(i, 2 * LANES, 2)))
+        )
+        for i in range(2)
+    )
+    return builder.add(total, builder.add(low, high))
+
+
+def _dot_of_bytes(context: Any, builder: Any, total: Any, a: Any, b: Any) -> Any:
+    if _has(context, "avx512vnni"):
+        return _call(builder, "llvm.x86.avx512.vpdpbusd.512", _WORDS, total, a, b)
+    halves = ir.VectorType(ir.IntType(16), 2 * LANES)
+    eight, low = ir.Constant(halves, [8] * 2 * LANES), ir.Constant(halves, [255] * 2 * LANES)
+    a, b = builder.bitcast(a, halves), builder.bitcast(b, halves)
+    even = builder.and_(a, low), builder.ashr(builder.shl(b, eight), eight)
+    odd = builder.lshr(a, eight), builder.ashr(b, eight)
+    return _dot_of_halves(context, builder, _dot_of_halves(context, builder, total, *even), *odd)
+
+
 @_intrinsic
 def dot(typing: Any, total: Any, a: Any, b: Any) -> Any:
     """Return total + low(a) low(b) + high(a) high(b), with two int16 per lane of a and b."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        halves = ir.VectorType(ir.IntType(16), 2 * LANES)
-        wide = ir.VectorType(_WORD, 2 * LANES)
-        x, y = (builder.sext(builder.bitcast(v, halves), wide) for v in arguments[1:])
-        products = builder.mul(x, y)
-        # Compilers know the sum of neighbouring products as one instruction (vpdpwssd).
-        low, high = (
-            builder.shuffle_vector(
-                products, ir.Constant(wide, ir.Undefined), _WORDS(list(range(i, 2 * LANES, 2)))
-            )
-            for i in range(2)
-        )
-        return builder.add(arguments[0], builder.add(low, high))
+        return _dot_of_halves(context, builder, *arguments)
 
     return total(total, a, b), generate
+
+
+@_intrinsic
+def dot_like(typing: Any, words: Any, total: Any, a: Any, b: Any) -> Any:
+    """Return total + the products of the numbers in a lane of a and b, two or four of them.
+
+    Two int16 each for an array of int32; for one of uint32 four bytes, of b with a sign.
+    """
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        if words.dtype.signed:
+            return _dot_of_halves(context, builder, *arguments[1:])
+        return _dot_of_bytes(context, builder, *arguments[1:])
+
+    return total(words, total, a, b), generate
 
 
 def _call(builder: Any, name: str, form: Any, *arguments: Any) -> Any:
@@ -288,16 +326,29 @@ def load_floats(typing: Any, array: Any, index: Any, count: Any) -> Any:
 
 
 @_intrinsic
-def store_halves(typing: Any, array: Any, index: Any, vector: Any) -> Any:
-    """Store sixteen int32 as int16 from value `index` of a contiguous array of int16 on."""
+def store_narrow(typing: Any, array: Any, index: Any, vector: Any) -> Any:
+    """Store the low bits of sixteen int32 from value `index` of an array of bytes or int16 on."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        form = ir.VectorType(ir.IntType(16), LANES)
+        form = ir.VectorType(ir.IntType(array.dtype.bitwidth), LANES)
         address = _address(context, builder, signature, arguments, form)
-        builder.store(builder.trunc(arguments[2], form), address, align=2)
+        builder.store(builder.trunc(arguments[2], form), address, align=_bytes(array))
         return context.get_dummy_value()
 
     return types.void(array, types.intp, vector), generate
+
+
+@_intrinsic
+def store_bits(typing: Any, array: Any, index: Any, mask: Any) -> Any:
+    """Store sixteen lanes of a mask as bytes 0 and 1 from value `index` of an array of bytes on."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        form = ir.VectorType(ir.IntType(8), LANES)
+        address = _address(context, builder, signature, arguments, form)
+        builder.store(builder.zext(arguments[2], form), address, align=1)
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, mask), generate
 
 
 @_intrinsic
