@@ -23,8 +23,8 @@ VALUES_AT_ONCE = 2**22
 class DenseIntegerNetwork(TileForm):
     """A quantized `SpikingNetwork` of any wiring as whole numbers, patch by patch.
 
-    Layers are those of torch on whole numbers in float64, which is exact below 2^53; all sums stay
-    below 2^31.
+    Layers are those of torch on whole numbers in float32 where sums stay below 2^24, else in
+    float64, and so are exact; all sums stay below 2^31.
 
     Args:
         network: A quantized SNN of LIF neurons.

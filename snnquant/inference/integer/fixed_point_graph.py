@@ -49,8 +49,10 @@ MOST = 2**31
 """Bound of every sum."""
 
 Floats = NDArray[np.float64]
+EXACT = 2.0**24
+"""Whole numbers below it are exact in float32."""
 Run: TypeAlias = Callable[[list[Tensor]], Tensor]
-"""A layer on its inputs [T or 1, N, ...], whole numbers in float64."""
+"""A layer on its inputs [T or 1, N, ...], whole numbers in floating point."""
 
 
 @dataclass(frozen=True)
@@ -111,9 +113,9 @@ class FixedPointGraph:
 
     @torch.no_grad()
     def outputs(self, patches: Tensor) -> Tensor:
-        """Return whole sums of the classes per step, [T, N, K] float64, of patches [N, ...]."""
+        """Return whole sums of the classes per step, [T, N, K], of patches [N, ...]."""
         pixels = (patches * self.codes.per_unit).round().clamp(-self.codes.limit, self.codes.limit)
-        values = {INPUT: pixels.double()[None]}
+        values = {INPUT: pixels[None]}
         for layer in self.layers:
             values[layer.name] = layer.run([values[name] for name in layer.inputs])
         return values[self.layers[-1].name].expand(self.time_steps, -1, -1)
@@ -220,7 +222,7 @@ def _fire(sums: Tensor, neurons: Neurons, form: Form, steps: int) -> Tensor:
             potential = potential - threshold * spike
         elif neurons.reset == Reset.ZERO:
             potential = potential * ~spike
-    return torch.stack(spikes).double()
+    return torch.stack(spikes).float()
 
 
 def _folded(module: nn.Module) -> Run:
@@ -248,17 +250,23 @@ def _synapse(name: str, module: Any, form: Form) -> tuple[Form, Run]:
     codes, scale, zero_point = integer_weights(module)
     whole = (codes.to(torch.int32) - zero_point).double()
     outputs = len(whole)
+    reach = whole.abs().flatten(1).sum(1) * float(form.reach)
     plain: Any = freeze(copy.deepcopy(module)).double()
     plain.weight, plain.bias = nn.Parameter(whole, requires_grad=False), None
     scales = scale.double().flatten().expand(outputs).clone()
     # A channel of zeros has no scale; any value serves.
     scales[whole.flatten(1).eq(0).all(1)] = 1.0
     bias = torch.zeros(outputs) if module.bias is None else module.bias.detach()
-    reach = whole.abs().flatten(1).sum(1) * float(form.reach)
     sample = plain(form.sample)
     axis = sample.ndim - 1 if isinstance(module, nn.Linear) else 1
     unit = scales.numpy() * float(form.unit)
-    return Form(unit, reach.numpy(), bias.double().numpy(), sample, axis), _folded(plain)
+    exact = torch.float32 if float(reach.max()) < EXACT else torch.float64
+    sums = _folded(plain.to(exact))
+
+    def run(inputs: list[Tensor]) -> Tensor:
+        return sums([inputs[0].to(exact)]).round()  # a library may multiply by way of transforms
+
+    return Form(unit, reach.numpy(), bias.double().numpy(), sample, axis), run
 
 
 def _average(name: str, module: Any, form: Form) -> tuple[Form, Run]:
