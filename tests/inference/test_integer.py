@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from itertools import product
+
 import numpy as np
 import pytest
 import torch
@@ -69,6 +71,26 @@ def network_of(
     return network
 
 
+def forms_of(engine: IntegerNetwork) -> list[list[bool]]:
+    """Return all choices of layers that multiply."""
+    return [list(c) for c in product(*([False, True][: 1 + can] for can in engine.can_multiply))]
+
+
+def test_the_form_of_a_layer_is_measured_on_the_first_pixels(reference):
+    network = network_of(0, 5, 24, "delayed", 2, 0, 6, 4, (9, 17), False)
+    engine = IntegerNetwork(network, 24, 5)
+    assert engine.dense is None
+    few, many = torch.randn(2, 1, 24, 6, 6), torch.randn(1, 1, 24, 20, 20)
+    engine.logits(few)
+    assert engine.dense is None
+    np.testing.assert_array_equal(engine.logits(many), reference(engine.fixed_point, many)[1])
+    assert engine.dense is not None
+    assert all(
+        can or not dense for can, dense in zip(engine.can_multiply, engine.dense, strict=True)
+    )
+    assert engine.can_multiply == [False, True, True]
+
+
 @settings(deadline=None, max_examples=40)
 @given(
     st.integers(0, 9999),
@@ -108,7 +130,9 @@ def test_every_bit_is_that_of_the_same_numbers_in_float64(
     expected_spikes, expected_logits = reference(engine.fixed_point, x)
     for layer, expected in enumerate(expected_spikes):
         np.testing.assert_array_equal(engine.spikes(x, layer), expected)
-    np.testing.assert_array_equal(engine.logits(x), expected_logits)
+    for forms in forms_of(engine):
+        engine.dense = forms
+        np.testing.assert_array_equal(engine.logits(x), expected_logits)
 
 
 @settings(deadline=None, max_examples=20)

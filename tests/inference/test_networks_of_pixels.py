@@ -7,6 +7,7 @@ import platform
 import subprocess
 import sys
 from importlib.util import module_from_spec, spec_from_file_location
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -124,6 +125,9 @@ def test_every_bit_is_that_of_the_same_numbers_in_float64(
     for layer, expected in enumerate(expected_spikes):
         np.testing.assert_array_equal(engine.spikes(x, layer), expected)
     np.testing.assert_array_equal(engine.logits(x), expected_logits)
+    for forms in product([False, True], repeat=len(engine.can_multiply)):
+        engine.dense = forms
+        np.testing.assert_array_equal(engine.logits(x), expected_logits)
     classes = engine.classes(x[:1])
     np.testing.assert_array_equal(classes, expected_logits[0].argmax(-1))
 

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from snnquant.inference.integer.kernels import (
     Longs,
     NeuronTable,
-    SpikeLists,
+    Spikes,
     Words,
+    deliver,
     fire,
-    note,
 )
 from snnquant.inference.integer.vectors import (
     LANES,
@@ -46,10 +46,9 @@ class FirstLayerTable(NamedTuple):
 
 
 class AcrossTable(NamedTuple):
-    """Filters that span all values of a place: weights [h, w, taps, L], by words of these values.
+    """Filters over runs of a place's values: weights [h, w, taps, L], by words of these values.
 
-    A word is two int16, or as uint32 four bytes. A place has L sums, one per filter, in whole
-    vectors.
+    A word is two int16, or as uint32 four bytes. L sums, one per filter, are whole vectors.
     """
 
     weights: NDArray[Any]
@@ -66,16 +65,15 @@ def first_layer(
     neurons: NeuronTable,
     codes: Words,
     depth: int,
-    out: SpikeLists,
+    out: Spikes,
 ) -> None:
     """Run all steps of neurons [K, depth] at all places, on pixels that stay the same.
 
     `pairs` [N H W, V] are those of `encode`; `out` is filled.
     """
     samples, height, width = shape
-    steps, length = out.steps, len(codes)
-    sums = np.empty(length + LANES, np.int32)
-    lists, ends = np.empty((steps, length + LANES), np.int32), np.empty(steps, np.int64)
+    length = len(codes)
+    sums, rows = np.empty(length + LANES, np.int32), np.empty((out.steps, length), np.uint8)
     out.bounds[0] = place = 0
     for sample in range(samples):
         for y in range(height - table.rows + 1):
@@ -84,8 +82,8 @@ def first_layer(
                 for group in range(len(table.weights)):
                     for d in range((depth - 1) // LANES * LANES, -1, -LANES):
                         _dots(pairs, corner, width, d, table, group, depth, sums)
-                fire(sums, 0, neurons, codes, neurons.cells, 0, False, lists, ends)
-                note(lists, ends, out, place)
+                fire(sums, 0, 0, neurons, neurons.cells, 0, False, rows)
+                deliver(rows, codes, out, place)
                 place += 1
 
 
@@ -131,7 +129,7 @@ def first_layer_across(
     table: AcrossTable,
     neurons: NeuronTable,
     codes: Words,
-    out: SpikeLists,
+    out: Spikes,
 ) -> None:
     """Run all steps of the K neurons at all places of filters that span all bands.
 
@@ -139,9 +137,8 @@ def first_layer_across(
     """
     samples, height, width = shape
     down, right = height - table.rows + 1, width - table.columns + 1
-    length, steps, places = len(codes), out.steps, samples * down * right
-    sums = np.empty(BESIDE * length, np.int32)
-    lists, ends = np.empty((steps, length + LANES), np.int32), np.empty(steps, np.int64)
+    length, places = len(codes), samples * down * right
+    sums, rows = np.empty(BESIDE * length, np.int32), np.empty((out.steps, length), np.uint8)
     corners = np.empty(BESIDE, np.int64)
     out.bounds[0] = 0
     for start in range(0, places, BESIDE):
@@ -160,11 +157,11 @@ def first_layer_across(
             length,
             sums,
             0,
+            length,
         )
         for p in range(min(BESIDE, places - start)):
-            own = sums[p * length : (p + 1) * length]
-            fire(own, 0, neurons, codes, neurons.cells, 0, False, lists, ends)
-            note(lists, ends, out, start + p)
+            fire(sums, p * length, 0, neurons, neurons.cells, 0, False, rows)
+            deliver(rows, codes, out, start + p)
 
 
 @part
@@ -179,17 +176,20 @@ def dots_across(
     length: int,
     sums: Words,
     to: int,
+    apart: int,
 ) -> None:
-    """Compute the sums [4, L] of the windows at four corners, from sums[to] on.
+    """Compute the L sums of the windows at four corners, from sums[to] on, `apart` from each other.
 
     A corner is the place of a window's first word. `down` and `right` are its places in either
     direction and the words from one to the next; each has `taps` words. Weights start at k.
     """
     whole = length - length % (4 * LANES)
     for n in range(0, whole, 4 * LANES):
-        _dots_of_four(words, corners, down, right, taps, weights, k + n, length, sums, to + n)
+        _dots_of_four(
+            words, corners, down, right, taps, weights, k + n, length, sums, to + n, apart
+        )
     for n in range(whole, length, LANES):
-        _dots_of_one(words, corners, down, right, taps, weights, k + n, length, sums, to + n)
+        _dots_of_one(words, corners, down, right, taps, weights, k + n, length, sums, to + n, apart)
 
 
 @part
@@ -204,6 +204,7 @@ def _dots_of_four(
     length: int,
     sums: Words,
     to: int,
+    apart: int,
 ) -> None:
     """Compute 64 sums of the windows at four corners."""
     a0 = a1 = a2 = a3 = b0 = b1 = b2 = b3 = fill(0)
@@ -229,9 +230,9 @@ def _dots_of_four(
                 d2, d3 = dot_like(words, d2, x, w2), dot_like(words, d3, x, w3)
                 k += length
     _store_apart(sums, to, LANES, a0, a1, a2, a3)
-    _store_apart(sums, to + length, LANES, b0, b1, b2, b3)
-    _store_apart(sums, to + 2 * length, LANES, c0, c1, c2, c3)
-    _store_apart(sums, to + 3 * length, LANES, d0, d1, d2, d3)
+    _store_apart(sums, to + apart, LANES, b0, b1, b2, b3)
+    _store_apart(sums, to + 2 * apart, LANES, c0, c1, c2, c3)
+    _store_apart(sums, to + 3 * apart, LANES, d0, d1, d2, d3)
 
 
 @part
@@ -246,6 +247,7 @@ def _dots_of_one(
     length: int,
     sums: Words,
     to: int,
+    apart: int,
 ) -> None:
     """Compute 16 sums of the windows at four corners."""
     s0 = s1 = s2 = s3 = fill(0)
@@ -259,7 +261,7 @@ def _dots_of_one(
                 s2 = dot_like(words, s2, spread(words, corners[2] + v), w)
                 s3 = dot_like(words, s3, spread(words, corners[3] + v), w)
                 k += length
-    _store_apart(sums, to, length, s0, s1, s2, s3)
+    _store_apart(sums, to, apart, s0, s1, s2, s3)
 
 
 @part

@@ -1,14 +1,17 @@
 """The deployed network: integer weights, spikes of 0 and 1, 32-bit sums, fixed-point neurons.
 
-It is event-driven. The first layer multiplies, once; after it a place keeps a list of the spiking
-neurons per step, and a spike adds its row of weights to the sums that it reaches. All steps of a
-layer run before the next layer, for a few patches at a time, which stay in a core's cache.
+The first layer multiplies, once. A later layer is driven by events, lists of the spiking neurons
+per place and step, of which each adds its row of weights to the sums that it reaches; or it
+multiplies bytes 0 and 1 of all steps. Which is faster depends on the processor and on how many
+neurons spike, so it is measured on the first pixels. All steps of a layer run before the next
+layer, for a few patches at a time, which stay in a core's cache.
 """
 
 from __future__ import annotations
 
 import copy
 import math
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -19,6 +22,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from snnquant.inference.integer.dense_layers import dense_layer, dense_read_out
 from snnquant.inference.integer.encoding import BYTE, Coder, encode, encode_whole
 from snnquant.inference.integer.first_layers import (
     BESIDE,
@@ -34,8 +38,11 @@ from snnquant.inference.integer.fixed_point_network import (
     to_fixed_point,
 )
 from snnquant.inference.integer.kernels import (
+    COUNTS,
+    LISTS,
+    ROWS,
     Longs,
-    SpikeLists,
+    Spikes,
     WeightRows,
     best_classes,
     read_out,
@@ -59,6 +66,8 @@ PIXELS_AT_ONCE = 2048
 """Pixels of patches that run through all layers together; a tile is never divided."""
 ROWS_OF_PIXELS = 1024
 """Pixels of whole rows that run through layers without a window in space together."""
+MEASURED_SIDE, MEASUREMENTS = 16, 3
+"""Places per side on which the forms of a layer are timed, and how often."""
 
 
 class TileForm(ABC):
@@ -105,6 +114,11 @@ class IntegerNetwork(TileForm):
             logits lie further apart; without margins all steps run.
         grid: Grid that its input lies on; None for floating point, which is rounded to 16 bits.
 
+    Attributes:
+        can_multiply: For every layer after the first whether it has the form of a product.
+        dense: Whether it is used, without margins; None until the first pixels have been measured.
+            The logits are the same.
+
     Raises:
         InputError: Where `to_fixed_point` does, and without numba.
 
@@ -143,8 +157,7 @@ class IntegerNetwork(TileForm):
         self._first: FirstLayerTable | AcrossTable
         self._starts = np.empty(0, int)
         if across:
-            slots = np.arange(bands)[:, None]
-            self._first = across_table(first, slots, self._layouts[0], in_bytes=self._in_bytes)
+            self._first = across_table(first, np.arange(bands)[:, None], in_bytes=self._in_bytes)
         else:
             self._first, self._starts = first_layer_table(first)
         layers = list(zip(self._layouts, fixed.neurons, strict=True))
@@ -162,13 +175,21 @@ class IntegerNetwork(TileForm):
         self._rows, self._codes = [rows for rows, _ in tables], [codes for _, codes in tables]
         kernels = [self._first, *self._rows]
         pointwise = all(kernel.rows * kernel.columns == 1 for kernel in kernels)
-        pointwise &= all(synapse.depth == 1 and not synapse.padding for synapse in others)
+        pointwise &= all(synapse.depth == 1 for synapse in others)
+        self._tables: list[AcrossTable | None] = []
+        for synapse, inputs in zip(others, self._layouts, strict=True):
+            # Windows are runs of bytes where all channels of a depth are neighbours.
+            runs = inputs is not self._layouts[0] or first.depth == 1
+            dense = runs and not synapse.padding and fixed.time_steps < 2 * BYTE
+            table = across_table(synapse, inputs.slots, in_bytes=True) if dense else None
+            self._tables.append(table)
+        self._depths = [(synapse.depth, synapse.stride) for synapse in others]
+        known = [table for table in self._tables if table is not None]
+        self.can_multiply = [table is not None for table in self._tables]
+        self.dense: Sequence[bool] | None = None if known else [False] * len(others)
         self._points: PointLayers | None = None
-        if across and pointwise and fixed.time_steps < 2 * BYTE:
-            outputs = [*self._layouts[1:], Layout.by_depth(others[-1])]
-            parts = zip(others, self._layouts, outputs, strict=True)
-            later = [across_table(s, i.slots, o, in_bytes=True) for s, i, o in parts]
-            self._points = PointLayers.of(self._neurons, later)
+        if across and pointwise and len(known) == len(others):
+            self._points = PointLayers.of(self._neurons, known)
         # After the last layer with a window in space a pixel is independent and can stop early.
         around = [i for i, rows in enumerate(self._rows, 1) if rows.rows * rows.columns > 1]
         self._independent = max([1, *around])
@@ -214,7 +235,8 @@ class IntegerNetwork(TileForm):
         else:
             codes = self._codes[self._independent - 1]
             parts = []
-            for spikes in self._spikes(x, self._independent, codes):
+            by_events = [False] * self._independent
+            for spikes in self._spikes(x, self._independent, codes, by_events):
                 count = math.prod(_places(spikes.shape, self._rows[self._independent - 1]))
                 parts.append(self._until_settled(count, self._sums_of_steps(spikes, count)))
         shape = self._shape(x)
@@ -226,7 +248,7 @@ class IntegerNetwork(TileForm):
         layout = self._layouts[layer]
         slots = np.arange(layout.length, dtype=np.int32)
         parts = []
-        for found in self._spikes(x, layer + 1, slots):
+        for found in self._spikes(x, layer + 1, slots, [False] * (layer + 1)):
             counts = np.diff(found.bounds[: math.prod(found.shape) * found.steps + 1])
             spikes = np.zeros((len(counts), layout.length), np.bool_)
             spikes[np.repeat(np.arange(len(counts)), counts), found.events[: counts.sum()]] = True
@@ -235,10 +257,13 @@ class IntegerNetwork(TileForm):
         across, *rest = found_by_row.shape[2:]
         return np.moveaxis(found_by_row.reshape(len(x), -1, across, *rest), 3, 0)
 
-    def _spikes(self, x: Tensor, layers: int, codes: Integers) -> Iterator[SpikeLists]:
+    def _spikes(
+        self, x: Tensor, layers: int, codes: Integers, dense: Sequence[bool]
+    ) -> Iterator[Spikes]:
         """Yield the spikes of the last of `layers` layers, as `codes` [L], per block of tiles.
 
-        Each result overwrites the previous one.
+        `dense` says for the layer that reads them, and for all before it except the first, whether
+        it multiplies. Each result overwrites the previous one.
         """
         values = _pixels(x)
         samples, height, width, _ = values.shape
@@ -251,10 +276,11 @@ class IntegerNetwork(TileForm):
         size = (together, height, width)
         pixels, words = self._room_of_pixels(math.prod(size))
         all_codes = [*self._codes[: layers - 1], codes]
-        room: list[SpikeLists] = []
-        for numbers, kernel in zip(all_codes, kernels, strict=False):
+        room: list[Spikes] = []
+        for i, (numbers, kernel) in enumerate(zip(all_codes, kernels, strict=False)):
             shape = _places(room[-1].shape if room else size, kernel)
-            room.append(_room(shape, len(numbers), self.fixed_point.time_steps))
+            form = LISTS if not dense[i] else COUNTS if i + 1 == len(self._rows) else ROWS
+            room.append(_room(shape, len(numbers), self.fixed_point.time_steps, form))
         for start in range(0, samples, together):
             count = min(together, samples - start)
             rows = start * height, count * height
@@ -265,10 +291,53 @@ class IntegerNetwork(TileForm):
             outs = [out._replace(shape=(count, *out.shape[1:])) for out in room]
             self._first_layer(words, (count, height, width), all_codes[0], outs[0])
             for i, out in enumerate(outs[1:], 1):
-                positions = np.arange(math.prod(out.shape))
-                anew = np.empty((0, len(all_codes[i])), np.int32)
-                self._layer(i, outs[i - 1], positions, 0, all_codes[i], anew, out)
+                self._later_layer(i, outs[i - 1], all_codes[i], out)
             yield outs[-1]
+
+    def _later_layer(self, i: int, spikes: Spikes, codes: Integers, out: Spikes) -> None:
+        """Run all steps of a layer, in the form that its spikes have."""
+        table, neurons, (depth, stride) = self._tables[i - 1], self._neurons[i], self._depths[i - 1]
+        if spikes.form == LISTS:
+            positions, anew = np.arange(math.prod(out.shape)), np.empty((0, len(codes)), np.int32)
+            self._layer(i, spikes, positions, 0, codes, anew, out)
+        else:
+            assert table is not None
+            before = self._layouts[i - 1]
+            stride *= before.length // len(before.slots)
+            dense_layer(spikes, before.length, table, depth, stride, neurons, codes, out)
+
+    def _forms(self, x: Tensor) -> Sequence[bool]:
+        """Return `dense`, measured on some pixels of these tiles if they are enough."""
+        if self.dense is None:
+            sides = zip(x.shape[3:], self._shape(x)[1:], strict=True)
+            height, width = (min(n, MEASURED_SIDE + n - places) for n, places in sides)
+            each = math.prod(self._shape(x[:1, ..., :height, :width]))
+            some = x[: max(1, MEASURED_SIDE**2 // each), ..., :height, :width]
+            if len(some) * each < MEASURED_SIDE**2 // 2:
+                return [False] * len(self._rows)
+            self.dense = self._faster_forms(some)
+        return self.dense
+
+    def _faster_forms(self, x: Tensor) -> list[bool]:
+        """Return for every layer after the first whether it is faster as a product."""
+        steps, dense = self.fixed_point.time_steps, list[bool]()
+        for i, table in enumerate(self._tables, 1):
+            seconds = []
+            for multiplies in [False, True] if table is not None else [False]:
+                spikes = next(self._spikes(x, i, self._codes[i - 1], [*dense, multiplies]))
+                shape = _places(spikes.shape, self._rows[i - 1])
+                times = []
+                for _ in range(MEASUREMENTS):  # the first one may compile
+                    begun = time.thread_time()
+                    if i < len(self._rows):
+                        out = _room(shape, len(self._codes[i]), steps, LISTS)
+                        self._later_layer(i, spikes, self._codes[i], out)
+                    else:
+                        self._class_sums(spikes)
+                    times.append(time.thread_time() - begun)
+                seconds.append(min(times))
+            dense.append(seconds[-1] < seconds[0])
+        return dense
 
     def _room_of_pixels(self, count: int) -> tuple[NDArray[Any], NDArray[Any]]:
         """Return room for the codes of pixels, [P, B] and as words [P, V]: the same memory."""
@@ -280,7 +349,7 @@ class IntegerNetwork(TileForm):
         return codes, codes.view(self._first.weights.dtype)
 
     def _first_layer(
-        self, words: NDArray[Any], size: tuple[int, int, int], codes: Integers, out: SpikeLists
+        self, words: NDArray[Any], size: tuple[int, int, int], codes: Integers, out: Spikes
     ) -> None:
         neurons = self._neurons[0]
         if isinstance(self._first, AcrossTable):
@@ -292,17 +361,36 @@ class IntegerNetwork(TileForm):
     def _layer(
         self,
         i: int,
-        spikes: SpikeLists,
+        spikes: Spikes,
         positions: Longs,
         first: int,
         codes: Integers,
         states: Integers,
-        out: SpikeLists,
+        out: Spikes,
     ) -> None:
         rows, neurons = self._rows[i - 1], self._neurons[i]
         spiking_layer(spikes, positions, first, rows, neurons, codes, states, out)
 
-    def _read_out(self, spikes: SpikeLists, positions: Longs, first: int, count: int) -> Integers:
+    def _class_sums(self, spikes: Spikes) -> Integers:
+        """Return whole sums of the classes [P, K] over all steps, in the form of the spikes."""
+        if spikes.form == LISTS:
+            return self._read_out(spikes, None, 0, spikes.steps)
+        table = self._tables[-1]
+        assert table is not None
+        places = math.prod(_places(spikes.shape, table))
+        totals = np.empty((places + -places % BESIDE, table.weights.shape[3]), np.int32)
+        dense_read_out(spikes, self._layouts[-1].length, table, totals)
+        return self._of_classes(totals, places)
+
+    def _of_classes(self, totals: Integers, places: int) -> Integers:
+        sums: Integers = totals[:places, : len(self.fixed_point.multiplier)]
+        return np.ascontiguousarray(sums)
+
+    def _read_out(
+        self, spikes: Spikes, positions: Longs | None, first: int, count: int
+    ) -> Integers:
+        if positions is None:
+            positions = np.arange(math.prod(_places(spikes.shape, self._rows[-1])))
         totals = np.empty((len(positions), len(self.fixed_point.multiplier)), np.int32)
         read_out(spikes, positions, first, count, self._rows[-1], totals)
         return totals
@@ -312,11 +400,15 @@ class IntegerNetwork(TileForm):
         if self._points is not None and count == self.fixed_point.time_steps:
             sums = self._sums_at_points(x, self._points)
         else:
-            parts = []
-            for spikes in self._spikes(x, len(self._neurons), self._codes[-1]):
-                positions = np.arange(math.prod(_places(spikes.shape, self._rows[-1])))
-                parts.append(self._read_out(spikes, positions, first, count))
-            sums = np.concatenate(parts)
+            layers, codes = len(self._neurons), self._codes[-1]
+            if count == self.fixed_point.time_steps:
+                found = self._spikes(x, layers, codes, self._forms(x))
+                sums = np.concatenate([self._class_sums(spikes) for spikes in found])
+            else:
+                found = self._spikes(x, layers, codes, [False] * layers)
+                sums = np.concatenate(
+                    [self._read_out(spikes, None, first, count) for spikes in found]
+                )
         if self._window == (1, 1):
             return sums
         samples, height, width = self._shape(x)
@@ -344,8 +436,7 @@ class IntegerNetwork(TileForm):
             steps,
             totals,
         )
-        sums: Integers = totals[:places, : len(self.fixed_point.multiplier)]
-        return np.ascontiguousarray(sums)
+        return self._of_classes(totals, places)
 
     def _shape(self, x: Tensor) -> tuple[int, int, int]:
         """Return the places [N, h', w'] of the logits of tiles."""
@@ -354,7 +445,7 @@ class IntegerNetwork(TileForm):
         columns = sum(kernel.columns - 1 for kernel in kernels) + self._window[1] - 1
         return len(x), x.shape[3] - rows, x.shape[4] - columns
 
-    def _sums_of_steps(self, spikes: SpikeLists, count: int) -> Callable[[int, Longs], Integers]:
+    def _sums_of_steps(self, spikes: Spikes, count: int) -> Callable[[int, Longs], Integers]:
         """Return a function of the step and of positions to sums, called step after step."""
         states = [
             np.tile(neurons.cells[0], (count, 1)) for neurons in self._neurons[self._independent :]
@@ -363,7 +454,7 @@ class IntegerNetwork(TileForm):
         def sums(t: int, active: Longs) -> Integers:
             step, at, first = spikes, active, t
             for i, state in enumerate(states, self._independent):
-                out, own = _room((len(active), 1, 1), len(self._codes[i]), 1), state[active]
+                out, own = _room((len(active), 1, 1), len(self._codes[i]), 1, LISTS), state[active]
                 self._layer(i, step, at, first, self._codes[i], own, out)
                 state[active] = own
                 step, at, first = out, np.arange(len(active)), 0
@@ -407,8 +498,10 @@ def _places(
     return samples, height - kernel.rows + 1, width - kernel.columns + 1
 
 
-def _room(shape: tuple[int, int, int], neurons: int, steps: int) -> SpikeLists:
-    """Allocate lists for all neurons to spike in all steps; untouched pages take no memory."""
-    lists = math.prod(shape) * steps
-    events = np.empty(lists * neurons + LANES, np.int32)
-    return SpikeLists(events, np.empty(lists + 1, np.int64), shape, steps)
+def _room(shape: tuple[int, int, int], neurons: int, steps: int, form: int) -> Spikes:
+    """Allocate room for all neurons to spike in all steps; untouched pages take no memory."""
+    places, lists = math.prod(shape), form == LISTS
+    events = np.empty((places * steps * neurons + LANES) * lists, np.int32)
+    bounds = np.empty(places * steps * lists + 1, np.int64)
+    rows = np.empty(places * neurons * {LISTS: 0, ROWS: steps, COUNTS: 1}[form], np.uint8)
+    return Spikes(form, events, bounds, rows, shape, steps)

@@ -19,6 +19,8 @@ from snnquant.inference.integer.vectors import (
     load_words,
     part,
     store,
+    store_bits,
+    store_narrow,
     where,
 )
 from snnquant.spiking import Reset
@@ -33,19 +35,27 @@ TOGETHER = 4
 _ONE = 1 << LEAK_BITS
 _DELAYED, _SAME_STEP, _ZERO = RESETS.values()
 
+Bytes = NDArray[np.uint8]
 Words = NDArray[np.int32]
 Longs = NDArray[np.int64]
 
 
-class SpikeLists(NamedTuple):
-    """The spiking neurons at the places of tiles [N, H, W]: lists of codes, in one array.
+LISTS, ROWS, COUNTS = range(3)
+"""Forms of the spikes of a layer."""
 
-    Those of step t of place q, counted row by row, are events[bounds[i] : bounds[i + 1]] with
-    i = q T + t.
+
+class Spikes(NamedTuple):
+    """The spikes of neurons at the places of tiles [N, H, W], in the form that is read.
+
+    LISTS of the codes of spiking neurons, in one array: those of step t of place q, counted row by
+    row, are events[bounds[i] : bounds[i + 1]] with i = q T + t. ROWS of bytes 0 and 1 [q T + t, L],
+    or COUNTS over all steps [q, L].
     """
 
+    form: int
     events: Words
     bounds: Longs
+    rows: Bytes
     shape: tuple[int, int, int]
     steps: int
 
@@ -78,36 +88,32 @@ class WeightRows(NamedTuple):
 @part
 def fire(
     sums: NDArray[Any],
+    at: int,
     step: int,
     neurons: NeuronTable,
-    codes: Words,
     potential: Words,
-    at: int,
+    start: int,
     keeps: bool,
-    lists: Words,
-    ends: Longs,
+    rows: Bytes,
 ) -> None:
-    """Run the steps of a place's neurons; write the codes of spikes to one list per step.
+    """Run the steps of a place's neurons; write the spikes to rows [T, L] of bytes 0 and 1.
 
-    `lists` [T, L + 16] are filled up to `ends`. Potentials start at `at` and are written back where
-    `keeps`; sums start at 0, `step`, 2 `step`, ... With the current I = 2^shift sum + bias and
-    floor(leak u / 2^15) for the leak, the recurrences are those of `snnquant.spiking.lif`, or where
-    potentials are narrow, with I shifted right by `rounding`, of `snnquant.spiking.potentials`;
-    u > V recovers the last spike, which the delayed reset subtracts.
+    Potentials begin at `start` and are written back where `keeps`; sums begin at `at`, one `step`
+    apart. With the current I = 2^shift sum + bias and floor(leak u / 2^15) for the leak, the
+    recurrences are those of `snnquant.spiking.lif`, or where potentials are narrow, with I shifted
+    right by `rounding`, of `snnquant.spiking.potentials`; u > V recovers the last spike, which the
+    delayed reset subtracts.
     """
-    kind = neurons.leak, neurons.reset, neurons.potential_bits
-    for t in range(len(ends)):
-        ends[t] = t * lists.shape[1]
-    for n in range(0, len(codes), LANES):
-        u, code = load(potential, at + n), load(codes, n)
-        cells = cells_of(neurons.cells, n, len(codes))
+    kind, length = (neurons.leak, neurons.reset, neurons.potential_bits), rows.shape[1]
+    for n in range(0, length, LANES):
+        u, cells = load(potential, start + n), cells_of(neurons.cells, n, length)
         spike = u > cells[0]
-        for t in range(len(ends)):
-            u, spike = advance(u, spike, load(sums, t * step + n), cells, kind)
-            ends[t] = append(lists, ends[t], code, spike)
+        for t in range(len(rows)):
+            u, spike = advance(u, spike, load(sums, at + t * step + n), cells, kind)
+            store_bits(rows, t * length + n, spike)
             u = after_spike(u, spike, cells, kind)
         if keeps:
-            store(potential, at + n, u)
+            store(potential, start + n, u)
 
 
 @part
@@ -155,17 +161,29 @@ def after_spike(u: Any, spike: Any, cells: Any, kind: tuple[int, int, int]) -> A
 
 
 @part
-def note(lists: Words, ends: Longs, spikes: SpikeLists, place: int) -> None:
-    """Append the lists of a place to those of the place before it."""
-    for t in range(len(ends)):
-        start, end = t * lists.shape[1], spikes.bounds[place * len(ends) + t]
-        for n in range(0, ends[t] - start, LANES):
-            store(spikes.events, end + n, load(lists, start + n))
-        spikes.bounds[place * len(ends) + t + 1] = end + ends[t] - start
+def deliver(rows: Bytes, codes: Words, out: Spikes, place: int) -> None:
+    """Write the spikes [T, L] of a place, after those of the place before it."""
+    steps, length = rows.shape
+    if out.form == LISTS:
+        end = out.bounds[place * steps]
+        for t in range(steps):
+            for n in range(0, length, LANES):
+                spike = load(rows, t * length + n) > fill(0)
+                end = append(out.events, end, load(codes, n), spike)
+            out.bounds[place * steps + t + 1] = end
+    elif out.form == ROWS:
+        for n in range(0, steps * length, LANES):
+            store_narrow(out.rows, place * steps * length + n, load(rows, n))
+    else:
+        for n in range(0, length, LANES):
+            count = load(rows, n)
+            for t in range(1, steps):
+                count = count + load(rows, n + t * length)
+            store_narrow(out.rows, place * length + n, count)
 
 
 @part
-def _corner(spikes: SpikeLists, weights: WeightRows, position: int) -> int:
+def _corner(spikes: Spikes, weights: WeightRows, position: int) -> int:
     """Return the first place of the window at a position."""
     _, height, width = spikes.shape
     across = width - weights.columns + 1
@@ -176,7 +194,7 @@ def _corner(spikes: SpikeLists, weights: WeightRows, position: int) -> int:
 
 @part
 def _add_up(
-    spikes: SpikeLists,
+    spikes: Spikes,
     corner: int,
     first: int,
     count: int,
@@ -259,23 +277,23 @@ def gather(
 
 @compiled
 def spiking_layer(
-    spikes: SpikeLists,
+    spikes: Spikes,
     positions: Longs,
     first: int,
     weights: WeightRows,
     neurons: NeuronTable,
     codes: Words,
     states: Words,
-    out: SpikeLists,
+    out: Spikes,
 ) -> None:
     """Run the neurons at positions [P] of a tile for as many steps as `out` has, and fill it.
 
-    These are steps `first`, first + 1, ... of `spikes`. Potentials are kept in states [P, L]; with
-    empty states [0, L] every position starts anew.
+    These are steps `first`, first + 1, ... of the lists of `spikes`. Potentials are kept in states
+    [P, L]; with empty states [0, L] every position starts anew.
     """
     length = len(codes)
     sums = np.zeros((out.steps, weights.sums), weights.table.dtype)
-    lists, ends = np.empty((out.steps, length + LANES), np.int32), np.empty(out.steps, np.int64)
+    rows = np.empty((out.steps, length), np.uint8)
     out.bounds[0] = 0
     for p in range(len(positions)):
         sums[:] = 0
@@ -283,15 +301,15 @@ def spiking_layer(
         for t in range(out.steps):
             _add_up(spikes, corner, first + t, 1, weights, sums, t * weights.sums)
         if len(states):
-            fire(sums, weights.sums, neurons, codes, states, p * length, True, lists, ends)
+            fire(sums, 0, weights.sums, neurons, states, p * length, True, rows)
         else:
-            fire(sums, weights.sums, neurons, codes, neurons.cells, 0, False, lists, ends)
-        note(lists, ends, out, p)
+            fire(sums, 0, weights.sums, neurons, neurons.cells, 0, False, rows)
+        deliver(rows, codes, out, p)
 
 
 @compiled
 def read_out(
-    spikes: SpikeLists, positions: Longs, first: int, count: int, weights: WeightRows, totals: Words
+    spikes: Spikes, positions: Longs, first: int, count: int, weights: WeightRows, totals: Words
 ) -> None:
     """Fill `totals` [P, K] with the sums at positions [P] over `count` steps from `first` on."""
     sums = np.zeros(weights.sums, weights.table.dtype)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from snnquant.inference.integer.encoding import Coder, Floats, encode_pixel
 from snnquant.inference.integer.first_layers import BESIDE, AcrossTable, dots_across
 from snnquant.inference.integer.kernels import (
+    Bytes,
     Longs,
     NeuronTable,
     Words,
@@ -31,8 +32,6 @@ from snnquant.inference.integer.vectors import (
     store_bits,
     store_narrow,
 )
-
-Bytes = NDArray[np.uint8]
 
 
 class PointLayers(NamedTuple):
@@ -95,7 +94,9 @@ def run_points(
                 at = row // height * sample + row % height * down + x * right
                 encode_pixel(values, at, coder, codes, p * pixels[0].shape[1])
         length = first.weights.shape[3]
-        dots_across(words, corners, once, once, first.taps, weights, begin, length, sums, begin)
+        dots_across(
+            words, corners, once, once, first.taps, weights, begin, length, sums, begin, length
+        )
         cell, k = begin, begin
         for i in range(len(layers.sizes)):
             length, taps, after = layers.sizes[i, 0], layers.sizes[i, 1], layers.sizes[i, 2]
@@ -129,6 +130,7 @@ def run_points(
                     after,
                     sums,
                     r * after,
+                    after,
                 )
             cell, k = cell + 5 * length, k + taps * after
         for n in range(0, BESIDE * totals.shape[1], LANES):

@@ -84,20 +84,19 @@ def first_layer_table(synapse: Synapse) -> tuple[FirstLayerTable, Longs]:
     return FirstLayerTable(words, which * run + shifts, rows, columns), starts.ravel()
 
 
-def across_table(
-    synapse: Synapse, inputs: Longs, outputs: Layout, *, in_bytes: bool
-) -> AcrossTable:
-    """Return the table of a synapse without padding whose filters span all values of a place.
+def across_table(synapse: Synapse, inputs: Longs, *, in_bytes: bool) -> AcrossTable:
+    """Return the table of a synapse without padding whose windows are runs of a place's values.
 
     `inputs` [D, C] are the slots of its inputs among these values; words are of four bytes, or of
     two int16.
     """
-    _, span, rows, columns, _ = synapse.codes.shape
-    inputs = inputs[:span]
+    channels, span, rows, columns, _ = synapse.codes.shape
+    inputs, length = inputs[:span], _up(channels, LANES)
     each, dtype, word = (4, np.int8, np.uint32) if in_bytes else (2, np.int16, np.int32)
-    weights = np.zeros((rows, columns, _up(int(inputs.max()) + 1, each), outputs.length), dtype)
-    weights[:, :, inputs[..., None], outputs.slots[0]] = synapse.codes.transpose(2, 3, 1, 4, 0)
-    by_words = weights.reshape(rows, columns, -1, each, outputs.length).swapaxes(3, 4)
+    weights = np.zeros((rows, columns, _up(int(inputs.max()) + 1, each), length), dtype)
+    to = inputs[..., None], np.arange(channels)
+    weights[:, :, *to] = synapse.codes.transpose(2, 3, 1, 4, 0)
+    by_words = weights.reshape(rows, columns, -1, each, length).swapaxes(3, 4)
     words = np.ascontiguousarray(by_words).view(word)[..., 0]
     return AcrossTable(words, words.shape[2], rows, columns)
 
