@@ -1,6 +1,7 @@
 # `make run` and `make test` do all the set-up on a fresh machine: python3.11 and make are enough.
 PYTHON ?= python3.11
 BIN := .venv/bin
+RUNS := .venv/.runs
 READY := .venv/.ready
 PIP := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 VOICE := git grep -nE -f .voice -- '*.py' '*.md' '*.toml' '*.yml' Makefile ':!docs/results' ':!CONTRIBUTING.md'
@@ -9,7 +10,7 @@ PYTEST := $(BIN)/python -m pytest --numprocesses logical --dist worksteal
 
 .PHONY: run test quick lint voice docs bench reproduce clean help
 
-run: $(READY)  ## the whole chain on Indian Pines, about two and a half minutes on two cores
+run: $(RUNS)  ## the whole chain on Indian Pines, about two and a half minutes on two cores
 	$(BIN)/snnquant run --scene indian_pines
 
 test: $(READY)  ## all tests
@@ -50,7 +51,14 @@ clean:  ## remove the environment and everything built
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-11s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-$(READY): pyproject.toml constraints.txt
-	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+$(BIN)/python:
+	$(PYTHON) -m venv .venv
+
+$(RUNS): pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP) --editable ".[integer]"
+	touch $(RUNS)
+
+# Tests need much that a run does not.
+$(READY): pyproject.toml constraints.txt | $(BIN)/python
 	$(PIP) --editable ".[test]"
-	touch $(READY)
+	touch $(RUNS) $(READY)
