@@ -35,7 +35,7 @@ from snnquant.inference.integer.vectors import (
 
 
 class PointLayers(NamedTuple):
-    """N layers of neurons, each with the weights behind it, one after another in flat arrays."""
+    """N layers of neurons, each with the weights after it, one after another in flat arrays."""
 
     cells: Words
     """Of `NeuronTable`."""
@@ -44,11 +44,11 @@ class PointLayers(NamedTuple):
     weights: NDArray[np.uint32]
     """Of `AcrossTable`, four bytes a word."""
     sizes: Longs
-    """Neurons, words and sums behind them, [N, 3]."""
+    """Neurons, words and sums after them, [N, 3]."""
 
     @classmethod
     def of(cls, neurons: Sequence[NeuronTable], tables: Sequence[AcrossTable]) -> Self:
-        """Return layers of neurons with the tables behind them."""
+        """Return layers of neurons with the tables after them."""
         kinds = [(layer.leak, layer.reset, layer.potential_bits) for layer in neurons]
         sizes = [
             (layer.cells.shape[1], table.taps, table.weights.shape[3])
