@@ -7,7 +7,6 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter
-from sklearn.neighbors import NearestCentroid
 from torch import nn
 
 from snnquant.config import RunConfig, SplitConfig
@@ -128,6 +127,8 @@ def _accuracy(
 ) -> float:
     scene: Scene = run.scene
     normalisation = Normalisation.fit(scene, train, 0, scaling, spectra)
+    from sklearn.neighbors import NearestCentroid
+
     window = run.config.model.window
     means = uniform_filter(normalisation.apply(scene.cube), (window, window, 0))
     values, labels = means.reshape(len(scene.labels.ravel()), -1), scene.labels.ravel()
