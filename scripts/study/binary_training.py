@@ -57,6 +57,8 @@ from records import Record, Records
 
 FILE = Path("docs/results/methods/binary_training.jsonl")
 EPOCHS = 10
+LONG = 40
+"""Epochs after which trainings with little memory have caught up."""
 RATE = TrainingConfig().learning_rate
 BANDS, CLASSES, WINDOW = 200, 16, 5
 """Shape of the task whose memory is measured."""
@@ -118,7 +120,14 @@ class BatchNormed(MethodConfig):
         )
 
 
-def trained(config: MethodConfig, network: nn.Module, seed: int, *, norms: bool = False) -> Record:
+def trained(
+    config: MethodConfig,
+    network: nn.Module,
+    seed: int,
+    *,
+    norms: bool = False,
+    epochs: int = EPOCHS,
+) -> Record:
     """Quantize a network and train it with the soft labels of the one in floating point."""
     run = base(seed)
     teacher = run.load(Network.CNN_FP32).network
@@ -131,7 +140,7 @@ def trained(config: MethodConfig, network: nn.Module, seed: int, *, norms: bool 
             network,
             run.samples(run.split.train),
             run.samples(run.split.val),
-            Stage("binary", EPOCHS, settings.learning_rate),
+            Stage("binary", epochs, settings.learning_rate),
             settings,
             Path(folder) / "state",
             seed=seed,
@@ -185,17 +194,25 @@ def plain_from_float(seed: int) -> Record:
     return trained(BatchNormed(), base(seed).load(Network.CNN_FP32).network, seed)
 
 
-def packed(rate: float) -> Callable[[int], Record]:
+def packed(rate: float, epochs: int = EPOCHS) -> Callable[[int], Record]:
     """Return the row of a training in little memory from the weights in floating point."""
-    return lambda seed: trained(
-        LowMemoryBNN(learning_rate=rate), base(seed).load(Network.CNN_FP32).network, seed
-    )
+    config = LowMemoryBNN(learning_rate=rate)
+
+    def row(seed: int) -> Record:
+        return trained(config, base(seed).load(Network.CNN_FP32).network, seed, epochs=epochs)
+
+    return row
 
 
-def unpacked(rate: float) -> Callable[[int], Record]:
+def unpacked(rate: float, epochs: int = EPOCHS) -> Callable[[int], Record]:
     """Return the row of the same layers with batch norm, AdamW and everything in float32."""
     config = BatchNormed(first_bits=1, learning_rate=rate)
-    return lambda seed: trained(config, base(seed).load(Network.CNN_FP32).network, seed, norms=True)
+
+    def row(seed: int) -> Record:
+        network = base(seed).load(Network.CNN_FP32).network
+        return trained(config, network, seed, norms=True, epochs=epochs)
+
+    return row
 
 
 def measured(model: str, kind: str, batch: int) -> Callable[[int], Record]:
@@ -269,6 +286,8 @@ ROWS: dict[str, dict[str, Callable[[int], Record]]] = {
         "batch norm and AdamW in float32, rate 0.01": unpacked(0.01),
         "low_memory_bnn, rate 0.002": packed(RATE),
         "low_memory_bnn, rate 0.01": packed(0.01),
+        f"batch norm and AdamW in float32, rate 0.003, {LONG} epochs": unpacked(0.003, LONG),
+        f"low_memory_bnn, rate 0.003, {LONG} epochs": packed(0.003, LONG),
     },
     "bytes": {
         f"{model}, {kind}, batch {batch}": measured(model, kind, batch)
