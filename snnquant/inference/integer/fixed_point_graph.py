@@ -13,6 +13,7 @@ with the bias b, R = 16 and a unit u' that leaves sums 16 bits, and sums before 
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import reduce
@@ -24,7 +25,6 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from snnquant.inference.integer.fixed_point_network import (
-    LEAK_BITS,
     InputCodes,
     Integers,
     Neurons,
@@ -33,13 +33,14 @@ from snnquant.inference.integer.fixed_point_network import (
     read_neurons,
     refuse,
 )
-from snnquant.inference.integer.kernels import RESETS
+from snnquant.inference.integer.kernels import RESETS, fire_values
 from snnquant.nn import INPUT
 from snnquant.nn.kinds import AVERAGE_POOLS, DROPOUTS, MAX_POOLS, PADS, SHAPES, SUMS, SYNAPSES
 from snnquant.nn.wiring import Concatenate, Mean
 from snnquant.quantization import freeze, integer_weights
 from snnquant.sampling import PixelGrid
-from snnquant.spiking import FLOATING, Neuron, Reset, SpikingNetwork, require_lif, unknown_reset
+from snnquant.spiking import Neuron, SpikingNetwork, require_lif, unknown_reset
+from snnquant.spiking.backends.layout import Order
 
 RESCALING_BITS = 16
 """Fractional bits of a factor that brings values to another unit."""
@@ -199,30 +200,19 @@ class _Reader:
 
 def _fire(sums: Tensor, neurons: Neurons, form: Form, steps: int) -> Tensor:
     """Return spikes [T, N, ...] for sums [T or 1, N, ...], by the integer recurrence."""
-    shift, bias, threshold, start, rounding = (
-        form.column(numbers.astype(np.int64)) if len(numbers) > 1 else torch.tensor(int(numbers[0]))
-        for numbers in (
-            *(neurons.shift, neurons.bias, neurons.threshold, neurons.start, neurons.rounding),
-        )
-    )
-    currents = (((sums.long() << shift) + bias) >> rounding).expand(steps, *sums.shape[1:])
-    narrow, most = neurons.potential_bits != FLOATING, 1 << (neurons.potential_bits - 1)
-    threshold, start = (x[0] if x.ndim else x for x in (threshold, start))
-    potential, spike = start.expand(sums.shape[1:]), torch.zeros((), dtype=torch.bool)
-    spikes = []
-    for current in currents:
-        potential = (potential * neurons.leak >> LEAK_BITS) + current
-        if neurons.reset == Reset.DELAYED:
-            potential = potential - threshold * spike
-        if narrow:
-            potential = potential.clamp(-most, most - 1)
-        spike = potential > threshold
-        spikes.append(spike)
-        if neurons.reset == Reset.SAME_STEP:
-            potential = potential - threshold * spike
-        elif neurons.reset == Reset.ZERO:
-            potential = potential * ~spike
-    return torch.stack(spikes).float()
+    order = Order(sums)
+    cells = np.stack(
+        (neurons.start, neurons.threshold, neurons.shift, neurons.bias, neurons.rounding)
+    ).astype(np.int64)
+    axis = form.axis + 1 if form.axis > 0 else sums.ndim + form.axis
+    of_axis = order.axes.index(axis) if cells.shape[1] > 1 else 0
+    sizes = [sums.shape[i] for i in order.axes]
+    shape = (math.prod(sizes[1:of_axis]), cells.shape[1], -1)
+    values = order.steps(sums).view(len(sums), *shape)
+    spikes = torch.empty(steps, *values.shape[1:])
+    kind = neurons.leak, RESETS[neurons.reset], neurons.potential_bits
+    fire_values(values.numpy(), cells, *kind, spikes.numpy())
+    return order.restore(spikes.flatten(1))
 
 
 def _folded(module: nn.Module) -> Run:
