@@ -30,7 +30,7 @@ LEAK_BITS = 15
 RESETS = {Reset.DELAYED: 0, Reset.SAME_STEP: 1, Reset.ZERO: 2}
 """Numbers of the resets that `fire` computes; `Layout.neurons` refuses all others."""
 TOGETHER = 4
-"""Vectors of a row that `_add_rows` keeps in registers."""
+"""Vectors of the sums that `_add_up` keeps in registers."""
 
 _ONE = 1 << LEAK_BITS
 _DELAYED, _SAME_STEP, _ZERO = RESETS.values()
@@ -237,16 +237,21 @@ def _add_up(
     They are added to the sums from `at` on.
     """
     table, length = weights.table, weights.table.shape[2]
-    start = 0
-    for i in range(weights.rows):
-        for j in range(weights.columns):
-            q = (corner + i * spikes.shape[2] + j) * spikes.steps + first
-            begin, end = spikes.bounds[q], spikes.bounds[q + count]
-            if weights.shift:
+    if weights.shift:
+        start = 0
+        for i in range(weights.rows):
+            for j in range(weights.columns):
+                q = (corner + i * spikes.shape[2] + j) * spikes.steps + first
+                begin, end = spikes.bounds[q], spikes.bounds[q + count]
                 _scatter(spikes.events, begin, end, table, start, length, weights.shift, sums, at)
-            else:
-                gather(spikes.events, begin, end, table, start, length, sums, at)
-            start += table.shape[1] * length
+                start += table.shape[1] * length
+        return
+    each = 4 * LANES // table.itemsize
+    whole = length - length % (TOGETHER * each)
+    for n in range(0, whole, TOGETHER * each):
+        _gather_four(spikes, corner, first, count, weights, n, sums, at + n)
+    for n in range(whole, length, each):
+        _gather_one(spikes, corner, first, count, weights, n, sums, at + n)
 
 
 @part
@@ -270,39 +275,59 @@ def _scatter(
 
 
 @part
-def gather(
-    events: Words,
-    begin: int,
-    end: int,
-    table: NDArray[Any],
-    start: int,
-    length: int,
+def _gather_four(
+    spikes: Spikes,
+    corner: int,
+    first: int,
+    count: int,
+    weights: WeightRows,
+    n: int,
     sums: NDArray[Any],
-    at: int,
+    to: int,
 ) -> None:
-    """Add rows that all go to the first sums, of which four vectors stay in registers."""
-    each = 4 * LANES // table.itemsize
-    whole = length - length % (TOGETHER * each)
-    for n in range(whole, length, each):
-        s0 = load_words(sums, at + n)
-        for e in range(begin, end):
-            row = start + n + np.int64(events[np.uint64(e)]) * LANES
-            s0 = add_words(table, s0, load_words(table, row))
-        store(sums, at + n, s0)
-    for n in range(0, whole, TOGETHER * each):
-        to = at + n
-        s0, s1 = load_words(sums, to), load_words(sums, to + each)
-        s2, s3 = load_words(sums, to + 2 * each), load_words(sums, to + 3 * each)
-        for e in range(begin, end):
-            row = start + n + np.int64(events[np.uint64(e)]) * LANES
-            s0 = add_words(table, s0, load_words(table, row))
-            s1 = add_words(table, s1, load_words(table, row + each))
-            s2 = add_words(table, s2, load_words(table, row + 2 * each))
-            s3 = add_words(table, s3, load_words(table, row + 3 * each))
-        store(sums, to, s0)
-        store(sums, to + each, s1)
-        store(sums, to + 2 * each, s2)
-        store(sums, to + 3 * each, s3)
+    """Add four vectors of the rows of a window, which stay in registers, to the sums from `to`."""
+    table, events = weights.table, spikes.events
+    each, length = 4 * LANES // table.itemsize, table.shape[2]
+    s0, s1 = load_words(sums, to), load_words(sums, to + each)
+    s2, s3 = load_words(sums, to + 2 * each), load_words(sums, to + 3 * each)
+    start = n
+    for i in range(weights.rows):
+        for j in range(weights.columns):
+            q = (corner + i * spikes.shape[2] + j) * spikes.steps + first
+            for e in range(spikes.bounds[q], spikes.bounds[q + count]):
+                row = start + np.int64(events[np.uint64(e)]) * LANES
+                s0 = add_words(table, s0, load_words(table, row))
+                s1 = add_words(table, s1, load_words(table, row + each))
+                s2 = add_words(table, s2, load_words(table, row + 2 * each))
+                s3 = add_words(table, s3, load_words(table, row + 3 * each))
+            start += table.shape[1] * length
+    store(sums, to, s0)
+    store(sums, to + each, s1)
+    store(sums, to + 2 * each, s2)
+    store(sums, to + 3 * each, s3)
+
+
+@part
+def _gather_one(
+    spikes: Spikes,
+    corner: int,
+    first: int,
+    count: int,
+    weights: WeightRows,
+    n: int,
+    sums: NDArray[Any],
+    to: int,
+) -> None:
+    """Add one vector of the rows of a window to the sums from `to`."""
+    table, total, start = weights.table, load_words(sums, to), n
+    for i in range(weights.rows):
+        for j in range(weights.columns):
+            q = (corner + i * spikes.shape[2] + j) * spikes.steps + first
+            for e in range(spikes.bounds[q], spikes.bounds[q + count]):
+                row = start + np.int64(spikes.events[np.uint64(e)]) * LANES
+                total = add_words(table, total, load_words(table, row))
+            start += table.shape[1] * table.shape[2]
+    store(sums, to, total)
 
 
 @compiled
