@@ -40,8 +40,8 @@ from snnquant.conversion import to_spiking
 from snnquant.models import build_model
 from snnquant.pipeline import stages
 from snnquant.pipeline.run import Run
-from snnquant.quantization import Calibration, Plan, complete, quantize
-from snnquant.quantization.activations import STARTING
+from snnquant.quantization import Calibration, LayerPlace, Plan, complete, quantize
+from snnquant.quantization.activations import STARTING, QuantizedReLU
 from snnquant.quantization.binary import AllocatedWeight
 from snnquant.quantization.methods.low_memory_bnn import LowMemoryBNN
 from snnquant.quantization.methods.norm_free_bnn import NormFreeBNN
@@ -104,6 +104,7 @@ class BatchNormed(MethodConfig):
     min_bits: ClassVar[int] = 1
     first_bits: int = 8
     ceiling: float = 0.0
+    derivative: str = "polynomial"
     learning_rate: float = RATE
 
     def plan(self) -> Plan:
@@ -115,9 +116,13 @@ class BatchNormed(MethodConfig):
                 if bits.get(place.role) == 8
                 else AllocatedWeight(bits=1)
             ),
-            activation=lambda place: BinaryReLU(self.ceiling),
+            activation=self.activation,
             recipe={"weight_decay": 0.0, "learning_rate": self.learning_rate},
         )
+
+    def activation(self, place: LayerPlace) -> QuantizedReLU:
+        """Return one with the derivative of Bi-Real's sign, or that of clipping."""
+        return BinaryReLU(self.ceiling) if self.derivative == "polynomial" else QuantizedReLU(1)
 
 
 def trained(
@@ -204,9 +209,11 @@ def packed(rate: float, epochs: int = EPOCHS) -> Callable[[int], Record]:
     return row
 
 
-def unpacked(rate: float, epochs: int = EPOCHS) -> Callable[[int], Record]:
+def unpacked(
+    rate: float, epochs: int = EPOCHS, derivative: str = "polynomial"
+) -> Callable[[int], Record]:
     """Return the row of the same layers with batch norm, AdamW and everything in float32."""
-    config = BatchNormed(first_bits=1, learning_rate=rate)
+    config = BatchNormed(first_bits=1, derivative=derivative, learning_rate=rate)
 
     def row(seed: int) -> Record:
         network = base(seed).load(Network.CNN_FP32).network
@@ -287,6 +294,7 @@ ROWS: dict[str, dict[str, Callable[[int], Record]]] = {
         "low_memory_bnn, rate 0.002": packed(RATE),
         "low_memory_bnn, rate 0.01": packed(0.01),
         f"batch norm and AdamW in float32, rate 0.003, {LONG} epochs": unpacked(0.003, LONG),
+        f"the same with the derivative of clipping, {LONG} epochs": unpacked(0.003, LONG, "clip"),
         f"low_memory_bnn, rate 0.003, {LONG} epochs": packed(0.003, LONG),
     },
     "bytes": {
