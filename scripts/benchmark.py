@@ -2,17 +2,17 @@
 
     python scripts/benchmark.py [--quick] [--json] [--model cnn3d] [--gpu]
 
-Patches are those of `--model`. Maps of whole scenes stand beside the dense, that is fully
-convolutional, CNN in torch, onnxruntime and OpenVINO (extra `bench`).
+Patches are those of `--model`, at T = 1, 2 and 5. Maps of whole scenes stand beside the dense, that
+is fully convolutional, CNN in torch, onnxruntime and OpenVINO (extra `bench`).
 
-All run in turn within a round, so that a machine that slows down slows all of them; a figure is the
-median ratio over the rounds with its quartiles, by wall time and by processor time. A busy machine
-is noticed and said: its figures do not hold. Peers and the CNN have torch's own convolutions, which
-their users have; "CNN, our layers" has those of this package (`snnquant.nn.convolutions`). Peers
-get what is fastest for them: the layer before the first spikes runs once, not at every step.
-SpikingJelly is installed without its dependencies into a folder of its own. Without --quick the
-results go to docs/results/benchmark.md and benchmark.json; --gpu times the networks on a CUDA
-device instead, for benchmark_gpu.md and benchmark_gpu.json.
+All run in turn within a round, so that a machine that slows down slows all of them, each for 50 ms
+or longer; a figure is the median ratio over the rounds with its quartiles, by wall time and by
+processor time. A busy machine is noticed and said: its figures do not hold. Peers and the CNN have
+torch's own convolutions, which their users have; "CNN, our layers" has those of this package
+(`snnquant.nn.convolutions`). Peers get what is fastest for them: the layer before the first spikes
+runs once, not at every step. SpikingJelly is installed without its dependencies into a folder of
+its own. Without --quick the results go to docs/results/benchmark.md and benchmark.json; --gpu times
+the networks on a CUDA device instead, for benchmark_gpu.md and benchmark_gpu.json.
 """
 
 from __future__ import annotations
@@ -25,13 +25,14 @@ from typing import Any
 import numpy as np
 import torch
 from benchmarks import gpu
-from benchmarks.contenders import WINDOW, Contenders, build, infer, train_step
-from benchmarks.maps import DEFAULT, map_lines, measure_maps
+from benchmarks.contenders import PIXEL_BITS, WINDOW, Contenders, build, infer, train_step
+from benchmarks.maps import DEFAULT, STEPS, map_lines, measure_maps, ratios_of_default
 from benchmarks.peers import install_spikingjelly, same_step
-from benchmarks.timing import fastest, interleave, machine_load, per_second, publish, ratio
+from benchmarks.timing import as_cell, fastest, interleave, machine_load, per_second, publish, ratio
 from torch import Tensor, nn
 
 from snnquant.cli.allocator import keep_freed_memory
+from snnquant.config import NeuronConfig
 from snnquant.inference import Cube, classify_scene, tile_classifier
 from snnquant.sampling import Patches
 
@@ -46,12 +47,13 @@ def in_threads(c: Contenders) -> np.ndarray:
 
 def map_by_tiles(c: Contenders, *, integers: bool) -> np.ndarray:
     """Classify the crop as `snnquant map` does."""
-    classify = c.engine.classes
+    classify, normalisation = c.raw.classes, None
     if not integers:
         classify, _ = tile_classifier(c.snn, c.crop.shape[2], WINDOW)
+        normalisation = c.normalisation
     class_map = np.zeros(c.crop.shape[:2], np.uint8)
     cube = Cube("crop", c.crop.shape, "", lambda: c.crop)
-    classify_scene(classify, cube, c.normalisation, WINDOW, class_map)
+    classify_scene(classify, cube, normalisation, WINDOW, class_map)
     return class_map
 
 
@@ -84,7 +86,7 @@ def agreements(c: Contenders) -> dict[str, float]:
 
 
 def measure(c: Contenders, rounds: int) -> dict[str, Any]:
-    """Time all networks; return the ratios and the patches, or pixels, per second."""
+    """Time all networks of some time steps; return ratios and patches, or pixels, per second."""
     nets: dict[str, nn.Module] = {
         "ours, float": c.snn,
         "CNN": c.cnn,
@@ -116,7 +118,7 @@ def measure(c: Contenders, rounds: int) -> dict[str, Any]:
             "snnTorch, patches": lambda: map_by_patches(c, c.plain),
             "CNN, patches": lambda: map_by_patches(c, c.cnn),
         },
-        max(3, rounds // 4),
+        max(3, rounds // 5),
     )
     peer, trainer = fastest(inference, c.peers), fastest(training, c.peers)
     rates = {
@@ -143,32 +145,47 @@ def measure(c: Contenders, rounds: int) -> dict[str, Any]:
 
 def page(result: dict[str, Any]) -> str:
     """Return the page of docs/results."""
-    model = result["model"]
+    model, by_steps = result["model"], result["by_time_steps"]
     lines = [
         "# Speed",
         "",
         *busy_lines(result),
         f"`python scripts/benchmark.py --model {model}`: {model} on 5x5 patches of Indian Pines, "
-        f"T = {result['time_steps']}, 6-bit weights, batches of "
-        f"{result['batch']} (training: 64), {result['threads']} threads, {result['machine']}. "
+        f"pixels of {PIXEL_BITS} bits, 6-bit weights, batches of {result['batch']} (training: 64), "
+        f"{result['threads']} threads, {result['machine']}. "
         f"SpikingJelly: {result['spikingjelly']}. GPU: {result['gpu']}.",
         "",
-        "| how many times as fast | median | quartiles | by processor time |",
-        "|---|---|---|---|",
+        "How many times as fast, for T time steps: the median with its quartiles, and by processor "
+        "time. Maps are those of a crop, or of the whole scene beside the dense CNN.",
+        "",
     ]
-    for name, value in result.items():
-        if isinstance(value, dict) and "median" in value:
-            lines.append(
-                f"| {name} | {value['median']:.2f} | {value['low']:.2f} to {value['high']:.2f} "
-                f"| {value['processor_median']:.2f} |"
-            )
-    lines += ["", "| | patches or pixels per second |", "|---|---|"]
-    for label, rates in result["per_second"].items():
-        lines += [f"| {label}: {name} | {rate:,.0f} |" for name, rate in rates.items()]
-    lines += ["", "| agreement of | share |", "|---|---|"]
-    lines += [f"| {name} | {share:.4f} |" for name, share in result["agreement"].items()]
-    lines += map_lines(result)
-    return "\n".join([*lines, ""])
+    ratios = {
+        name: [as_cell(found[name]) for found in by_steps.values()]
+        for name, value in next(iter(by_steps.values())).items()
+        if isinstance(value, dict) and "median" in value
+    }
+    rates = {
+        f"{label}: {name}": [
+            f"{found['per_second'][label][name]:,.0f}" for found in by_steps.values()
+        ]
+        for label, of_default in result["per_second"].items()
+        for name in of_default
+    }
+    shares = {
+        name: [f"{found['agreement'][name]:.4f}" for found in by_steps.values()]
+        for name in result["agreement"]
+    }
+    titles = {
+        "times as fast": ratios,
+        "patches or pixels per second": rates,
+        "agreement of": shares,
+    }
+    for title, rows in titles.items():
+        lines += [f"| {title} | " + " | ".join(f"T = {steps}" for steps in by_steps) + " |"]
+        lines += ["|---" * (1 + len(by_steps)) + "|"]
+        lines += [f"| {name} | " + " | ".join(cells) + " |" for name, cells in rows.items()]
+        lines += [""]
+    return "\n".join([*lines, *map_lines(result), ""])
 
 
 def busy_lines(result: dict[str, Any]) -> list[str]:
@@ -205,15 +222,23 @@ def main() -> None:
     before = machine_load(own=0)
     note = install_spikingjelly()
     batch, side, rounds = (128, 32, 9) if options.quick else (256, 64, 20)
-    contenders = build(options.model, batch, side, peers=not note.startswith("left out"))
-    shares = agreements(contenders)
+    with_jelly = not note.startswith("left out")
+    contenders = build(options.model, batch, side, STEPS, peers=with_jelly)
+    shares = {steps: agreements(c) for steps, c in contenders.items()}
+    patches = {steps: measure(c, rounds) for steps, c in contenders.items()}
+    maps = measure_maps(quick=options.quick)
+    by_steps = {
+        steps: {**patches[steps], **ratios_of_default(maps, steps), "agreement": shares[steps]}
+        for steps in STEPS
+    }
+    default = NeuronConfig().time_steps
     result: dict[str, Any] = {
-        "outputs_agree": all(share >= 0.98 for share in shares.values()),
-        **measure(contenders, rounds),
-        **measure_maps(quick=options.quick),
-        "agreement": shares,
+        "outputs_agree": all(share >= 0.98 for s in shares.values() for share in s.values()),
+        **by_steps[default],
+        **maps,
+        "by_time_steps": by_steps,
         "model": options.model,
-        "time_steps": contenders.snn.time_steps,
+        "time_steps": default,
         "batch": batch,
         "threads": torch.get_num_threads(),
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, torch {torch.__version__}",

@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from benchmarks.contenders import train_a_little
+from benchmarks.contenders import PIXEL_BITS, train_a_little
 from benchmarks.peers import of_torch
 from benchmarks.runtimes import Map, dense_maps, missing
-from benchmarks.timing import Times, interleave, per_second, ratio
+from benchmarks.timing import Times, as_cell, interleave, per_second, ratio
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -31,7 +31,8 @@ from snnquant.scenes import Scene, load_scene
 WINDOW = 5
 DEFAULT = ModelConfig().name
 SCENES = ("indian_pines", "synthetic:610x340x103")
-CASES = ((DEFAULT, (1, 2, 5)), ("cnn32h", (5,)))
+STEPS = (1, 2, 5)
+CASES = ((DEFAULT, STEPS), ("cnn32h", (5,)))
 """Networks and their time steps."""
 SECONDS = 12.0
 """Time that the rounds of one network and scene take together, about."""
@@ -43,7 +44,6 @@ RIVALS = {
     "openvino_bf16": "CNN, OpenVINO bf16",
     "openvino_int8": "CNN, OpenVINO int8",
 }
-PIXEL_BITS = 8
 
 
 @dataclass(frozen=True)
@@ -140,25 +140,24 @@ def _per_processor_second(times: Times, count: int) -> dict[str, float]:
 
 
 def measure_maps(*, quick: bool) -> dict[str, Any]:
-    """Time all maps; return the ratios of the default network and every case."""
-    default = NeuronConfig().time_steps
+    """Time the maps of all networks and scenes, or only of the first."""
     cases = [
-        measure_case(load_scene(scene), name, steps if not quick else (default,))
+        measure_case(load_scene(scene), name, steps)
         for scene in (SCENES[:1] if quick else SCENES)
         for name, steps in (CASES[:1] if quick else CASES)
     ]
-    ratios = cases[0]["ratios"][f"SNN, T = {default}"]
-    return {
-        **{f"map_vs_dense_cnn_{key}": value for key, value in ratios.items()},
-        "maps": cases,
-        "missing": missing(),
-    }
+    return {"maps": cases, "missing": missing()}
+
+
+def ratios_of_default(maps: dict[str, Any], time_steps: int) -> dict[str, Any]:
+    """Return how many times as fast as the dense CNN the map of the default network is."""
+    ratios = maps["maps"][0]["ratios"][f"SNN, T = {time_steps}"]
+    return {f"map_vs_dense_cnn_{key}": value for key, value in ratios.items()}
 
 
 def map_lines(result: dict[str, Any]) -> list[str]:
     """Return the part of the page on maps."""
     lines = [
-        "",
         "## Maps beside the dense CNN",
         "",
         "The integer engine goes from the raw cube to the classes. The CNN, of the weights that "
@@ -182,11 +181,7 @@ def map_lines(result: dict[str, Any]) -> list[str]:
         lines += ["", "| times as fast as the CNN in | " + " | ".join(case["ratios"]) + " |"]
         lines.append("|---" * (1 + len(case["ratios"])) + "|")
         for key in next(iter(case["ratios"].values())):
-            values = [
-                f"{r[key]['median']:.2f} ({r[key]['low']:.2f} to {r[key]['high']:.2f}; "
-                f"processor {r[key]['processor_median']:.2f})"
-                for r in case["ratios"].values()
-            ]
+            values = [as_cell(ratios[key]) for ratios in case["ratios"].values()]
             lines.append(f"| {RIVALS[key].removeprefix('CNN, ')} | " + " | ".join(values) + " |")
         shown = [
             f"{name}: {', '.join(f'{rate:.2f}' for rate in rates)}"

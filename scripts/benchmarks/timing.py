@@ -22,19 +22,27 @@ BUSY_LOAD = 0.5
 """Running processes per core, other than this one, past which a machine is busy."""
 WHOLE_SHARE = 0.9
 """Share of its wall time that a thread computes on an idle machine, at least."""
+TURN = 0.05
+"""Seconds that the turn of a contender lasts, at least.
+
+Threads of the operations of the turn before still spin for some of them.
+"""
 RESULTS = Path(__file__).parents[2] / "docs" / "results"
 Times = dict[str, list[tuple[float, float]]]
 
 
 def interleave(works: dict[str, Callable[[], object]], rounds: int) -> Times:
-    """Measure wall and processor seconds of each, in turn; the first round warms up."""
+    """Measure wall and processor seconds per call of each, in turn; the first round warms up."""
     times: Times = {name: [] for name in works}
     for turn in range(rounds + 1):
         for name, work in works.items():
-            wall, processor = time.perf_counter(), time.process_time()
-            work()
+            calls, start, processor = 0, time.perf_counter(), time.process_time()
+            wall = 0.0
+            while wall < TURN:
+                work()
+                calls, wall = calls + 1, time.perf_counter() - start
             if turn:
-                times[name].append((time.perf_counter() - wall, time.process_time() - processor))
+                times[name].append((wall / calls, (time.process_time() - processor) / calls))
     return times
 
 
@@ -51,6 +59,14 @@ def ratio(times: Times, ours: str, reference: str) -> dict[str, float]:
         "high": high,
         "processor_median": statistics.median(processors),
     }
+
+
+def as_cell(found: dict[str, float]) -> str:
+    """Return a ratio as a page shows it."""
+    return (
+        f"{found['median']:.2f} ({found['low']:.2f} to {found['high']:.2f}; "
+        f"processor {found['processor_median']:.2f})"
+    )
 
 
 def fastest(times: Times, peers: dict[str, nn.Module]) -> str:
