@@ -20,19 +20,31 @@ from __future__ import annotations
 import argparse
 import os
 import platform
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 import torch
 from benchmarks import gpu
+from benchmarks.busy import busy_lines, probe, watching
 from benchmarks.contenders import PIXEL_BITS, WINDOW, Contenders, build, infer, train_step
 from benchmarks.maps import DEFAULT, STEPS, map_lines, measure_maps, ratios_of_default
+from benchmarks.peaks import BOUND_TITLES, Peaks, as_numbers, bound, bound_cells, peak_lines
 from benchmarks.peers import install_spikingjelly, same_step
-from benchmarks.timing import as_cell, fastest, interleave, machine_load, per_second, publish, ratio
+from benchmarks.timing import (
+    as_cell,
+    fastest,
+    interleave,
+    per_processor_second,
+    per_second,
+    publish,
+    ratio,
+)
 from torch import Tensor, nn
 
 from snnquant.cli.allocator import keep_freed_memory
 from snnquant.config import NeuronConfig
+from snnquant.energy import measure as count_operations
 from snnquant.inference import Cube, classify_scene, tile_classifier
 from snnquant.sampling import Patches
 
@@ -85,7 +97,21 @@ def agreements(c: Contenders) -> dict[str, float]:
     return shares
 
 
-def measure(c: Contenders, rounds: int) -> dict[str, Any]:
+def bounds_of_patches(c: Contenders, peaks: Peaks, reached: dict[str, float]) -> dict[str, Any]:
+    """Return the bounds of inference on patches, whose operations are counted on all of them."""
+    each = c.x[0].numel() * c.x.element_size()
+    peaks = peaks.reading(c.x)
+    networks = {"ours, integers": c.snn, "CNN": c.own_cnn}
+    found = {}
+    for name, network in networks.items():
+        layers = count_operations(network, c.patches, c.pixels, pixel_bits=PIXEL_BITS)
+        steps = c.snn.time_steps if network is c.snn else 1
+        limit = bound(layers, each, peaks, steps=steps, floats=network is not c.snn)
+        found[name] = as_numbers(limit, reached[name])
+    return found
+
+
+def measure(c: Contenders, peaks: Peaks, rounds: int) -> dict[str, Any]:
     """Time all networks of some time steps; return ratios and patches, or pixels, per second."""
     nets: dict[str, nn.Module] = {
         "ours, float": c.snn,
@@ -140,6 +166,7 @@ def measure(c: Contenders, rounds: int) -> dict[str, Any]:
         "map_vs_cnn_patches": ratio(maps, "ours, integers", "CNN, patches"),
         "fastest_peer": {"inference": peer, "training": trainer},
         "per_second": rates,
+        "bounds": bounds_of_patches(c, peaks, per_processor_second(inference, len(c.x))),
     }
 
 
@@ -149,7 +176,7 @@ def page(result: dict[str, Any]) -> str:
     lines = [
         "# Speed",
         "",
-        *busy_lines(result),
+        *busy_lines(result["machine_load"]),
         f"`python scripts/benchmark.py --model {model}`: {model} on 5x5 patches of Indian Pines, "
         f"pixels of {PIXEL_BITS} bits, 6-bit weights, batches of {result['batch']} (training: 64), "
         f"{result['threads']} threads, {result['machine']}. "
@@ -185,19 +212,15 @@ def page(result: dict[str, Any]) -> str:
         lines += ["|---" * (1 + len(by_steps)) + "|"]
         lines += [f"| {name} | " + " | ".join(cells) + " |" for name, cells in rows.items()]
         lines += [""]
-    return "\n".join([*lines, *map_lines(result), ""])
-
-
-def busy_lines(result: dict[str, Any]) -> list[str]:
-    """Return a paragraph that says that the machine was busy, if it was."""
-    if not result["machine_busy"]:
-        return []
-    loads = [
-        f"load average {load['load_average']:.1f}, processor over wall time of a thread "
-        f"{load['processor_over_wall']:.2f} {when}"
-        for when, load in result["machine_load"].items()
+    lines += ["## Bounds", "", *peak_lines(result["peaks_of_a_core"])]
+    lines += [f"| inference, per patch {BOUND_TITLES}|", "|---" * 6 + "|"]
+    lines += [
+        f"| {name}, T = {steps} {bound_cells(cells)}|"
+        for steps, found in by_steps.items()
+        for name, cells in found["bounds"].items()
     ]
-    return [f"**The machine was busy ({'; '.join(loads)}): these figures do not hold.**", ""]
+    lines += [""]
+    return "\n".join([*lines, *map_lines(result), ""])
 
 
 def read_options(description: str) -> argparse.Namespace:
@@ -219,14 +242,18 @@ def main() -> None:
         gpu.run(options)
         return
     keep_freed_memory()
-    before = machine_load(own=0)
+    loads: dict[str, dict[str, Any]] = {}
+    probe(loads)
     note = install_spikingjelly()
     batch, side, rounds = (128, 32, 9) if options.quick else (256, 64, 20)
     with_jelly = not note.startswith("left out")
     contenders = build(options.model, batch, side, STEPS, peers=with_jelly)
     shares = {steps: agreements(c) for steps, c in contenders.items()}
-    patches = {steps: measure(c, rounds) for steps, c in contenders.items()}
-    maps = measure_maps(quick=options.quick)
+    peaks = Peaks.measure()
+    with watching(loads, "on patches"):
+        patches = {steps: measure(c, peaks, rounds) for steps, c in contenders.items()}
+    with watching(loads, "on maps"):
+        maps = measure_maps(peaks, quick=options.quick)
     by_steps = {
         steps: {**patches[steps], **ratios_of_default(maps, steps), "agreement": shares[steps]}
         for steps in STEPS
@@ -237,6 +264,7 @@ def main() -> None:
         **by_steps[default],
         **maps,
         "by_time_steps": by_steps,
+        "peaks_of_a_core": asdict(peaks),
         "model": options.model,
         "time_steps": default,
         "batch": batch,
@@ -247,7 +275,6 @@ def main() -> None:
         if torch.cuda.is_available()
         else "left out, torch sees no CUDA device",
     }
-    loads = {"before": before, "after": machine_load(own=torch.get_num_threads())}
     result["machine_load"] = loads
     result["machine_busy"] = any(load["busy"] for load in loads.values())
     publish(result, page(result), "benchmark", options)

@@ -43,6 +43,9 @@ class Contenders:
     peers: dict[str, nn.Module]
     plain: nn.Module
     """snnTorch's loop as a tutorial has it."""
+    patches: Patches
+    pixels: Tensor
+    """Those of the scene that `x` are the patches of."""
     crop: np.ndarray
     normalisation: Normalisation
 
@@ -93,6 +96,8 @@ def build(
             pool,
             others,
             SnnTorchLoop(plain, first_once=False),
+            patches,
+            pixels,
             scene.cube[:side, :side],
             normalisation,
         )
