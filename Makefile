@@ -41,6 +41,7 @@ bench: $(READY)  ## time SNN, CNN, its runtimes and other SNN libraries; writes 
 	$(BIN)/python scripts/benchmark.py
 	$(BIN)/python scripts/benchmark.py --gpu
 	$(BIN)/python scripts/benchmarks/whole_scenes.py
+	$(BIN)/python scripts/benchmarks/whole_scenes.py --model cnn1x1 --bands 8 --pixels 10000 1000000 10000000 100000000
 
 reproduce: $(READY)  ## the missing runs of the study behind docs/results
 	$(BIN)/python scripts/reproduce_paper.py

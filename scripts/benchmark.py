@@ -2,17 +2,17 @@
 
     python scripts/benchmark.py [--quick] [--json] [--model cnn3d] [--gpu]
 
-Patches are those of `--model`. Maps of whole scenes stand beside the dense, that is fully
-convolutional, CNN in torch, onnxruntime and OpenVINO (extra `bench`).
+Patches are those of `--model`, at T = 1, 2 and 5. Maps of whole scenes stand beside the dense, that
+is fully convolutional, CNN in torch, onnxruntime and OpenVINO (extra `bench`).
 
-All run in turn within a round, so that a machine that slows down slows all of them; a figure is the
-median ratio over the rounds with its quartiles, by wall time and by processor time. A busy machine
-is noticed and said: its figures do not hold. Peers and the CNN have torch's own convolutions, which
-their users have; "CNN, our layers" has those of this package (`snnquant.nn.convolutions`). Peers
-get what is fastest for them: the layer before the first spikes runs once, not at every step.
-SpikingJelly is installed without its dependencies into a folder of its own. Without --quick the
-results go to docs/results/benchmark.md and benchmark.json; --gpu times the networks on a CUDA
-device instead, for benchmark_gpu.md and benchmark_gpu.json.
+All run in turn within a round, so that a machine that slows down slows all of them, each for 50 ms
+or longer; a figure is the median ratio over the rounds with its quartiles, by wall time and by
+processor time. A busy machine is noticed and said: its figures do not hold. Peers and the CNN have
+torch's own convolutions, which their users have; "CNN, our layers" has those of this package
+(`snnquant.nn.convolutions`). Peers get what is fastest for them: the layer before the first spikes
+runs once, not at every step. SpikingJelly is installed without its dependencies into a folder of
+its own. Without --quick the results go to docs/results/benchmark.md and benchmark.json; --gpu times
+the networks on a CUDA device instead, for benchmark_gpu.md and benchmark_gpu.json.
 """
 
 from __future__ import annotations
@@ -20,18 +20,31 @@ from __future__ import annotations
 import argparse
 import os
 import platform
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 import torch
 from benchmarks import gpu
-from benchmarks.contenders import WINDOW, Contenders, build, infer, train_step
-from benchmarks.maps import DEFAULT, map_lines, measure_maps
+from benchmarks.busy import busy_lines, probe, watching
+from benchmarks.contenders import PIXEL_BITS, WINDOW, Contenders, build, infer, train_step
+from benchmarks.maps import DEFAULT, STEPS, map_lines, measure_maps, ratios_of_default
+from benchmarks.peaks import BOUND_TITLES, Peaks, as_numbers, bound, bound_cells, peak_lines
 from benchmarks.peers import install_spikingjelly, same_step
-from benchmarks.timing import fastest, interleave, machine_load, per_second, publish, ratio
+from benchmarks.timing import (
+    as_cell,
+    fastest,
+    interleave,
+    per_processor_second,
+    per_second,
+    publish,
+    ratio,
+)
 from torch import Tensor, nn
 
 from snnquant.cli.allocator import keep_freed_memory
+from snnquant.config import NeuronConfig
+from snnquant.energy import measure as count_operations
 from snnquant.inference import Cube, classify_scene, tile_classifier
 from snnquant.sampling import Patches
 
@@ -46,12 +59,13 @@ def in_threads(c: Contenders) -> np.ndarray:
 
 def map_by_tiles(c: Contenders, *, integers: bool) -> np.ndarray:
     """Classify the crop as `snnquant map` does."""
-    classify = c.engine.classes
+    classify, normalisation = c.raw.classes, None
     if not integers:
         classify, _ = tile_classifier(c.snn, c.crop.shape[2], WINDOW)
+        normalisation = c.normalisation
     class_map = np.zeros(c.crop.shape[:2], np.uint8)
     cube = Cube("crop", c.crop.shape, "", lambda: c.crop)
-    classify_scene(classify, cube, c.normalisation, WINDOW, class_map)
+    classify_scene(classify, cube, normalisation, WINDOW, class_map)
     return class_map
 
 
@@ -83,8 +97,22 @@ def agreements(c: Contenders) -> dict[str, float]:
     return shares
 
 
-def measure(c: Contenders, rounds: int) -> dict[str, Any]:
-    """Time all networks; return the ratios and the patches, or pixels, per second."""
+def bounds_of_patches(c: Contenders, peaks: Peaks, reached: dict[str, float]) -> dict[str, Any]:
+    """Return the bounds of inference on patches, whose operations are counted on all of them."""
+    each = c.x[0].numel() * c.x.element_size()
+    peaks = peaks.reading(c.x)
+    networks = {"ours, integers": c.snn, "CNN": c.own_cnn}
+    found = {}
+    for name, network in networks.items():
+        layers = count_operations(network, c.patches, c.pixels, pixel_bits=PIXEL_BITS)
+        steps = c.snn.time_steps if network is c.snn else 1
+        limit = bound(layers, each, peaks, steps=steps, floats=network is not c.snn)
+        found[name] = as_numbers(limit, reached[name])
+    return found
+
+
+def measure(c: Contenders, peaks: Peaks, rounds: int) -> dict[str, Any]:
+    """Time all networks of some time steps; return ratios and patches, or pixels, per second."""
     nets: dict[str, nn.Module] = {
         "ours, float": c.snn,
         "CNN": c.cnn,
@@ -116,7 +144,7 @@ def measure(c: Contenders, rounds: int) -> dict[str, Any]:
             "snnTorch, patches": lambda: map_by_patches(c, c.plain),
             "CNN, patches": lambda: map_by_patches(c, c.cnn),
         },
-        max(3, rounds // 4),
+        max(3, rounds // 5),
     )
     peer, trainer = fastest(inference, c.peers), fastest(training, c.peers)
     rates = {
@@ -138,49 +166,61 @@ def measure(c: Contenders, rounds: int) -> dict[str, Any]:
         "map_vs_cnn_patches": ratio(maps, "ours, integers", "CNN, patches"),
         "fastest_peer": {"inference": peer, "training": trainer},
         "per_second": rates,
+        "bounds": bounds_of_patches(c, peaks, per_processor_second(inference, len(c.x))),
     }
 
 
 def page(result: dict[str, Any]) -> str:
     """Return the page of docs/results."""
-    model = result["model"]
+    model, by_steps = result["model"], result["by_time_steps"]
     lines = [
         "# Speed",
         "",
-        *busy_lines(result),
+        *busy_lines(result["machine_load"]),
         f"`python scripts/benchmark.py --model {model}`: {model} on 5x5 patches of Indian Pines, "
-        f"T = {result['time_steps']}, 6-bit weights, batches of "
-        f"{result['batch']} (training: 64), {result['threads']} threads, {result['machine']}. "
+        f"pixels of {PIXEL_BITS} bits, 6-bit weights, batches of {result['batch']} (training: 64), "
+        f"{result['threads']} threads, {result['machine']}. "
         f"SpikingJelly: {result['spikingjelly']}. GPU: {result['gpu']}.",
         "",
-        "| how many times as fast | median | quartiles | by processor time |",
-        "|---|---|---|---|",
+        "How many times as fast, for T time steps: the median with its quartiles, and by processor "
+        "time. Maps are those of a crop, or of the whole scene beside the dense CNN.",
+        "",
     ]
-    for name, value in result.items():
-        if isinstance(value, dict) and "median" in value:
-            lines.append(
-                f"| {name} | {value['median']:.2f} | {value['low']:.2f} to {value['high']:.2f} "
-                f"| {value['processor_median']:.2f} |"
-            )
-    lines += ["", "| | patches or pixels per second |", "|---|---|"]
-    for label, rates in result["per_second"].items():
-        lines += [f"| {label}: {name} | {rate:,.0f} |" for name, rate in rates.items()]
-    lines += ["", "| agreement of | share |", "|---|---|"]
-    lines += [f"| {name} | {share:.4f} |" for name, share in result["agreement"].items()]
-    lines += map_lines(result)
-    return "\n".join([*lines, ""])
-
-
-def busy_lines(result: dict[str, Any]) -> list[str]:
-    """Return a paragraph that says that the machine was busy, if it was."""
-    if not result["machine_busy"]:
-        return []
-    loads = [
-        f"load average {load['load_average']:.1f}, processor over wall time of a thread "
-        f"{load['processor_over_wall']:.2f} {when}"
-        for when, load in result["machine_load"].items()
+    ratios = {
+        name: [as_cell(found[name]) for found in by_steps.values()]
+        for name, value in next(iter(by_steps.values())).items()
+        if isinstance(value, dict) and "median" in value
+    }
+    rates = {
+        f"{label}: {name}": [
+            f"{found['per_second'][label][name]:,.0f}" for found in by_steps.values()
+        ]
+        for label, of_default in result["per_second"].items()
+        for name in of_default
+    }
+    shares = {
+        name: [f"{found['agreement'][name]:.4f}" for found in by_steps.values()]
+        for name in result["agreement"]
+    }
+    titles = {
+        "times as fast": ratios,
+        "patches or pixels per second": rates,
+        "agreement of": shares,
+    }
+    for title, rows in titles.items():
+        lines += [f"| {title} | " + " | ".join(f"T = {steps}" for steps in by_steps) + " |"]
+        lines += ["|---" * (1 + len(by_steps)) + "|"]
+        lines += [f"| {name} | " + " | ".join(cells) + " |" for name, cells in rows.items()]
+        lines += [""]
+    lines += ["## Bounds", "", *peak_lines(result["peaks_of_a_core"])]
+    lines += [f"| inference, per patch {BOUND_TITLES}|", "|---" * 6 + "|"]
+    lines += [
+        f"| {name}, T = {steps} {bound_cells(cells)}|"
+        for steps, found in by_steps.items()
+        for name, cells in found["bounds"].items()
     ]
-    return [f"**The machine was busy ({'; '.join(loads)}): these figures do not hold.**", ""]
+    lines += [""]
+    return "\n".join([*lines, *map_lines(result), ""])
 
 
 def read_options(description: str) -> argparse.Namespace:
@@ -202,18 +242,31 @@ def main() -> None:
         gpu.run(options)
         return
     keep_freed_memory()
-    before = machine_load(own=0)
+    loads: dict[str, dict[str, Any]] = {}
+    probe(loads)
     note = install_spikingjelly()
     batch, side, rounds = (128, 32, 9) if options.quick else (256, 64, 20)
-    contenders = build(options.model, batch, side, peers=not note.startswith("left out"))
-    shares = agreements(contenders)
+    with_jelly = not note.startswith("left out")
+    contenders = build(options.model, batch, side, STEPS, peers=with_jelly)
+    shares = {steps: agreements(c) for steps, c in contenders.items()}
+    peaks = Peaks.measure()
+    with watching(loads, "on patches"):
+        patches = {steps: measure(c, peaks, rounds) for steps, c in contenders.items()}
+    with watching(loads, "on maps"):
+        maps = measure_maps(peaks, quick=options.quick)
+    by_steps = {
+        steps: {**patches[steps], **ratios_of_default(maps, steps), "agreement": shares[steps]}
+        for steps in STEPS
+    }
+    default = NeuronConfig().time_steps
     result: dict[str, Any] = {
-        "outputs_agree": all(share >= 0.98 for share in shares.values()),
-        **measure(contenders, rounds),
-        **measure_maps(quick=options.quick),
-        "agreement": shares,
+        "outputs_agree": all(share >= 0.98 for s in shares.values() for share in s.values()),
+        **by_steps[default],
+        **maps,
+        "by_time_steps": by_steps,
+        "peaks_of_a_core": asdict(peaks),
         "model": options.model,
-        "time_steps": contenders.snn.time_steps,
+        "time_steps": default,
         "batch": batch,
         "threads": torch.get_num_threads(),
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, torch {torch.__version__}",
@@ -222,7 +275,6 @@ def main() -> None:
         if torch.cuda.is_available()
         else "left out, torch sees no CUDA device",
     }
-    loads = {"before": before, "after": machine_load(own=torch.get_num_threads())}
     result["machine_load"] = loads
     result["machine_busy"] = any(load["busy"] for load in loads.values())
     publish(result, page(result), "benchmark", options)

@@ -22,6 +22,8 @@ from snnquant.spiking import LIF, SpikingNetwork
 
 WINDOW, LEAK = 5, 0.95
 TRAINING_STEPS = 100
+PIXEL_BITS = 8
+"""Bits per value of the pixels of all contenders, the default of a run."""
 
 
 @dataclass(frozen=True)
@@ -35,50 +37,71 @@ class Contenders:
     """The same with the convolutions of this package."""
     snn: SpikingNetwork
     engine: IntegerNetwork
+    raw: IntegerNetwork
+    """The engine on raw pixels, as `snnquant map` runs it."""
     pool: ThreadPoolExecutor
     peers: dict[str, nn.Module]
     plain: nn.Module
     """snnTorch's loop as a tutorial has it."""
+    patches: Patches
+    pixels: Tensor
+    """Those of the scene that `x` are the patches of."""
     crop: np.ndarray
     normalisation: Normalisation
 
 
-def build(model: str, batch: int, side: int, peers: bool) -> Contenders:
-    """Build the networks on pixels of Indian Pines: thresholds calibrated, 6-bit weights."""
+def build(
+    model: str, batch: int, side: int, steps: tuple[int, ...], *, peers: bool
+) -> dict[int, Contenders]:
+    """Build the networks on pixels of Indian Pines, one set for each number of time steps.
+
+    All are of one trained CNN: thresholds calibrated, 6-bit weights, pixels on the grid of a run.
+    """
     torch.manual_seed(0)
     scene = load_scene("indian_pines")
     labelled = torch.from_numpy(scene.labels.reshape(-1)).nonzero().ravel()
     pixels = labelled[:: len(labelled) // batch][:batch]
     normalisation = Normalisation.fit(scene, pixels.numpy())
+    normalisation = normalisation.on_grid(scene.cube, pixels.numpy(), PIXEL_BITS)
     patches = Patches(scene.cube, WINDOW, normalisation)
     x = patches.gather(pixels)
     cnn = build_model(ModelConfig(name=model, dropout=0), scene.bands, scene.classes)
     train_a_little(cnn, patches, labelled, torch.from_numpy(scene.labels.reshape(-1)))
-    # snnTorch and SpikingJelly start at potential 0, so the comparison does too.
-    snn, _ = convert(cnn, x, x, neuron=NeuronConfig(initial=0))
-    for layer in snn.layers:
-        if isinstance(layer, LIF):
-            layer.leak.data.fill_(LEAK)
-    quantize(snn, QuantizationConfig())
-    engine = IntegerNetwork(snn, scene.bands, WINDOW)
-    freeze(snn)
-    plain = of_torch(snn)
-    others: dict[str, nn.Module] = {"snnTorch": SnnTorchLoop(plain, first_once=True)}
-    if peers:
-        others["SpikingJelly"] = SpikingJellySteps(same_step(plain))
-    return Contenders(
-        x,
-        torch.randint(scene.classes, (len(x),)),
-        of_torch(cnn.eval()),
-        cnn,
-        snn,
-        engine,
-        workers(),
-        others,
-        SnnTorchLoop(plain, first_once=False),
-        scene.cube[:side, :side],
-        normalisation,
-    )
+    classes, pool = torch.randint(scene.classes, (len(x),)), workers()
+    found = {}
+    for time_steps in steps:
+        # snnTorch and SpikingJelly start at potential 0, so the comparison does too.
+        neuron = NeuronConfig(initial=0, time_steps=time_steps)
+        snn, _ = convert(cnn, x, x, neuron=neuron)
+        for layer in snn.layers:
+            if isinstance(layer, LIF):
+                layer.leak.data.fill_(LEAK)
+        quantize(snn, QuantizationConfig())
+        engine = IntegerNetwork(snn, scene.bands, WINDOW, grid=normalisation.grid)
+        raw = engine.of_pixels(normalisation)
+        assert raw is not None
+        freeze(snn)
+        plain = of_torch(snn)
+        others: dict[str, nn.Module] = {"snnTorch": SnnTorchLoop(plain, first_once=True)}
+        if peers:
+            others["SpikingJelly"] = SpikingJellySteps(same_step(plain))
+        found[time_steps] = Contenders(
+            x,
+            classes,
+            of_torch(cnn.eval()),
+            cnn,
+            snn,
+            engine,
+            raw,
+            pool,
+            others,
+            SnnTorchLoop(plain, first_once=False),
+            patches,
+            pixels,
+            scene.cube[:side, :side],
+            normalisation,
+        )
+    return found
 
 
 def train_a_little(cnn: nn.Module, patches: Patches, pixels: Tensor, labels: Tensor) -> None:

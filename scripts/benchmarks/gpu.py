@@ -21,6 +21,7 @@ from benchmarks.peers import install_spikingjelly
 from benchmarks.timing import fastest, interleave, per_second, publish, ratio
 from torch import Tensor, nn
 
+from snnquant.config import NeuronConfig
 from snnquant.spiking import backends
 
 BATCH = 2048
@@ -114,11 +115,13 @@ def run(options: argparse.Namespace) -> None:
     os.environ.setdefault(backends.TRITON_VARIABLE, "1")  # 0 keeps the kernels out
     torch.backends.cudnn.allow_tf32 = False
     note = install_spikingjelly()
-    contenders = build(options.model, BATCH, 1, peers=not note.startswith("left out"))
+    steps = NeuronConfig().time_steps
+    with_jelly = not note.startswith("left out")
+    contenders = build(options.model, BATCH, 1, (steps,), peers=with_jelly)[steps]
     result = {
         **measure(contenders, 9 if options.quick else 50, torch.device("cuda")),
         "model": options.model,
-        "time_steps": contenders.snn.time_steps,
+        "time_steps": steps,
         "machine": f"{torch.cuda.get_device_name()}, torch {torch.__version__}",
         "spikingjelly": note,
     }

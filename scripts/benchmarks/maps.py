@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 import tempfile
 import time
 from dataclasses import dataclass
@@ -11,28 +10,34 @@ from typing import Any
 
 import numpy as np
 import torch
-from benchmarks.contenders import train_a_little
+from benchmarks.contenders import PIXEL_BITS, train_a_little
+from benchmarks.peaks import BOUND_TITLES, Bound, Peaks, as_numbers, bound, bound_cells
 from benchmarks.peers import of_torch
 from benchmarks.runtimes import Map, dense_maps, missing
-from benchmarks.timing import Times, interleave, per_second, ratio
+from benchmarks.timing import as_cell, interleave, per_processor_second, per_second, ratio
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from snnquant.config import ModelConfig, NeuronConfig, QuantizationConfig
 from snnquant.conversion import convert
 from snnquant.conversion.folding import fold_front_end
+from snnquant.energy import measure, shared_between_windows
 from snnquant.inference import Cube, classify_scene, dense_form
 from snnquant.inference.integer.integer_engine import IntegerNetwork
 from snnquant.models import build_model, spans_all_bands
 from snnquant.quantization import quantize
 from snnquant.sampling import Normalisation, Patches
 from snnquant.scenes import Scene, load_scene
+from snnquant.spiking import SpikingNetwork
 
 WINDOW = 5
 DEFAULT = ModelConfig().name
 SCENES = ("indian_pines", "synthetic:610x340x103")
-CASES = ((DEFAULT, (1, 2, 5)), ("cnn32h", (5,)))
+STEPS = (1, 2, 5)
+CASES = ((DEFAULT, STEPS), ("cnn32h", (5,)))
 """Networks and their time steps."""
+COUNTED = 256
+"""Pixels whose operations are counted, about."""
 SECONDS = 12.0
 """Time that the rounds of one network and scene take together, about."""
 RIVALS = {
@@ -43,7 +48,6 @@ RIVALS = {
     "openvino_bf16": "CNN, OpenVINO bf16",
     "openvino_int8": "CNN, OpenVINO int8",
 }
-PIXEL_BITS = 8
 
 
 @dataclass(frozen=True)
@@ -54,6 +58,16 @@ class Trained:
     cnn: nn.Module
     normalisation: Normalisation
     patches: Tensor
+
+    def bound(self, network: nn.Module, peaks: Peaks, *, floats: bool) -> Bound:
+        """Return the bound of a map by a network, its operations counted on some pixels."""
+        cube = self.scene.cube
+        pixels = torch.arange(0, cube[..., 0].size, cube[..., 0].size // COUNTED)
+        patches = Patches(cube, WINDOW, self.normalisation)
+        layers = measure(network, patches, pixels, pixel_bits=PIXEL_BITS)
+        steps = network.time_steps if isinstance(network, SpikingNetwork) else 1
+        each = cube.shape[2] * cube.itemsize
+        return bound(shared_between_windows(layers), each, peaks, steps=steps, floats=floats)
 
 
 def trained(scene: Scene, name: str) -> Trained:
@@ -75,8 +89,8 @@ def trained(scene: Scene, name: str) -> Trained:
     return Trained(scene, cnn.eval(), normalisation, patches)
 
 
-def engine_map(found: Trained, time_steps: int) -> tuple[Map, list[float]]:
-    """Return the map of the SNN by the integer engine, and its spike rates."""
+def engine_map(found: Trained, time_steps: int, peaks: Peaks) -> tuple[Map, list[float], Bound]:
+    """Return the map of the SNN by the integer engine, its spike rates and its bound."""
     neuron = NeuronConfig(time_steps=time_steps)
     snn, _ = convert(found.cnn, found.patches, found.patches, neuron=neuron)
     quantize(snn, QuantizationConfig())
@@ -95,20 +109,26 @@ def engine_map(found: Trained, time_steps: int) -> tuple[Map, list[float]]:
         classify_scene(raw.classes, cube, None, WINDOW, class_map)
         return class_map
 
-    return run, rates
+    return run, rates, found.bound(snn, peaks, floats=False)
 
 
-def measure_case(scene: Scene, name: str, steps: tuple[int, ...]) -> dict[str, Any]:
+def measure_case(scene: Scene, name: str, steps: tuple[int, ...], peaks: Peaks) -> dict[str, Any]:
     """Time the maps of one network and scene in turn; return rates, ratios and agreement."""
     found = trained(scene, name)
     dense = dense_form(of_torch(found.cnn), scene.bands, WINDOW)
     assert dense is not None
     around = ((WINDOW // 2,) * 2, (WINDOW // 2,) * 2, (0, 0))
     pixels = np.pad(found.normalisation.apply(scene.cube), around, mode="reflect")
+    peaks = peaks.reading(torch.from_numpy(scene.cube))
     ours, rates = {}, {}
+    bounds = {
+        f"CNN, {runtime} {kind}": found.bound(found.cnn, peaks, floats=kind == "fp32")
+        for runtime in ("torch", "onnxruntime", "OpenVINO")
+        for kind in ("fp32", "int8")
+    }
     for time_steps in steps:
         label = f"SNN, T = {time_steps}"
-        ours[label], rates[label] = engine_map(found, time_steps)
+        ours[label], rates[label], bounds[label] = engine_map(found, time_steps, peaks)
     with tempfile.TemporaryDirectory() as folder:
         maps: dict[str, Map] = {**ours, **dense_maps(dense.eval(), pixels, Path(folder))}
         start = time.perf_counter()
@@ -116,13 +136,17 @@ def measure_case(scene: Scene, name: str, steps: tuple[int, ...]) -> dict[str, A
         once = time.perf_counter() - start
         times = interleave(maps, min(15, max(3, int(SECONDS / once))))
     of_cnn = classes["CNN, torch fp32"]
+    own = per_processor_second(times, of_cnn.size)
     return {
         "network": name,
         "scene": scene.name,
         "pixels": of_cnn.size,
         "spike_rates": rates,
         "pixels_per_second": per_second(times, of_cnn.size),
-        "pixels_per_processor_second": _per_processor_second(times, of_cnn.size),
+        "pixels_per_processor_second": own,
+        "bounds": {
+            label: as_numbers(bounds[label], rate) for label, rate in own.items() if label in bounds
+        },
         "ratios": {
             label: {
                 key: ratio(times, label, rival) for key, rival in RIVALS.items() if rival in times
@@ -135,30 +159,25 @@ def measure_case(scene: Scene, name: str, steps: tuple[int, ...]) -> dict[str, A
     }
 
 
-def _per_processor_second(times: Times, count: int) -> dict[str, float]:
-    return {name: count / statistics.median(p for _, p in rows) for name, rows in times.items()}
-
-
-def measure_maps(*, quick: bool) -> dict[str, Any]:
-    """Time all maps; return the ratios of the default network and every case."""
-    default = NeuronConfig().time_steps
+def measure_maps(peaks: Peaks, *, quick: bool) -> dict[str, Any]:
+    """Time the maps of all networks and scenes, or only of the first."""
     cases = [
-        measure_case(load_scene(scene), name, steps if not quick else (default,))
+        measure_case(load_scene(scene), name, steps, peaks)
         for scene in (SCENES[:1] if quick else SCENES)
         for name, steps in (CASES[:1] if quick else CASES)
     ]
-    ratios = cases[0]["ratios"][f"SNN, T = {default}"]
-    return {
-        **{f"map_vs_dense_cnn_{key}": value for key, value in ratios.items()},
-        "maps": cases,
-        "missing": missing(),
-    }
+    return {"maps": cases, "missing": missing()}
+
+
+def ratios_of_default(maps: dict[str, Any], time_steps: int) -> dict[str, Any]:
+    """Return how many times as fast as the dense CNN the map of the default network is."""
+    ratios = maps["maps"][0]["ratios"][f"SNN, T = {time_steps}"]
+    return {f"map_vs_dense_cnn_{key}": value for key, value in ratios.items()}
 
 
 def map_lines(result: dict[str, Any]) -> list[str]:
     """Return the part of the page on maps."""
     lines = [
-        "",
         "## Maps beside the dense CNN",
         "",
         "The integer engine goes from the raw cube to the classes. The CNN, of the weights that "
@@ -172,21 +191,19 @@ def map_lines(result: dict[str, Any]) -> list[str]:
             "",
             f"{case['network']} on {case['scene']}, {case['pixels']:,} pixels:",
             "",
-            "| | pixels per second | per processor second | class of the torch CNN |",
-            "|---|---|---|---|",
+            "| | pixels per second | class of the torch CNN "
+            f"{BOUND_TITLES}| per processor second |",
+            "|---" * 9 + "|",
         ]
         for name, rate in case["pixels_per_second"].items():
             own = case["pixels_per_processor_second"][name]
             same = case["same_class_as_cnn"][name]
-            lines.append(f"| {name} | {rate:,.0f} | {own:,.0f} | {100 * same:.1f} % |")
+            bounds = bound_cells(case["bounds"].get(name))
+            lines.append(f"| {name} | {rate:,.0f} | {100 * same:.1f} % {bounds}| {own:,.0f} |")
         lines += ["", "| times as fast as the CNN in | " + " | ".join(case["ratios"]) + " |"]
         lines.append("|---" * (1 + len(case["ratios"])) + "|")
         for key in next(iter(case["ratios"].values())):
-            values = [
-                f"{r[key]['median']:.2f} ({r[key]['low']:.2f} to {r[key]['high']:.2f}; "
-                f"processor {r[key]['processor_median']:.2f})"
-                for r in case["ratios"].values()
-            ]
+            values = [as_cell(ratios[key]) for ratios in case["ratios"].values()]
             lines.append(f"| {RIVALS[key].removeprefix('CNN, ')} | " + " | ".join(values) + " |")
         shown = [
             f"{name}: {', '.join(f'{rate:.2f}' for rate in rates)}"

@@ -4,37 +4,37 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import statistics
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
 from torch import nn
 
 from snnquant.io import replacing
 
-BUSY_LOAD = 0.5
-"""Running processes per core, other than this one, past which a machine is busy."""
-WHOLE_SHARE = 0.9
-"""Share of its wall time that a thread computes on an idle machine, at least."""
+TURN = 0.05
+"""Seconds that the turn of a contender lasts, at least.
+
+Threads of the operations of the turn before still spin for some of them.
+"""
 RESULTS = Path(__file__).parents[2] / "docs" / "results"
 Times = dict[str, list[tuple[float, float]]]
 
 
 def interleave(works: dict[str, Callable[[], object]], rounds: int) -> Times:
-    """Measure wall and processor seconds of each, in turn; the first round warms up."""
+    """Measure wall and processor seconds per call of each, in turn; the first round warms up."""
     times: Times = {name: [] for name in works}
     for turn in range(rounds + 1):
         for name, work in works.items():
-            wall, processor = time.perf_counter(), time.process_time()
-            work()
+            calls, start, processor = 0, time.perf_counter(), time.process_time()
+            wall = 0.0
+            while wall < TURN:
+                work()
+                calls, wall = calls + 1, time.perf_counter() - start
             if turn:
-                times[name].append((time.perf_counter() - wall, time.process_time() - processor))
+                times[name].append((wall / calls, (time.process_time() - processor) / calls))
     return times
 
 
@@ -53,6 +53,14 @@ def ratio(times: Times, ours: str, reference: str) -> dict[str, float]:
     }
 
 
+def as_cell(found: dict[str, float]) -> str:
+    """Return a ratio as a page shows it."""
+    return (
+        f"{found['median']:.2f} ({found['low']:.2f} to {found['high']:.2f}; "
+        f"processor {found['processor_median']:.2f})"
+    )
+
+
 def fastest(times: Times, peers: dict[str, nn.Module]) -> str:
     """Return the peer with the shortest median."""
     return min(peers, key=lambda name: statistics.median(wall for wall, _ in times[name]))
@@ -65,26 +73,9 @@ def per_second(times: Times, count: int) -> dict[str, float]:
     }
 
 
-def machine_load(own: float) -> dict[str, Any]:
-    """Say whether other programs run: by the load average, and by processor over wall time.
-
-    `own` is the load of this process itself.
-    """
-    cores, threads = len(os.sched_getaffinity(0)), torch.get_num_threads()
-    load = os.getloadavg()[0]
-
-    def spin(_: int) -> None:
-        matrix = np.ones((128, 128))
-        end = time.perf_counter() + 0.5
-        while time.perf_counter() < end:
-            np.sin(matrix)  # on the thread itself
-
-    wall, processor = time.perf_counter(), time.process_time()
-    with ThreadPoolExecutor(threads) as pool:
-        list(pool.map(spin, range(threads)))
-    share = (time.process_time() - processor) / (time.perf_counter() - wall) / threads
-    busy = load > own + BUSY_LOAD * cores or share < WHOLE_SHARE
-    return {"load_average": load, "processor_over_wall": share, "busy": busy}
+def per_processor_second(times: Times, count: int) -> dict[str, float]:
+    """Return patches, or pixels, per second of the processor at the median."""
+    return {name: count / statistics.median(p for _, p in rows) for name, rows in times.items()}
 
 
 def publish(result: dict[str, Any], text: str, stem: str, options: argparse.Namespace) -> None:
