@@ -84,10 +84,10 @@ class SpikingJellySteps(nn.Module):
 
 
 def of_torch(network: nn.Module) -> Any:
-    """Copy a network with torch's own convolutions."""
+    """Copy a network with torch's own convolutions and poolings."""
     twin = copy.deepcopy(network)
     for module in twin.modules():
-        for kind in (nn.Conv2d, nn.Conv3d):
+        for kind in (nn.Conv2d, nn.Conv3d, nn.AvgPool2d):
             if isinstance(module, kind):
                 module.__class__ = kind
     return twin

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from snnquant.config.scaling_names import forms_of
 from snnquant.nn.convolutions import Conv2d, Conv3d
 from snnquant.nn.kinds import MAX_POOLS
+from snnquant.nn.pooling import AvgPool2d
 from snnquant.quantization import freeze
 from snnquant.quantization.activations import QuantizedReLU
 from snnquant.quantization.allocated_activations import AllocatedReLU
@@ -168,6 +169,7 @@ ADAPTIVE = (
     *(nn.AdaptiveMaxPool1d, nn.AdaptiveMaxPool2d, nn.AdaptiveMaxPool3d),
 )
 PLAIN: dict[type[nn.Module], type[nn.Module]] = {
+    AvgPool2d: nn.AvgPool2d,
     Conv2d: nn.Conv2d,
     Conv3d: nn.Conv3d,
     LIF: UnrolledLIF,

@@ -12,6 +12,7 @@ from snnquant.errors import InputError
 from snnquant.models.published import PUBLISHED, build_published
 from snnquant.models.residual import RESIDUAL_TABLES, build_residual
 from snnquant.nn.convolutions import Conv2d, Conv3d
+from snnquant.nn.pooling import AvgPool2d
 from snnquant.nn.wiring import PopulationMean
 
 
@@ -180,7 +181,7 @@ def _build_chain(
         modules[f"relu{i}"] = nn.ReLU()
         channels = width
     if config.name in POOLED:
-        modules["mean"], side = nn.AvgPool2d(side), 1
+        modules["mean"], side = AvgPool2d(side), 1
     modules["flatten"] = nn.Flatten()
     modules["dropout"] = nn.Dropout(config.dropout)
     modules["classifier"] = nn.Linear(channels * max(depth, 1) * side**2, outputs)

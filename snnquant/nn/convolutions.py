@@ -15,12 +15,14 @@ from torch.nn import functional
 
 
 class Conv2d(nn.Conv2d):
-    """`nn.Conv2d`; a kernel as large as its input [N, C, h, w] is computed as a dense layer."""
+    """`nn.Conv2d`; a kernel of one pixel, or as large as its input, is a dense layer."""
 
     def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         if _is_plain(self) and weight.shape[2:] == input.shape[2:]:
             dense = functional.linear(input.flatten(1), weight.flatten(1), bias)
             return dense[..., None, None]
+        if _is_plain(self) and weight.shape[2:] == (1, 1) and self.stride == (1, 1):
+            return _in_full(_per_pixel, input, weight, bias)
         return _in_full(super()._conv_forward, input, weight, bias)
 
 
@@ -28,9 +30,9 @@ class Conv3d(nn.Conv3d):
     """`nn.Conv3d`, on fewer axes where the kernel slides only along the bands of [N, C, B, h, w].
 
     A kernel as high and wide as its input is a convolution over the bands of a single pixel with
-    h w C channels, and one of 1x1 pixels a 2-D convolution over bands and pixels, or over pixels
-    of B C channels where it spans all bands. A training step then takes a third to two thirds of
-    the time.
+    h w C channels, and one of 1x1 pixels a 2-D convolution over bands and pixels, or a dense layer
+    per pixel of B C channels where it spans all bands. A training step then takes a third to two
+    thirds of the time.
     """
 
     def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
@@ -47,8 +49,7 @@ class Conv3d(nn.Conv3d):
             and weight.shape[2:] == (input.shape[2], 1, 1)
             and self.stride[1:] == (1, 1)
         ):
-            whole = functional.conv2d(input.flatten(1, 2), weight.flatten(1, 2), bias)
-            return whole[:, :, None]
+            return _per_pixel(input.flatten(1, 2), weight.flatten(1, 2), bias)[:, :, None]
         if _is_plain(self) and weight.shape[3:] == (1, 1) and self.stride[1:] == (1, 1):
             pixels, kernel = input.flatten(3), weight.flatten(3)
             spectra = functional.conv2d(pixels, kernel, bias, (self.stride[0], 1))
@@ -79,6 +80,13 @@ class Conv3d(nn.Conv3d):
             )
             return spectra.view(*spectra.shape[:3], *input.shape[3:])
         return None
+
+
+def _per_pixel(input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """Convolve [N, C, h, w] with a kernel of one pixel: a product of matrices, pixels as rows."""
+    rows = input.permute(0, 2, 3, 1)
+    dense = functional.linear(rows.flatten(0, 2), weight.flatten(1), bias)
+    return dense.view(*rows.shape[:3], len(weight)).permute(0, 3, 1, 2)
 
 
 def _in_full(

@@ -16,6 +16,7 @@ from snnquant.errors import InputError
 from snnquant.io import one_line
 from snnquant.nn.graph import Graph
 from snnquant.nn.kinds import SYNAPSES
+from snnquant.nn.pooling import AvgPool2d
 from snnquant.nn.wiring import Concatenate, Mean, Permute, PopulationMean, Reshape, Reshaped
 
 BATCH = 3
@@ -23,7 +24,7 @@ BATCH = 3
 LIBRARY = str(Path(torch.__file__).parent)
 OURS = (__file__, inspect.getfile(Graph), inspect.getfile(Reshaped))
 """Files that are no part of a user's source."""
-LEAVES = (*SYNAPSES, Concatenate, Mean, Permute, PopulationMean, Reshape)
+LEAVES = (*SYNAPSES, AvgPool2d, Concatenate, Mean, Permute, PopulationMean, Reshape)
 
 
 class Leaf(nn.Module):

@@ -98,8 +98,9 @@ class LIFState:
     spike's subtraction, so the spikes are part of the state.
 
     Args:
-        potential: u[t], of shape [N, ...], in the units of the current.
-        spikes: o[t], of shape [N, ...], 0 or 1.
+        potential: u[t], of shape [N, ...], in the units of the current; a scalar that all neurons
+            share before the first step.
+        spikes: o[t], of shape [N, ...], 0 or 1, or such a scalar.
 
     Example:
         >>> import torch
@@ -114,12 +115,13 @@ class LIFState:
 def initial_state(current: Tensor, parameters: LIFParameters, initial: float = 0.0) -> LIFState:
     """Return the state before the first step: ``initial`` thresholds of potential, no spikes.
 
-    ``current`` is [T, N, ...]. One half corrects a converted network's rounding (QCFS, Bu et al.
-    2022). The gradient of the threshold runs through the potential too.
+    Both are scalars, which all neurons share, of the dtype of ``current``. One half corrects a
+    converted network's rounding (QCFS, Bu et al. 2022). The gradient of the threshold runs through
+    the potential too.
     """
-    nothing, shape = current.new_zeros(()), current.shape[1:]
+    nothing = current.new_zeros(())
     potential = initial * parameters.threshold.to(current.dtype) if initial else nothing
-    return LIFState(potential.expand(shape), nothing.expand(shape))
+    return LIFState(potential, nothing)
 
 
 def lif_step(

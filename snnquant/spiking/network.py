@@ -12,6 +12,7 @@ from snnquant.errors import InputError
 from snnquant.nn import INPUT, Graph
 from snnquant.nn.kinds import AFFINE, DROPOUTS, MAX_POOLS, SPIKES_STAY
 from snnquant.spiking.neuron import Neuron
+from snnquant.spiking.steps import mean, repeat
 
 
 class _Step(NamedTuple):
@@ -127,15 +128,15 @@ class SpikingNetwork(Graph):
             if step.spiking:
                 for i, changes in enumerate(step.changing):
                     if not changes:
-                        inputs[i] = inputs[i].expand(self.time_steps, *inputs[i].shape)
+                        inputs[i] = repeat(inputs[i], self.time_steps)
                 values[step.name] = self._step_all(layer, inputs)
             else:
                 for i, changes in enumerate(step.changing):
                     if changes:
-                        inputs[i] = inputs[i].mean(0)
+                        inputs[i] = mean(inputs[i])
                 values[step.name] = layer(*inputs)
         output = values[step.name]
-        return output.mean(0) if step.spiking else output
+        return mean(output) if step.spiking else output
 
     @staticmethod
     def _step_all(layer: nn.Module, inputs: list[Tensor]) -> Tensor:

@@ -68,3 +68,23 @@ def test_kernels_over_all_bands_are_those_of_torch(channels, bands, side, stride
     for expected, found in zip(*results, strict=True):
         assert found.shape == expected.shape
         torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("last", [False, True], ids=["channels_first", "channels_last"])
+def test_kernels_of_one_pixel_are_those_of_torch(last):
+    torch.manual_seed(0)
+    plain = nn.Conv2d(3, 5, 1).double()
+    same = Conv2d(3, 5, 1).double()
+    same.load_state_dict(plain.state_dict())
+    x = torch.randn(2, 3, 4, 5, dtype=torch.float64)
+    if last:
+        x = x.contiguous(memory_format=torch.channels_last)
+    results = []
+    for module in (plain, same):
+        pixels = x.clone().requires_grad_()
+        output = module(pixels)
+        output.exp().sum().backward()
+        results.append([output.detach(), pixels.grad, *(p.grad for p in module.parameters())])
+    for expected, found in zip(*results, strict=True):
+        torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-10)
+    assert output.is_contiguous(memory_format=torch.channels_last)

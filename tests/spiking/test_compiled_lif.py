@@ -162,6 +162,41 @@ def test_compiled_and_operations_agree(
 
 
 @each_way
+@pytest.mark.parametrize("reset", RESETS)
+def test_a_state_that_neurons_share_is_one_number(way: str, reset: str) -> None:
+    current, leak, threshold, *_, outer, last = draw(3, 4, (2, 37), torch.float64, device_of(way))
+    states = torch.tensor([0.3, 1.0], dtype=torch.float64, device=current.device)
+    results = []
+    for module, shape in ((way, ()), ("operations", ()), ("operations", (2, 37))):
+        leaves = [x.clone().requires_grad_() for x in (current, leak, threshold, states)]
+        state = LIFState(*(x.expand(shape) for x in leaves[3]))
+        given = (*leaves[:3], state.potential, state.spikes, Reset(reset))
+        found = functions(module).sequence.apply(*given, Surrogate())
+        results.append([*found, *torch.autograd.grad(found, leaves, [outer, last])])
+        with torch.no_grad():
+            bare = functions(module).without_gradient(*given)
+        assert all(torch.equal(a, b) for a, b in zip(bare, found, strict=True))
+    for got in results[:2]:
+        assert torch.equal(got[0], results[2][0])
+        torch.testing.assert_close(got, results[2], rtol=1e-10, atol=1e-10)
+
+
+@each_way
+def test_a_gradient_that_repeats_is_that_of_its_copies(way: str) -> None:
+    current, leak, threshold, *_, outer, _ = draw(4, 4, (2, 37), torch.float32, device_of(way))
+    current.requires_grad_()
+    nothing = torch.zeros_like(threshold)
+    given = (current, leak, threshold, nothing, nothing, Reset.DELAYED, Surrogate())
+    spikes, _ = functions(way).sequence.apply(*given)
+    repeated = outer[:1].expand_as(outer)
+    got, expected = (
+        torch.autograd.grad(spikes, current, x, retain_graph=True)[0]
+        for x in (repeated, repeated.contiguous())
+    )
+    assert torch.equal(got, expected)
+
+
+@each_way
 @pytest.mark.parametrize("order", [(0, 1, 2, 3), (0, 2, 3, 1), (3, 1, 0, 2)])
 def test_spikes_lie_in_memory_as_the_current_does(way: str, order: tuple[int, ...], take) -> None:
     take(way)
@@ -326,3 +361,18 @@ def test_kernels_in_the_interpreter() -> None:
     )
     assert done.returncode == 0, done.stdout
     assert " passed" in done.stdout
+
+
+@pytest.mark.skipif(not backends.NUMBA, reason="numba is not installed")
+def test_loops_are_compiled_anew_where_a_file_that_they_call_changed(tmp_path: Path) -> None:
+    from snnquant.spiking.backends import vectors
+
+    (tmp_path / "loops.py").write_text("a = 1\n")
+    before = vectors._sources(tmp_path)
+    (tmp_path / "called.py").write_text("b = 1\n")
+    vectors._sources.cache_clear()
+    assert vectors._sources(tmp_path) != before
+    from snnquant.spiking.backends import numba_loops
+
+    stamp = numba_loops._forward._cache._cache_file._source_stamp
+    assert stamp == vectors._sources(Path(numba_loops.__file__).parent)

@@ -8,90 +8,55 @@ spikes to a list, which it cannot vectorise. Indices are not checked.
 
 from __future__ import annotations
 
-import hashlib
 import operator
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-import numba
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
-from numba.extending import intrinsic, models, overload, register_model
 
-LANES = 16
-Loop = TypeVar("Loop", bound=Callable[..., Any])
+from snnquant.spiking.backends.vectors import (
+    FLOATS,
+    LANES,
+    MASK,
+    WORDS,
+    address_of,
+    call,
+    compiled,
+    in_code,
+    operators,
+    part,
+    sixteen,
+    where,
+)
 
+__all__ = [
+    "LANES",
+    "add_to",
+    "add_words",
+    "any_apart",
+    "append",
+    "clipped",
+    "compiled",
+    "dot",
+    "dot_like",
+    "fill",
+    "load",
+    "load_floats",
+    "load_words",
+    "nearest",
+    "pair",
+    "part",
+    "spread",
+    "spread_float",
+    "store",
+    "store_bits",
+    "store_narrow",
+    "where",
+]
 
-def _sources() -> str:
-    """Return a digest of the sources of this folder."""
-    digest = hashlib.sha256()
-    for path in sorted(Path(__file__).parent.glob("*.py")):
-        digest.update(path.read_bytes())
-    return digest.hexdigest()
-
-
-_SOURCES = _sources()
-
-
-def compiled(function: Loop, *, inlined: bool = False) -> Loop:
-    """Compile a loop at its first call and keep it in numba's cache until a source changes.
-
-    numba itself looks at the file of a function, not at those of the functions that it calls.
-    """
-    compiles = numba.njit(nogil=True, error_model="numpy", forceinline=inlined)
-    dispatcher: Any = compiles(function)
-    dispatcher.enable_caching()
-    dispatcher._cache._cache_file._source_stamp = _SOURCES
-    loop: Loop = dispatcher
-    return loop
-
-
-def part(function: Loop) -> Loop:
-    """Compile a function that is called for every place, into its callers.
-
-    A call would count references to each array, which is a locked write to memory that the cores
-    share.
-    """
-    return compiled(function, inlined=True)
-
-
-_WORD = ir.IntType(32)
-_WORDS = ir.VectorType(_WORD, LANES)
-_BITS = ir.VectorType(ir.IntType(1), LANES)
-_FLOATS = ir.VectorType(ir.FloatType(), LANES)
-
-
-class Vector(types.Type):
-    """A numba type of sixteen int32, float32 or booleans."""
-
-    def __init__(self, name: str, form: Any) -> None:
-        self.form = form
-        super().__init__(name)
-
-
-@register_model(Vector)
-class _VectorModel(models.PrimitiveModel):
-    def __init__(self, manager: Any, vector: Vector) -> None:
-        super().__init__(manager, vector, vector.form)  # type: ignore[no-untyped-call]
-
-
-_vector = Vector("int32 x 16", _WORDS)
-_mask = Vector("bool x 16", _BITS)
-_floats = Vector("float32 x 16", _FLOATS)
-
-
-def _intrinsic(function: Callable[..., Any]) -> Any:
-    """Wrap `intrinsic` untyped: compiled callers see another signature and numba's types."""
-    return intrinsic(function)
-
-
-def _address(context: Any, builder: Any, signature: Any, arguments: Any, form: Any) -> Any:
-    """Return the address of a value; the first two arguments are an array and an index."""
-    view: Any = cgutils.create_struct_proxy(signature.args[0])  # type: ignore[no-untyped-call]
-    data = view(context, builder, arguments[0]).data
-    return builder.bitcast(builder.gep(data, [arguments[1]]), form.as_pointer())
+_WORD, _WORDS, _FLOATS = ir.IntType(32), WORDS.form, FLOATS.form
+_BITS = MASK.form
 
 
 def _bytes(array: Any) -> int:
@@ -99,49 +64,43 @@ def _bytes(array: Any) -> int:
     return size
 
 
-def _sixteen(builder: Any, word: Any) -> Any:
-    nothing = ir.Constant(_WORDS, ir.Undefined)
-    first = builder.insert_element(nothing, word, _WORD(0))
-    return builder.shuffle_vector(first, nothing, _WORDS([0] * LANES))
-
-
-@_intrinsic
+@in_code
 def load(typing: Any, array: Any, index: Any) -> Any:
     """Load values index..index+15 of a contiguous array of bytes, int16 or 32 bits."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         form = ir.VectorType(ir.IntType(array.dtype.bitwidth), LANES)
-        address = _address(context, builder, signature, arguments, form)
+        address = address_of(context, builder, signature, arguments, form)
         values = builder.load(address, align=_bytes(array))
         return values if form == _WORDS else builder.sext(values, _WORDS)
 
-    return _vector(array, types.intp), generate
+    return WORDS(array, types.intp), generate
 
 
-@_intrinsic
+@in_code
 def store(typing: Any, array: Any, index: Any, vector: Any) -> Any:
     """Store 64 bytes at value `index` of a contiguous array of int16 or int32."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        address = _address(context, builder, signature, arguments, _WORDS)
+        address = address_of(context, builder, signature, arguments, _WORDS)
         builder.store(arguments[2], address, align=_bytes(array))
         return context.get_dummy_value()
 
     return types.void(array, types.intp, vector), generate
 
 
-@_intrinsic
+@in_code
 def load_words(typing: Any, array: Any, index: Any) -> Any:
     """Load the 64 bytes at value `index` of an array of int16 or int32, unconverted."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        address = _address(context, builder, signature, arguments, _WORDS)
+        address = address_of(context, builder, signature, arguments, _WORDS)
         return builder.load(address, align=_bytes(array))
 
-    return _vector(array, types.intp), generate
+    return WORDS(array, types.intp), generate
 
 
-@_intrinsic
+@in_code
 def append(typing: Any, array: Any, index: Any, vector: Any, mask: Any) -> Any:
     """Write a mask's lanes to an array from an index on; return the index after the last.
 
@@ -156,7 +115,7 @@ def append(typing: Any, array: Any, index: Any, vector: Any, mask: Any) -> Any:
         )
         _, start, values, chosen = arguments
         packed = builder.call(function, [values, chosen, ir.Constant(_WORDS, ir.Undefined)])
-        address = _address(context, builder, signature, arguments, _WORDS)
+        address = address_of(context, builder, signature, arguments, _WORDS)
         builder.store(packed, address, align=_bytes(array))
         count = builder.ctpop(builder.bitcast(chosen, ir.IntType(LANES)))
         return builder.add(start, builder.zext(count, start.type))
@@ -164,7 +123,7 @@ def append(typing: Any, array: Any, index: Any, vector: Any, mask: Any) -> Any:
     return types.intp(array, types.intp, vector, mask), generate
 
 
-@_intrinsic
+@in_code
 def add_to(typing: Any, target: Any, to: Any, source: Any, start: Any) -> Any:
     """Add source[start + n] to target[to + n] for n < 32, both of int16 or both of int32.
 
@@ -175,8 +134,8 @@ def add_to(typing: Any, target: Any, to: Any, source: Any, start: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         form = ir.VectorType(ir.IntType(target.dtype.bitwidth), LANES)
         pair = types.void(source, types.intp)
-        at = _address(context, builder, signature, arguments, form)
-        row = _address(context, builder, pair, arguments[2:], form)
+        at = address_of(context, builder, signature, arguments, form)
+        row = address_of(context, builder, pair, arguments[2:], form)
         for half in range(2):
             here, there = (builder.gep(place, [_WORD(half)]) for place in (at, row))
             old, more = (builder.load(place, align=_bytes(target)) for place in (here, there))
@@ -186,7 +145,7 @@ def add_to(typing: Any, target: Any, to: Any, source: Any, start: Any) -> Any:
     return types.void(target, types.intp, source, types.intp), generate
 
 
-@_intrinsic
+@in_code
 def add_words(typing: Any, like: Any, a: Any, b: Any) -> Any:
     """Add a and b, whose words are numbers of an array's type: one int32, or two int16."""
 
@@ -199,45 +158,35 @@ def add_words(typing: Any, like: Any, a: Any, b: Any) -> Any:
     return a(like, a, b), generate
 
 
-@_intrinsic
+@in_code
 def fill(typing: Any, value: Any) -> Any:
     """Repeat an int32 sixteen times."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return _sixteen(builder, context.cast(builder, arguments[0], value, types.int32))
+        return sixteen(builder, context.cast(builder, arguments[0], value, types.int32))
 
-    return _vector(value), generate
+    return WORDS(value), generate
 
 
-@_intrinsic
+@in_code
 def spread(typing: Any, array: Any, index: Any) -> Any:
     """Repeat one value of an array of int32 or uint32 sixteen times."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        address = _address(context, builder, signature, arguments, _WORD)
-        return _sixteen(builder, builder.load(address, align=4))
+        address = address_of(context, builder, signature, arguments, _WORD)
+        return sixteen(builder, builder.load(address, align=4))
 
-    return _vector(array, types.intp), generate
+    return WORDS(array, types.intp), generate
 
 
-@_intrinsic
+@in_code
 def pair(typing: Any, array: Any, index: Any) -> Any:
     """Load two neighbours of an array of int16 as one int32."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return builder.load(_address(context, builder, signature, arguments, _WORD), align=2)
+        return builder.load(address_of(context, builder, signature, arguments, _WORD), align=2)
 
     return types.int32(array, types.intp), generate
-
-
-@_intrinsic
-def where(typing: Any, mask: Any, a: Any, b: Any) -> Any:
-    """Select lanes of a where the mask is set, else of b."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return builder.select(*arguments)
-
-    return a(mask, a, b), generate
 
 
 def _has(context: Any, feature: str) -> bool:
@@ -249,7 +198,7 @@ def _dot_of_halves(context: Any, builder: Any, total: Any, a: Any, b: Any) -> An
     halves = ir.VectorType(ir.IntType(16), 2 * LANES)
     if _has(context, "avx512bw"):  # as operations below, it is lost where halves are known as 0
         x, y = (builder.bitcast(v, halves) for v in (a, b))
-        return builder.add(total, _call(builder, "llvm.x86.avx512.pmaddw.d.512", _WORDS, x, y))
+        return builder.add(total, call(builder, "llvm.x86.avx512.pmaddw.d.512", _WORDS, x, y))
     wide = ir.VectorType(_WORD, 2 * LANES)
     x, y = (builder.sext(builder.bitcast(v, halves), wide) for v in (a, b))
     products = builder.mul(x, y)
@@ -265,7 +214,7 @@ def _dot_of_halves(context: Any, builder: Any, total: Any, a: Any, b: Any) -> An
 
 def _dot_of_bytes(context: Any, builder: Any, total: Any, a: Any, b: Any) -> Any:
     if _has(context, "avx512vnni"):
-        return _call(builder, "llvm.x86.avx512.vpdpbusd.512", _WORDS, total, a, b)
+        return call(builder, "llvm.x86.avx512.vpdpbusd.512", _WORDS, total, a, b)
     halves = ir.VectorType(ir.IntType(16), 2 * LANES)
     eight, low = ir.Constant(halves, [8] * 2 * LANES), ir.Constant(halves, [255] * 2 * LANES)
     a, b = builder.bitcast(a, halves), builder.bitcast(b, halves)
@@ -274,7 +223,7 @@ def _dot_of_bytes(context: Any, builder: Any, total: Any, a: Any, b: Any) -> Any
     return _dot_of_halves(context, builder, _dot_of_halves(context, builder, total, *even), *odd)
 
 
-@_intrinsic
+@in_code
 def dot(typing: Any, total: Any, a: Any, b: Any) -> Any:
     """Return total + low(a) low(b) + high(a) high(b), with two int16 per lane of a and b."""
 
@@ -284,7 +233,7 @@ def dot(typing: Any, total: Any, a: Any, b: Any) -> Any:
     return total(total, a, b), generate
 
 
-@_intrinsic
+@in_code
 def dot_like(typing: Any, words: Any, total: Any, a: Any, b: Any) -> Any:
     """Return total + the products of the numbers in a lane of a and b, two or four of them.
 
@@ -299,14 +248,7 @@ def dot_like(typing: Any, words: Any, total: Any, a: Any, b: Any) -> Any:
     return total(words, total, a, b), generate
 
 
-def _call(builder: Any, name: str, form: Any, *arguments: Any) -> Any:
-    """Call an intrinsic of LLVM on vectors or numbers."""
-    kind = ir.FunctionType(form, [argument.type for argument in arguments])
-    function = cgutils.get_or_insert_function(builder.module, kind, name)  # type: ignore[no-untyped-call]
-    return builder.call(function, arguments)
-
-
-@_intrinsic
+@in_code
 def load_floats(typing: Any, array: Any, index: Any, count: Any) -> Any:
     """Load values index..index+15 of an array of float32 with neighbours side by side.
 
@@ -314,44 +256,44 @@ def load_floats(typing: Any, array: Any, index: Any, count: Any) -> Any:
     """
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        address = _address(context, builder, signature, arguments, _FLOATS)
+        address = address_of(context, builder, signature, arguments, _FLOATS)
         number = builder.trunc(arguments[2], _WORD)
         lanes = ir.Constant(_WORDS, list(range(LANES)))
-        inside = builder.icmp_signed("<", lanes, _sixteen(builder, number))
+        inside = builder.icmp_signed("<", lanes, sixteen(builder, number))
         zeros = ir.Constant(_FLOATS, [0.0] * LANES)
         name = f"llvm.masked.load.v{LANES}f32.p0"
-        return _call(builder, name, _FLOATS, address, _WORD(4), inside, zeros)
+        return call(builder, name, _FLOATS, address, _WORD(4), inside, zeros)
 
-    return _floats(array, types.intp, types.intp), generate
+    return FLOATS(array, types.intp, types.intp), generate
 
 
-@_intrinsic
+@in_code
 def store_narrow(typing: Any, array: Any, index: Any, vector: Any) -> Any:
     """Store the low bits of sixteen int32 from value `index` of an array of bytes or int16 on."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         form = ir.VectorType(ir.IntType(array.dtype.bitwidth), LANES)
-        address = _address(context, builder, signature, arguments, form)
+        address = address_of(context, builder, signature, arguments, form)
         builder.store(builder.trunc(arguments[2], form), address, align=_bytes(array))
         return context.get_dummy_value()
 
     return types.void(array, types.intp, vector), generate
 
 
-@_intrinsic
+@in_code
 def store_bits(typing: Any, array: Any, index: Any, mask: Any) -> Any:
     """Store sixteen lanes of a mask as bytes 0 and 1 from value `index` of an array of bytes on."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         form = ir.VectorType(ir.IntType(8), LANES)
-        address = _address(context, builder, signature, arguments, form)
+        address = address_of(context, builder, signature, arguments, form)
         builder.store(builder.zext(arguments[2], form), address, align=1)
         return context.get_dummy_value()
 
     return types.void(array, types.intp, mask), generate
 
 
-@_intrinsic
+@in_code
 def spread_float(typing: Any, value: Any) -> Any:
     """Repeat a float32 sixteen times."""
 
@@ -360,38 +302,38 @@ def spread_float(typing: Any, value: Any) -> Any:
         first = builder.insert_element(nothing, arguments[0], _WORD(0))
         return builder.shuffle_vector(first, nothing, _WORDS([0] * LANES))
 
-    return _floats(types.float32), generate
+    return FLOATS(types.float32), generate
 
 
-@_intrinsic
+@in_code
 def nearest(typing: Any, vector: Any) -> Any:
     """Round float32 to nearest, ties to even."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return _call(builder, f"llvm.rint.v{LANES}f32", _FLOATS, *arguments)
+        return call(builder, f"llvm.rint.v{LANES}f32", _FLOATS, *arguments)
 
     return vector(vector), generate
 
 
-@_intrinsic
+@in_code
 def clipped(typing: Any, vector: Any, low: Any, high: Any) -> Any:
     """Clip float32 to low..high and return them as int32."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        above = _call(builder, f"llvm.maxnum.v{LANES}f32", _FLOATS, *arguments[:2])
-        within = _call(builder, f"llvm.minnum.v{LANES}f32", _FLOATS, above, arguments[2])
+        above = call(builder, f"llvm.maxnum.v{LANES}f32", _FLOATS, *arguments[:2])
+        within = call(builder, f"llvm.minnum.v{LANES}f32", _FLOATS, above, arguments[2])
         return builder.fptosi(within, _WORDS)
 
-    return _vector(vector, low, high), generate
+    return WORDS(vector, low, high), generate
 
 
-@_intrinsic
+@in_code
 def any_apart(typing: Any, a: Any, b: Any, distance: Any) -> Any:
     """Tell whether any lanes of a and b differ by more than those of `distance`."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         a, b, limit = arguments
-        apart = _call(builder, f"llvm.fabs.v{LANES}f32", _FLOATS, builder.fsub(a, b))
+        apart = call(builder, f"llvm.fabs.v{LANES}f32", _FLOATS, builder.fsub(a, b))
         far = builder.fcmp_ordered(">", apart, limit)
         return builder.icmp_unsigned(
             "!=", builder.bitcast(far, ir.IntType(LANES)), ir.IntType(LANES)(0)
@@ -400,42 +342,6 @@ def any_apart(typing: Any, a: Any, b: Any, distance: Any) -> Any:
     return types.boolean(a, b, distance), generate
 
 
-def _operators(function: Any, *emitters: tuple[Any, Vector, Vector]) -> None:
-    """Let an operator take two vectors of a type; each emitter has its operands and result."""
-
-    def intrinsic_of(emit: Any, result: Vector) -> Any:
-        @_intrinsic
-        def compute(typing: Any, a: Any, b: Any) -> Any:
-            def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-                return emit(builder, *arguments)
-
-            return result(a, b), generate
-
-        return compute
-
-    computes = {operand: intrinsic_of(emit, result) for emit, operand, result in emitters}
-
-    @overload(function)
-    def choose(a: Any, b: Any) -> Any:
-        if a is not b or a not in computes:
-            return None
-        compute = computes[a]
-
-        def of_vectors(a: Any, b: Any) -> Any:
-            return compute(a, b)
-
-        return of_vectors
-
-
-_operators(operator.add, (ir.IRBuilder.add, _vector, _vector))
-_operators(
-    operator.sub, (ir.IRBuilder.sub, _vector, _vector), (ir.IRBuilder.fsub, _floats, _floats)
-)
-_operators(
-    operator.mul, (ir.IRBuilder.mul, _vector, _vector), (ir.IRBuilder.fmul, _floats, _floats)
-)
-_operators(operator.truediv, (ir.IRBuilder.fdiv, _floats, _floats))
-_operators(operator.and_, (ir.IRBuilder.and_, _vector, _vector))
-_operators(operator.lshift, (ir.IRBuilder.shl, _vector, _vector))
-_operators(operator.rshift, (ir.IRBuilder.ashr, _vector, _vector))
-_operators(operator.gt, (lambda builder, a, b: builder.icmp_signed(">", a, b), _vector, _mask))
+operators(operator.and_, (ir.IRBuilder.and_, WORDS, WORDS))
+operators(operator.lshift, (ir.IRBuilder.shl, WORDS, WORDS))
+operators(operator.rshift, (ir.IRBuilder.ashr, WORDS, WORDS))

@@ -13,7 +13,7 @@ from snnquant.spiking.backends.layout import Order
 from snnquant.spiking.lif import Reset
 
 Given = tuple[Tensor, Tensor, Tensor, Tensor, Tensor]
-"""Current [T, N, ...], leak, threshold, potential and spikes [N, ...] before the first step."""
+"""Current [T, N, ...], leak, threshold, potential and spikes before the first step."""
 
 
 class Backend(NamedTuple):
@@ -21,8 +21,8 @@ class Backend(NamedTuple):
 
     Both take (current [T, N, ...], leak, threshold, potential, spikes, reset), of one dtype, the
     first a surrogate too, and return the spikes [T, N, ...] and the last potential [N, ...].
-    Potential and spikes are the state before the first step, [N, ...]. Both raise `InputError` for
-    a reset that they do not compute.
+    Potential and spikes are the state before the first step, each [N, ...] or a scalar that all
+    neurons share. Both raise `InputError` for a reset that they do not compute.
     """
 
     sequence: Any
@@ -36,11 +36,11 @@ def recomputing(
 ) -> type[torch.autograd.Function]:
     """Return a `Backend.sequence` that keeps only its arguments for the backward.
 
-    `run(*given, reset)` returns the spikes and the last potential; `run_back(given, grad_out, last,
-    gradient, reset, surrogate)` the gradients of leak and threshold. The latter reads the gradients
-    of the spikes in `grad_out` [T, M] and of the last potential in `last` [M], all in the `Order`
-    of the current; it leaves that of the first potential in `last` and fills `gradient` [T, M],
-    that of the current.
+    `run(*given, reset)` returns the spikes and the last potential; `run_back(given, grads, filled,
+    reset, surrogate)` the gradients of leak and threshold, all arrays in the `Order` of the
+    current. It reads `grads`, those of the spikes [T, M], or [1, M] where they repeat, and of the
+    last potential [M], or [1] where it is 0; it fills those of the current [T, M] and of the first
+    potential [M], or [0] where nobody asks for it.
     """
 
     class Recomputing(torch.autograd.Function):
@@ -57,17 +57,22 @@ def recomputing(
             ctx: Any, grad_spikes: Tensor | None, grad_u: Tensor | None
         ) -> tuple[Tensor | None, ...]:
             given: Given = ctx.saved_tensors
-            current, _, threshold, *_ = given
-            order, size = Order(current), (len(current), current[0].numel())
-            grad_out = current.new_zeros(size) if grad_spikes is None else order.steps(grad_spikes)
-            last = current.new_zeros(size[1]) if grad_u is None else order.copied(grad_u)
-            gradient = torch.empty_like(grad_out)
-            shared = run_back(given, grad_out, last, gradient, ctx.reset, ctx.surrogate)
-            grad_current = order.restore(gradient)
-            grad_spikes = None
+            current, _, threshold, potential, spikes = given
+            order, neurons = Order(current), current[0].numel()
+            if grad_spikes is None:
+                grad_spikes = current.new_zeros(()).expand_as(current)
+            last = current.new_zeros(1) if grad_u is None else order.state(grad_u)
+            grad_current = current.new_empty(len(current), neurons)
+            first = current.new_empty(neurons if ctx.needs_input_grad[3] else 0)
+            grads, filled = (order.source(grad_spikes), last), (grad_current, first)
+            shared = run_back(given, grads, filled, ctx.reset, ctx.surrogate)
+            grad_current = order.restore(grad_current)
+            grad_potential = grad_fired = None
+            if ctx.needs_input_grad[3]:
+                grad_potential = order.restore(first[None])[0] if potential.ndim else first.sum()
             # Of the resets that `run_back` takes, only this one reads the spikes of the state.
-            if ctx.reset == Reset.DELAYED and ctx.needs_input_grad[4]:
-                grad_spikes = -threshold * grad_current[0]
-            return grad_current, *shared, order.restore(last[None])[0], grad_spikes, None, None
+            if ctx.needs_input_grad[4] and ctx.reset == Reset.DELAYED:
+                grad_fired = (-threshold * grad_current[0]).sum_to_size(spikes.shape)
+            return grad_current, *shared, grad_potential, grad_fired, None, None
 
     return Recomputing

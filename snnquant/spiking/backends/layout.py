@@ -34,9 +34,9 @@ class Order:
         source = x.detach()[None].permute(self.axes)
         return x.new_empty(source.shape).copy_(source).view(-1)
 
-    def source(self, current: Tensor) -> Tensor:
-        """Return the current [T, M], or [1, M] where it is a view that repeats."""
-        return self.steps(current[:1] if current.stride(0) == 0 else current)
+    def source(self, x: Tensor) -> Tensor:
+        """Return a tensor [T, N, ...] as [T, M], or [1, M] where it is a view that repeats."""
+        return self.steps(x[:1] if x.stride(0) == 0 else x)
 
     def restore(self, x: Tensor) -> Tensor:
         """Return a tensor [T, M] as [T, N, ...] again."""

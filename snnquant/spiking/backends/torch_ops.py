@@ -48,7 +48,7 @@ class LIFSequence(torch.autograd.Function):
         """Run the recurrence; see `Backend` for the arguments."""
         all_v = torch.empty(current.shape, dtype=current.dtype, device=current.device)
         all_spikes = torch.empty_like(all_v)
-        u, o = potential, spikes
+        u, o = (x.expand_as(current[0]) for x in (potential, spikes))
         for t in range(len(current)):
             # Multiply, then add: a fused multiply-add would round otherwise than the oracles do.
             v = torch.mul(u, leak, out=all_v[t]).add_(current[t])
@@ -68,7 +68,7 @@ class LIFSequence(torch.autograd.Function):
         reset = ctx.reset
         grad_current = torch.empty_like(all_v)
         grad_leak, grad_threshold = torch.zeros_like(leak), torch.zeros_like(threshold)
-        grad_v = torch.zeros_like(potential)  # of the step after; none follows the last
+        grad_v = torch.zeros_like(all_v[0])  # of the step after; none follows the last
         for t in reversed(range(len(all_v))):
             v, o = all_v[t], all_spikes[t]
             if reset is Reset.DELAYED:
@@ -93,8 +93,10 @@ class LIFSequence(torch.autograd.Function):
         grad_initial_spikes = None
         if reset is Reset.DELAYED:
             grad_threshold -= _inner(grad_v, spikes)
-            grad_initial_spikes = -threshold * grad_v
-        return grad_current, grad_leak, grad_threshold, grad_u, grad_initial_spikes, None, None
+            grad_initial_spikes = (-threshold * grad_v).sum_to_size(spikes.shape)
+        grad_potential = grad_u.sum_to_size(potential.shape)
+        shared = (grad_leak, grad_threshold, grad_potential, grad_initial_spikes)
+        return grad_current, *shared, None, None
 
 
 def spikes_without_gradient(
@@ -107,7 +109,8 @@ def spikes_without_gradient(
 ) -> tuple[Tensor, Tensor]:
     """Return the results of `LIFSequence` in 1/T of its memory, not counting the spikes."""
     all_spikes = torch.empty(current.shape, dtype=current.dtype, device=current.device)
-    u, o = potential.clone(memory_format=torch.contiguous_format), spikes
+    u = potential.expand_as(current[0]).clone(memory_format=torch.contiguous_format)
+    o = spikes
     for t in range(len(current)):
         u.mul_(leak).add_(current[t])
         if reset is Reset.DELAYED:

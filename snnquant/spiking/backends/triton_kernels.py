@@ -204,16 +204,20 @@ def run(
 
 def run_back(
     given: Given,
-    grad_out: Tensor,
-    last: Tensor,
-    gradient: Tensor,
+    grads: tuple[Tensor, Tensor],
+    filled: tuple[Tensor, Tensor],
     reset: Reset,
     surrogate: Surrogate,
 ) -> tuple[Tensor, Tensor]:
     """Return the gradients of leak and threshold; see `recomputing`."""
+    gradient, first = filled
+    grad_out = grads[0].expand_as(gradient).contiguous()
+    last = grads[1].expand_as(gradient[0]).clone(memory_format=torch.contiguous_format)
     sums = grad_out.new_zeros(2, triton.cdiv(len(last), BLOCK))
     options = {"kind": surrogate.kind, "scale": surrogate.scale, "width": surrogate.width}
     _launch(_run_back, given, (grad_out, last, gradient, sums), reset, **options)
+    if len(first):
+        first.copy_(last)
     # Blocks are summed in float64, and by torch, always in one order.
     grad_leak, grad_threshold = sums.sum(1, dtype=torch.float64).to(grad_out.dtype)
     return grad_leak, grad_threshold
