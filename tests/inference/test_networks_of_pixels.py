@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import platform
 import subprocess
 import sys
@@ -22,12 +23,12 @@ pytest.importorskip("numba", reason="the integer engine's loops are compiled by 
 from snnquant.config import QuantizationConfig
 from snnquant.errors import InputError
 from snnquant.inference import Cube, classify_scene
-from snnquant.inference.integer import vectors
 from snnquant.inference.integer.encoding import Coder, encode_whole
 from snnquant.inference.integer.integer_engine import IntegerNetwork
 from snnquant.quantization import quantize
 from snnquant.sampling import Normalisation, PixelGrid
 from snnquant.spiking import LIF, SpikingNetwork
+from snnquant.spiking.backends import vectors
 
 CLASSES = 4
 RESETS = st.sampled_from(["delayed", "same_step", "zero"])
@@ -258,7 +259,7 @@ def test_a_loop_is_compiled_again_where_another_source_changed(tmp_path, monkeyp
     source.write_text("def caller():\n    return helper()\n")
 
     def result(number: int, sources: str) -> int:
-        monkeypatch.setattr(vectors, "_SOURCES", sources)
+        monkeypatch.setattr(vectors, "_sources", lambda folder: sources)
         spec = spec_from_file_location("loop_of_a_test", source)
         assert spec is not None
         assert spec.loader is not None
@@ -270,3 +271,9 @@ def test_a_loop_is_compiled_again_where_another_source_changed(tmp_path, monkeyp
     assert result(1, "as first") == 1
     assert result(2, "as first") == 1  # from the cache, which does not look at the helper
     assert result(2, "changed") == 2
+    (index,) = tmp_path.rglob("*.nbi")
+    with index.open("rb") as file:
+        pickle.load(file)
+        version = file.seek(0, 1)
+    index.write_bytes(index.read_bytes()[:version] + b"types that cannot be read")
+    assert result(3, "once more") == 3

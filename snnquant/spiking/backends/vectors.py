@@ -42,8 +42,11 @@ def compiled(function: Loop, *, inlined: bool = False) -> Loop:
     compiles = numba.njit(nogil=True, error_model="numpy", forceinline=inlined)
     dispatcher: Any = compiles(function)
     dispatcher.enable_caching()
-    folder = Path(function.__code__.co_filename).parent
-    dispatcher._cache._cache_file._source_stamp = _sources(folder)
+    sources = _sources(Path(function.__code__.co_filename).parent)
+    file = dispatcher._cache._cache_file
+    file._source_stamp = sources
+    # Of another version numba reads no types, whose classes may have moved meanwhile.
+    file._version = f"{file._version} {sources}"
     loop: Loop = dispatcher
     return loop
 
