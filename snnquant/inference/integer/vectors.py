@@ -26,7 +26,7 @@ from snnquant.spiking.backends.vectors import (
     in_code,
     operators,
     part,
-    sixteen,
+    repeated,
     where,
 )
 
@@ -163,7 +163,7 @@ def fill(typing: Any, value: Any) -> Any:
     """Repeat an int32 sixteen times."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return sixteen(builder, context.cast(builder, arguments[0], value, types.int32))
+        return repeated(builder, context.cast(builder, arguments[0], value, types.int32))
 
     return WORDS(value), generate
 
@@ -174,7 +174,7 @@ def spread(typing: Any, array: Any, index: Any) -> Any:
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         address = address_of(context, builder, signature, arguments, _WORD)
-        return sixteen(builder, builder.load(address, align=4))
+        return repeated(builder, builder.load(address, align=4))
 
     return WORDS(array, types.intp), generate
 
@@ -259,7 +259,7 @@ def load_floats(typing: Any, array: Any, index: Any, count: Any) -> Any:
         address = address_of(context, builder, signature, arguments, _FLOATS)
         number = builder.trunc(arguments[2], _WORD)
         lanes = ir.Constant(_WORDS, list(range(LANES)))
-        inside = builder.icmp_signed("<", lanes, sixteen(builder, number))
+        inside = builder.icmp_signed("<", lanes, repeated(builder, number))
         zeros = ir.Constant(_FLOATS, [0.0] * LANES)
         name = f"llvm.masked.load.v{LANES}f32.p0"
         return call(builder, name, _FLOATS, address, _WORD(4), inside, zeros)

@@ -7,7 +7,7 @@ In compiled functions arrays are of one floating dtype and contiguous: `current`
 steps, or [1, M] that repeats, and so `grad_spikes`; `potential` and `before`, the spikes, of the
 state before the first step [M], or [1] where all neurons share it, and so the gradient of the last
 potential; everything else [T, M] or [M].
-Sixteen neurons run all their steps at once, in registers. `reset` and `kind` are numbers of
+Neurons run all their steps a few at a time, in registers. `reset` and `kind` are numbers of
 `RESETS` and `SURROGATES`, which refuse all others before anything compiled is called.
 """
 
@@ -25,20 +25,20 @@ from snnquant.spiking.backends.autograd import Backend, Given, recomputing
 from snnquant.spiking.backends.layout import Order
 from snnquant.spiking.backends.threads import in_threads
 from snnquant.spiking.backends.vectors import (
-    LANES,
-    add_wide,
+    WIDE,
+    add_exactly,
     compiled,
-    load_some,
+    load_wide,
     magnitude,
     part,
-    spread_as,
-    store_some,
+    store_wide,
     where,
+    wide,
 )
 from snnquant.spiking.lif import Reset, unknown_reset
 from snnquant.spiking.surrogate import Surrogate
 
-BLOCK = 128 * LANES
+BLOCK = 64 * WIDE
 """Neurons in whole blocks of which threads share the work."""
 MIN_SHARED = 2**16
 """Values of a sequence below which a second thread costs more than it saves."""
@@ -52,7 +52,7 @@ Part = TypeVar("Part")
 @part
 def _state(values: Floats, n: int, count: int) -> Any:
     """Return the state of the neurons from n on."""
-    return spread_as(values, values[0]) if len(values) == 1 else load_some(values, n, count)
+    return wide(values, values[0]) if len(values) == 1 else load_wide(values, n, count)
 
 
 @part
@@ -91,17 +91,17 @@ def _forward(
     """Run all steps of the neurons start..stop: fill `spikes` and `last`, the last potential."""
     steps, size = spikes.shape
     hop = size if len(current) > 1 else 0
-    decay, limit = spread_as(current, leak), spread_as(current, threshold)
-    zero, one = spread_as(current, 0), spread_as(current, 1)
-    for n in range(start, stop, LANES):
+    decay, limit = wide(current, leak), wide(current, threshold)
+    zero, one = wide(current, 0), wide(current, 1)
+    for n in range(start, stop, WIDE):
         count = stop - n
         u, o = _state(potential, n, count), _state(before, n, count)
         for t in range(steps):
-            v = _integrate(u, load_some(current, t * hop + n, count), o, decay, limit, reset)
+            v = _integrate(u, load_wide(current, t * hop + n, count), o, decay, limit, reset)
             o = where(v > limit, one, zero)
-            store_some(spikes, t * size + n, o, count)
+            store_wide(spikes, t * size + n, o, count)
             u = _reset(v, o, limit, one, reset)
-        store_some(last, n, u, count)
+        store_wide(last, n, u, count)
 
 
 @part
@@ -144,30 +144,30 @@ def _backward(
     steps, size = grad_current.shape
     hop = size if len(current) > 1 else 0
     grad_hop = size if len(grad_spikes) > 1 else 0
-    decay, limit = spread_as(current, leak), spread_as(current, threshold)
-    zero, one = spread_as(current, 0), spread_as(current, 1)
-    inverse, height = one / limit, spread_as(current, scale / threshold)
-    half, per_half = spread_as(current, width), spread_as(current, 1 / width)
-    potentials = np.empty((2, steps * LANES), current.dtype)
+    decay, limit = wide(current, leak), wide(current, threshold)
+    zero, one = wide(current, 0), wide(current, 1)
+    inverse, height = one / limit, wide(current, scale / threshold)
+    half, per_half = wide(current, width), wide(current, 1 / width)
+    potentials = np.empty((2, steps * WIDE), current.dtype)
     v_pre, u_before = potentials[0], potentials[1]
-    sums = np.zeros((2, LANES))
-    by_leak, by_threshold = load_some(sums[0], 0, LANES), load_some(sums[1], 0, LANES)
-    for n in range(start, stop, LANES):
+    sums = np.zeros((2, WIDE))
+    by_leak, by_threshold = load_wide(sums[0], 0, WIDE), load_wide(sums[1], 0, WIDE)
+    for n in range(start, stop, WIDE):
         count = stop - n
         u, first = _state(potential, n, count), _state(before, n, count)
         o = first
         for t in range(steps):
-            store_some(u_before, t * LANES, u, LANES)
-            v = _integrate(u, load_some(current, t * hop + n, count), o, decay, limit, reset)
-            store_some(v_pre, t * LANES, v, LANES)
+            store_wide(u_before, t * WIDE, u, WIDE)
+            v = _integrate(u, load_wide(current, t * hop + n, count), o, decay, limit, reset)
+            store_wide(v_pre, t * WIDE, v, WIDE)
             o = where(v > limit, one, zero)
             u = _reset(v, o, limit, one, reset)
         g, grad_v = _state(grad_last, n, count), zero
         leaks, thresholds = zero, zero
         for t in range(steps - 1, -1, -1):
-            v, u = load_some(v_pre, t * LANES, LANES), load_some(u_before, t * LANES, LANES)
+            v, u = load_wide(v_pre, t * WIDE, WIDE), load_wide(u_before, t * WIDE, WIDE)
             o = where(v > limit, one, zero)
-            grad_o = load_some(grad_spikes, t * grad_hop + n, count)
+            grad_o = load_wide(grad_spikes, t * grad_hop + n, count)
             if reset == 0:
                 grad_o = grad_o - limit * grad_v
                 thresholds = thresholds - grad_v * o
@@ -177,21 +177,23 @@ def _backward(
             else:
                 grad_o = grad_o - v * g
                 g = g * (one - o)
-            z = magnitude((v - limit) / limit)
+            away = v - limit
+            # A quotient takes a quarter of the loop's time; only edges need one that is exact.
+            z = magnitude(away / limit if kind == 2 else away * inverse)
             by_spike = grad_o * (height * _surrogate(z, kind, zero, one, half, per_half))
             thresholds = thresholds - by_spike * v * inverse
             grad_v = g + by_spike
             leaks = leaks + grad_v * u
-            store_some(grad_current, t * size + n, grad_v, count)
+            store_wide(grad_current, t * size + n, grad_v, count)
             g = grad_v * decay
         if reset == 0:
             thresholds = thresholds - grad_v * first
         if len(grad_potential):
-            store_some(grad_potential, n, g, count)
+            store_wide(grad_potential, n, g, count)
         # The steps of a neuron are summed in the dtype of the potentials, neurons in float64.
-        by_leak, by_threshold = add_wide(by_leak, leaks), add_wide(by_threshold, thresholds)
-    store_some(sums[0], 0, by_leak, LANES)
-    store_some(sums[1], 0, by_threshold, LANES)
+        by_leak, by_threshold = add_exactly(by_leak, leaks), add_exactly(by_threshold, thresholds)
+    store_wide(sums[0], 0, by_leak, WIDE)
+    store_wide(sums[1], 0, by_threshold, WIDE)
     return sums[0].sum(), sums[1].sum()
 
 

@@ -1,8 +1,8 @@
-"""Vectors of sixteen numbers in functions that numba compiles, and the compiling itself.
+"""Vectors of numbers in functions that numba compiles, and the compiling itself.
 
-LLVM has such vectors for every processor: of 32 bits one register of AVX-512, two of AVX2, four of
-NEON. numba vectorises a loop only where it can prove enough, which it cannot where more than a few
-arrays are written: any two might overlap. Indices are not checked.
+LLVM has such vectors for every processor: sixteen of 32 bits are one register of AVX-512, two of
+AVX2, four of NEON. numba vectorises a loop only where it can prove enough, which it cannot where
+more than a few arrays are written: any two might overlap. Indices are not checked.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ from numba.core import cgutils
 from numba.extending import intrinsic, models, overload, register_model
 
 LANES = 16
+WIDE = 2 * LANES
+"""Numbers of a vector where few operations stand beside the loop's own."""
 Loop = TypeVar("Loop", bound=Callable[..., Any])
 
 
@@ -61,12 +63,11 @@ def part(function: Loop) -> Loop:
 
 
 class Vector(types.Type):
-    """A numba type of sixteen numbers or booleans."""
+    """A numba type of a few numbers or booleans."""
 
-    def __init__(self, name: str, element: Any) -> None:
-        self.element = element
-        self.form = ir.VectorType(element, LANES)
-        super().__init__(name)
+    def __init__(self, name: str, element: Any, lanes: int) -> None:
+        self.form = ir.VectorType(element, lanes)
+        super().__init__(f"{name} x {lanes}")
 
 
 @register_model(Vector)
@@ -75,11 +76,15 @@ class _VectorModel(models.PrimitiveModel):
         super().__init__(manager, vector, vector.form)  # type: ignore[no-untyped-call]
 
 
-WORDS = Vector("int32 x 16", ir.IntType(32))
-MASK = Vector("bool x 16", ir.IntType(1))
-FLOATS = Vector("float32 x 16", ir.FloatType())
-DOUBLES = Vector("float64 x 16", ir.DoubleType())
-_OF = {types.float32: FLOATS, types.float64: DOUBLES}
+WORDS = Vector("int32", ir.IntType(32), LANES)
+MASK = Vector("bool", ir.IntType(1), LANES)
+FLOATS = Vector("float32", ir.FloatType(), LANES)
+_WIDE_MASK = Vector("bool", ir.IntType(1), WIDE)
+_WIDE = {
+    types.float32: Vector("float32", ir.FloatType(), WIDE),
+    types.float64: Vector("float64", ir.DoubleType(), WIDE),
+}
+_SUMS = _WIDE[types.float64]
 
 
 def in_code(function: Callable[..., Any]) -> Any:
@@ -101,12 +106,12 @@ def call(builder: Any, name: str, form: Any, *arguments: Any) -> Any:
     return builder.call(function, arguments)
 
 
-def sixteen(builder: Any, number: Any) -> Any:
-    """Repeat a number sixteen times."""
-    form = ir.VectorType(number.type, LANES)
-    nothing = ir.Constant(form, ir.Undefined)
-    first = builder.insert_element(nothing, number, ir.IntType(32)(0))
-    return builder.shuffle_vector(first, nothing, ir.VectorType(ir.IntType(32), LANES)([0] * LANES))
+def repeated(builder: Any, number: Any, lanes: int = LANES) -> Any:
+    """Repeat a number in all lanes of a vector."""
+    word = ir.IntType(32)
+    nothing = ir.Constant(ir.VectorType(number.type, lanes), ir.Undefined)
+    first = builder.insert_element(nothing, number, word(0))
+    return builder.shuffle_vector(first, nothing, ir.VectorType(word, lanes)([0] * lanes))
 
 
 @in_code
@@ -121,21 +126,21 @@ def where(typing: Any, mask: Any, a: Any, b: Any) -> Any:
 
 def _first_lanes(builder: Any, count: Any) -> Any:
     word = ir.IntType(32)
-    lanes = ir.Constant(ir.VectorType(word, LANES), list(range(LANES)))
-    return builder.icmp_signed("<", lanes, sixteen(builder, builder.trunc(count, word)))
+    lanes = ir.Constant(ir.VectorType(word, WIDE), list(range(WIDE)))
+    return builder.icmp_signed("<", lanes, repeated(builder, builder.trunc(count, word), WIDE))
 
 
 def _is_full(builder: Any, count: Any) -> Any:
-    return builder.icmp_signed(">=", count, ir.Constant(count.type, LANES))
+    return builder.icmp_signed(">=", count, ir.Constant(count.type, WIDE))
 
 
 @in_code
-def load_some(typing: Any, array: Any, index: Any, count: Any) -> Any:
-    """Load values index..index+15 of a contiguous array of floats.
+def load_wide(typing: Any, array: Any, index: Any, count: Any) -> Any:
+    """Load `WIDE` values from `index` on of a contiguous array of floats.
 
     Of them the first `count`; 0 for the others, which are not touched.
     """
-    vector = _OF[array.dtype]
+    vector = _WIDE[array.dtype]
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         form, size = vector.form, array.dtype.bitwidth // 8
@@ -146,8 +151,8 @@ def load_some(typing: Any, array: Any, index: Any, count: Any) -> Any:
                 builder.store(builder.load(place, align=size), found)
             with partial:
                 inside = _first_lanes(builder, arguments[2])
-                name = f"llvm.masked.load.v{LANES}f{array.dtype.bitwidth}.p0"
-                zeros = ir.Constant(form, [0.0] * LANES)
+                name = f"llvm.masked.load.v{WIDE}f{array.dtype.bitwidth}.p0"
+                zeros = ir.Constant(form, [0.0] * WIDE)
                 some = call(builder, name, form, place, ir.IntType(32)(size), inside, zeros)
                 builder.store(some, found)
         return builder.load(found)
@@ -156,8 +161,8 @@ def load_some(typing: Any, array: Any, index: Any, count: Any) -> Any:
 
 
 @in_code
-def store_some(typing: Any, array: Any, index: Any, vector: Any, count: Any) -> Any:
-    """Store the first `count` of sixteen floats from value `index` of a contiguous array on."""
+def store_wide(typing: Any, array: Any, index: Any, vector: Any, count: Any) -> Any:
+    """Store the first `count` of `WIDE` floats from value `index` of a contiguous array on."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         form, size = vector.form, array.dtype.bitwidth // 8
@@ -167,7 +172,7 @@ def store_some(typing: Any, array: Any, index: Any, vector: Any, count: Any) -> 
                 builder.store(arguments[2], place, align=size)
             with partial:
                 inside = _first_lanes(builder, arguments[3])
-                name = f"llvm.masked.store.v{LANES}f{array.dtype.bitwidth}.p0"
+                name = f"llvm.masked.store.v{WIDE}f{array.dtype.bitwidth}.p0"
                 word = ir.IntType(32)(size)
                 call(builder, name, ir.VoidType(), arguments[2], place, word, inside)
         return context.get_dummy_value()
@@ -176,36 +181,36 @@ def store_some(typing: Any, array: Any, index: Any, vector: Any, count: Any) -> 
 
 
 @in_code
-def spread_as(typing: Any, array: Any, value: Any) -> Any:
-    """Repeat a number sixteen times, in the dtype of an array of floats."""
+def wide(typing: Any, array: Any, value: Any) -> Any:
+    """Repeat a number `WIDE` times, in the dtype of an array of floats."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return sixteen(builder, context.cast(builder, arguments[1], value, array.dtype))
+        number = context.cast(builder, arguments[1], value, array.dtype)
+        return repeated(builder, number, WIDE)
 
-    return _OF[array.dtype](array, value), generate
+    return _WIDE[array.dtype](array, value), generate
 
 
 @in_code
 def magnitude(typing: Any, vector: Any) -> Any:
-    """Return the absolute values of floats."""
+    """Return the absolute values of `WIDE` floats."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        bits = 32 if vector is FLOATS else 64
-        return call(builder, f"llvm.fabs.v{LANES}f{bits}", vector.form, *arguments)
+        bits = 64 if vector is _SUMS else 32
+        return call(builder, f"llvm.fabs.v{WIDE}f{bits}", vector.form, *arguments)
 
     return vector(vector), generate
 
 
 @in_code
-def add_wide(typing: Any, total: Any, vector: Any) -> Any:
-    """Add floats to sixteen sums in float64."""
+def add_exactly(typing: Any, total: Any, vector: Any) -> Any:
+    """Add `WIDE` floats to as many sums in float64."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         a, b = arguments
-        wide = b if vector is DOUBLES else builder.fpext(b, DOUBLES.form)
-        return builder.fadd(a, wide)
+        return builder.fadd(a, b if vector is _SUMS else builder.fpext(b, _SUMS.form))
 
-    return DOUBLES(DOUBLES, vector), generate
+    return _SUMS(_SUMS, vector), generate
 
 
 def operators(function: Any, *emitters: tuple[Any, Vector, Vector]) -> None:
@@ -235,12 +240,11 @@ def operators(function: Any, *emitters: tuple[Any, Vector, Vector]) -> None:
         return of_vectors
 
 
+_KINDS = (FLOATS, *_WIDE.values())
+
+
 def _of_floats(emit: Any) -> list[tuple[Any, Vector, Vector]]:
-    return [(emit, kind, kind) for kind in (FLOATS, DOUBLES)]
-
-
-def _above(builder: Any, a: Any, b: Any) -> Any:
-    return builder.fcmp_ordered(">", a, b)
+    return [(emit, kind, kind) for kind in _KINDS]
 
 
 operators(operator.add, *_of_floats(ir.IRBuilder.fadd), (ir.IRBuilder.add, WORDS, WORDS))
@@ -249,6 +253,9 @@ operators(operator.mul, *_of_floats(ir.IRBuilder.fmul), (ir.IRBuilder.mul, WORDS
 operators(operator.truediv, *_of_floats(ir.IRBuilder.fdiv))
 operators(
     operator.gt,
-    *((_above, kind, MASK) for kind in (FLOATS, DOUBLES)),
+    *(
+        (lambda builder, a, b: builder.fcmp_ordered(">", a, b), k, _WIDE_MASK)
+        for k in _WIDE.values()
+    ),
     (lambda builder, a, b: builder.icmp_signed(">", a, b), WORDS, MASK),
 )
