@@ -24,7 +24,7 @@ ARRAY = 2**27
 """Numbers of float32 that are summed up, more bytes than a cache has."""
 ROWS, EVENTS, ROUNDS = 32, 1024, 200
 """Rows of 16-bit numbers that are added from the nearest cache, how many, and how often."""
-REPEATS = 7
+REPEATS = 25
 
 
 @dataclass(frozen=True)
