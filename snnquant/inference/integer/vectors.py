@@ -12,13 +12,14 @@ import hashlib
 import operator
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import numba
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
-from numba.extending import intrinsic, models, overload, register_model
+from numba.core.typing.templates import ConcreteTemplate, infer_global, signature
+from numba.extending import intrinsic, lower_builtin, models, register_model
 
 LANES = 16
 Loop = TypeVar("Loop", bound=Callable[..., Any])
@@ -35,13 +36,13 @@ def _sources() -> str:
 _SOURCES = _sources()
 
 
-def compiled(function: Loop, *, inlined: bool = False) -> Loop:
+def compiled(function: Loop) -> Loop:
     """Compile a loop at its first call and keep it in numba's cache until a source changes.
 
     numba itself looks at the file of a function, not at those of the functions that it calls.
+    Wrappers for Python or C that nothing calls would only be compiled.
     """
-    compiles = numba.njit(nogil=True, error_model="numpy", forceinline=inlined)
-    dispatcher: Any = compiles(function)
+    dispatcher: Any = numba.njit(nogil=True, error_model="numpy", no_cfunc_wrapper=True)(function)
     dispatcher.enable_caching()
     dispatcher._cache._cache_file._source_stamp = _SOURCES
     loop: Loop = dispatcher
@@ -54,7 +55,14 @@ def part(function: Loop) -> Loop:
     A call would count references to each array, which is a locked write to memory that the cores
     share.
     """
-    return compiled(function, inlined=True)
+    loop: Loop = numba.njit(
+        nogil=True,
+        error_model="numpy",
+        forceinline=True,
+        no_cpython_wrapper=True,
+        no_cfunc_wrapper=True,
+    )(function)
+    return loop
 
 
 _WORD = ir.IntType(32)
@@ -403,28 +411,18 @@ def any_apart(typing: Any, a: Any, b: Any, distance: Any) -> Any:
 def _operators(function: Any, *emitters: tuple[Any, Vector, Vector]) -> None:
     """Let an operator take two vectors of a type; each emitter has its operands and result."""
 
-    def intrinsic_of(emit: Any, result: Vector) -> Any:
-        @_intrinsic
-        def compute(typing: Any, a: Any, b: Any) -> Any:
-            def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-                return emit(builder, *arguments)
+    class Template(ConcreteTemplate):
+        cases: ClassVar = [signature(result, own, own) for _, own, result in emitters]
 
-            return result(a, b), generate
+    infer_global(function)(Template)
 
-        return compute
+    def lower(emit: Any, operand: Vector) -> None:
+        @lower_builtin(function, operand, operand)
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            return emit(builder, *arguments)
 
-    computes = {operand: intrinsic_of(emit, result) for emit, operand, result in emitters}
-
-    @overload(function)
-    def choose(a: Any, b: Any) -> Any:
-        if a is not b or a not in computes:
-            return None
-        compute = computes[a]
-
-        def of_vectors(a: Any, b: Any) -> Any:
-            return compute(a, b)
-
-        return of_vectors
+    for emit, operand, _ in emitters:
+        lower(emit, operand)
 
 
 _operators(operator.add, (ir.IRBuilder.add, _vector, _vector))
