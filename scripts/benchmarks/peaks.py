@@ -15,8 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from snnquant.energy import LayerActivity
-from snnquant.inference.integer.kernels import gather
-from snnquant.inference.integer.vectors import LANES
+from snnquant.inference.integer.vectors import LANES, add_words, load_words, store
 
 SIDE = 1024
 """Rows and columns of the matrices that are multiplied."""
@@ -24,6 +23,8 @@ ARRAY = 2**27
 """Numbers of float32 that are summed up, more bytes than a cache has."""
 ROWS, EVENTS, ROUNDS = 32, 1024, 200
 """Rows of 16-bit numbers that are added from the nearest cache, how many, and how often."""
+EACH = 2 * LANES
+"""16-bit numbers of a vector."""
 REPEATS = 25
 
 
@@ -88,8 +89,19 @@ def _shortest(work: Callable[[], object]) -> float:
 @numba.njit(nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
 def _add(events: NDArray[np.int32], table: NDArray[np.int16], sums: NDArray[np.int16]) -> None:
     """Add rows of the table to the sums, as the engine does for spikes."""
+    s0, s1 = load_words(sums, 0), load_words(sums, EACH)
+    s2, s3 = load_words(sums, 2 * EACH), load_words(sums, 3 * EACH)
     for _ in range(ROUNDS):
-        gather(events, 0, len(events), table, 0, table.shape[2], sums, 0)
+        for e in range(len(events)):
+            row = np.int64(events[np.uint64(e)]) * LANES
+            s0 = add_words(table, s0, load_words(table, row))
+            s1 = add_words(table, s1, load_words(table, row + EACH))
+            s2 = add_words(table, s2, load_words(table, row + 2 * EACH))
+            s3 = add_words(table, s3, load_words(table, row + 3 * EACH))
+    store(sums, 0, s0)
+    store(sums, EACH, s1)
+    store(sums, 2 * EACH, s2)
+    store(sums, 3 * EACH, s3)
 
 
 @dataclass(frozen=True)

@@ -12,13 +12,14 @@ import operator
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import numba
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
-from numba.extending import intrinsic, models, overload, register_model
+from numba.core.typing.templates import ConcreteTemplate, infer_global, signature
+from numba.extending import intrinsic, lower_builtin, models, register_model
 
 LANES = 16
 WIDE = 2 * LANES
@@ -35,14 +36,14 @@ def _sources(folder: Path) -> str:
     return digest.hexdigest()
 
 
-def compiled(function: Loop, *, inlined: bool = False) -> Loop:
+def compiled(function: Loop) -> Loop:
     """Compile a loop at its first call and keep it in numba's cache until a source changes.
 
     A source of its folder or of this one: numba itself looks at the file of a function, not at
-    those of the functions that it calls.
+    those of the functions that it calls. A wrapper for C that nothing calls would only be compiled.
     """
-    compiles = numba.njit(nogil=True, error_model="numpy", forceinline=inlined)
-    dispatcher: Any = compiles(function)
+    njit: Any = numba.njit  # whose stubs lack some of its options
+    dispatcher = njit(nogil=True, error_model="numpy", no_cfunc_wrapper=True)(function)
     dispatcher.enable_caching()
     sources = _sources(Path(function.__code__.co_filename).parent)
     file = dispatcher._cache._cache_file
@@ -59,7 +60,15 @@ def part(function: Loop) -> Loop:
     A call would count references to each array, which is a locked write to memory that the cores
     share.
     """
-    return compiled(function, inlined=True)
+    njit: Any = numba.njit
+    loop: Loop = njit(
+        nogil=True,
+        error_model="numpy",
+        forceinline=True,
+        no_cpython_wrapper=True,
+        no_cfunc_wrapper=True,
+    )(function)
+    return loop
 
 
 class Vector(types.Type):
@@ -213,31 +222,27 @@ def add_exactly(typing: Any, total: Any, vector: Any) -> Any:
     return _SUMS(_SUMS, vector), generate
 
 
+_UNTYPED: Any = (signature, infer_global, lower_builtin)
+
+
 def operators(function: Any, *emitters: tuple[Any, Vector, Vector]) -> None:
     """Let an operator take two vectors of a type; each emitter has its operands and result."""
 
-    def intrinsic_of(emit: Any, result: Vector) -> Any:
-        @in_code
-        def compute(typing: Any, a: Any, b: Any) -> Any:
-            def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-                return emit(builder, *arguments)
+    typed, names, lowered = _UNTYPED
 
-            return result(a, b), generate
+    class Template(ConcreteTemplate):
+        cases: ClassVar = [typed(result, own, own) for _, own, result in emitters]
 
-        return compute
+    names(function)(Template)
 
-    computes = {operand: intrinsic_of(emit, result) for emit, operand, result in emitters}
+    def lower(emit: Any, operand: Vector) -> None:
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            return emit(builder, *arguments)
 
-    @overload(function)
-    def choose(a: Any, b: Any) -> Any:
-        if a is not b or a not in computes:
-            return None
-        compute = computes[a]
+        lowered(function, operand, operand)(generate)
 
-        def of_vectors(a: Any, b: Any) -> Any:
-            return compute(a, b)
-
-        return of_vectors
+    for emit, operand, _ in emitters:
+        lower(emit, operand)
 
 
 _KINDS = (FLOATS, *_WIDE.values())
