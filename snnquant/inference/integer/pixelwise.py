@@ -86,8 +86,9 @@ def run_points(
     once, corners, weights = (1, 0), np.empty(BESIDE, np.int64), first.weights.ravel()
     begin: Any = np.int64(0)  # a literal would have `dots_across` compiled anew
     places, to = samples * height * width, 0
+    beside = len(pixels[0])  # as a literal it would have LLVM repeat the body of every loop
     for start in range(0, places, BESIDE):
-        for p in range(BESIDE):
+        for p in range(beside):
             corners[p] = p * between
             if start + p < places:
                 row, x = divmod(start + p, width)
@@ -102,7 +103,7 @@ def run_points(
             length, taps, after = layers.sizes[i, 0], layers.sizes[i, 1], layers.sizes[i, 2]
             kind = layers.kinds[i, 0], layers.kinds[i, 1], layers.kinds[i, 2]
             every = steps if i else 1
-            for p in range(BESIDE):
+            for p in range(beside):
                 for n in range(0, length, LANES):
                     at, row = p * every * length + n, p * steps * length + n
                     u, own = load(layers.cells, cell + n), cells_of(layers.cells, cell + n, length)
@@ -114,10 +115,10 @@ def run_points(
                         at, row = at + length * (i > 0), row + length
             rows, apart = BESIDE * steps, length
             if i + 1 == len(layers.sizes):
-                _add_steps(out, length, steps)
+                _add_steps(out, beside, length, steps)
                 rows, apart = BESIDE, length * steps
             for r in range(0, rows, BESIDE):
-                for p in range(BESIDE):
+                for p in range(beside):
                     corners[p] = (r + p) * apart // 4
                 dots_across(
                     spike_words,
@@ -139,9 +140,9 @@ def run_points(
 
 
 @part
-def _add_steps(spikes: Bytes, length: int, steps: int) -> None:
+def _add_steps(spikes: Bytes, beside: int, length: int, steps: int) -> None:
     """Add the spikes [4, T, length] of all steps up in the rows of the first."""
-    for p in range(BESIDE):
+    for p in range(beside):
         first = p * steps * length
         for n in range(first, first + length, LANES):
             count = load(spikes, n)
