@@ -15,8 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from snnquant.energy import LayerActivity
-from snnquant.inference.integer.kernels import gather
-from snnquant.inference.integer.vectors import LANES
+from snnquant.inference.integer.vectors import LANES, add_words, load_words, store
 
 SIDE = 1024
 """Rows and columns of the matrices that are multiplied."""
@@ -87,9 +86,21 @@ def _shortest(work: Callable[[], object]) -> float:
 
 @numba.njit(nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
 def _add(events: NDArray[np.int32], table: NDArray[np.int16], sums: NDArray[np.int16]) -> None:
-    """Add rows of the table to the sums, as the engine does for spikes."""
+    """Add rows of four vectors to sums in registers, as the engine does for spikes."""
+    each = 2 * LANES
+    s0, s1 = load_words(sums, 0), load_words(sums, each)
+    s2, s3 = load_words(sums, 2 * each), load_words(sums, 3 * each)
     for _ in range(ROUNDS):
-        gather(events, 0, len(events), table, 0, table.shape[2], sums, 0)
+        for e in range(len(events)):
+            row = np.int64(events[np.uint64(e)]) * LANES
+            s0 = add_words(table, s0, load_words(table, row))
+            s1 = add_words(table, s1, load_words(table, row + each))
+            s2 = add_words(table, s2, load_words(table, row + 2 * each))
+            s3 = add_words(table, s3, load_words(table, row + 3 * each))
+    store(sums, 0, s0)
+    store(sums, each, s1)
+    store(sums, 2 * each, s2)
+    store(sums, 3 * each, s3)
 
 
 @dataclass(frozen=True)
