@@ -10,7 +10,7 @@ PYTEST := $(BIN)/python -m pytest --numprocesses logical --dist worksteal
 
 .PHONY: run test quick lint voice docs bench reproduce clean help
 
-run: $(RUNS)  ## the whole chain on Indian Pines, about two and a half minutes on two cores
+run: $(RUNS)  ## the whole chain on Indian Pines, about two minutes on two cores
 	$(BIN)/snnquant run --scene indian_pines
 
 test: $(READY)  ## all tests
