@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from torch import Tensor
+
+
+@lru_cache(maxsize=256)
+def _axes(strides: tuple[int, ...]) -> tuple[list[int], list[int]]:
+    """Return the axes of a tensor as they lie in memory, the first one first, and their inverse."""
+    axes = [0, *sorted(range(1, len(strides)), key=lambda axis: -strides[axis])]
+    return axes, [axes.index(axis) for axis in range(len(axes))]
 
 
 class Order:
@@ -13,9 +22,9 @@ class Order:
     """
 
     def __init__(self, current: Tensor) -> None:
-        strides = current.stride()
-        self.shape = current.shape
-        self.axes = [0, *sorted(range(1, current.ndim), key=lambda axis: -strides[axis])]
+        shape = current.shape
+        self.axes, self.inverse = _axes(current.stride())
+        self.shape = [shape[axis] for axis in self.axes[1:]]
 
     def steps(self, x: Tensor) -> Tensor:
         """Return a tensor [T, N, ...] as a contiguous [T, M]."""
@@ -40,5 +49,4 @@ class Order:
 
     def restore(self, x: Tensor) -> Tensor:
         """Return a tensor [T, M] as [T, N, ...] again."""
-        shape = [len(x), *(self.shape[axis] for axis in self.axes[1:])]
-        return x.view(shape).permute([self.axes.index(axis) for axis in range(len(shape))])
+        return x.view(x.shape[0], *self.shape).permute(self.inverse)
