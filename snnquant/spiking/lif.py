@@ -47,9 +47,10 @@ class Reset(StrEnum):
     @classmethod
     def of(cls, name: str) -> Reset:
         """Return the reset called `name`; raise `InputError` for an unknown name."""
-        if name not in tuple(cls):
-            raise unknown_reset(name)
-        return cls(name)
+        try:
+            return cls(name)
+        except ValueError:
+            raise unknown_reset(name) from None
 
 
 def unknown_reset(

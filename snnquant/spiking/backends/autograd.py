@@ -58,18 +58,18 @@ def recomputing(
         ) -> tuple[Tensor | None, ...]:
             given: Given = ctx.saved_tensors
             current, _, threshold, potential, spikes = given
-            order, neurons = Order(current), current[0].numel()
+            order = Order(current)
             if grad_spikes is None:
                 grad_spikes = current.new_zeros(()).expand_as(current)
             last = current.new_zeros(1) if grad_u is None else order.state(grad_u)
-            grad_current = current.new_empty(len(current), neurons)
-            first = current.new_empty(neurons if ctx.needs_input_grad[3] else 0)
+            grad_current = current.new_empty(len(current), order.size)
+            first = current.new_empty(order.size if ctx.needs_input_grad[3] else 0)
             grads, filled = (order.source(grad_spikes), last), (grad_current, first)
             shared = run_back(given, grads, filled, ctx.reset, ctx.surrogate)
             grad_current = order.restore(grad_current)
             grad_potential = grad_fired = None
             if ctx.needs_input_grad[3]:
-                grad_potential = order.restore(first[None])[0] if potential.ndim else first.sum()
+                grad_potential = order.restore_state(first) if potential.ndim else first.sum()
             # Of the resets that `run_back` takes, only this one reads the spikes of the state.
             if ctx.needs_input_grad[4] and ctx.reset == Reset.DELAYED:
                 grad_fired = (-threshold * grad_current[0]).sum_to_size(spikes.shape)

@@ -2,7 +2,23 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from torch import Tensor
+
+
+@lru_cache(maxsize=256)
+def _dense(shape: tuple[int, ...], strides: tuple[int, ...]) -> tuple[list[int], list[int], int]:
+    """Return the axes as they lie in memory, their strides without gaps, and the values per step.
+
+    Of a sequence [T, N, ...]; the strides are those of N, ...
+    """
+    axes = [0, *sorted(range(1, len(shape)), key=lambda axis: -strides[axis])]
+    dense, size = [0] * len(shape), 1
+    for axis in reversed(axes[1:]):
+        dense[axis] = size
+        size *= shape[axis]
+    return axes, dense[1:], size
 
 
 class Order:
@@ -13,12 +29,14 @@ class Order:
     """
 
     def __init__(self, current: Tensor) -> None:
-        strides = current.stride()
-        self.shape = current.shape
-        self.axes = [0, *sorted(range(1, current.ndim), key=lambda axis: -strides[axis])]
+        self.shape = current.shape[1:]
+        self.axes, self.strides, self.size = _dense(current.shape, current.stride())
 
     def steps(self, x: Tensor) -> Tensor:
         """Return a tensor [T, N, ...] as a contiguous [T, M]."""
+        hop, *strides = x.stride()
+        if strides == self.strides and (hop == self.size or x.shape[0] == 1):
+            return x.detach().as_strided((x.shape[0], self.size), (self.size, 1))
         return x.detach().permute(self.axes).flatten(1).contiguous()
 
     def state(self, x: Tensor) -> Tensor:
@@ -29,16 +47,14 @@ class Order:
         """Return a tensor [N, ...] as a contiguous [M], or [1] where it is a view of one value."""
         return self.state(x) if any(x.stride()) else x.detach().as_strided((1,), (1,))
 
-    def copied(self, x: Tensor) -> Tensor:
-        """Return a tensor [N, ...] as a contiguous [M] in its own memory."""
-        source = x.detach()[None].permute(self.axes)
-        return x.new_empty(source.shape).copy_(source).view(-1)
-
     def source(self, x: Tensor) -> Tensor:
         """Return a tensor [T, N, ...] as [T, M], or [1, M] where it is a view that repeats."""
         return self.steps(x[:1] if x.stride(0) == 0 else x)
 
     def restore(self, x: Tensor) -> Tensor:
-        """Return a tensor [T, M] as [T, N, ...] again."""
-        shape = [len(x), *(self.shape[axis] for axis in self.axes[1:])]
-        return x.view(shape).permute([self.axes.index(axis) for axis in range(len(shape))])
+        """Return a contiguous tensor [T, M] as [T, N, ...] again."""
+        return x.as_strided((x.shape[0], *self.shape), (self.size, *self.strides))
+
+    def restore_state(self, x: Tensor) -> Tensor:
+        """Return a contiguous tensor [M] as [N, ...] again."""
+        return x.as_strided(self.shape, self.strides)

@@ -208,14 +208,14 @@ def run(
     """Return the spikes [T, N, ...] and the last potential [N, ...]."""
     fixed = (leak.item(), threshold.item(), _code(reset))
     order = Order(current)
-    fired = current.new_empty(len(current), current[0].numel())
-    last = torch.empty_like(fired[0])
+    fired = current.new_empty(len(current), order.size)
+    last = current.new_empty(order.size)
     state = (order.shared(x).numpy() for x in (potential, spikes))
     arrays = (*state, fired.numpy(), last.numpy())
     source = order.source(current).numpy()
     forward: Any = _forward
     _share(lambda *part: forward(source, *fixed, *arrays, *part), fired)
-    return order.restore(fired), order.restore(last[None])[0]
+    return order.restore(fired), order.restore_state(last)
 
 
 def run_back(
@@ -235,7 +235,7 @@ def run_back(
     source = order.source(current).numpy()
     backward: Any = _backward
     sums = _share(lambda *part: backward(source, *fixed, *shape, *flows, *part), filled[0])
-    grad_leak, grad_threshold = (leak.new_tensor(sum(terms)) for terms in zip(*sums, strict=True))
+    grad_leak, grad_threshold = (leak.new_full((), sum(terms)) for terms in zip(*sums, strict=True))
     return grad_leak, grad_threshold
 
 

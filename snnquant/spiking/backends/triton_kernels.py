@@ -196,10 +196,10 @@ def run(
 ) -> tuple[Tensor, Tensor]:
     """Return the spikes [T, N, ...] and the last potential [N, ...]."""
     order = Order(current)
-    fired = current.new_empty(len(current), current[0].numel())
+    fired = current.new_empty(len(current), order.size)
     last = torch.empty_like(fired[0])
     _launch(_run, (current, leak, threshold, potential, spikes), (fired, last), reset)
-    return order.restore(fired), order.restore(last[None])[0]
+    return order.restore(fired), order.restore_state(last)
 
 
 def run_back(
