@@ -44,7 +44,7 @@ from snnquant.spiking import SpikingNetwork
 from snnquant.stored_networks import Network
 
 if TYPE_CHECKING:
-    from snnquant.inference.integer.integer_engine import TileForm
+    from snnquant.inference.integer.tile_form import TileForm
 
 Engine = Literal["float", "integer"]
 _PATTERN = re.compile(r"[*?\[\]{},]+")

@@ -14,7 +14,7 @@ pytest.importorskip("numba", reason="the integer engine's loops are compiled by 
 from snnquant.config import ModelConfig, QuantizationConfig
 from snnquant.conversion import convert
 from snnquant.errors import InputError
-from snnquant.inference.integer import integer_engine, tables
+from snnquant.inference.integer import integer_layers, tables
 from snnquant.inference.integer.fixed_point_network import INPUT_BITS
 from snnquant.inference.integer.integer_engine import IntegerNetwork
 from snnquant.models import build_model
@@ -188,7 +188,7 @@ def test_a_tile_gives_what_its_patches_give(mean):
 def test_more_patches_than_run_together_give_what_each_gives(monkeypatch):
     engine = IntegerNetwork(network_of(4, 3, 16), 16, 3)
     x = torch.randn(7, 1, 16, 3, 3)
-    monkeypatch.setattr(integer_engine, "PIXELS_AT_ONCE", 20)  # two patches at a time, then one
+    monkeypatch.setattr(integer_layers, "PIXELS_AT_ONCE", 20)  # two patches at a time, then one
     one_by_one = np.concatenate([engine.logits(patch[None]) for patch in x])
     np.testing.assert_array_equal(engine.logits(x), one_by_one)
 

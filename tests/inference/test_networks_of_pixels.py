@@ -28,7 +28,7 @@ from snnquant.inference.integer.integer_engine import IntegerNetwork
 from snnquant.quantization import quantize
 from snnquant.sampling import Normalisation, PixelGrid
 from snnquant.spiking import LIF, SpikingNetwork
-from snnquant.spiking.backends import vectors
+from snnquant.spiking.backends import vector_types as vectors
 
 CLASSES = 4
 RESETS = st.sampled_from(["delayed", "same_step", "zero"])

@@ -365,7 +365,7 @@ def test_kernels_in_the_interpreter() -> None:
 
 @pytest.mark.skipif(not backends.NUMBA, reason="numba is not installed")
 def test_loops_are_compiled_anew_where_a_file_that_they_call_changed(tmp_path: Path) -> None:
-    from snnquant.spiking.backends import vectors
+    from snnquant.spiking.backends import vector_types as vectors
 
     (tmp_path / "loops.py").write_text("a = 1\n")
     before = vectors._sources(tmp_path)

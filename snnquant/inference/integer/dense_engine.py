@@ -12,7 +12,8 @@ from torch import Tensor
 from snnquant.errors import InputError
 from snnquant.inference.integer.fixed_point_graph import FixedPointGraph, to_fixed_point_graph
 from snnquant.inference.integer.fixed_point_network import Integers
-from snnquant.inference.integer.integer_engine import IntegerNetwork, TileForm
+from snnquant.inference.integer.integer_engine import IntegerNetwork
+from snnquant.inference.integer.tile_form import TileForm
 from snnquant.sampling import PixelGrid
 from snnquant.spiking import SpikingNetwork
 

@@ -33,7 +33,8 @@ from snnquant.inference.integer.fixed_point_network import (
     read_neurons,
     refuse,
 )
-from snnquant.inference.integer.kernels import RESETS, fire_values
+from snnquant.inference.integer.kernels import RESETS
+from snnquant.inference.integer.neurons_of_values import fire_values
 from snnquant.nn import INPUT
 from snnquant.nn.kinds import AVERAGE_POOLS, DROPOUTS, MAX_POOLS, PADS, SHAPES, SUMS, SYNAPSES
 from snnquant.nn.wiring import Concatenate, Mean

@@ -15,7 +15,7 @@ from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 
-from snnquant.spiking.backends.vectors import (
+from snnquant.spiking.backends.vector_types import (
     FLOATS,
     LANES,
     MASK,

@@ -24,7 +24,7 @@ from torch import Tensor
 from snnquant.spiking.backends.autograd import Backend, Given, recomputing
 from snnquant.spiking.backends.layout import Order
 from snnquant.spiking.backends.threads import in_threads
-from snnquant.spiking.backends.vectors import (
+from snnquant.spiking.backends.vector_types import (
     WIDE,
     add_exactly,
     compiled,
