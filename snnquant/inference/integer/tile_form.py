@@ -1,4 +1,4 @@
-"""What the integer engines share: logits of tiles, and room for what runs through the layers."""
+"""Parts that the integer engines share: logits of tiles, room for spikes, early exit."""
 
 from __future__ import annotations
 
