@@ -58,7 +58,7 @@ from records import Record, Records
 FILE = Path("docs/results/methods/binary_training.jsonl")
 EPOCHS = 10
 LONG = 40
-"""Epochs after which trainings with little memory have caught up."""
+"""Epochs of a training that is not cut short."""
 RATE = TrainingConfig().learning_rate
 BANDS, CLASSES, WINDOW = 200, 16, 5
 """Shape of the task whose memory is measured."""

@@ -20,28 +20,12 @@ import torch
 from torch import Tensor
 
 from snnquant.inference.integer.encoding import Coder
-from snnquant.inference.integer.first_layers import (
-    BESIDE,
-    AcrossTable,
-)
-from snnquant.inference.integer.fixed_point_network import (
-    Integers,
-)
+from snnquant.inference.integer.first_layers import BESIDE, AcrossTable
+from snnquant.inference.integer.fixed_point_network import Integers
 from snnquant.inference.integer.integer_layers import IntegerLayers
-from snnquant.inference.integer.kernels import (
-    LISTS,
-    Longs,
-    Spikes,
-    best_classes,
-    window_sums,
-)
+from snnquant.inference.integer.kernels import LISTS, Longs, Spikes, best_classes, window_sums
 from snnquant.inference.integer.pixelwise import PointLayers, run_points
-from snnquant.inference.integer.tile_form import (
-    pixels_of,
-    places_of,
-    room_for,
-    until_settled,
-)
+from snnquant.inference.integer.tile_form import pixels_of, places_of, room_for, until_settled
 from snnquant.sampling import Normalisation
 
 MEASURED_SIDE, MEASUREMENTS = 16, 3
@@ -113,28 +97,19 @@ class IntegerNetwork(IntegerLayers):
 
     def classes_and_steps(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return classes from 0 and their steps, both [N, h', w'], for tiles [N, 1, B, h, w]."""
+        fixed, margins = self.fixed_point, self.margins
         if self._window != (1, 1):
-            steps = range(self.fixed_point.time_steps)
-            by_step = [self._sums(x, t, 1) for t in steps]
-            parts = [
-                until_settled(
-                    self.fixed_point,
-                    self.margins,
-                    len(by_step[0]),
-                    lambda t, active: by_step[t][active],
-                )
-            ]
+            by_step = [self._sums(x, t, 1) for t in range(fixed.time_steps)]
+            count = len(by_step[0])
+            parts = [until_settled(fixed, margins, count, lambda t, active: by_step[t][active])]
         else:
             codes = self._codes[self._independent - 1]
             parts = []
             by_events = [False] * self._independent
             for spikes in self._spikes(x, self._independent, codes, by_events):
                 count = math.prod(places_of(spikes.shape, self._rows[self._independent - 1]))
-                parts.append(
-                    until_settled(
-                        self.fixed_point, self.margins, count, self._sums_of_steps(spikes, count)
-                    )
-                )
+                sums_of = self._sums_of_steps(spikes, count)
+                parts.append(until_settled(fixed, margins, count, sums_of))
         shape = self._shape(x)
         classes, steps_of = (np.concatenate(p).reshape(shape) for p in zip(*parts, strict=True))
         return torch.from_numpy(classes), torch.from_numpy(steps_of)
@@ -231,10 +206,8 @@ class IntegerNetwork(IntegerLayers):
         def sums(t: int, active: Longs) -> Integers:
             step, at, first = spikes, active, t
             for i, state in enumerate(states, self._independent):
-                out, own = (
-                    room_for((len(active), 1, 1), len(self._codes[i]), 1, LISTS),
-                    state[active],
-                )
+                out = room_for((len(active), 1, 1), len(self._codes[i]), 1, LISTS)
+                own = state[active]
                 self._layer(i, step, at, first, self._codes[i], own, out)
                 state[active] = own
                 step, at, first = out, np.arange(len(active)), 0

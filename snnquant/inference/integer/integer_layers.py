@@ -43,12 +43,7 @@ from snnquant.inference.integer.tables import (
     weight_rows,
     with_zero_at,
 )
-from snnquant.inference.integer.tile_form import (
-    TileForm,
-    pixels_of,
-    places_of,
-    room_for,
-)
+from snnquant.inference.integer.tile_form import TileForm, pixels_of, places_of, room_for
 from snnquant.inference.integer.vectors import LANES
 from snnquant.sampling import PixelGrid
 from snnquant.spiking import SpikingNetwork

@@ -222,24 +222,25 @@ def add_exactly(typing: Any, total: Any, vector: Any) -> Any:
     return _SUMS(_SUMS, vector), generate
 
 
-_UNTYPED: Any = (signature, infer_global, lower_builtin)
+# Numba's own, without the types that mypy asks for.
+_typed: Any = signature
+_named: Any = infer_global
+_lowered: Any = lower_builtin
 
 
 def operators(function: Any, *emitters: tuple[Any, Vector, Vector]) -> None:
     """Let an operator take two vectors of a type; each emitter has its operands and result."""
 
-    typed, names, lowered = _UNTYPED
-
     class Template(ConcreteTemplate):
-        cases: ClassVar = [typed(result, own, own) for _, own, result in emitters]
+        cases: ClassVar = [_typed(result, own, own) for _, own, result in emitters]
 
-    names(function)(Template)
+    _named(function)(Template)
 
     def lower(emit: Any, operand: Vector) -> None:
         def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
             return emit(builder, *arguments)
 
-        lowered(function, operand, operand)(generate)
+        _lowered(function, operand, operand)(generate)
 
     for emit, operand, _ in emitters:
         lower(emit, operand)
