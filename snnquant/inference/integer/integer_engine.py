@@ -55,7 +55,7 @@ class IntegerNetwork(IntegerLayers):
         >>> from torch import nn
         >>> from snnquant.config import QuantizationConfig
         >>> from snnquant.quantization import quantize
-        >>> from snnquant.spiking import LIF
+        >>> from snnquant.spiking import LIF, SpikingNetwork
         >>> layers = {"conv": nn.Conv3d(1, 4, (3, 1, 1)), "lif": LIF(), "flatten": nn.Flatten()}
         >>> layers["classifier"] = nn.Linear(4 * 6, 3)
         >>> network = quantize(SpikingNetwork(layers, time_steps=2), QuantizationConfig())
